@@ -1,0 +1,230 @@
+package scan
+
+import (
+	"cmp"
+	"fmt"
+	"iter"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+const (
+	minPort = 1
+	maxPort = 65535
+)
+
+// PortSet is a set of ports from 1 to 65535. It is a value: its methods never
+// change it, and it may be used concurrently. The zero value is the empty set.
+//
+// It is kept as sorted ranges that neither overlap nor touch, so that "1-65535"
+// takes the room of one port.
+type PortSet struct {
+	ranges []portRange
+}
+
+// portRange is the ports from lo to hi, both included.
+type portRange struct {
+	lo, hi uint16
+	before uint16 // how many ports of the set are below lo: makes [PortSet.Index] a binary search
+}
+
+func (r portRange) len() int { return int(r.hi) - int(r.lo) + 1 }
+
+// NewPortSet returns the set of the given ports. Port 0 does not exist and is
+// left out.
+func NewPortSet(ports ...uint16) PortSet {
+	ranges := make([]portRange, 0, len(ports))
+	for _, p := range ports {
+		if p >= minPort {
+			ranges = append(ranges, portRange{lo: p, hi: p})
+		}
+	}
+	return normalize(ranges)
+}
+
+// ParsePortSet reads a list of ports and ranges such as "22,80,8000-8100".
+// Blanks around numbers are skipped, doubled ports are one, numbers are decimal
+// however many zeros lead them, and an empty text is the empty set. The error
+// says what to write instead.
+func ParsePortSet(text string) (PortSet, error) {
+	if strings.TrimSpace(text) == "" {
+		return PortSet{}, nil
+	}
+	parts := strings.Split(text, ",")
+	ranges := make([]portRange, 0, len(parts))
+	for _, part := range parts {
+		r, err := parseRange(strings.TrimSpace(part))
+		if err != nil {
+			return PortSet{}, err
+		}
+		ranges = append(ranges, r)
+	}
+	return normalize(ranges), nil
+}
+
+func parseRange(text string) (portRange, error) {
+	if text == "" {
+		return portRange{}, fmt.Errorf("a port is missing beside a comma: write a list like 22,80-90")
+	}
+	first, last, isRange := strings.Cut(text, "-")
+	lo, err := parsePort(strings.TrimSpace(first), text)
+	if err != nil {
+		return portRange{}, err
+	}
+	if !isRange {
+		return portRange{lo: lo, hi: lo}, nil
+	}
+	hi, err := parsePort(strings.TrimSpace(last), text)
+	if err != nil {
+		return portRange{}, err
+	}
+	if lo > hi {
+		return portRange{}, fmt.Errorf("range %d-%d is reversed: write %d-%d", lo, hi, hi, lo)
+	}
+	return portRange{lo: lo, hi: hi}, nil
+}
+
+// parsePort reads one number; within is the part of the list that it stands in.
+func parsePort(text, within string) (uint16, error) {
+	if text == "" || strings.Trim(text, "0123456789") != "" {
+		return 0, fmt.Errorf("%q is not a port or a range: write a number from 1 to 65535, or two with a dash between", shorten(within))
+	}
+	n, err := strconv.ParseUint(text, 10, 16)
+	if err != nil || n < minPort {
+		return 0, fmt.Errorf("port %s is out of range: ports go from %d to %d", shorten(text), minPort, maxPort)
+	}
+	return uint16(n), nil
+}
+
+// shorten cuts a wrong entry to what is worth repeating in a message.
+func shorten(text string) string {
+	const shown = 40 // characters
+	if len(text) > shown {
+		return strings.ToValidUTF8(text[:shown], "") + "..."
+	}
+	return text
+}
+
+// normalize sorts the ranges, joins those that overlap or touch, and counts.
+// It owns its argument.
+func normalize(ranges []portRange) PortSet {
+	slices.SortFunc(ranges, func(a, b portRange) int { return cmp.Compare(a.lo, b.lo) })
+	out := ranges[:0]
+	for _, r := range ranges {
+		if n := len(out); n > 0 && int(r.lo) <= int(out[n-1].hi)+1 {
+			out[n-1].hi = max(out[n-1].hi, r.hi)
+			continue
+		}
+		out = append(out, r)
+	}
+	before := 0
+	for i := range out {
+		out[i].before = uint16(before)
+		before += out[i].len()
+	}
+	return PortSet{ranges: slices.Clip(out)}
+}
+
+// Len returns how many ports are in the set.
+func (s PortSet) Len() int {
+	n := len(s.ranges)
+	if n == 0 {
+		return 0
+	}
+	return int(s.ranges[n-1].before) + s.ranges[n-1].len()
+}
+
+// IsEmpty tells whether no port is in the set.
+func (s PortSet) IsEmpty() bool { return len(s.ranges) == 0 }
+
+// Index returns the port's place in the set, counted from 0 in rising order,
+// and whether it is in the set at all.
+func (s PortSet) Index(port uint16) (int, bool) {
+	i, found := slices.BinarySearchFunc(s.ranges, port, func(r portRange, p uint16) int {
+		switch {
+		case p < r.lo:
+			return 1
+		case p > r.hi:
+			return -1
+		default:
+			return 0
+		}
+	})
+	if !found {
+		return 0, false
+	}
+	return int(s.ranges[i].before) + int(port-s.ranges[i].lo), true
+}
+
+// Contains tells whether the port is in the set.
+func (s PortSet) Contains(port uint16) bool {
+	_, ok := s.Index(port)
+	return ok
+}
+
+// All yields the ports in rising order.
+func (s PortSet) All() iter.Seq[uint16] {
+	return func(yield func(uint16) bool) {
+		for _, r := range s.ranges {
+			for p := int(r.lo); p <= int(r.hi); p++ {
+				if !yield(uint16(p)) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Union returns the ports that are in either set.
+func (s PortSet) Union(other PortSet) PortSet {
+	return normalize(slices.Concat(s.ranges, other.ranges))
+}
+
+// Minus returns the ports of s that are not in other.
+func (s PortSet) Minus(other PortSet) PortSet {
+	var out []portRange
+	cuts := other.ranges
+	for _, r := range s.ranges {
+		lo, hi := int(r.lo), int(r.hi)
+		for len(cuts) > 0 && int(cuts[0].hi) < lo {
+			cuts = cuts[1:]
+		}
+		for _, cut := range cuts {
+			if int(cut.lo) > hi || lo > hi {
+				break
+			}
+			if int(cut.lo) > lo {
+				out = append(out, portRange{lo: uint16(lo), hi: cut.lo - 1})
+			}
+			lo = max(lo, int(cut.hi)+1)
+		}
+		if lo <= hi {
+			out = append(out, portRange{lo: uint16(lo), hi: uint16(hi)})
+		}
+	}
+	return normalize(out)
+}
+
+// Equal tells whether both sets hold the same ports.
+func (s PortSet) Equal(other PortSet) bool { return slices.Equal(s.ranges, other.ranges) }
+
+// String returns the set in its canonical form, which [ParsePortSet] reads back:
+// rising, no blanks, and a dash for neighbours ("22,80-90").
+func (s PortSet) String() string {
+	var b strings.Builder
+	for i, r := range s.ranges {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(strconv.Itoa(int(r.lo)))
+		if r.hi > r.lo {
+			b.WriteByte('-')
+			b.WriteString(strconv.Itoa(int(r.hi)))
+		}
+	}
+	return b.String()
+}
+
+// MarshalText writes the canonical form, see [PortSet.String].
+func (s PortSet) MarshalText() ([]byte, error) { return []byte(s.String()), nil }

@@ -1,0 +1,84 @@
+package scan
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Recorder gathers what an engine reports, and can say at any moment what is
+// known by then. Make one with [NewRecorder]; it may be used concurrently.
+type Recorder struct {
+	plan Plan
+
+	mu       sync.Mutex
+	byIP     map[netip.Addr]int // index into results
+	results  []AddressResult
+	attempts int
+	retries  int
+}
+
+// NewRecorder returns a recorder for the request, in which every port is unknown.
+func NewRecorder(req Request) (*Recorder, error) {
+	if err := req.Check(); err != nil {
+		return nil, err
+	}
+	r := &Recorder{plan: req.plan, byIP: make(map[netip.Addr]int, len(req.addresses))}
+	for i, a := range req.addresses {
+		r.byIP[a.IP] = i
+		r.results = append(r.results, AddressResult{
+			Address: a,
+			plan:    req.plan,
+			cells:   make([]cell, req.plan.ports.Len()),
+			rtts:    make(map[uint16]time.Duration),
+		})
+	}
+	return r, nil
+}
+
+// Record takes one result. A port that the request does not cover is ignored,
+// and a state that does not go with its cause becomes unknown with
+// [CauseInternal]: what we can't explain we don't claim.
+func (r *Recorder) Record(p PortResult) {
+	if (p.State == Unknown) != p.Cause.explainsUnknown() {
+		p.State, p.Cause = Unknown, CauseInternal
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	i, ok := r.byIP[p.Address]
+	if !ok {
+		return
+	}
+	at, ok := r.plan.ports.Index(p.Port)
+	if !ok {
+		return
+	}
+	r.results[i].cells[at] = newCell(p.State, p.Cause)
+	if p.RTT > 0 && (r.plan.spec.KeepAll || r.plan.Notable(p.Port, p.State)) {
+		r.results[i].rtts[p.Port] = p.RTT
+	}
+	r.attempts += p.Attempts
+	r.retries += max(0, p.Attempts-1)
+}
+
+// Snapshot returns a copy of what is known now, address by address, with the
+// number of attempts and of retries among them. Ports that nothing was reported
+// of are unknown because of missing.
+func (r *Recorder) Snapshot(missing Cause) (addresses []AddressResult, attempts, retries int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	addresses = slices.Clone(r.results)
+	for i := range addresses {
+		a := &addresses[i]
+		a.cells = slices.Clone(a.cells)
+		a.rtts = maps.Clone(a.rtts)
+		for j, c := range a.cells {
+			if c.cause() == CauseNone {
+				a.cells[j] = newCell(Unknown, missing)
+			}
+		}
+	}
+	return addresses, r.attempts, r.retries
+}

@@ -1,0 +1,186 @@
+package scan
+
+import (
+	"iter"
+	"net/netip"
+	"time"
+)
+
+// PortResult is what an engine found out about one port of one address.
+type PortResult struct {
+	Address  netip.Addr
+	Port     uint16
+	State    State
+	Cause    Cause         // the evidence for the state
+	RTT      time.Duration // from the last attempt to its answer; 0 where none came
+	Attempts int           // packets or connects that it took; 0: the port was not reached
+}
+
+// Failure is what kept a scan from being whole, apart from ports that could not
+// be tested.
+type Failure uint8
+
+// The failures. Their names are the values of the label "reason" of
+// portscan_scan_failed.
+const (
+	FailedDNS              Failure = iota + 1 // a name did not resolve, or not in time
+	FailedAddressRefused                      // a name led outside the target's networks
+	FailedTooManyAddresses                    // the target resolved to more addresses than its module takes
+	FailedCanceled                            // whoever asked went away, or the exporter is shutting down
+	FailedInternal                            // a fault of our own
+)
+
+// Failures lists every failure, in the order in which they are shown.
+func Failures() []Failure {
+	return []Failure{FailedDNS, FailedAddressRefused, FailedTooManyAddresses, FailedCanceled, FailedInternal}
+}
+
+// String returns the value of the label "reason".
+func (f Failure) String() string {
+	switch f {
+	case FailedDNS:
+		return "dns"
+	case FailedAddressRefused:
+		return "address_refused"
+	case FailedTooManyAddresses:
+		return "too_many_addresses"
+	case FailedCanceled:
+		return "canceled"
+	case FailedInternal:
+		return "internal"
+	default:
+		return "none"
+	}
+}
+
+// Result is what is known after a scan, or at one moment of it. It does not
+// change any more and may be read concurrently.
+type Result struct {
+	Plan      Plan
+	Started   time.Time
+	Finished  time.Time
+	Lookup    time.Duration   // how long the names took to resolve
+	Addresses []AddressResult // in rising order of address
+	Refused   []netip.Addr    // resolved, outside the target's networks, and not touched
+	Failed    map[Failure]error
+	Attempts  int // packets or connects in all
+	Retries   int // those of them that were not a port's first
+}
+
+// Success tells whether the scan is whole: at least one address, every port of
+// the plan in a definite state on every address, and nothing failed.
+func (r *Result) Success() bool {
+	if len(r.Failed) > 0 || len(r.Refused) > 0 || len(r.Addresses) == 0 {
+		return false
+	}
+	for i := range r.Addresses {
+		if r.Addresses[i].Count(Unknown) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// AddressResult is what is known of the ports of one address.
+type AddressResult struct {
+	Address
+	plan  Plan
+	cells []cell                   // one a port of the plan, in rising order
+	rtts  map[uint16]time.Duration // of the ports whose details are kept
+}
+
+// cell holds a [State] in its low 3 bits and a [Cause] in the others, so that
+// 65,535 ports take 64 KiB.
+type cell uint8
+
+func newCell(s State, c Cause) cell { return cell(s) | cell(c)<<3 }
+func (c cell) state() State         { return State(c & 7) }
+func (c cell) cause() Cause         { return Cause(c >> 3) }
+
+// Count returns how many ports are in the state.
+func (a *AddressResult) Count(s State) int {
+	n := 0
+	for _, c := range a.cells {
+		if c.state() == s {
+			n++
+		}
+	}
+	return n
+}
+
+// UnknownBy returns how many ports are [Unknown], by cause.
+func (a *AddressResult) UnknownBy() map[Cause]int {
+	by := make(map[Cause]int)
+	for _, c := range a.cells {
+		if c.state() == Unknown {
+			by[c.cause()]++
+		}
+	}
+	return by
+}
+
+// All yields every port of the plan in rising order. RTT is set for the ports
+// whose details are kept: the notable ones, or all with [Spec].KeepAll.
+func (a *AddressResult) All() iter.Seq[PortResult] {
+	return func(yield func(PortResult) bool) {
+		i := 0
+		for port := range a.plan.ports.All() {
+			c := a.cells[i]
+			i++
+			if !yield(PortResult{Address: a.IP, Port: port, State: c.state(), Cause: c.cause(), RTT: a.rtts[port]}) {
+				return
+			}
+		}
+	}
+}
+
+// Violating counts the ports that are not as the target's owner expects: open
+// ones that should be closed, and ones known not to be open that should be.
+// Unknown ports and silent UDP ports count for neither.
+func (a *AddressResult) Violating() (open, notOpen int) {
+	for r := range a.All() {
+		switch a.plan.Expected(r.Port) {
+		case ExpectClosed:
+			if r.State == Open {
+				open++
+			}
+		case ExpectOpen:
+			if r.State == Closed || r.State == Filtered {
+				notOpen++
+			}
+		}
+	}
+	return open, notOpen
+}
+
+// Responding tells whether the address answered anything in this scan.
+func (a *AddressResult) Responding() bool {
+	for _, c := range a.cells {
+		if c.cause().Answered() {
+			return true
+		}
+	}
+	return false
+}
+
+// suspectOpen is how many undeclared ports an address must show open before it
+// can be suspect: more than any honest host is likely to have.
+const suspectOpen = 512
+
+// Suspect tells whether so many ports answer open that something in between (a
+// SYN proxy, a tarpit) is likely to answer for the address: more than 512 ports
+// that its owner did not name are open, and they are more than half of those of
+// them whose state is known.
+func (a *AddressResult) Suspect() bool {
+	open, known := 0, 0
+	for r := range a.All() {
+		if r.State == Unknown || a.plan.Declared(r.Port) {
+			continue
+		}
+		known++
+		if r.State == Open {
+			open++
+		}
+	}
+	return open > suspectOpen && open*2 > known
+}
