@@ -1,0 +1,26 @@
+// Package collector turns results into metrics. Every name, label and help text
+// of a probe is in descs.go, and those of the exporter itself in exporter.go.
+package collector
+
+import (
+	"time"
+
+	"portscan_exporter/scan"
+)
+
+// Answer is one probe's answer: the scan that it shows, and what its owner said
+// of the target and the module. It is read only and may be used concurrently.
+type Answer struct {
+	Target    string
+	Owner     string
+	Reference string
+	Expires   time.Time // when the authorization ends; zero: never
+
+	Timeout  time.Duration // the module's
+	MaxAge   time.Duration // the module's
+	MaxPorts int           // ports reported one by one at the most
+	All      bool          // every port is reported, not the notable ones alone
+
+	Duration time.Duration // from the request's arrival
+	Result   *scan.Result
+}

@@ -1,0 +1,71 @@
+package collector
+
+import (
+	"net/netip"
+
+	"portscan_exporter/scan"
+)
+
+// PortReport is a port that an answer reports one by one.
+type PortReport struct {
+	scan.PortResult
+	Expected scan.Expected
+}
+
+// rank is a port's place in the queue for the room that max_ports leaves.
+type rank int
+
+const (
+	unexpectedOpen rank = iota
+	expected
+	allowed
+	open // nothing was expected of the protocol
+	rest // reported with "report: all" alone
+	ranks
+)
+
+func rankOf(plan scan.Plan, r scan.PortResult) rank {
+	switch e := plan.Expected(r.Port); {
+	case e == scan.ExpectClosed && r.State == scan.Open:
+		return unexpectedOpen
+	case e == scan.ExpectOpen:
+		return expected
+	case plan.Declared(r.Port):
+		return allowed
+	case r.State == scan.Open:
+		return open
+	default:
+		return rest
+	}
+}
+
+// Report returns the ports that the answer reports one by one, at most
+// MaxPorts: open ones that should be closed first, then those that must be
+// open, those that may be, the other open ones, and the rest; within each in
+// order of address and port. omitted counts by address what did not fit.
+// Ports whose state is unknown are never among them.
+func (a Answer) Report() (ports []PortReport, omitted map[netip.Addr]int) {
+	var byRank [ranks][]PortReport
+	omitted = make(map[netip.Addr]int)
+	plan := a.Result.Plan
+	for i := range a.Result.Addresses {
+		for r := range a.Result.Addresses[i].All() {
+			k := rankOf(plan, r)
+			if r.State == scan.Unknown || (k == rest && !a.All) {
+				continue
+			}
+			omitted[r.Address]++ // until it turns out that it fits
+			if len(byRank[k]) < a.MaxPorts {
+				byRank[k] = append(byRank[k], PortReport{PortResult: r, Expected: plan.Expected(r.Port)})
+			}
+		}
+	}
+	for _, candidates := range byRank {
+		fit := candidates[:min(len(candidates), a.MaxPorts-len(ports))]
+		ports = append(ports, fit...)
+		for _, p := range fit {
+			omitted[p.Address]--
+		}
+	}
+	return ports, omitted
+}

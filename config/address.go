@@ -1,0 +1,141 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"strings"
+)
+
+// parseNumeric reads an address or a network in its one plain form; a text that
+// is a host name says so in isName. Other spellings of addresses are errors:
+// programs don't agree on what 010.0.0.1 or 127.1 means, and a resolver may take
+// them for yet another.
+func parseNumeric(text string) (p netip.Prefix, isName bool, err error) {
+	if strings.Contains(text, "://") {
+		return p, false, urlError(text)
+	}
+	if strings.Contains(text, "/") {
+		p, err = parseCIDR(text)
+		return p, false, err
+	}
+	if addr, err := netip.ParseAddr(text); err == nil {
+		if addr.Zone() != "" {
+			return p, false, zoneError(text)
+		}
+		addr = addr.Unmap()
+		return netip.PrefixFrom(addr, addr.BitLen()), false, nil
+	}
+	return p, true, checkName(text)
+}
+
+func urlError(text string) error {
+	if u, err := url.Parse(text); err == nil && u.Hostname() != "" {
+		return fmt.Errorf("%s is a URL: write the host alone, %s", quote(text), quote(u.Hostname()))
+	}
+	return fmt.Errorf("%s is a URL: write the host alone", quote(text))
+}
+
+func zoneError(text string) error {
+	return fmt.Errorf("%s has a zone, which means nothing to other machines: write an address without one", quote(text))
+}
+
+func parseCIDR(text string) (netip.Prefix, error) {
+	p, err := netip.ParsePrefix(text)
+	if err != nil {
+		return netip.Prefix{}, cidrError(text)
+	}
+	if p.Addr().Is4In6() {
+		const mapped = 96 // bits before the IPv4 address
+		if p.Bits() < mapped {
+			return netip.Prefix{}, fmt.Errorf("%s is an IPv4-mapped network: write the IPv4 network, as in 192.0.2.0/24", quote(text))
+		}
+		v4 := netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-mapped).Masked()
+		return netip.Prefix{}, fmt.Errorf("%s is an IPv4-mapped network: write %s", quote(text), v4)
+	}
+	if p != p.Masked() {
+		return netip.Prefix{}, fmt.Errorf("%s names an address within a network: write %s for the network, or %s for the address alone",
+			quote(text), p.Masked(), p.Addr())
+	}
+	return p, nil
+}
+
+// cidrError says what is wrong with a network that could not be read.
+func cidrError(text string) error {
+	base, bits, _ := strings.Cut(text, "/")
+	addr, err := netip.ParseAddr(base)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%s is not a network: write it in full, as in 192.0.2.0/24 or 2001:db8::/64", quote(text))
+	case addr.Zone() != "":
+		return zoneError(text)
+	default:
+		return fmt.Errorf("%s is not a length: write a number from 0 to %d after the slash, as in %s/%d",
+			quote(bits), addr.BitLen(), addr, addr.BitLen())
+	}
+}
+
+// checkUnicast refuses what can't be scanned.
+func checkUnicast(p netip.Prefix) error {
+	broadcast := netip.AddrFrom4([4]byte{255, 255, 255, 255})
+	switch {
+	case p.Addr().IsMulticast():
+		return fmt.Errorf("%s is multicast: write the addresses of single machines", p.Addr())
+	case p.IsSingleIP() && p.Addr().IsUnspecified():
+		return fmt.Errorf("%s stands for no address at all: write the address of a machine", p.Addr())
+	case p.Addr() == broadcast:
+		return fmt.Errorf("%s is the broadcast address: write the address of a machine", p.Addr())
+	default:
+		return nil
+	}
+}
+
+var (
+	hostLabel   = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$`)
+	numberLabel = regexp.MustCompile(`^(\d+|0[xX][0-9A-Fa-f]*)$`)
+)
+
+// checkName checks a host name by RFC 1123, with underscores, and with a dot at
+// the end if need be. A name whose last label is a number is none: resolvers take
+// it for an address.
+func checkName(text string) error {
+	const longest = 253 // characters
+	name := strings.TrimSuffix(text, ".")
+	labels := strings.Split(name, ".")
+	switch {
+	case text == "":
+		return errors.New("an empty text is no host: write a name, an address or a network")
+	case strings.HasPrefix(text, "["):
+		return bracketError(text)
+	case strings.Contains(text, ":"):
+		return colonError(text)
+	case numberLabel.MatchString(labels[len(labels)-1]):
+		return fmt.Errorf("%s is not an address in its plain form: write all four numbers, decimal and without leading zeros, as in 192.0.2.10", quote(text))
+	case len(name) > longest:
+		return fmt.Errorf("%s is too long for a host name: write at most %d characters", quote(text), longest)
+	}
+	for _, label := range labels {
+		if !hostLabel.MatchString(label) {
+			return fmt.Errorf("%s is not a host name, an address or a network: write one, as in www.example.org or 192.0.2.0/24", quote(text))
+		}
+	}
+	return nil
+}
+
+func bracketError(text string) error {
+	inner, _, _ := strings.Cut(strings.TrimPrefix(text, "["), "]")
+	if addr, err := netip.ParseAddr(inner); err == nil && addr.Zone() == "" {
+		return fmt.Errorf("%s has brackets: write the address alone, %q", quote(text), addr)
+	}
+	return fmt.Errorf("%s is not an address: write it alone and without brackets, as in \"2001:db8::10\"", quote(text))
+}
+
+func colonError(text string) error {
+	host, port, _ := strings.Cut(text, ":")
+	if host != "" && !strings.Contains(port, ":") {
+		return fmt.Errorf("%s has a port: write the host alone, %s, and the ports in the module", quote(text), quote(host))
+	}
+	return fmt.Errorf("%s is not an IPv6 address: write one as in \"2001:db8::10\"", quote(text))
+}

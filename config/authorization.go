@@ -1,0 +1,62 @@
+package config
+
+import (
+	"strings"
+	"time"
+)
+
+// Authorization says who lets us scan a target.
+type Authorization struct {
+	Owner     string
+	Reference string    // may be empty
+	Expires   time.Time // the first moment at which it holds no more; zero: it holds for ever
+}
+
+// Expired tells whether the authorization no longer holds. One that ends on a
+// date lasts to the end of that day in UTC.
+func (a Authorization) Expired(now time.Time) bool {
+	return !a.Expires.IsZero() && !now.Before(a.Expires)
+}
+
+func (l *loader) authorization(dst *Authorization) func(value) {
+	return func(v value) {
+		owner := func(v value) {
+			text, ok := l.scalar(v)
+			if ok && strings.TrimSpace(text) == "" {
+				l.errorf(v, "the owner is empty: write who lets you scan this target, as in %s", v.form)
+			}
+			dst.Owner = text
+		}
+		l.fields(v,
+			field{key: "owner", form: `owner: "net team"`, required: true, read: owner},
+			field{key: "reference", form: `reference: "CHG-1234"`, read: l.text(&dst.Reference)},
+			field{key: "expires", form: "expires: 2027-06-30", read: l.expires(&dst.Expires)},
+		)
+	}
+}
+
+// expires reads a day, at whose end the authorization holds no more, or a moment.
+func (l *loader) expires(dst *time.Time) func(value) {
+	return func(v value) {
+		text, ok := l.scalar(v)
+		if !ok {
+			return
+		}
+		end, err := time.Parse(time.DateOnly, text)
+		if err == nil {
+			end = end.AddDate(0, 0, 1)
+		} else if end, err = time.Parse(time.RFC3339, text); err != nil {
+			l.errorf(v, "%s is not a date: write a day as in 2027-06-30, or a moment as in 2027-06-30T18:00:00Z", quote(text))
+			return
+		}
+		const firstYear = 2000 // a zero time would mean: for ever
+		if end.UTC().Year() < firstYear {
+			l.errorf(v, "%s is long gone: write the day on which the authorization ends, as in 2027-06-30", quote(text))
+			return
+		}
+		*dst = end
+		if (Authorization{Expires: end}).Expired(l.now) {
+			l.warnf(v, "the authorization expired (%s): probes of this target are refused until it is renewed", text)
+		}
+	}
+}

@@ -1,0 +1,115 @@
+// Package config reads config.yml and its target files: strictly, with every
+// error at once, and each with its file, line and YAML path.
+//
+// What [Load] returns was checked to the last key, holds ready plans, and never
+// changes. It is read from the YAML's nodes and not through YAML's types, so that
+// scalars mean what is written.
+package config
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+
+	"portscan_exporter/scan"
+)
+
+// Config is a configuration that was checked. Only [Load] makes one; it is
+// read-only and may be used concurrently.
+type Config struct {
+	modules        []*Module
+	targets        []*Target
+	limits         Limits
+	externalLabels map[string]string
+	sources        []source
+	text           []byte
+}
+
+// Limits are those of the exporter as a whole.
+type Limits struct {
+	MaxInFlight int // attempts under way, all scans together; 0: as descriptors allow
+	MaxScans    int // scans at a time; at least 1
+	Rate        int // packets a second, all scans together; 0: no ceiling
+}
+
+// Targets returns the targets in the order of the file, then those of the target
+// files in the order in which the globs name them.
+func (c *Config) Targets() []*Target { return slices.Clone(c.targets) }
+
+// Modules returns the modules in the order of the file.
+func (c *Config) Modules() []*Module { return slices.Clone(c.modules) }
+
+// Module returns the module of that name.
+func (c *Config) Module(name string) (*Module, bool) {
+	for _, m := range c.modules {
+		if m.Name == name {
+			return m, true
+		}
+	}
+	return nil, false
+}
+
+// Limits returns the limits of the exporter as a whole.
+func (c *Config) Limits() Limits { return c.limits }
+
+// ExternalLabels returns what goes onto every /sd entry.
+func (c *Config) ExternalLabels() map[string]string { return maps.Clone(c.externalLabels) }
+
+// YAML returns the whole configuration as it was understood: defaults filled in,
+// the targets of target files among the others. It can be loaded again.
+func (c *Config) YAML() []byte { return slices.Clone(c.text) }
+
+// Selection is what a request asks for: a target, or one address of it.
+type Selection struct {
+	Target *Target
+	Addr   netip.Addr // valid: that address alone
+}
+
+// Find returns what a request's target stands for: a target's name, or an
+// address inside a target. Among several targets around an address the one with
+// the most specific entry wins, then the first in order. An IPv4-mapped address
+// counts as IPv4; one with a zone is inside no target.
+func (c *Config) Find(target string) (Selection, bool) {
+	for _, t := range c.targets {
+		if t.Name == target {
+			return Selection{Target: t}, true
+		}
+	}
+	addr, err := netip.ParseAddr(target)
+	if err != nil || addr.Zone() != "" {
+		return Selection{}, false
+	}
+	found := Selection{Addr: addr.Unmap()}
+	most := -1
+	for _, t := range c.targets {
+		bits, ok := t.Scope.Match(found.Addr)
+		if ok && bits > most && t.Family.Includes(found.Addr) {
+			found.Target, most = t, bits
+		}
+	}
+	if found.Target == nil {
+		return Selection{}, false
+	}
+	return found, true
+}
+
+// Task returns the scan of the selection by a module of its target. For a module
+// that the target doesn't list the task has no plan, and [scan.NewRequest]
+// refuses it.
+func (s Selection) Task(m *Module) scan.Task {
+	t := s.Target
+	hosts := t.Hosts
+	if s.Addr.IsValid() {
+		alone := netip.PrefixFrom(s.Addr, s.Addr.BitLen())
+		hosts = []scan.Host{{Entry: s.Addr.String(), Network: alone}}
+	}
+	return scan.Task{
+		Target:       t.Name,
+		Module:       m.Name,
+		Hosts:        slices.Clone(hosts),
+		Family:       t.Family,
+		MaxAddresses: m.MaxAddresses,
+		Scope:        t.Scope,
+		Plan:         t.plans[m],
+	}
+}

@@ -1,0 +1,160 @@
+package config
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// field is one key of a mapping.
+type field struct {
+	key      string
+	form     string      // how to write it, for messages: `hosts: [192.0.2.10]`
+	required bool        // a mapping without it is wrong
+	read     func(value) // called where the key is there and something stands after it
+}
+
+// fields reads a mapping whose keys are known. The fields are read in the order
+// of the table, whatever the order in the file.
+func (l *loader) fields(v value, table ...field) {
+	found, ok := l.entries(v)
+	if !ok {
+		return
+	}
+	known := make([]string, 0, len(table))
+	for _, f := range table {
+		known = append(known, f.key)
+		at, ok := lookup(found, f.key)
+		switch {
+		case ok:
+			l.field(v.child(at, f.form), f)
+		case f.required:
+			l.errorf(v, "%s is missing: write %s", f.key, f.form)
+		}
+	}
+	l.unknownKeys(v, found, known)
+}
+
+func (l *loader) field(v value, f field) {
+	switch {
+	case !v.isNull():
+		f.read(v)
+	case f.required:
+		l.errorf(v, "nothing stands after it: write %s", f.form)
+	default:
+		l.errorf(v, "nothing stands after it: write %s, or leave the key out", f.form)
+	}
+}
+
+func lookup(found []entry, key string) (entry, bool) {
+	for _, e := range found {
+		if e.name == key {
+			return e, true
+		}
+	}
+	return entry{}, false
+}
+
+var looksLikePorts = regexp.MustCompile(`^\d+(-\d+)?$`)
+
+// unknownKeys reports the keys that are not in the table. In {open: 22,443} YAML
+// makes a key of its own of what follows the comma: such keys are one mistake,
+// and reported as one.
+func (l *loader) unknownKeys(v value, found []entry, known []string) {
+	for i := 0; i < len(found); i++ {
+		e := found[i]
+		if slices.Contains(known, e.name) {
+			continue
+		}
+		end := i
+		for end < len(found) && found[end].isStrayPort() {
+			end++
+		}
+		if i == 0 || end == i || !isPlainPorts(found[i-1].node) {
+			l.errorf(v.child(e, ""), "unknown key: %s", suggest(e.name, known))
+			continue
+		}
+		before := found[i-1]
+		ports := make([]string, 0, 1+end-i)
+		ports = append(ports, before.node.Value)
+		for _, stray := range found[i:end] {
+			ports = append(ports, stray.name)
+		}
+		l.errorf(v.child(before, ""), "YAML takes what follows the comma for a key: write %s: %q, with quotes",
+			before.name, strings.Join(ports, ","))
+		i = end - 1
+	}
+}
+
+// isPlainPorts tells whether a list of ports may begin with what stands there.
+func isPlainPorts(n *yaml.Node) bool {
+	return n.Kind == yaml.ScalarNode && looksLikePorts.MatchString(n.Value)
+}
+
+// list returns the entries of a list. Where there is none it reports that.
+func (l *loader) list(v value) []value {
+	if v.node.Kind == yaml.SequenceNode {
+		return v.items()
+	}
+	l.errorf(v, "a list is wanted here: write %s", listForm(v))
+	return nil
+}
+
+var plainText = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.,/ -]*$`)
+
+// listForm shows the list that was probably meant.
+func listForm(v value) string {
+	if key, _, ok := strings.Cut(v.form, ":"); ok && v.node.Kind == yaml.ScalarNode && plainText.MatchString(v.node.Value) {
+		return key + ": [" + v.node.Value + "]"
+	}
+	return v.form
+}
+
+// texts returns a list's entries that are scalars; the others are reported, and
+// left out.
+func (l *loader) texts(v value) (at []value, texts []string) {
+	for _, item := range l.list(v) {
+		if text, ok := l.scalar(item); ok {
+			at, texts = append(at, item), append(texts, text)
+		}
+	}
+	return at, texts
+}
+
+// scalar returns a scalar as it is written, whatever YAML's types would make of
+// it: 0443 and 1e3 and 2027-06-30 and yes are texts. It returns false where it
+// reported an error.
+func (l *loader) scalar(v value) (string, bool) {
+	switch n := v.node; {
+	case v.isNull():
+		l.errorf(v, "nothing stands here: write a value, or leave it out")
+	case strings.HasPrefix(n.Tag, "!") && n.Style&yaml.TaggedStyle != 0 && n.Tag != "!!str":
+		l.errorf(v, "tags are not understood: leave %s out", quote(n.Tag))
+	case n.Kind == yaml.ScalarNode:
+		return n.Value, true
+	case n.Kind == yaml.SequenceNode:
+		l.errorf(v, "a list is not wanted here: write %s", orOneValue(v.form))
+	case isColonAddress(n):
+		l.errorf(v, "YAML takes this for a key: write it in quotes, %q", n.Content[0].Value+":")
+	default:
+		l.errorf(v, "a mapping is not wanted here: write %s", orOneValue(v.form))
+	}
+	return "", false
+}
+
+func orOneValue(form string) string {
+	if form == "" {
+		return "one value"
+	}
+	return form
+}
+
+// isColonAddress tells whether the mapping is what YAML makes of an IPv6 address
+// such as fe80:: that ends in a colon and is not in quotes: the key "fe80:" with
+// nothing after it.
+func isColonAddress(n *yaml.Node) bool {
+	return n.Kind == yaml.MappingNode && len(n.Content) == 2 &&
+		strings.HasSuffix(n.Content[0].Value, ":") && value{node: n.Content[1]}.isNull()
+}

@@ -1,0 +1,110 @@
+package config
+
+import "go.yaml.in/yaml/v4"
+
+// entry is one key of a mapping with its value.
+type entry struct {
+	name string
+	line int        // of the key
+	node *yaml.Node // the value, never an alias
+}
+
+// isStrayPort tells whether the entry is what YAML makes of a port behind a
+// comma: a key with nothing after it.
+func (e entry) isStrayPort() bool {
+	return looksLikePorts.MatchString(e.name) && value{node: e.node}.isNull()
+}
+
+// The most merges (<<) within each other, and in one file. Real files have a
+// few; a file where merges multiply must not keep us busy.
+const (
+	maxMergeDepth = 10
+	maxMerges     = 1000
+)
+
+// entries returns the keys of a mapping, merged ones (<<) after its own. Keys of
+// its own win over merged ones, and earlier merges over later ones. It returns
+// false where it reported that there is no mapping.
+func (l *loader) entries(v value) ([]entry, bool) {
+	if v.node.Kind != yaml.MappingNode {
+		l.errorf(v, "a mapping is wanted here: write %s", orKeys(v.form))
+		return nil, false
+	}
+	return l.flatten(v, 0), true
+}
+
+func orKeys(form string) string {
+	if form == "" {
+		return "keys with their values, as in key: value"
+	}
+	return form
+}
+
+func (l *loader) flatten(v value, depth int) []entry {
+	var found []entry
+	var merges []value
+	places := make(map[string]int) // the lines of the keys
+	content := v.node.Content
+	for i := 0; i+1 < len(content); i += 2 {
+		key := follow(content[i])
+		e := entry{name: key.Value, line: content[i].Line, node: follow(content[i+1])}
+		at := v.child(e, "")
+		switch first, doubled := places[e.name]; {
+		case key.Kind != yaml.ScalarNode:
+			at = v
+			at.line = e.line
+			l.errorf(at, "a key has to be one word: write key: value")
+		case doubled:
+			l.errorf(at, "the key is already at line %d: write it once", first)
+		case key.Tag == "!!merge":
+			places[e.name] = e.line
+			merges = append(merges, at)
+		default:
+			places[e.name] = e.line
+			found = append(found, e)
+		}
+	}
+	return l.merge(found, places, merges, depth)
+}
+
+// merge adds the keys of the merged mappings that are not there yet.
+func (l *loader) merge(found []entry, places map[string]int, merges []value, depth int) []entry {
+	for _, from := range merges {
+		sources := []value{from}
+		if from.node.Kind == yaml.SequenceNode {
+			sources = from.items()
+		}
+		for _, source := range sources {
+			if !l.mayMerge(source, depth) {
+				continue
+			}
+			for _, e := range l.flatten(source, depth+1) {
+				if _, there := places[e.name]; !there {
+					places[e.name] = e.line
+					found = append(found, e)
+				}
+			}
+		}
+	}
+	return found
+}
+
+// mayMerge tells whether what stands behind << can be merged, and keeps the
+// merges within their limits. One excess is reported once.
+func (l *loader) mayMerge(source value, depth int) bool {
+	l.merges++
+	switch {
+	case source.node.Kind != yaml.MappingNode:
+		l.errorf(source, "only a mapping can be merged: write <<: *name, where &name stands at a mapping")
+	case l.merges > maxMerges:
+		if l.merges == maxMerges+1 {
+			l.errorf(source, "more than %d merges (<<) in one file: write the keys out", maxMerges)
+		}
+	case depth >= maxMergeDepth:
+		l.merges = maxMerges + 1 // a circle would be found over and over again
+		l.errorf(source, "merges (<<) go round in a circle, or more than %d deep: write the keys out", maxMergeDepth)
+	default:
+		return true
+	}
+	return false
+}

@@ -1,0 +1,40 @@
+package config
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+)
+
+var labelName = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*$`)
+
+// reservedLabels are the labels that the metrics, /sd or Prometheus write.
+func reservedLabels() []string {
+	return []string{
+		"ip", "port", "protocol", "expected", "state", "reason", "host", "target", "owner", "reference",
+		"module", "instance", "job", "le", "quantile", "alertname",
+	}
+}
+
+// labels reads label names with their values, which may be any text.
+func (l *loader) labels(dst map[string]string) func(value) {
+	return func(v value) {
+		found, _ := l.entries(v)
+		for _, e := range found {
+			at := v.child(e, "")
+			switch {
+			case !labelName.MatchString(e.name):
+				l.errorf(at, "%s is not a label name: write letters, digits and _, no digit first", quote(e.name))
+			case strings.HasPrefix(e.name, "__"):
+				l.errorf(at, "names that begin with __ are Prometheus's own: write another")
+			case slices.Contains(reservedLabels(), e.name):
+				l.errorf(at, "the metrics or Prometheus use this label themselves: write another name")
+			}
+			if at.isNull() {
+				l.errorf(at, `nothing stands after it: write %s: "" for an empty text`, e.name)
+			} else if text, ok := l.scalar(at); ok {
+				dst[e.name] = text
+			}
+		}
+	}
+}

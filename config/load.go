@@ -1,0 +1,111 @@
+package config
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"time"
+)
+
+// loader reads one configuration, and keeps what is wrong with it.
+type loader struct {
+	problems
+	file   string // the configuration file
+	now    time.Time
+	cfg    *Config
+	merges int // how many merges (<<) were done
+
+	everything bool // take what this version can't do yet: for tests
+
+	moduleAt map[*Module]value
+	broken   map[*Module]bool // has an error of its own
+	used     map[*Module]bool // some target lists it
+	names    map[string]value // of the targets
+}
+
+func newLoader(file string, now time.Time) *loader {
+	return &loader{
+		file: file,
+		now:  now,
+		cfg: &Config{
+			limits:         Limits{MaxScans: 64},
+			externalLabels: make(map[string]string),
+		},
+		moduleAt: make(map[*Module]value),
+		broken:   make(map[*Module]bool),
+		used:     make(map[*Module]bool),
+		names:    make(map[string]value),
+	}
+}
+
+// Load reads a configuration file and its target files, and checks all of it.
+//
+// The error joins every [*Error] that was found, sorted by file and line. What
+// works but deserves a word is in warnings, one line each and in the form of an
+// error. now is the time at which authorizations are judged.
+func Load(file string, now time.Time) (cfg *Config, warnings []string, err error) {
+	l := newLoader(file, now)
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, nil, readError(value{file: file}, err)
+	}
+	return l.load(data)
+}
+
+// readError says why a file can't be read, in the form of the other errors.
+func readError(at value, err error) *Error {
+	cause := err
+	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
+		cause = pathErr.Err
+	}
+	e := at.problem("the file can't be read: " + cause.Error())
+	e.cause = err
+	return e
+}
+
+// load reads the configuration from the bytes of its file.
+func (l *loader) load(data []byte) (*Config, []string, error) {
+	root, ok := l.parse(l.file, data)
+	if ok {
+		l.fields(root,
+			field{key: "modules", form: `modules: {tcp_default: {ports: "1-1024"}}`, required: true, read: l.modules},
+			field{key: "targets", form: "targets: []", read: l.targets},
+			field{key: "target_files", form: "target_files: [targets.d/*.yml]", read: l.targetFiles},
+			field{key: "external_labels", form: "external_labels: {vantage: dmz}", read: l.labels(l.cfg.externalLabels)},
+			field{key: "limits", form: "limits: {max_scans: 64}", read: l.limits},
+		)
+		l.checkUse()
+	}
+	if len(l.errs) == 0 {
+		l.cfg.text = l.write()
+	}
+	if err := l.err(); err != nil {
+		return nil, l.warningLines(), err
+	}
+	return l.cfg, l.warningLines(), nil
+}
+
+func (l *loader) limits(v value) {
+	limits := &l.cfg.limits
+	l.fields(v,
+		field{key: "max_in_flight", form: "max_in_flight: 0", read: l.integer(&limits.MaxInFlight, 0)},
+		field{key: "max_scans", form: "max_scans: 64", read: l.integer(&limits.MaxScans, 1)},
+		field{key: "rate", form: "rate: 0", read: l.integer(&limits.Rate, 0)},
+	)
+}
+
+// checkUse warns of what is configured and not used.
+func (l *loader) checkUse() {
+	if len(l.errs) > 0 {
+		return // a broken target may be the one that uses a module
+	}
+	if len(l.cfg.targets) == 0 {
+		l.warnf(value{file: l.file}, "there is no target, so nothing can be scanned: write one under targets")
+		return
+	}
+	for _, m := range l.cfg.modules {
+		if !l.used[m] {
+			l.warnf(l.moduleAt[m], "no target uses this module: name it under a target's modules, or leave it out")
+		}
+	}
+}

@@ -1,0 +1,44 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+)
+
+// source is a module's source_address, and where it is written.
+type source struct {
+	addr netip.Addr
+	at   value
+}
+
+// CheckMachine returns what the configuration asks for and this machine lacks: an
+// [*Error] for each source_address that is on none of its interfaces.
+func CheckMachine(c *Config) []error {
+	if len(c.sources) == 0 {
+		return nil
+	}
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return []error{fmt.Errorf("listing this machine's addresses: %w", err)}
+	}
+	return c.missingSources(addrs)
+}
+
+func (c *Config) missingSources(addrs []net.Addr) []error {
+	var own []netip.Addr
+	for _, a := range addrs {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			own = append(own, p.Addr().Unmap())
+		}
+	}
+	var missing []error
+	for _, s := range c.sources {
+		if !slices.Contains(own, s.addr) {
+			missing = append(missing, s.at.problem(
+				fmt.Sprintf("no interface of this machine has %s: write an address that one has, or leave the key out", s.addr)))
+		}
+	}
+	return missing
+}

@@ -1,0 +1,194 @@
+// Package coordinator decides when scans run. In this first form every probe
+// has a scan of its own, which ends with it; the coordinator bounds how many
+// run at once, hands each to its engine, and says at the probe's deadline what
+// is known by then.
+//
+// Its contract: [Coordinator.Scan] returns by its context's end at the latest,
+// whatever resolver and engine do; a scan holds its place until the engine has
+// really returned; after [Coordinator.Close] nothing of it runs any more. No
+// lock is held across a call to anything else.
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"portscan_exporter/gate"
+	"portscan_exporter/scan"
+)
+
+// Resolver turns a task's hosts into addresses; see package resolve.
+type Resolver interface {
+	Resolve(ctx context.Context, task scan.Task) ([]scan.Address, map[scan.Failure]error)
+}
+
+// Kind is what an engine is chosen by.
+type Kind struct {
+	Protocol scan.Protocol
+	Method   scan.Method
+}
+
+// Options are what a coordinator is made of.
+type Options struct {
+	Resolver Resolver
+	Engines  map[Kind]scan.Scanner
+	MaxScans int // at once; further ones wait
+	Logger   *slog.Logger
+	// Observe is called once at the end of each scan, with its module's name. It
+	// may be called concurrently. Nil: nobody is told.
+	Observe func(module string, result *scan.Result)
+}
+
+// Coordinator runs scans. Make one with [New]; it may be used concurrently.
+type Coordinator struct {
+	options Options
+	places  *gate.Gate
+
+	mu      sync.Mutex
+	closing chan struct{} // closed by Interrupt
+	closed  bool
+	running sync.WaitGroup
+}
+
+var (
+	// ErrBusy says that no place came free for a scan in time.
+	ErrBusy = errors.New("all scans allowed at once are under way: try again later, or raise limits.max_scans")
+	// ErrClosing says that the exporter is shutting down.
+	ErrClosing = errors.New("the exporter is shutting down")
+)
+
+// New returns a coordinator.
+func New(o Options) (*Coordinator, error) {
+	if o.Resolver == nil || len(o.Engines) == 0 || o.Logger == nil {
+		return nil, errors.New("a coordinator needs a resolver, engines and a logger")
+	}
+	places, err := gate.New(o.MaxScans)
+	if err != nil {
+		return nil, fmt.Errorf("making the coordinator's gate: %w", err)
+	}
+	if o.Observe == nil {
+		o.Observe = func(string, *scan.Result) {}
+	}
+	return &Coordinator{options: o, places: places, closing: make(chan struct{})}, nil
+}
+
+// Scan carries the task out and returns what is known when it is done, or when
+// ctx ends. ctx must have a deadline. The error is [ErrBusy] or [ErrClosing];
+// whatever goes wrong with the scan itself is in the result.
+func (c *Coordinator) Scan(ctx context.Context, task scan.Task) (*scan.Result, error) {
+	if err := c.places.Enter(ctx); err != nil {
+		return nil, fmt.Errorf("%w (%w)", ErrBusy, err)
+	}
+	scanCtx, cancel := context.WithDeadline(ctx, engineDeadline(ctx))
+	defer cancel()
+	p := newPass(task.Plan)
+	done, err := c.start(scanCtx, task, p)
+	if err != nil {
+		c.places.Leave()
+		return nil, err
+	}
+	select {
+	case <-done:
+	case <-ctx.Done():
+	case <-c.closing:
+		p.fail(scan.FailedCanceled, ErrClosing)
+		cancel()
+		select {
+		case <-done:
+		case <-ctx.Done():
+		}
+	}
+	if errors.Is(ctx.Err(), context.Canceled) {
+		p.fail(scan.FailedCanceled, ctx.Err())
+	}
+	return p.result(), nil
+}
+
+// engineDeadline leaves the engine time to come home with what it knows before
+// the answer is due.
+func engineDeadline(ctx context.Context) time.Time {
+	const share, most = 20, 100 * time.Millisecond // a twentieth of what is left
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return time.Now()
+	}
+	return deadline.Add(-min(most, time.Until(deadline)/share))
+}
+
+// start runs the pass in a goroutine of its own, so that a probe can leave at
+// its deadline whatever the engine does. done is closed when it is over.
+func (c *Coordinator) start(ctx context.Context, task scan.Task, p *pass) (done chan struct{}, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil, ErrClosing
+	}
+	done = make(chan struct{})
+	c.running.Go(func() {
+		defer close(done)
+		defer c.places.Leave()
+		c.carryOut(ctx, task, p)
+		p.finish(time.Now())
+		c.options.Observe(task.Module, p.result())
+	})
+	return done, nil
+}
+
+// carryOut resolves, checks and scans. A panic below it is a failed scan.
+func (c *Coordinator) carryOut(ctx context.Context, task scan.Task, p *pass) {
+	defer func() {
+		if v := recover(); v != nil {
+			c.options.Logger.Error("A scan panicked", "target", task.Target, "module", task.Module, "panic", v, "stack", string(debug.Stack()))
+			p.fail(scan.FailedInternal, fmt.Errorf("panic: %v", v))
+		}
+	}()
+	found, failed := c.options.Resolver.Resolve(ctx, task)
+	p.resolved(time.Now(), failed)
+	req, refused, err := scan.NewRequest(task.Plan, task.Scope, found)
+	if err != nil {
+		p.fail(scan.FailedInternal, err)
+		return
+	}
+	if err := p.begin(req, refused); err != nil {
+		p.fail(scan.FailedInternal, err)
+		return
+	}
+	spec := task.Plan.Spec()
+	engine, ok := c.options.Engines[Kind{Protocol: spec.Protocol, Method: spec.Method}]
+	if !ok {
+		p.fail(scan.FailedInternal, fmt.Errorf("there is no engine for %v %v", spec.Protocol, spec.Method))
+		return
+	}
+	if err := engine.Scan(ctx, req, p.record); err != nil {
+		c.options.Logger.Error("A scan failed", "target", task.Target, "module", task.Module, "err", err)
+		p.fail(scan.FailedInternal, err)
+	}
+}
+
+// SetMaxScans moves the number of scans allowed at once.
+func (c *Coordinator) SetMaxScans(n int) { c.places.SetLimit(n) }
+
+// InFlight returns how many scans are under way.
+func (c *Coordinator) InFlight() int { return c.places.Inside() }
+
+// Interrupt ends the scans under way: their probes answer at once with what is
+// known. New scans are refused from then on.
+func (c *Coordinator) Interrupt() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.closed {
+		c.closed = true
+		close(c.closing)
+	}
+}
+
+// Close interrupts, and waits until every scan's engine has returned.
+func (c *Coordinator) Close() {
+	c.Interrupt()
+	c.running.Wait()
+}

@@ -1,0 +1,106 @@
+package coordinator
+
+import (
+	"errors"
+	"maps"
+	"net/netip"
+	"sync"
+	"time"
+
+	"portscan_exporter/scan"
+)
+
+// pass is one scan on its way: what is known of it so far. It may be used
+// concurrently.
+type pass struct {
+	plan    scan.Plan
+	started time.Time
+
+	mu       sync.Mutex
+	finished time.Time // zero while under way
+	lookup   time.Duration
+	refused  []netip.Addr
+	failed   map[scan.Failure]error
+	recorder *scan.Recorder // nil until the addresses are known
+}
+
+func newPass(plan scan.Plan) *pass {
+	return &pass{plan: plan, started: time.Now(), failed: make(map[scan.Failure]error)}
+}
+
+// resolved notes how long the names took and which of them failed.
+func (p *pass) resolved(now time.Time, failed map[scan.Failure]error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.lookup = now.Sub(p.started)
+	maps.Copy(p.failed, failed)
+}
+
+var (
+	errAddressRefused = errors.New("a name leads outside the networks of its target")
+	errNoAddress      = errors.New("the hosts lead to no address")
+	errNotResolved    = errors.New("the names were not resolved in time")
+)
+
+// begin takes the request that is about to be scanned.
+func (p *pass) begin(req scan.Request, refused []netip.Addr) error {
+	recorder, err := scan.NewRecorder(req)
+	if err != nil {
+		return err //nolint:wrapcheck // the sentinel says it all
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.recorder, p.refused = recorder, refused
+	if len(refused) > 0 {
+		p.failed[scan.FailedAddressRefused] = errAddressRefused
+	}
+	if len(req.Addresses()) == 0 && len(p.failed) == 0 {
+		p.failed[scan.FailedDNS] = errNoAddress
+	}
+	return nil
+}
+
+func (p *pass) record(r scan.PortResult) { p.recorder.Record(r) }
+
+func (p *pass) fail(f scan.Failure, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.failed[f] = err
+}
+
+func (p *pass) finish(now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.finished = now
+}
+
+// result returns what is known now. A pass still under way ends here for its
+// probe: what was not reached by now was not reached in time.
+func (p *pass) result() *scan.Result {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r := &scan.Result{
+		Plan:     p.plan,
+		Started:  p.started,
+		Finished: p.finished,
+		Lookup:   p.lookup,
+		Refused:  p.refused,
+		Failed:   maps.Clone(p.failed),
+	}
+	if r.Finished.IsZero() {
+		r.Finished = time.Now()
+	}
+	if p.recorder == nil {
+		if len(r.Failed) == 0 {
+			r.Failed[scan.FailedDNS] = errNotResolved
+			r.Lookup = r.Finished.Sub(p.started)
+		}
+		return r
+	}
+	missing := scan.CauseDeadline
+	if r.Failed[scan.FailedInternal] != nil {
+		missing = scan.CauseInternal
+	}
+	r.Addresses, r.Attempts, r.Retries = p.recorder.Snapshot(missing)
+	return r
+}

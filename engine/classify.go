@@ -1,0 +1,82 @@
+package engine
+
+import (
+	"errors"
+	"net"
+	"os"
+	"time"
+
+	"portscan_exporter/scan"
+)
+
+// verdict is what one attempt says of a port. With state unknown and cause
+// [scan.CauseSilence] nothing came back; any other cause with it is our own
+// side's doing.
+type verdict struct {
+	state scan.State
+	cause scan.Cause
+	rtt   time.Duration // set for answers
+}
+
+// blocked tells whether the attempt failed for want of something that comes
+// back: it is worth trying again after a pause.
+func (v verdict) blocked() bool {
+	return v.state == scan.Unknown && (v.cause == scan.CauseDescriptors || v.cause == scan.CauseSourcePorts)
+}
+
+// errnoClass groups the errors of connect() by what they may mean; errno_*.go
+// sorts each system's numbers into them.
+type errnoClass uint8
+
+const (
+	errnoOther        errnoClass = iota // nothing that we know: a fault of our own
+	errnoRefused                        // a RST
+	errnoReset                          // accepted, and reset at once
+	errnoTimeout                        // nothing came back
+	errnoUnreachable                    // an ICMP error, or no route of our own: can't be told from the number
+	errnoNoRoute                        // surely this machine's own lack of a way
+	errnoForbidden                      // this machine forbids it
+	errnoDescriptors                    // no descriptor, no memory
+	errnoSourcePorts                    // no free local port
+	errnoNotOurSource                   // the address to scan from is not one of ours
+)
+
+// classify reads the error of one attempt; reachable tells whether this machine
+// itself has a way to the address, and is asked only where the number leaves it
+// open.
+func classify(err error, reachable func() bool) verdict {
+	var timeout net.Error
+	if errors.Is(err, os.ErrDeadlineExceeded) || (errors.As(err, &timeout) && timeout.Timeout()) {
+		return verdict{cause: scan.CauseSilence}
+	}
+	switch classOf(err) {
+	case errnoRefused:
+		return verdict{state: scan.Closed, cause: scan.CauseRST}
+	case errnoReset:
+		return verdict{state: scan.Open, cause: scan.CauseHandshakeReset}
+	case errnoTimeout:
+		return verdict{cause: scan.CauseSilence}
+	case errnoUnreachable:
+		if reachable() {
+			return verdict{state: scan.Filtered, cause: scan.CauseICMP}
+		}
+		return verdict{cause: scan.CauseNoRoute}
+	case errnoNoRoute, errnoNotOurSource:
+		return verdict{cause: scan.CauseNoRoute}
+	case errnoForbidden:
+		return verdict{cause: scan.CausePermission}
+	case errnoDescriptors:
+		return verdict{cause: scan.CauseDescriptors}
+	case errnoSourcePorts:
+		return verdict{cause: scan.CauseSourcePorts}
+	default:
+		return verdict{cause: scan.CauseInternal}
+	}
+}
+
+// failedBinding tells whether the error came from binding the local address and
+// not from connecting.
+func failedBinding(err error) bool {
+	var call *os.SyscallError
+	return errors.As(err, &call) && call.Syscall == "bind"
+}

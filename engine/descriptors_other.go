@@ -1,0 +1,7 @@
+//go:build !unix
+
+package engine
+
+// descriptorLimit returns how many sockets may be open for attempts at once.
+// Windows has no limit to ask for.
+func descriptorLimit() int { return descriptorsUnknown }

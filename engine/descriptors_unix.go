@@ -1,0 +1,20 @@
+//go:build unix
+
+package engine
+
+import "golang.org/x/sys/unix"
+
+// descriptorLimit returns how many sockets may be open for attempts at once:
+// RLIMIT_NOFILE, whose soft limit Go has raised at start, less the reserve.
+func descriptorLimit() int {
+	const unlimited = 1 << 20 // more than any scan can use
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return descriptorsUnknown
+	}
+	descriptors := unlimited
+	if uint64(limit.Cur) < unlimited { //nolint:unconvert,gosec // the field is signed on some systems
+		descriptors = int(limit.Cur) //nolint:gosec // below 2^20
+	}
+	return max(1, descriptors-descriptorReserve(descriptors))
+}

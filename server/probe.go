@@ -1,0 +1,120 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"portscan_exporter/collector"
+	"portscan_exporter/config"
+	"portscan_exporter/coordinator"
+	"portscan_exporter/scan"
+)
+
+// probe answers /probe: it scans one target with one module.
+func (s *Server) probe(w http.ResponseWriter, r *http.Request) {
+	arrived := time.Now()
+	question, refused := parseAsked(r)
+	if refused != nil {
+		s.refuse(w, refused)
+		return
+	}
+	selection, module, refused := admit(s.options.Config.Get(), question, arrived)
+	if refused != nil {
+		s.refuse(w, refused)
+		return
+	}
+	log := newProbeLog(s.options.Logger, selection.Target.Name, module.Name)
+	task := selection.Task(module)
+	budget := probeBudget(module.Timeout, question.scrapeTimeout, s.options.TimeoutOffset)
+	allowance := writeAllowance(module, task.Plan, budget)
+	answerBy(w, arrived.Add(budget+slowestReader))
+	ctx, cancel := context.WithDeadline(r.Context(), arrived.Add(budget-allowance))
+	defer cancel()
+
+	log.Debug("Probe begins", "ports", task.Plan.Ports().String(), "budget", budget, "left_for_the_answer", allowance)
+	result, err := s.options.Scans.Scan(ctx, task)
+	if err != nil {
+		log.Debug("Probe was not admitted", "err", err)
+		s.refuse(w, unavailable(err))
+		return
+	}
+	answer := newAnswer(selection.Target, module, result, time.Since(arrived))
+	log.outcome(answer)
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collector.NewProbe(answer))
+	s.history.add(record{
+		when: arrived, target: selection.Target.Name, module: module.Name,
+		success: result.Success(), duration: answer.Duration, log: log.text(),
+	})
+	if question.debug {
+		s.writeDebug(w, task, answer, log, reg)
+		return
+	}
+	promhttp.HandlerFor(reg, promhttp.HandlerOpts{}).ServeHTTP(w, r)
+}
+
+// slowestReader is how long after its deadline a client may still be reading.
+const slowestReader = 10 * time.Second
+
+// probeBudget returns how long a probe may take from its arrival: the module's
+// timeout, or what Prometheus leaves us where that is less. Where the offset
+// would take all of it, half of it is kept.
+func probeBudget(module, scrape, offset time.Duration) time.Duration {
+	switch {
+	case scrape == 0:
+		return module
+	case scrape > offset:
+		return min(module, scrape-offset)
+	default:
+		return min(module, scrape/2)
+	}
+}
+
+// writeAllowance returns how much of the budget is kept back for the answer
+// itself: at most a quarter of it.
+func writeAllowance(m *config.Module, plan scan.Plan, budget time.Duration) time.Duration {
+	const (
+		base    = 10 * time.Millisecond
+		perPort = 30 * time.Microsecond // three series, gathered, written and compressed
+	)
+	ports := min(m.MaxPorts, plan.Ports().Len()*m.MaxAddresses)
+	return min(budget/4, base+time.Duration(ports)*perPort)
+}
+
+func newAnswer(t *config.Target, m *config.Module, result *scan.Result, took time.Duration) collector.Answer {
+	return collector.Answer{
+		Target:    t.Name,
+		Owner:     t.Authorization.Owner,
+		Reference: t.Authorization.Reference,
+		Expires:   t.Authorization.Expires,
+		Timeout:   m.Timeout,
+		MaxAge:    m.MaxAge,
+		MaxPorts:  m.MaxPorts,
+		All:       m.ReportAll,
+		Duration:  took,
+		Result:    result,
+	}
+}
+
+// refuse answers a request that gets no scan, and counts it.
+func (s *Server) refuse(w http.ResponseWriter, r *refusal) {
+	s.options.Exporter.Refused(r.reason)
+	if r.status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "1")
+	}
+	text(w, r.status, r.message+"\n")
+}
+
+// unavailable says why the coordinator took no scan.
+func unavailable(err error) *refusal {
+	message := coordinator.ErrBusy.Error()
+	if errors.Is(err, coordinator.ErrClosing) {
+		message = coordinator.ErrClosing.Error()
+	}
+	return &refusal{status: http.StatusServiceUnavailable, reason: collector.RefusedLimit, message: message}
+}
