@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"math"
 	"net/netip"
 	"slices"
 	"sync"
@@ -26,6 +27,9 @@ type addressScan struct {
 
 	lack  atomic.Uint32 // the cause that holds attempts up now, or 0
 	alive atomic.Uint32 // a port that has answered, or 0
+
+	answers atomic.Int64 // ports that have answered
+	retried atomic.Int64 // those of them that took a retry
 }
 
 // port is a port on its way through the rounds. It is small because there may
@@ -53,32 +57,28 @@ func newAddressScan(d *Dial, plan scan.Plan, ip netip.Addr, workers int, report 
 
 // run scans the address and reports every port of it.
 func (a *addressScan) run(ctx context.Context) {
-	left, paid := a.first, false
-	for round := 0; len(left) > 0 && ctx.Err() == nil; round++ {
-		before := len(left)
+	left := a.first
+	for round := 0; round < a.attempts() && len(left) > 0 && ctx.Err() == nil; round++ {
 		left = a.round(ctx, left)
-		lastPaid := round > 0 && len(left) < before
-		paid = paid || lastPaid
-		if !a.goOn(round, paid, lastPaid) {
-			break
-		}
 	}
 	a.settle(ctx, left)
 }
 
-// goOn tells whether another round is due after this one. The first retry is
-// always made, since nothing else shows whether retries pay; those up to retries
-// once one has brought an answer, and those up to max_retries while the last
-// round still did.
-func (a *addressScan) goOn(round int, paid, lastPaid bool) bool {
-	switch {
-	case round == 0:
-		return a.spec.Retries > 0
-	case round < a.spec.Retries:
-		return paid
-	default:
-		return lastPaid && round < a.spec.MaxRetries
+// attempts returns how many a silent port gets by what is known now. The first
+// retry is always made, since nothing else shows whether retries pay. Once one
+// has brought an answer there is loss: p, the share of answers that took a
+// retry, estimates how likely an attempt is to be lost, and attempts go on until
+// all of a port's are lost with a chance of one in 100,000 (but for retries at
+// least, and max_retries at the most).
+func (a *addressScan) attempts() int {
+	const missed = 1e-5
+	retried := float64(a.retried.Load())
+	if retried == 0 {
+		return 1 + min(1, a.spec.Retries)
 	}
+	p := (retried + 1) / (float64(a.answers.Load()) + 2)
+	wanted := math.Ceil(math.Log(missed) / math.Log(p))
+	return 1 + min(max(int(wanted)-1, a.spec.Retries), a.spec.MaxRetries)
 }
 
 // round tries the ports once each and returns those that stay undecided. It
@@ -143,6 +143,10 @@ func (a *addressScan) try(ctx context.Context, p port, left *undecided) {
 	}
 	if v.cause.Answered() {
 		a.alive.Store(uint32(p.number))
+		a.answers.Add(1)
+		if p.attempts > 1 {
+			a.retried.Add(1)
+		}
 	}
 	a.tell(p, v)
 }
@@ -159,13 +163,14 @@ func (a *addressScan) ask(ctx context.Context, p *port) verdict {
 		}
 		v := a.engine.attempt(ctx, a.spec.Source, netip.AddrPortFrom(a.ip, p.number), a.spec.PortTimeout)
 		a.engine.budget.leave()
-		p.attempts++
 		if v.state == scan.Unknown && ctx.Err() != nil {
+			p.attempts++
 			p.cause = scan.CauseDeadline
 			return verdict{cause: p.cause}
 		}
 		p.cause = v.cause
 		if !v.blocked() {
+			p.attempts++
 			a.lack.Store(0)
 			return v
 		}

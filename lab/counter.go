@@ -96,3 +96,11 @@ func read(tb testing.TB, name string) int {
 	tb.Fatalf("nft shows no counter %s:\n%s", name, out)
 	return 0
 }
+
+// Filter gives the namespace packet filters: rules are what nft(8) reads, with
+// tables of their own. Only inside [Isolated].
+func Filter(tb testing.TB, rules string) {
+	tb.Helper()
+	needIsolated(tb)
+	run(tb, rules, "nft", "-f", "-")
+}

@@ -61,7 +61,8 @@ func DefaultRoute(tb testing.TB) {
 	tb.Helper()
 	needIsolated(tb)
 	for _, args := range [][]string{
-		{"link", "add", "outside", "arp", "off", "addrgenmode", "none", "type", "veth", "peer", "name", "nowhere"},
+		{"link", "add", "outside", "arp", "off", "type", "veth", "peer", "name", "nowhere"},
+		{"link", "set", "outside", "addrgenmode", "none"},
 		{"link", "set", "nowhere", "arp", "off", "addrgenmode", "none"},
 		{"link", "set", "nowhere", "up"},
 		{"link", "set", "outside", "up"},

@@ -1,0 +1,313 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net/netip"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"portscan_exporter/scan"
+)
+
+func refused() error { return syscall.ECONNREFUSED }
+
+// TestSilentHost is dark altogether: every port is tried as often as retries
+// that have not been seen to pay allow, and no more.
+func TestSilentHost(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := testDial(t, Limits{})
+		d.dial = host(func(ctx context.Context, _ uint16, _ int) error { return silence(ctx) }).dialer()
+		spec := testSpec("1-500")
+		spec.Retries = 5
+		ports := scanAll(t.Context(), t, d, testRequest(t, spec, home))
+		if got := census(ports); got["filtered silence"] != 500 {
+			t.Errorf("a dark host reads as %v", got)
+		}
+		for at, r := range ports {
+			if r.Attempts != 2 {
+				t.Fatalf("%v took %d attempts, want 2", at, r.Attempts)
+			}
+		}
+	})
+}
+
+func TestNoRetries(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := testDial(t, Limits{})
+		d.dial = host(func(ctx context.Context, _ uint16, _ int) error { return silence(ctx) }).dialer()
+		spec := testSpec("1-10")
+		spec.Retries, spec.MaxRetries = 0, 0
+		for at, r := range scanAll(t.Context(), t, d, testRequest(t, spec, home)) {
+			if r.Attempts != 1 || r.State != scan.Filtered {
+				t.Errorf("%v took %d attempts and is %v", at, r.Attempts, r.State)
+			}
+		}
+	})
+}
+
+// TestLoss drops three of ten attempts: retries pay, so they go on.
+func TestLoss(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := testDial(t, Limits{})
+		d.dial = host(func(ctx context.Context, port uint16, attempt int) error {
+			lost := rand.New(rand.NewPCG(uint64(port), uint64(attempt))).IntN(10) < 3
+			switch {
+			case lost:
+				return silence(ctx)
+			case port%100 == 0:
+				return nil
+			default:
+				return refused()
+			}
+		}).dialer()
+		got := census(scanAll(t.Context(), t, d, testRequest(t, testSpec("1-5000"), home)))
+		if got["open handshake"] != 50 || got["closed rst"] != 4950 {
+			t.Errorf("under loss: %v; want 50 open and 4950 closed", got)
+		}
+	})
+}
+
+// TestBan answers for a while and then never again: what was silent since then
+// is not known, and surely not filtered.
+func TestBan(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var answers atomic.Int64
+		d := testDial(t, Limits{})
+		d.dial = host(func(ctx context.Context, _ uint16, _ int) error {
+			if answers.Add(1) > 200 {
+				return silence(ctx)
+			}
+			return refused()
+		}).dialer()
+		got := census(scanAll(t.Context(), t, d, testRequest(t, testSpec("1-1000"), home)))
+		if got["closed rst"] != 200 || got["unknown unresponsive"] != 800 {
+			t.Errorf("a ban reads as %v", got)
+		}
+	})
+}
+
+// TestFirewalledHost answers on some ports and drops the others: the answers
+// that it still gives show that the silent ones are filtered.
+func TestFirewalledHost(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := testDial(t, Limits{})
+		d.dial = host(func(ctx context.Context, port uint16, _ int) error {
+			if port == 22 || port == 443 {
+				return nil
+			}
+			return silence(ctx)
+		}).dialer()
+		got := census(scanAll(t.Context(), t, d, testRequest(t, testSpec("1-1000"), home)))
+		if got["open handshake"] != 2 || got["filtered silence"] != 998 {
+			t.Errorf("a firewalled host reads as %v", got)
+		}
+	})
+}
+
+func TestDeadlineLeavesPortsUnknown(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := testDial(t, Limits{})
+		d.dial = host(func(ctx context.Context, port uint16, _ int) error {
+			if port == 7 {
+				return nil
+			}
+			return silence(ctx)
+		}).dialer()
+		spec := testSpec("1-10000")
+		spec.Expect = &scan.Expectation{Open: scan.NewPortSet(7)}
+		ctx, cancel := context.WithTimeout(t.Context(), 250*time.Millisecond)
+		defer cancel()
+		begun := time.Now()
+		got := census(scanAll(ctx, t, d, testRequest(t, spec, home)))
+		if got["open handshake"] != 1 || got["unknown deadline"] != 9999 {
+			t.Errorf("cut short: %v; want the expected port open and all others unknown", got)
+		}
+		if took := time.Since(begun); took > 251*time.Millisecond {
+			t.Errorf("came home after %v, with a deadline of 250ms", took)
+		}
+	})
+}
+
+// TestStarvation fails every attempt for want of a descriptor, for a second or
+// for good.
+func TestStarvation(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		lack error
+		ends time.Duration
+		want string
+	}{
+		"descriptors come back":  {syscall.EMFILE, time.Second, "closed rst"},
+		"descriptors, for good":  {syscall.EMFILE, time.Hour, "unknown descriptors"},
+		"source ports come back": {syscall.EADDRNOTAVAIL, time.Second, "closed rst"},
+		"source ports, for good": {syscall.EADDRNOTAVAIL, time.Hour, "unknown source_ports"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			begun := time.Now()
+			d := testDial(t, Limits{})
+			d.dial = host(func(context.Context, uint16, int) error {
+				if time.Since(begun) < tc.ends {
+					return tc.lack
+				}
+				return refused()
+			}).dialer()
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			defer cancel()
+			got := census(scanAll(ctx, t, d, testRequest(t, testSpec("1-500"), home)))
+			if got[tc.want] != 500 {
+				t.Errorf("%s: %v; want all %s", name, got, tc.want)
+			}
+		})
+	}
+}
+
+// TestBounds holds the ceilings on what is under way: the module's to one
+// address, and everybody's.
+func TestBounds(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		module, budget, want int
+	}{
+		"module": {module: 7, budget: 100, want: 7},
+		"budget": {module: 1000, budget: 13, want: 13},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var inFlight, most atomic.Int64
+			d := testDial(t, Limits{MaxInFlight: tc.budget})
+			d.dial = host(func(context.Context, uint16, int) error {
+				if n := inFlight.Add(1); n > most.Load() {
+					most.Store(n)
+				}
+				time.Sleep(50 * time.Millisecond)
+				inFlight.Add(-1)
+				return refused()
+			}).dialer()
+			spec := testSpec("1-300")
+			spec.MaxInFlight = tc.module
+			scanAll(t.Context(), t, d, testRequest(t, spec, home))
+			if got := int(most.Load()); got != tc.want {
+				t.Errorf("%s: %d attempts were under way at once, want %d", name, got, tc.want)
+			}
+		})
+	}
+}
+
+// TestRates holds the ceilings on packets a second.
+func TestRates(t *testing.T) {
+	t.Parallel()
+	other := netip.MustParseAddr("192.0.2.2")
+	for name, tc := range map[string]struct {
+		module, budget int
+		want           time.Duration // for 200 ports on each of two addresses
+	}{
+		"module": {module: 100, want: 2 * time.Second},
+		"budget": {budget: 100, want: 4 * time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			d := testDial(t, Limits{Rate: tc.budget})
+			d.dial = host(func(context.Context, uint16, int) error { return refused() }).dialer()
+			spec := testSpec("1-200")
+			spec.Rate = tc.module
+			begun := time.Now()
+			scanAll(t.Context(), t, d, testRequest(t, spec, home, other))
+			if took := time.Since(begun); took < tc.want-20*time.Millisecond || took > tc.want+100*time.Millisecond {
+				t.Errorf("%s: took %v, want %v", name, took, tc.want)
+			}
+		})
+	}
+}
+
+// TestRateBeyondTheDeadline leaves the ports whose turn would come too late
+// unknown.
+func TestRateBeyondTheDeadline(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := testDial(t, Limits{})
+		d.dial = host(func(context.Context, uint16, int) error { return refused() }).dialer()
+		spec := testSpec("1-1000")
+		spec.Rate = 100
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		got := census(scanAll(ctx, t, d, testRequest(t, spec, home)))
+		if known := got["closed rst"]; known < 90 || known > 110 || known+got["unknown deadline"] != 1000 {
+			t.Errorf("at 100 a second for a second: %v", got)
+		}
+	})
+}
+
+func TestLimitsMove(t *testing.T) {
+	t.Parallel()
+	b, err := NewBudget(Limits{MaxInFlight: 5, Rate: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.SetLimits(Limits{MaxInFlight: 9})
+	if got := b.Stats().Limit; got != 9 {
+		t.Errorf("the limit is %d, want 9", got)
+	}
+	b.SetLimits(Limits{})
+	if got := b.Stats().Limit; got != descriptorLimit() {
+		t.Errorf("the limit is %d, want what descriptors allow, %d", got, descriptorLimit())
+	}
+	b.SetLimits(Limits{MaxInFlight: 1 << 30})
+	if got := b.Stats().Limit; got != descriptorLimit() {
+		t.Errorf("the limit is %d, above what descriptors allow, %d", got, descriptorLimit())
+	}
+}
+
+func TestDescriptorReserve(t *testing.T) {
+	t.Parallel()
+	for descriptors, want := range map[int]int{64: 32, 256: 128, 1024: 256, 20000: 1000, 1 << 20: 52428} {
+		if got := descriptorReserve(descriptors); got != want {
+			t.Errorf("of %d descriptors %d are kept back, want %d", descriptors, got, want)
+		}
+	}
+}
+
+func TestRefusesZeroValues(t *testing.T) {
+	t.Parallel()
+	if _, err := NewDial(nil); err == nil {
+		t.Error("an engine without a budget was made")
+	}
+	err := testDial(t, Limits{}).Scan(t.Context(), scan.Request{}, func(scan.PortResult) { t.Error("something was scanned") })
+	if !errors.Is(err, scan.ErrNoRequest) {
+		t.Errorf("an unchecked request: %v", err)
+	}
+}
+
+func TestOrderPutsWhatMattersFirst(t *testing.T) {
+	t.Parallel()
+	spec := testSpec("1-1000")
+	spec.Expect = &scan.Expectation{Open: scan.NewPortSet(900, 5000), Allow: scan.NewPortSet(3)}
+	got := order(testRequest(t, spec, home).Plan())
+	if len(got) != 1001 {
+		t.Fatalf("%d ports, want 1001", len(got))
+	}
+	first := scan.NewPortSet(got[:3]...)
+	if first.String() != "3,900,5000" {
+		t.Errorf("the first three are %v", first)
+	}
+	if !scan.NewPortSet(got...).Equal(testRequest(t, spec, home).Plan().Ports()) {
+		t.Error("the order lost or doubled a port")
+	}
+	rising := 0
+	for i := 4; i < len(got); i++ {
+		if got[i] == got[i-1]+1 {
+			rising++
+		}
+	}
+	if rising > 50 {
+		t.Errorf("%d neighbours follow each other: it is not shuffled", rising)
+	}
+}

@@ -1,0 +1,253 @@
+package lab_test
+
+import (
+	"errors"
+	"flag"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"portscan_exporter/lab"
+)
+
+// ends makes TestEnds, which exists to be run as a program of its own, end in
+// different ways.
+var ends = flag.String("ends", "", "how TestEnds ends: passes, fails, skips, lacks, subtest, twice, changes or hangs")
+
+// addr is short for what every test here needs.
+func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
+
+// send sends one UDP datagram to the address and leaves it at that.
+func send(t *testing.T, to netip.Addr) error {
+	t.Helper()
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "udp", netip.AddrPortFrom(to, 9).String())
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	_, err = conn.Write([]byte("x"))
+	return err
+}
+
+func TestCounterCountsWhatIsSentAndNothingElse(t *testing.T) {
+	if !lab.Isolated(t) {
+		return
+	}
+	lab.DefaultRoute(t)
+	used := []netip.Addr{addr("192.0.2.1"), addr("2001:db8::1")}
+	unused := []netip.Addr{addr("192.0.2.2"), addr("2001:db8::2"), addr("169.254.169.254")}
+	counter := lab.CountTo(t, append(used, unused...)...)
+	if n := counter.Left(t); n != 0 {
+		t.Errorf("%d packets left before one was sent", n)
+	}
+	for _, to := range used {
+		for range 3 {
+			if err := send(t, to); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, to := range used {
+		if n := counter.Packets(t, to); n != 3 {
+			t.Errorf("%v: %d packets counted, 3 sent", to, n)
+		}
+	}
+	for _, to := range unused {
+		if n := counter.Packets(t, to); n != 0 {
+			t.Errorf("%v: %d packets counted, none sent", to, n)
+		}
+	}
+	if n := counter.Packets(t, addr("::ffff:192.0.2.1")); n != 3 {
+		t.Errorf("as an IPv4-mapped address: %d packets counted, 3 sent", n)
+	}
+	if n := counter.Left(t); n != 6 {
+		t.Errorf("%d packets left, 6 sent", n)
+	}
+}
+
+func TestCounterSeesConnects(t *testing.T) {
+	if !lab.Isolated(t) {
+		return
+	}
+	lab.DefaultRoute(t)
+	dark := addr("203.0.113.7")
+	counter := lab.CountTo(t, dark)
+	dialer := net.Dialer{Timeout: 100 * time.Millisecond}
+	_, err := dialer.DialContext(t.Context(), "tcp", netip.AddrPortFrom(dark, 22).String())
+	if timeout, ok := errors.AsType[net.Error](err); !ok || !timeout.Timeout() {
+		t.Errorf("connect to an address that nobody has: %v, not a timeout", err)
+	}
+	if n := counter.Packets(t, dark); n != 1 {
+		t.Errorf("%d packets counted, one SYN sent", n)
+	}
+}
+
+func TestNothingLeavesWithoutARoute(t *testing.T) {
+	if !lab.Isolated(t) {
+		return
+	}
+	counter := lab.CountTo(t, addr("192.0.2.1"), addr("2001:db8::1"))
+	for _, to := range []netip.Addr{addr("192.0.2.1"), addr("2001:db8::1")} {
+		if err := send(t, to); !errors.Is(err, syscall.ENETUNREACH) {
+			t.Errorf("%v: %v, not ENETUNREACH", to, err)
+		}
+		if n := counter.Packets(t, to); n != 0 {
+			t.Errorf("%v: %d packets counted, none can have been sent", to, n)
+		}
+	}
+}
+
+func TestAddedAddressesAreOurOwn(t *testing.T) {
+	if !lab.Isolated(t) {
+		return
+	}
+	lab.DefaultRoute(t)
+	ours := []netip.Addr{addr("192.0.2.10"), addr("2001:db8::10")}
+	lab.AddAddress(t, ours...)
+	counter := lab.CountTo(t, ours...)
+	for _, to := range ours {
+		listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", netip.AddrPortFrom(to, 0).String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", listener.Addr().String())
+		if err != nil {
+			t.Errorf("%v: a listener does not answer: %v", to, err)
+		} else {
+			conn.Close()
+		}
+		listener.Close()
+		_, err = (&net.Dialer{}).DialContext(t.Context(), "tcp", listener.Addr().String())
+		if !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("%v: %v where nobody listens, not ECONNREFUSED", to, err)
+		}
+		if n := counter.Packets(t, to); n < 4 {
+			t.Errorf("%v: only %d packets counted", to, n)
+		}
+	}
+	if n := counter.Left(t); n != 0 {
+		t.Errorf("%d packets left; all of them are for this machine", n)
+	}
+}
+
+// Two tests must not see each other's networks: 192.0.2.10 is there above.
+func TestANamespaceIsFresh(t *testing.T) {
+	if !lab.Isolated(t) {
+		return
+	}
+	interfaces, err := net.Interfaces()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(interfaces) != 1 || interfaces[0].Flags&net.FlagLoopback == 0 || interfaces[0].Flags&net.FlagUp == 0 {
+		t.Errorf("not loopback alone, and up: %v", interfaces)
+	}
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(addrs) != 2 {
+		t.Errorf("not the two of loopback alone: %v", addrs)
+	}
+	t.Run("and its subtests are in it", func(t *testing.T) {
+		if again, err := net.Interfaces(); err != nil || len(again) != 1 {
+			t.Errorf("%v, %v", again, err)
+		}
+	})
+}
+
+// TestEnds is what TestIsolatedPassesTheOutcomeOn runs.
+func TestEnds(t *testing.T) {
+	switch *ends {
+	case "":
+		t.Skip("runs for TestIsolatedPassesTheOutcomeOn alone")
+	case "subtest":
+		t.Run("below", func(t *testing.T) { lab.Isolated(t) })
+		return
+	case "changes":
+		lab.AddAddress(t, addr("192.0.2.1"))
+		return
+	case "lacks":
+		lab.NeedProgram(t, "sh", "no-such-program")
+		return
+	}
+	if !lab.Isolated(t) {
+		return
+	}
+	switch *ends {
+	case "passes":
+		t.Log("in the namespace")
+	case "fails":
+		t.Error("wrong in the namespace")
+	case "skips":
+		t.Skip("no use in the namespace")
+	case "outside":
+		lab.AddAddress(t, addr("10.0.0.1"))
+	case "uncounted":
+		lab.CountTo(t).Packets(t, addr("192.0.2.1"))
+	case "cleanup":
+		t.Cleanup(func() { t.Error("wrong in a cleanup") })
+	case "hangs":
+		select {}
+	case "exits":
+		syscall.Exit(0)
+	}
+}
+
+func TestIsolatedPassesTheOutcomeOn(t *testing.T) {
+	lab.NeedProgram(t, "unshare", "ip", "nft")
+	for _, c := range []struct {
+		ends, noSkip string
+		ok           bool
+		says         []string
+	}{
+		{ends: "passes", ok: true, says: []string{"in the namespace", "--- PASS: TestEnds"}},
+		{ends: "passes", noSkip: "1", ok: true, says: []string{"--- PASS: TestEnds"}},
+		{ends: "fails", says: []string{"wrong in the namespace", "TestEnds failed in its namespace", "--- FAIL: TestEnds"}},
+		{ends: "cleanup", says: []string{"wrong in a cleanup", "TestEnds failed in its namespace"}},
+		{ends: "skips", ok: true, says: []string{"no use in the namespace", "--- SKIP: TestEnds"}},
+		{ends: "skips", noSkip: "1", says: []string{"no use in the namespace", "--- FAIL: TestEnds"}},
+		{ends: "lacks", ok: true, says: []string{"not installed: no-such-program", "--- SKIP: TestEnds"}},
+		{ends: "lacks", noSkip: "1", says: []string{"not installed: no-such-program", "--- FAIL: TestEnds"}},
+		{ends: "subtest", says: []string{"TestEnds/below is a subtest"}},
+		{ends: "changes", says: []string{"call lab.Isolated at the beginning"}},
+		{ends: "outside", says: []string{"10.0.0.1 is not an address for documentation"}},
+		{ends: "uncounted", says: []string{"192.0.2.1 are not counted"}},
+		{ends: "hangs", says: []string{"test timed out", "TestEnds failed in its namespace"}},
+		{ends: "exits", says: []string{"TestEnds was never run in its namespace"}},
+	} {
+		t.Run(strings.TrimSuffix(c.ends+"/"+c.noSkip, "/"), func(t *testing.T) {
+			t.Parallel()
+			binary, err := os.Executable()
+			if err != nil {
+				t.Fatal(err)
+			}
+			timeout := "1m"
+			if c.ends == "hangs" {
+				timeout = "3s"
+			}
+			cmd := exec.CommandContext(t.Context(), binary, "-test.run=^TestEnds$", "-test.v", "-test.timeout="+timeout, "-ends="+c.ends)
+			cmd.Env = append(os.Environ(), "PORTSCAN_TEST_NO_SKIP="+c.noSkip)
+			out, err := cmd.CombinedOutput()
+			if _, exited := errors.AsType[*exec.ExitError](err); err != nil && !exited {
+				t.Fatal(err)
+			}
+			if (err == nil) != c.ok {
+				t.Errorf("passed is %v, want %v", err == nil, c.ok)
+			}
+			for _, text := range c.says {
+				if !strings.Contains(string(out), text) {
+					t.Errorf("it does not say %q", text)
+				}
+			}
+			if t.Failed() {
+				t.Logf("%s", out)
+			}
+		})
+	}
+}
