@@ -67,10 +67,10 @@ func cidrError(text string) error {
 	base, bits, _ := strings.Cut(text, "/")
 	addr, err := netip.ParseAddr(base)
 	switch {
+	case strings.Contains(text, "%"):
+		return zoneError(text)
 	case err != nil:
 		return fmt.Errorf("%s is not a network: write it in full, as in 192.0.2.0/24 or 2001:db8::/64", quote(text))
-	case addr.Zone() != "":
-		return zoneError(text)
 	default:
 		return fmt.Errorf("%s is not a length: write a number from 0 to %d after the slash, as in %s/%d",
 			quote(bits), addr.BitLen(), addr, addr.BitLen())
@@ -82,7 +82,7 @@ func checkUnicast(p netip.Prefix) error {
 	broadcast := netip.AddrFrom4([4]byte{255, 255, 255, 255})
 	switch {
 	case p.Addr().IsMulticast():
-		return fmt.Errorf("%s is multicast: write the addresses of single machines", p.Addr())
+		return fmt.Errorf("%s is multicast: write the addresses of single machines", prefixText(p))
 	case p.IsSingleIP() && p.Addr().IsUnspecified():
 		return fmt.Errorf("%s stands for no address at all: write the address of a machine", p.Addr())
 	case p.Addr() == broadcast:

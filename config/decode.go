@@ -72,8 +72,12 @@ func (l *loader) unknownKeys(v value, found []entry, known []string) {
 		for end < len(found) && found[end].isStrayPort() {
 			end++
 		}
-		if i == 0 || end == i || !isPlainPorts(found[i-1].node) {
+		if end == i {
 			l.errorf(v.child(e, ""), "unknown key: %s", suggest(e.name, known))
+			continue
+		}
+		if i == 0 || !isPlainPorts(found[i-1].node) {
+			l.errorf(v.child(e, ""), `YAML takes this for a key: write lists of ports in quotes, as in "22,443"`)
 			continue
 		}
 		before := found[i-1]

@@ -1,6 +1,10 @@
 package config
 
-import "go.yaml.in/yaml/v4"
+import (
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+)
 
 // entry is one key of a mapping with its value.
 type entry struct {
@@ -21,6 +25,9 @@ const (
 	maxMergeDepth = 10
 	maxMerges     = 1000
 )
+
+// mergeSuffix is what the path of a merge ends in.
+const mergeSuffix = ".<<"
 
 // entries returns the keys of a mapping, merged ones (<<) after its own. Keys of
 // its own win over merged ones, and earlier merges over later ones. It returns
@@ -58,6 +65,7 @@ func (l *loader) flatten(v value, depth int) []entry {
 			l.errorf(at, "the key is already at line %d: write it once", first)
 		case key.Tag == "!!merge":
 			places[e.name] = e.line
+			at.path = v.path + mergeSuffix
 			merges = append(merges, at)
 		default:
 			places[e.name] = e.line
@@ -70,6 +78,7 @@ func (l *loader) flatten(v value, depth int) []entry {
 // merge adds the keys of the merged mappings that are not there yet.
 func (l *loader) merge(found []entry, places map[string]int, merges []value, depth int) []entry {
 	for _, from := range merges {
+		into := strings.TrimSuffix(from.path, mergeSuffix)
 		sources := []value{from}
 		if from.node.Kind == yaml.SequenceNode {
 			sources = from.items()
@@ -78,6 +87,7 @@ func (l *loader) merge(found []entry, places map[string]int, merges []value, dep
 			if !l.mayMerge(source, depth) {
 				continue
 			}
+			source.path = into // there its keys are looked for
 			for _, e := range l.flatten(source, depth+1) {
 				if _, there := places[e.name]; !there {
 					places[e.name] = e.line

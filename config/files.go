@@ -77,13 +77,13 @@ func (l *loader) targetFile(named value, file string) {
 		return
 	}
 	l.merges = 0 // the limit is one of each file
-	root, ok := l.parse(file, data)
+	root, ok := l.parse(file, data, targetsForm)
 	switch {
 	case !ok:
 	case root.node.Kind == yaml.SequenceNode:
 		l.targets(root)
 	default:
-		l.fields(root, field{key: "targets", form: "targets: []", required: true, read: l.targets})
+		l.fields(root, field{key: "targets", form: targetsForm, required: true, read: l.targets})
 	}
 }
 
@@ -118,7 +118,7 @@ func Checksum(file string) (string, error) {
 // may be wrong with it.
 func namedFiles(file string, data []byte) []string {
 	l := newLoader(file, time.Time{})
-	root, ok := l.parse(file, data)
+	root, ok := l.parse(file, data, modulesForm)
 	if !ok || root.node.Kind != yaml.MappingNode {
 		return nil
 	}

@@ -65,11 +65,11 @@ func readError(at value, err error) *Error {
 
 // load reads the configuration from the bytes of its file.
 func (l *loader) load(data []byte) (*Config, []string, error) {
-	root, ok := l.parse(l.file, data)
+	root, ok := l.parse(l.file, data, modulesForm)
 	if ok {
 		l.fields(root,
-			field{key: "modules", form: `modules: {tcp_default: {ports: "1-1024"}}`, required: true, read: l.modules},
-			field{key: "targets", form: "targets: []", read: l.targets},
+			field{key: "modules", form: modulesForm, required: true, read: l.modules},
+			field{key: "targets", form: targetsForm, read: l.targets},
 			field{key: "target_files", form: "target_files: [targets.d/*.yml]", read: l.targetFiles},
 			field{key: "external_labels", form: "external_labels: {vantage: dmz}", read: l.labels(l.cfg.externalLabels)},
 			field{key: "limits", form: "limits: {max_scans: 64}", read: l.limits},
@@ -84,6 +84,12 @@ func (l *loader) load(data []byte) (*Config, []string, error) {
 	}
 	return l.cfg, l.warningLines(), nil
 }
+
+// How to write what a file consists of.
+const (
+	modulesForm = `modules: {tcp_default: {ports: "1-1024"}}`
+	targetsForm = "targets: [] or a list whose entries begin with - name: web"
+)
 
 func (l *loader) limits(v value) {
 	limits := &l.cfg.limits

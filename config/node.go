@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
 )
@@ -66,9 +68,9 @@ func follow(n *yaml.Node) *yaml.Node {
 	return n
 }
 
-// parse reads the only document of a file. It returns false where it reported
-// an error.
-func (l *loader) parse(file string, data []byte) (value, bool) {
+// parse reads the only document of a file; form is how to write one. It returns
+// false where it reported an error.
+func (l *loader) parse(file string, data []byte, form string) (value, bool) {
 	whole := value{file: file}
 	dec, err := yaml.NewLoader(bytes.NewReader(data))
 	if err != nil {
@@ -78,7 +80,7 @@ func (l *loader) parse(file string, data []byte) (value, bool) {
 	var doc, second yaml.Node
 	err = dec.Load(&doc)
 	if errors.Is(err, io.EOF) || err == nil && isBlank(doc) {
-		l.errorf(whole, "the file is empty: write what config.yml or a target file holds")
+		l.errorf(whole, "the file is empty: write %s", form)
 		return value{}, false
 	}
 	if err == nil {
@@ -86,7 +88,7 @@ func (l *loader) parse(file string, data []byte) (value, bool) {
 	}
 	switch {
 	case errors.Is(err, io.EOF):
-		return value{file: file, line: doc.Content[0].Line, node: follow(doc.Content[0])}, true
+		return value{file: file, line: doc.Content[0].Line, node: follow(doc.Content[0]), form: form}, true
 	case err == nil:
 		whole.line = second.Line
 		l.errorf(whole, "a second document begins here: a file holds one, so leave the line --- out")
@@ -114,6 +116,9 @@ func (l *loader) syntaxError(at value, data []byte, err error) {
 			msg += " that begins at line " + strconv.Itoa(from)
 		}
 	}
+	if at.line == 0 {
+		at.line = unreadableLine(data)
+	}
 	l.errorf(at, "this is not YAML: %s%s", oneLine(msg), hint(lineOf(data, at.line)))
 }
 
@@ -126,6 +131,20 @@ func hint(line string) string {
 	default:
 		return ""
 	}
+}
+
+// unreadableLine returns the first line that YAML can't hold, because it is not
+// UTF-8 or has control characters, or 0 if there is none.
+func unreadableLine(data []byte) int {
+	isControl := func(r rune) bool { return unicode.IsControl(r) && !strings.ContainsRune("\t\r\n", r) }
+	number := 0
+	for line := range bytes.Lines(data) {
+		number++
+		if !utf8.Valid(line) || bytes.ContainsFunc(line, isControl) {
+			return number
+		}
+	}
+	return 0
 }
 
 // lineOf returns a line of the file, counted from 1, or "" if there is none.

@@ -50,6 +50,7 @@ type targetDraft struct {
 // targets reads a list of targets, of the configuration or of a target file.
 func (l *loader) targets(v value) {
 	for _, item := range l.list(v) {
+		item.form = "the keys of a target, the first as in name: web"
 		l.target(item)
 	}
 }
@@ -112,9 +113,10 @@ func (l *loader) targetName(t *targetDraft) func(value) {
 			return
 		}
 		t.Name = name
-		l.name(v, name)
 		if _, err := netip.ParseAddr(name); err == nil {
 			l.errorf(v, "%s is an address: write a name, and the address under hosts", quote(name))
+		} else {
+			l.name(v, name)
 		}
 		if first, taken := l.names[name]; taken {
 			l.errorf(v, "%s is the name of the target at %s:%d already: write another", quote(name), first.file, first.line)

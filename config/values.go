@@ -105,6 +105,9 @@ func (l *loader) hintZeros(v value, text string) {
 	}
 }
 
+// longNumber is more than a 64-bit integer holds for certain.
+var longNumber = regexp.MustCompile(`^\d{20,}`)
+
 // maxDuration keeps sums of durations far from overflowing.
 const maxDuration = 365 * 24 * time.Hour
 
@@ -122,7 +125,7 @@ func (l *loader) duration(dst *time.Duration, least time.Duration) func(value) {
 			l.errorf(v, "%s is negative: write a duration as in %s", quote(text), v.form)
 		case isNumber && strings.Trim(text, "0") != "":
 			l.errorf(v, "%s has no unit: write %ss for seconds", quote(text), clip(text))
-		case err != nil && strings.Contains(err.Error(), "out of range"), time.Duration(d) > maxDuration:
+		case err != nil && (longNumber.MatchString(text) || strings.Contains(err.Error(), "out of range")), time.Duration(d) > maxDuration:
 			l.errorf(v, "%s is too long: write 1y or less", quote(text))
 		case err != nil:
 			l.errorf(v, "%s is not a duration: write whole numbers with units, as in 500ms, 1m30s or %s", quote(text), v.form)

@@ -156,17 +156,20 @@ func writeExpectation(e scan.Expectation) writtenExpectation {
 	return writtenExpectation{Open: e.Open.String(), Allow: e.Allow.String()}
 }
 
-// prefixTexts writes addresses as addresses and networks as networks.
 func prefixTexts(prefixes []netip.Prefix) []string {
-	var texts []string
+	texts := make([]string, 0, len(prefixes))
 	for _, p := range prefixes {
-		if p.IsSingleIP() {
-			texts = append(texts, p.Addr().String())
-		} else {
-			texts = append(texts, p.String())
-		}
+		texts = append(texts, prefixText(p))
 	}
 	return texts
+}
+
+// prefixText writes an address as an address and a network as a network.
+func prefixText(p netip.Prefix) string {
+	if p.IsSingleIP() {
+		return p.Addr().String()
+	}
+	return p.String()
 }
 
 // expiryText writes a moment that is the end of a day in UTC as that day.

@@ -1,0 +1,85 @@
+# Everything that is done with this repository. `make help` lists it; a fresh machine needs Go and make.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := build
+
+# safe.directory: a checkout that belongs to another user, as in a container, is read all the same.
+GIT := git -c safe.directory='*'
+VERSION_PACKAGE := github.com/prometheus/common/version
+VERSION := $(shell cat VERSION)
+REVISION := $(shell $(GIT) describe --always --abbrev=40 --exclude='*' --dirty=-modified 2>/dev/null || echo unknown)
+# The date of the commit and not of the build: the same sources give the same binary.
+BUILD_DATE := $(shell TZ=UTC $(GIT) log -1 --date=format-local:%Y%m%d-%H:%M:%S --format=%cd 2>/dev/null || echo unknown)
+LDFLAGS := -s -w \
+	-X $(VERSION_PACKAGE).Version=$(VERSION) \
+	-X $(VERSION_PACKAGE).Revision=$(REVISION) \
+	-X $(VERSION_PACKAGE).BuildDate=$(BUILD_DATE)
+
+GOLANGCI_LINT := .build/bin/golangci-lint
+FUZZTIME ?= 10s
+
+.PHONY: build
+build: ## Build ./portscan_exporter, static.
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o portscan_exporter .
+
+.PHONY: test
+test: test-deps lint cross test-go test-e2e ## Install what the tests need, then check and test everything.
+
+.PHONY: test-deps
+test-deps: ## Install the programs that the tests need (Debian-like, as root).
+	scripts/install-test-deps
+
+.PHONY: lint
+lint: $(GOLANGCI_LINT) ## Formatting, linters, the arrows of the house, and a tidy go.mod.
+	go mod tidy -diff
+	$(GOLANGCI_LINT) run ./...
+	if [[ -e e2e/go.mod ]]; then \
+		cd e2e; \
+		go mod tidy -diff; \
+		../$(GOLANGCI_LINT) run --config ../.golangci.yml ./...; \
+	fi
+
+.PHONY: cross
+cross: ## Vet everything, tests included, for all systems.
+	scripts/cross-vet
+
+.PHONY: test-go
+test-go: ## The tests of this module, with the race detector.
+	CGO_ENABLED=1 go test -race ./...
+
+.PHONY: test-e2e
+test-e2e: ## The tests against real programs.
+	if [[ -e e2e/go.mod ]]; then \
+		cd e2e; \
+		go vet ./...; \
+		go test ./...; \
+	fi
+
+.PHONY: fmt
+fmt: $(GOLANGCI_LINT) ## Format the sources.
+	$(GOLANGCI_LINT) fmt
+	if [[ -e e2e/go.mod ]]; then cd e2e; ../$(GOLANGCI_LINT) fmt --config ../.golangci.yml; fi
+
+.PHONY: bench
+bench: test-deps build ## Benchmarks, and the exporter beside nmap.
+	go test -run '^$$' -bench . -benchmem ./...
+	scripts/bench
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz test for FUZZTIME.
+	scripts/fuzz $(FUZZTIME)
+
+.PHONY: clean
+clean: ## Remove what the other targets leave.
+	rm -rf portscan_exporter .build
+
+.PHONY: help
+help: ## List the targets.
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+# The linter is a tool of a module of its own, so that its many dependencies are none of the exporter's.
+$(GOLANGCI_LINT): tools/go.mod
+	mkdir -p $(@D)
+	go build -C tools -trimpath -buildvcs=false -ldflags '-s -w' -o ../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	touch $@

@@ -1,0 +1,261 @@
+package collector_test
+
+import (
+	"errors"
+	"flag"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/expfmt"
+
+	"portscan_exporter/collector"
+	"portscan_exporter/lab"
+	"portscan_exporter/scan"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+var (
+	ip4 = netip.MustParseAddr("192.0.2.1")
+	ip6 = netip.MustParseAddr("2001:db8::1")
+)
+
+// made is a result made by hand.
+type made struct {
+	spec    scan.Spec
+	ports   []scan.PortResult
+	missing scan.Cause
+	found   []netip.Addr
+	failed  map[scan.Failure]error
+}
+
+func (m made) result(t testing.TB) *scan.Result {
+	t.Helper()
+	m.spec.Protocol, m.spec.Method = scan.TCP, scan.Connect
+	m.spec.Timeout, m.spec.PortTimeout, m.spec.MaxInFlight = 9*time.Second, time.Second, 1
+	plan, err := scan.NewPlan(m.spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	scope, err := scan.NewScope([]netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/64")}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []scan.Address
+	for _, a := range m.found {
+		found = append(found, scan.Address{IP: a, Hosts: []string{"www.example.org"}})
+	}
+	req, refused, err := scan.NewRequest(plan, scope, found)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec, err := scan.NewRecorder(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range m.ports {
+		rec.Record(p)
+	}
+	started := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	r := &scan.Result{
+		Plan: plan, Started: started, Finished: started.Add(1500 * time.Millisecond),
+		Lookup: 2 * time.Millisecond, Refused: refused, Failed: m.failed,
+	}
+	r.Addresses, r.Attempts, r.Retries = rec.Snapshot(m.missing)
+	return r
+}
+
+func answer(r *scan.Result) collector.Answer {
+	return collector.Answer{
+		Target: "web", Owner: "net team", Reference: "CHG-1234", Timeout: 9 * time.Second,
+		Expires:  time.Date(2027, 7, 1, 0, 0, 0, 0, time.UTC),
+		MaxPorts: 1000, Duration: 1600 * time.Millisecond, Result: r,
+	}
+}
+
+func open(a netip.Addr, port uint16) scan.PortResult {
+	return scan.PortResult{Address: a, Port: port, State: scan.Open, Cause: scan.CauseHandshake, RTT: 3 * time.Millisecond, Attempts: 1}
+}
+
+func closed(a netip.Addr, port uint16) scan.PortResult {
+	return scan.PortResult{Address: a, Port: port, State: scan.Closed, Cause: scan.CauseRST, RTT: 2 * time.Millisecond, Attempts: 1}
+}
+
+func silent(a netip.Addr, port uint16, s scan.State) scan.PortResult {
+	return scan.PortResult{Address: a, Port: port, State: s, Cause: scan.CauseSilence, Attempts: 3}
+}
+
+// notable has every kind of port on two addresses.
+func notable() made {
+	return made{
+		spec: scan.Spec{
+			Ports:  scan.NewPortSet(20, 21, 22, 80, 443, 3306, 8000, 8001, 9000),
+			Expect: &scan.Expectation{Open: scan.NewPortSet(22, 80, 443), Allow: scan.NewPortSet(8000, 8001)},
+		},
+		found:   []netip.Addr{ip4, ip6},
+		missing: scan.CauseDeadline,
+		ports: []scan.PortResult{
+			closed(ip4, 20), closed(ip4, 21), open(ip4, 22), closed(ip4, 80), silent(ip4, 443, scan.Filtered),
+			open(ip4, 3306), open(ip4, 8000), closed(ip4, 8001), silent(ip4, 9000, scan.Filtered),
+			open(ip6, 22), silent(ip6, 443, scan.OpenFiltered),
+			{Address: ip6, Port: 80, State: scan.Unknown, Cause: scan.CauseNoRoute, Attempts: 1},
+		},
+	}
+}
+
+func answers(t *testing.T) map[string]collector.Answer {
+	t.Helper()
+	all := answer(notable().result(t))
+	all.All = true
+	few := answer(notable().result(t))
+	few.MaxPorts = 3
+	failed := made{
+		spec:  scan.Spec{Ports: scan.NewPortSet(22)},
+		found: []netip.Addr{netip.MustParseAddr("169.254.169.254")},
+		failed: map[scan.Failure]error{
+			scan.FailedDNS: errors.New("no such host"), scan.FailedAddressRefused: errors.New("outside"),
+		},
+	}
+	forever := answer(failed.result(t))
+	forever.Expires = time.Time{}
+	whole := made{spec: scan.Spec{Ports: scan.NewPortSet(22, 23)}, found: []netip.Addr{ip4}, ports: []scan.PortResult{open(ip4, 22), closed(ip4, 23)}}
+	return map[string]collector.Answer{
+		"notable": answer(notable().result(t)), "all": all, "max_ports": few, "failed": forever, "whole": answer(whole.result(t)),
+	}
+}
+
+func exposition(t *testing.T, c prometheus.Collector) string {
+	t.Helper()
+	reg := prometheus.NewPedanticRegistry()
+	if err := reg.Register(c); err != nil {
+		t.Fatal(err)
+	}
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	for _, f := range families {
+		if _, err := expfmt.MetricFamilyToText(&b, f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return b.String()
+}
+
+func TestProbeGolden(t *testing.T) {
+	t.Parallel()
+	for name, a := range answers(t) {
+		file := filepath.Join("testdata", name+".prom")
+		got := exposition(t, collector.NewProbe(a))
+		if *update {
+			if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(want), got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", file, diff)
+		}
+	}
+}
+
+// TestPromtool has Prometheus's own linter read every golden file.
+func TestPromtool(t *testing.T) {
+	t.Parallel()
+	lab.NeedProgram(t, "promtool")
+	files, err := filepath.Glob("testdata/*.prom")
+	if err != nil || len(files) < 5 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.CommandContext(t.Context(), "promtool", "check", "metrics")
+		cmd.Stdin = strings.NewReader(string(text))
+		if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
+			t.Errorf("promtool check metrics < %s: %v\n%s", file, err, out)
+		}
+	}
+}
+
+// TestEveryAnswerHasTheBase holds what every answer carries, whatever failed.
+func TestEveryAnswerHasTheBase(t *testing.T) {
+	t.Parallel()
+	for name, a := range answers(t) {
+		text := "\n" + exposition(t, collector.NewProbe(a))
+		for _, want := range []string{
+			"probe_success ", "probe_duration_seconds ", "probe_dns_lookup_time_seconds ", "portscan_target_info{",
+			"portscan_addresses ", "portscan_addresses_refused ", "portscan_scan_timestamp_seconds ",
+			"portscan_scan_duration_seconds ", "portscan_scan_timeout_seconds ", "portscan_scan_max_age_seconds ",
+			"portscan_scan_progress_ratio ", `portscan_scan_attempts{protocol="tcp"} `, `portscan_scan_retries{protocol="tcp"} `,
+			`portscan_scan_failed{reason="dns"} `, `portscan_scan_failed{reason="internal"} `,
+			`portscan_ports_unknown{reason="deadline"} `, `portscan_ports_unknown{reason="unresponsive"} `,
+		} {
+			if !strings.Contains(text, "\n"+want) {
+				t.Errorf("%s lacks %s", name, want)
+			}
+		}
+	}
+}
+
+func TestReportOrder(t *testing.T) {
+	t.Parallel()
+	a := answers(t)["notable"]
+	var got []string
+	report := func() {
+		got = nil
+		ports, omitted := a.Report()
+		for _, p := range ports {
+			got = append(got, p.Expected.String()+" "+netip.AddrPortFrom(p.Address, p.Port).String())
+		}
+		for _, ip := range []netip.Addr{ip4, ip6} {
+			if omitted[ip] > 0 {
+				got = append(got, "and more on "+ip.String())
+			}
+		}
+	}
+	inOrder := []string{
+		"closed 192.0.2.1:3306",
+		"open 192.0.2.1:22", "open 192.0.2.1:80", "open 192.0.2.1:443", "open [2001:db8::1]:22", "open [2001:db8::1]:443",
+		"any 192.0.2.1:8000", "any 192.0.2.1:8001",
+	}
+	report()
+	if diff := cmp.Diff(inOrder, got); diff != "" {
+		t.Errorf("ports (-want +got):\n%s", diff)
+	}
+	a.MaxPorts = 4
+	report()
+	if diff := cmp.Diff(append(inOrder[:4:4], "and more on 192.0.2.1", "and more on 2001:db8::1"), got); diff != "" {
+		t.Errorf("at most 4 (-want +got):\n%s", diff)
+	}
+	a.MaxPorts, a.All = 1000, true
+	report()
+	if len(got) != len(inOrder)+3 || got[8] != "closed 192.0.2.1:20" {
+		t.Errorf("all ports: %v", got)
+	}
+}
+
+func BenchmarkProbeNotable(b *testing.B) {
+	a := answer(notable().result(b))
+	b.ReportAllocs()
+	for b.Loop() {
+		reg := prometheus.NewRegistry()
+		reg.MustRegister(collector.NewProbe(a))
+		if _, err := reg.Gather(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
