@@ -209,15 +209,16 @@ func (f *healthFlags) run(stdout, stderr io.Writer) int {
 }
 
 func askHealth(ctx context.Context, url string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
 		return err //nolint:wrapcheck // run says what was being done
 	}
-	resp, err := http.DefaultClient.Do(req)
+	client := http.Client{}
+	resp, err := client.Do(req)
 	if err != nil {
 		return err //nolint:wrapcheck // run says what was being done
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
 		return errors.New(resp.Status)
 	}

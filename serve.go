@@ -181,7 +181,7 @@ func (e *exporter) serve(ctx context.Context, hup <-chan os.Signal) error {
 	case <-ctx.Done():
 	}
 	e.logger.Info("Shutting down")
-	e.drain()
+	e.drain() //nolint:contextcheck // ctx has ended; what is under way gets a time of its own
 	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serving HTTP: %w", err)
 	}

@@ -1,7 +1,6 @@
 package collector
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
@@ -89,7 +88,10 @@ func NewExporter(reg prometheus.Registerer, facts func() Facts) (*Exporter, erro
 	for _, r := range []Refusal{RefusedBadRequest, RefusedUnknownTarget, RefusedUnknownModule, RefusedExpired, RefusedLimit} {
 		e.refused.WithLabelValues(string(r))
 	}
-	return e, e.register(reg)
+	if err := e.register(reg); err != nil {
+		return nil, err
+	}
+	return e, nil
 }
 
 // scanBuckets are the classic buckets, in seconds: from 1 ms to 4 h.
@@ -98,7 +100,6 @@ func scanBuckets() []float64 {
 }
 
 func (e *Exporter) register(reg prometheus.Registerer) error {
-	var errs []error
 	for _, c := range []prometheus.Collector{
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
@@ -106,10 +107,9 @@ func (e *Exporter) register(reg prometheus.Registerer) error {
 		e.scans, e.failures, e.coalesced, e.refused, e.auditFailures, e.scanDuration, e.reloadOK, e.reloadTime,
 		e,
 	} {
-		errs = append(errs, reg.Register(c))
-	}
-	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("registering the exporter's own metrics: %w", err)
+		if err := reg.Register(c); err != nil {
+			return fmt.Errorf("registering the exporter's own metrics: %w", err)
+		}
 	}
 	return nil
 }

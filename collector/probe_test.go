@@ -36,17 +36,17 @@ type made struct {
 	failed  map[scan.Failure]error
 }
 
-func (m made) result(t testing.TB) *scan.Result {
-	t.Helper()
+func (m made) result(tb testing.TB) *scan.Result {
+	tb.Helper()
 	m.spec.Protocol, m.spec.Method = scan.TCP, scan.Connect
 	m.spec.Timeout, m.spec.PortTimeout, m.spec.MaxInFlight = 9*time.Second, time.Second, 1
 	plan, err := scan.NewPlan(m.spec)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	scope, err := scan.NewScope([]netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/64")}, nil)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	var found []scan.Address
 	for _, a := range m.found {
@@ -54,11 +54,11 @@ func (m made) result(t testing.TB) *scan.Result {
 	}
 	req, refused, err := scan.NewRequest(plan, scope, found)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	rec, err := scan.NewRecorder(req)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	for _, p := range m.ports {
 		rec.Record(p)

@@ -13,8 +13,8 @@ func descriptorLimit() int {
 		return descriptorsUnknown
 	}
 	descriptors := unlimited
-	if uint64(limit.Cur) < unlimited { //nolint:unconvert,gosec // the field is signed on some systems
-		descriptors = int(limit.Cur) //nolint:gosec // below 2^20
+	if uint64(limit.Cur) < unlimited { //nolint:unconvert // the field is signed on some systems
+		descriptors = int(limit.Cur)
 	}
 	return max(1, descriptors-descriptorReserve(descriptors))
 }

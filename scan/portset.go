@@ -168,7 +168,7 @@ func (s PortSet) All() iter.Seq[uint16] {
 	return func(yield func(uint16) bool) {
 		for _, r := range s.ranges {
 			for p := int(r.lo); p <= int(r.hi); p++ {
-				if !yield(uint16(p)) {
+				if !yield(uint16(p)) { //nolint:gosec // p is within a range of ports
 					return
 				}
 			}
@@ -185,6 +185,9 @@ func (s PortSet) Union(other PortSet) PortSet {
 func (s PortSet) Minus(other PortSet) PortSet {
 	var out []portRange
 	cuts := other.ranges
+	add := func(lo, hi int) {
+		out = append(out, portRange{lo: uint16(lo), hi: uint16(hi)}) //nolint:gosec // both are within a range of ports
+	}
 	for _, r := range s.ranges {
 		lo, hi := int(r.lo), int(r.hi)
 		for len(cuts) > 0 && int(cuts[0].hi) < lo {
@@ -195,12 +198,12 @@ func (s PortSet) Minus(other PortSet) PortSet {
 				break
 			}
 			if int(cut.lo) > lo {
-				out = append(out, portRange{lo: uint16(lo), hi: cut.lo - 1})
+				add(lo, int(cut.lo)-1)
 			}
 			lo = max(lo, int(cut.hi)+1)
 		}
 		if lo <= hi {
-			out = append(out, portRange{lo: uint16(lo), hi: uint16(hi)})
+			add(lo, hi)
 		}
 	}
 	return normalize(out)

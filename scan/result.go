@@ -139,15 +139,11 @@ func (a *AddressResult) All() iter.Seq[PortResult] {
 // Unknown ports and silent UDP ports count for neither.
 func (a *AddressResult) Violating() (open, notOpen int) {
 	for r := range a.All() {
-		switch a.plan.Expected(r.Port) {
-		case ExpectClosed:
-			if r.State == Open {
-				open++
-			}
-		case ExpectOpen:
-			if r.State == Closed || r.State == Filtered {
-				notOpen++
-			}
+		switch e := a.plan.Expected(r.Port); {
+		case e == ExpectClosed && r.State == Open:
+			open++
+		case e == ExpectOpen && (r.State == Closed || r.State == Filtered):
+			notOpen++
 		}
 	}
 	return open, notOpen

@@ -39,7 +39,9 @@ func (s *Server) discover(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(groups) // only the client's going away fails it
+	if err := json.NewEncoder(w).Encode(groups); err != nil {
+		s.options.Logger.Debug("The discovery answer was not taken", "err", err)
+	}
 }
 
 func (s *Server) group(cfg *config.Config, self *url.URL, t *config.Target, m *config.Module) group {
