@@ -1,0 +1,169 @@
+package config
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// noon is when the tests take place.
+func noon() time.Time { return time.Date(2026, 1, 15, 12, 0, 0, 0, time.UTC) }
+
+// badCase is a fixture in testdata/bad, and each error in it.
+type badCase struct {
+	name string
+	want []string
+}
+
+func TestLoadBad(t *testing.T) {
+	cases := slices.Concat(badFiles(), badModules(), badHosts(), badTargets())
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			cfg, _, err := Load("testdata/bad/"+c.name+".yml", noon())
+			if err == nil || cfg != nil {
+				t.Fatalf("Load = %v, %v: want an error alone", cfg, err)
+			}
+			got := strings.Split(strings.ReplaceAll(err.Error(), "testdata/bad/", ""), "\n")
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("errors (-want +got):\n%s", diff)
+			}
+		})
+	}
+	checkAllTested(t, "bad", len(cases))
+}
+
+// checkAllTested sees to it that no fixture lies about untested.
+func checkAllTested(t *testing.T, folder string, tested int) {
+	t.Helper()
+	files, err := filepath.Glob("testdata/" + folder + "/*.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) != tested {
+		t.Errorf("testdata/%s has %d fixtures, and %d are tested", folder, len(files), tested)
+	}
+}
+
+func TestLoadWarnings(t *testing.T) {
+	cases := []struct {
+		name string
+		want []string
+	}{
+		{"anywhere", []string{
+			`anywhere.yml:8: targets[0].networks[0]: 0.0.0.0/0 lets the names under hosts lead anywhere: write the networks that are yours`,
+			`anywhere.yml:8: targets[0].networks[1]: ::/0 lets the names under hosts lead anywhere: write the networks that are yours`,
+		}},
+		{"expect", []string{
+			`expect.yml:9: targets[0].expect.tcp.open: each of the ports 80,443-444 must be open, but module "tcp" excludes it and never looks`,
+			`expect.yml:10: targets[0].expect.udp: no module of this target scans udp: nothing of this is checked`,
+			`expect.yml:21: targets[2].expect.tcp.open: port 80 must be open, but module "tcp" excludes it and never looks`,
+		}},
+		{"expired", []string{
+			`expired.yml:7: targets[0].authorization.expires: the authorization expired (2026-01-14): probes of this target are refused until it is renewed`,
+			`expired.yml:15: targets[2].authorization.expires: the authorization expired (2026-01-15T12:00:00Z): probes of this target are refused until it is renewed`,
+		}},
+		{"max_age", []string{
+			`max_age.yml:2: modules.tcp.max_age: max_age is not used by this version yet: every probe scans anew`,
+		}},
+		{"no_targets", []string{
+			`no_targets.yml: there is no target, so nothing can be scanned: write one under targets`,
+		}},
+		{"target_file", []string{
+			`files/old.yml:5: targets[0].authorization.expires: the authorization expired (2020-01-01): probes of this target are refused until it is renewed`,
+		}},
+		{"unused_module", []string{
+			`unused_module.yml:3: modules.other: no target uses this module: name it under a target's modules, or leave it out`,
+			`unused_module.yml:4: modules.third: no target uses this module: name it under a target's modules, or leave it out`,
+		}},
+		{"zero_number", []string{
+			`zero_number.yml:2: modules.tcp.ports: 0443 is read as 443: write 443`,
+		}},
+		{"zeros", []string{
+			`zeros.yml:2: modules.tcp.ports: 0443 is read as 443: write 443`,
+			`zeros.yml:2: modules.tcp.ports: 0080 is read as 80: write 80`,
+			`zeros.yml:2: modules.tcp.ports: 0090 is read as 90: write 90`,
+			`zeros.yml:2: modules.tcp.exclude_ports[0]: 0025 is read as 25: write 25`,
+			`zeros.yml:2: modules.tcp.retries: 03 is read as 3: write 3`,
+			`zeros.yml:2: modules.tcp.max_retries: 010 is read as 10: write 10`,
+			`zeros.yml:8: targets[0].expect.tcp.open: 0443 is read as 443: write 443`,
+		}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			_, warnings, err := Load("testdata/warn/"+c.name+".yml", noon())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range warnings {
+				warnings[i] = strings.TrimPrefix(warnings[i], "testdata/warn/")
+			}
+			if diff := cmp.Diff(c.want, warnings); diff != "" {
+				t.Errorf("warnings (-want +got):\n%s", diff)
+			}
+		})
+	}
+	checkAllTested(t, "warn", len(cases))
+}
+
+func TestLoadNoFile(t *testing.T) {
+	_, _, err := Load("testdata/missing.yml", noon())
+	if !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Load = %v: want fs.ErrNotExist in it", err)
+	}
+	if got, want := err.Error(), "testdata/missing.yml: the file can't be read: no such file or directory"; got != want {
+		t.Errorf("Load = %q, want %q", got, want)
+	}
+}
+
+func TestLoadErrorIsError(t *testing.T) {
+	_, _, err := Load("testdata/bad/merged_error.yml", noon())
+	e, ok := errors.AsType[*Error](err)
+	if !ok {
+		t.Fatalf("Load = %v: want an *Error in it", err)
+	}
+	if e.File != "testdata/bad/merged_error.yml" || e.Line != 2 || e.Path != "modules.base.timeout" {
+		t.Errorf("first error = %q in %q, line %d, path %q", e.Msg, e.File, e.Line, e.Path)
+	}
+}
+
+// TestLoadFolderLikePattern loads from a folder whose name is a pattern itself.
+func TestLoadFolderLikePattern(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "[ab]*?")
+	writeFile(t, filepath.Join(dir, "config.yml"), "modules: {tcp: {ports: 22}}\ntarget_files: ['*.d/*.yml', targets.d/b.yml]\n")
+	for _, name := range []string{"b", "a"} {
+		writeFile(t, filepath.Join(dir, "targets.d", name+".yml"),
+			"targets: [{name: "+name+", hosts: [192.0.2.1], modules: [tcp], authorization: {owner: x}}]\n")
+	}
+	cfg, _, err := Load(filepath.Join(dir, "config.yml"), noon())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := targetNames(cfg); !slices.Equal(got, []string{"a", "b"}) {
+		t.Errorf("targets = %q, want a and b, each once", got)
+	}
+}
+
+func targetNames(cfg *Config) []string {
+	var names []string
+	for _, target := range cfg.Targets() {
+		names = append(names, target.Name)
+	}
+	return names
+}
+
+func writeFile(t *testing.T, name, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
