@@ -1,0 +1,66 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// FuzzLoad checks that no bytes make the loader panic, that its messages are
+// single lines, and that what it takes can be written and taken again.
+func FuzzLoad(f *testing.F) {
+	for _, pattern := range []string{"testdata/*/*.yml", "testdata/*/*/*.yml"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			f.Fatal(err)
+		}
+		for _, file := range files {
+			data, err := os.ReadFile(file)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(data)
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		cfg, problems := fuzzLoad(t, data)
+		for _, p := range problems {
+			if msg := p.Error(); strings.ContainsAny(msg, "\n\r") {
+				t.Errorf("a message of several lines: %q", msg)
+			}
+		}
+		if cfg == nil {
+			return
+		}
+		for _, target := range cfg.Targets() {
+			for _, m := range target.Modules {
+				if (Selection{Target: target}).Task(m).Plan.IsZero() {
+					t.Errorf("target %q has no plan for module %q", target.Name, m.Name)
+				}
+			}
+		}
+		again, problems := fuzzLoad(t, cfg.YAML())
+		if again == nil {
+			t.Fatalf("what was loaded does not load again: %v\n%s", problems, cfg.YAML())
+		}
+		if string(again.YAML()) != string(cfg.YAML()) {
+			t.Errorf("what was loaded changes when it is loaded again:\n%s\n%s", cfg.YAML(), again.YAML())
+		}
+	})
+}
+
+// fuzzLoad loads from a folder of its own, in which no target file is found.
+func fuzzLoad(t *testing.T, data []byte) (*Config, []*Error) {
+	t.Helper()
+	if strings.Contains(string(data), "target_files") {
+		t.Skip("may name any file of this machine")
+	}
+	l := newLoader("config.yml", noon())
+	l.everything = true
+	cfg, _, err := l.load(data)
+	if (cfg == nil) != (err != nil) {
+		t.Errorf("load = %v, %v", cfg, err)
+	}
+	return cfg, append(l.errs, l.warnings...)
+}
