@@ -80,7 +80,7 @@ func badTargets() []badCase {
 			`scalar_lists.yml:10: target_files: a list is wanted here: write target_files: [targets.d/*.yml]`,
 		}},
 		{"target_modules", []string{
-			`target_modules.yml:7: targets[0].modules[0]: module "tcp_defualt" is not configured: did you mean "tcp_default"?`,
+			`target_modules.yml:7: targets[0].modules[0]: module "tcp_dfault" is not configured: did you mean "tcp_default"?`,
 			`target_modules.yml:7: targets[0].modules[1]: module "nothing_like_it" is not configured: write one of tcp_default, tcp_full`,
 			`target_modules.yml:7: targets[0].modules[3]: module "tcp_full" is in the list already: write it once`,
 			`target_modules.yml:7: targets[0].modules[4]: module "" is not configured: write one of tcp_default, tcp_full`,

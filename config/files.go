@@ -105,13 +105,19 @@ func Checksum(file string) (string, error) {
 	}
 	add(file, data)
 	for _, name := range namedFiles(file, data) {
-		data, err := os.ReadFile(name)
-		if err != nil {
-			data = []byte(err.Error()) // so that it counts when the file comes, or can be read again
-		}
-		add(name, data)
+		add(name, contents(name))
 	}
 	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+// contents returns what a target file holds, or why it can't be read: it counts
+// when the file comes, or can be read again.
+func contents(name string) []byte {
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return []byte(err.Error())
+	}
+	return data
 }
 
 // namedFiles returns the target files that a configuration names, whatever else
