@@ -33,11 +33,11 @@ test-deps: ## Install the programs that the tests need (Debian-like, as root).
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## Formatting, linters, the arrows of the house, and a tidy go.mod.
 	go mod tidy -diff
-	$(GOLANGCI_LINT) run ./...
+	$(GOLANGCI_LINT) run --allow-parallel-runners ./...
 	if [[ -e e2e/go.mod ]]; then \
 		cd e2e; \
 		go mod tidy -diff; \
-		../$(GOLANGCI_LINT) run --config ../.golangci.yml ./...; \
+		../$(GOLANGCI_LINT) run --allow-parallel-runners --config ../.golangci.yml ./...; \
 	fi
 
 .PHONY: cross

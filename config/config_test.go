@@ -122,7 +122,7 @@ func TestTargets(t *testing.T) {
 // TestTexts checks that scalars mean what is written, not what YAML makes of them.
 func TestTexts(t *testing.T) {
 	target := mustLoad(t, "full").Targets()[1]
-	want := map[string]string{"empty": "", "yes": "no", "version": "1.10", "octal": "0443", "colon": "a: b"}
+	want := map[string]string{"env": "test", "empty": "", "yes": "no", "version": "1.10", "octal": "0443", "colon": "a: b"}
 	if diff := cmp.Diff(want, target.Labels); diff != "" {
 		t.Errorf("labels (-want +got):\n%s", diff)
 	}

@@ -122,6 +122,15 @@ func TestLoadNoFile(t *testing.T) {
 	}
 }
 
+// TestLoadNoFollowUp checks that nobody is told to use a module that a broken
+// target was meant to use.
+func TestLoadNoFollowUp(t *testing.T) {
+	_, warnings, err := Load("testdata/bad/target_modules.yml", noon())
+	if err == nil || len(warnings) > 0 {
+		t.Errorf("Load = %q, %v: want an error and no warning", warnings, err)
+	}
+}
+
 func TestLoadErrorIsError(t *testing.T) {
 	_, _, err := Load("testdata/bad/merged_error.yml", noon())
 	e, ok := errors.AsType[*Error](err)

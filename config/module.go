@@ -75,7 +75,7 @@ func (l *loader) module(v value, name string) {
 	l.field(v, field{form: v.form, read: func(v value) {
 		l.fields(v, l.moduleFields(&m)...)
 		l.settleRetries(&m)
-		l.settleMethod(&m)
+		l.checkMethod(&m)
 	}})
 	l.cfg.modules = append(l.cfg.modules, m.Module)
 	l.moduleAt[m.Module] = v
@@ -129,13 +129,10 @@ func (l *loader) settleRetries(m *moduleDraft) {
 	}
 }
 
-// settleMethod brings the method in line with the protocol.
-func (l *loader) settleMethod(m *moduleDraft) {
+// checkMethod compares the method with the protocol.
+func (l *loader) checkMethod(m *moduleDraft) {
 	if m.Protocol == scan.UDP && m.Method == scan.SYN {
 		l.errorf(m.methodAt, "method syn is for tcp alone: write protocol: tcp, or leave the method out")
 	}
 	l.refuseLater(*m)
-	if m.Protocol == scan.UDP {
-		m.Method = scan.Connect
-	}
 }
