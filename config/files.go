@@ -113,7 +113,7 @@ func Checksum(file string) (string, error) {
 // contents returns what a target file holds, or why it can't be read: it counts
 // when the file comes, or can be read again.
 func contents(name string) []byte {
-	data, err := os.ReadFile(name) //nolint:gosec // the configuration names it, and belongs to the owner
+	data, err := os.ReadFile(name)
 	if err != nil {
 		return []byte(err.Error())
 	}
