@@ -56,6 +56,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	app.ErrorWriter(stderr)
 	app.Version(version.Print("portscan_exporter"))
 	app.HelpFlag.Short('h')
+	app.UsageTemplate(kingpin.LongHelpTemplate) // with the flags of serve, which needs no name
 	app.Flag("config.file", "The configuration file.").Default("config.yml").StringVar(&f.configFile)
 	promslogflag.AddFlags(app, &f.log)
 	serve := app.Command("serve", "Answer probes over HTTP (the default).").Default()

@@ -191,7 +191,7 @@ func (e *exporter) serve(ctx context.Context, hup <-chan os.Signal) error {
 // drain answers what is under way: scans get a moment to end by themselves, then
 // their probes are answered with what is known. It takes less than 5 s.
 func (e *exporter) drain() {
-	const scansEnd, answersEnd = 2500 * time.Millisecond, 4500 * time.Millisecond
+	const scansEnd, answersEnd = 2 * time.Second, 4 * time.Second
 	e.stopping.Store(true)
 	interrupt := time.AfterFunc(scansEnd, e.coordinator.Interrupt)
 	defer interrupt.Stop()

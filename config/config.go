@@ -101,7 +101,7 @@ func (s Selection) Task(m *Module) scan.Task {
 	hosts := t.Hosts
 	if s.Addr.IsValid() {
 		alone := netip.PrefixFrom(s.Addr, s.Addr.BitLen())
-		hosts = []scan.Host{{Entry: s.Addr.String(), Network: alone}}
+		hosts = []scan.Host{{Entry: t.entryOf(s.Addr), Network: alone}}
 	}
 	return scan.Task{
 		Target:       t.Name,
@@ -112,4 +112,16 @@ func (s Selection) Task(m *Module) scan.Task {
 		Scope:        t.Scope,
 		Plan:         t.plans[m],
 	}
+}
+
+// entryOf returns the most specific entry of hosts that holds the address, or
+// the address itself where only networks does.
+func (t *Target) entryOf(addr netip.Addr) string {
+	entry, most := addr.String(), -1
+	for _, h := range t.Hosts {
+		if h.Network.Contains(addr) && h.Network.Bits() > most {
+			entry, most = h.Entry, h.Network.Bits()
+		}
+	}
+	return entry
 }

@@ -82,7 +82,7 @@ func TestTaskOfAddress(t *testing.T) {
 	}
 	m, _ := s.Target.Module("tcp_full")
 	task := s.Task(m)
-	want := []scan.Host{{Entry: "192.0.2.3", Network: netip.MustParsePrefix("192.0.2.3/32")}}
+	want := []scan.Host{{Entry: "192.0.2.0/28", Network: netip.MustParsePrefix("192.0.2.3/32")}}
 	if diff := cmp.Diff(want, task.Hosts, inside()); diff != "" {
 		t.Errorf("hosts (-want +got):\n%s", diff)
 	}

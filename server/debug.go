@@ -40,7 +40,7 @@ func debugPlan(b *strings.Builder, task scan.Task) {
 	spec := task.Plan.Spec()
 	hosts := make([]string, 0, len(task.Hosts))
 	for _, h := range task.Hosts {
-		hosts = append(hosts, h.Entry)
+		hosts = append(hosts, hostText(h))
 	}
 	fmt.Fprintf(b, "Plan:\n  target        %s\n  module        %s\n  hosts         %s\n  protocol      %v, by %v\n",
 		task.Target, task.Module, strings.Join(hosts, ", "), spec.Protocol, spec.Method)
@@ -52,6 +52,14 @@ func debugPlan(b *strings.Builder, task scan.Task) {
 	}
 	fmt.Fprintf(b, "  timeout       %v, %v a port, %d retries (%d where they pay)\n", spec.Timeout, spec.PortTimeout, spec.Retries, spec.MaxRetries)
 	fmt.Fprintf(b, "  in flight     %d, rate %d (0: no ceiling)\n", spec.MaxInFlight, spec.Rate)
+}
+
+// hostText writes an entry of hosts, and which address of it alone is scanned.
+func hostText(h scan.Host) string {
+	if !h.IsName() && h.Network.IsSingleIP() && h.Entry != h.Network.Addr().String() {
+		return h.Network.Addr().String() + " of " + h.Entry
+	}
+	return h.Entry
 }
 
 func debugAddresses(b *strings.Builder, r *scan.Result) {
