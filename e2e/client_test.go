@@ -1,0 +1,175 @@
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// client is how the tests ask. It keeps no connection, so that none of its own
+// stands in the way of what a test measures.
+var client = &http.Client{
+	Transport: &http.Transport{DisableKeepAlives: true},
+	Timeout:   30 * time.Second,
+}
+
+// answer is what came back.
+type answer struct {
+	status int
+	body   string
+}
+
+// ask sends a request; headers are name and value by turns.
+func ask(method, url string, headers ...string) (answer, error) {
+	req, err := http.NewRequest(method, url, nil)
+	if err != nil {
+		return answer{}, err
+	}
+	for i := 0; i < len(headers); i += 2 {
+		req.Header.Add(headers[i], headers[i+1])
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return answer{}, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	return answer{resp.StatusCode, string(body)}, err
+}
+
+// get fetches what must be a 200.
+func get(t *testing.T, url string, headers ...string) string {
+	t.Helper()
+	a, err := ask("GET", url, headers...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.status != http.StatusOK {
+		t.Fatalf("%s: %d: %s", url, a.status, a.body)
+	}
+	return a.body
+}
+
+func wantStatus(url string, want int) error {
+	a, err := ask("GET", url)
+	if err == nil && a.status != want {
+		err = fmt.Errorf("%s: status %d, want %d: %s", url, a.status, want, a.body)
+	}
+	return err
+}
+
+func getJSON(t *testing.T, url string, into any) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(get(t, url)), into); err != nil {
+		t.Fatalf("%s: %v", url, err)
+	}
+}
+
+// metrics are the samples of an exposition, by name{label="value",...} as it is
+// written there, labels in order of their names.
+type metrics map[string]float64
+
+// parse reads an exposition in the text format.
+func parse(t *testing.T, exposition string) metrics {
+	t.Helper()
+	m := make(metrics)
+	for line := range strings.Lines(exposition) {
+		line = strings.TrimSpace(line)
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		at := strings.LastIndexByte(line, ' ')
+		v, err := strconv.ParseFloat(line[at+1:], 64)
+		if err != nil {
+			t.Fatalf("not a sample: %q", line)
+		}
+		m[line[:at]] = v
+	}
+	return m
+}
+
+// probe scans and returns the metrics of the answer, which must be a 200.
+func (e *exporter) probe(t *testing.T, query string, headers ...string) metrics {
+	t.Helper()
+	return parse(t, get(t, e.url+"/probe?"+query, headers...))
+}
+
+func (e *exporter) metrics(t *testing.T) metrics {
+	t.Helper()
+	return parse(t, get(t, e.url+"/metrics"))
+}
+
+// want fails the test unless the series has this value.
+func (m metrics) want(t *testing.T, series string, want float64) {
+	t.Helper()
+	if got, ok := m[series]; !ok || got != want {
+		t.Errorf("%s is %v (there: %v), want %v", series, got, ok, want)
+	}
+}
+
+// sum adds up all series that begin so.
+func (m metrics) sum(prefix string) (total float64) {
+	for series, v := range m {
+		if strings.HasPrefix(series, prefix) {
+			total += v
+		}
+	}
+	return total
+}
+
+// count returns how many series begin so.
+func (m metrics) count(prefix string) (n int) {
+	for series := range m {
+		if strings.HasPrefix(series, prefix) {
+			n++
+		}
+	}
+	return n
+}
+
+// connect opens a connection that lives no longer than the test.
+func connect(t *testing.T, addr string) net.Conn {
+	t.Helper()
+	conn, err := net.DialTimeout("tcp", addr, 10*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+// askRaw sends bytes as they are and reads one answer. The server may answer and
+// hang up before it has taken all of them.
+func askRaw(t *testing.T, addr, request string) answer {
+	t.Helper()
+	conn := connect(t, addr)
+	go func() { _, _ = io.WriteString(conn, request) }()
+	a, err := readAnswer(conn)
+	if err != nil {
+		t.Fatalf("%.80q: %v", request, err)
+	}
+	return a
+}
+
+// readAnswer reads one answer from a connection.
+func readAnswer(conn net.Conn) (answer, error) {
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		return answer{}, err
+	}
+	defer resp.Body.Close()
+	var body bytes.Buffer
+	_, err = body.ReadFrom(resp.Body)
+	return answer{resp.StatusCode, body.String()}, err
+}

@@ -1,0 +1,149 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"testing"
+	"time"
+)
+
+var errStillOpen = errors.New("it still takes connections")
+
+func dial(addr string) (net.Conn, error) { return net.DialTimeout("tcp", addr, time.Second) }
+
+// halfRequest is where a slow client stops.
+const halfRequest = "GET /probe?target=own HTTP/1.1\r\nHost: exporter\r\nX-Half: a he"
+
+// askOn asks over a connection that stays open.
+func askOn(t *testing.T, conn net.Conn, path string) answer {
+	t.Helper()
+	a, err := tryOn(conn, path)
+	if err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+	return a
+}
+
+// tryOn asks over a connection that the server may have closed.
+func tryOn(conn net.Conn, path string) (answer, error) {
+	if _, err := io.WriteString(conn, "GET "+path+" HTTP/1.1\r\nHost: exporter\r\n\r\n"); err != nil {
+		return answer{}, err
+	}
+	return readAnswer(conn)
+}
+
+func TestSlowClients(t *testing.T) {
+	t.Parallel()
+	const each = 200
+	e := serve(t, targetsConfig("own"))
+	idle := make([]net.Conn, each)
+	for i := range idle {
+		idle[i] = connect(t, e.addr)
+		askOn(t, idle[i], "/-/healthy")
+	}
+	half := make([]net.Conn, each)
+	for i := range half {
+		half[i] = connect(t, e.addr)
+		if _, err := io.WriteString(half[i], halfRequest); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sent := time.Now()
+	held := e.metrics(t)["process_open_fds"]
+	if held < 2*each {
+		t.Errorf("the exporter holds %v descriptors, want those of %d connections: the test does not test", held, 2*each)
+	}
+
+	closed := closedBy(half, sent.Add(15*time.Second))
+	probes := 0
+	for waiting := true; waiting; probes++ {
+		m := e.probe(t, "target=own")
+		m.want(t, "probe_success", 1)
+		if took := m["probe_duration_seconds"]; took > 2 {
+			t.Errorf("a probe beside slow clients took %v s", took)
+		}
+		select {
+		case err := <-closed:
+			if err != nil {
+				t.Error(err)
+			}
+			waiting = false
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	t.Logf("%d probes were answered in the %v until the slow clients were cut off", probes, time.Since(sent).Round(time.Millisecond))
+	for _, conn := range idle {
+		if a := askOn(t, conn, "/-/healthy"); a.status != http.StatusOK {
+			t.Fatalf("/-/healthy over an idle connection: %d", a.status)
+		}
+	}
+}
+
+// closedBy reports, once, whether the server has closed all of the connections
+// by then.
+func closedBy(conns []net.Conn, deadline time.Time) <-chan error {
+	result := make(chan error, 1)
+	errs := make([]error, len(conns))
+	var all sync.WaitGroup
+	for i, conn := range conns {
+		all.Go(func() {
+			if errs[i] = conn.SetReadDeadline(deadline); errs[i] != nil {
+				return
+			}
+			if _, err := io.Copy(io.Discard, conn); errors.Is(err, os.ErrDeadlineExceeded) {
+				errs[i] = fmt.Errorf("a slow client's connection %d is still open", i)
+			}
+		})
+	}
+	go func() {
+		all.Wait()
+		result <- errors.Join(errs...)
+	}()
+	return result
+}
+
+// TestLongRun looks whether a probe leaves anything behind.
+func TestLongRun(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	listen(t, s.listening)
+	e := serve(t, s.config())
+	e.probe(t, "target=own")
+	before := e.metrics(t)
+	const rounds, atOnce = 10, 10
+	for range rounds {
+		var all sync.WaitGroup
+		for range atOnce {
+			all.Go(func() {
+				if err := wantStatus(e.url+"/probe?target=own", http.StatusOK); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+	}
+	var after metrics
+	eventually(t, 10*time.Second, "goroutines and descriptors return", func() error {
+		after = e.metrics(t)
+		for _, m := range []string{"go_goroutines", "process_open_fds"} {
+			const slack = 3
+			if after[m] > before[m]+slack {
+				return fmt.Errorf("%s was %v and is %v", m, before[m], after[m])
+			}
+		}
+		return nil
+	})
+	after.want(t, `portscan_exporter_scans_total{module="quick"}`, rounds*atOnce+1)
+	after.want(t, `portscan_exporter_scan_failures_total{module="quick"}`, 0)
+	after.want(t, "portscan_exporter_scans_in_flight", 0)
+	after.want(t, "portscan_exporter_attempts_in_flight", 0)
+	const mib = 1 << 20
+	t.Logf("after %d probes: RSS %.1f MiB (at the start %.1f), %v goroutines (%v), %v descriptors (%v); with the race detector",
+		rounds*atOnce, after["process_resident_memory_bytes"]/mib, before["process_resident_memory_bytes"]/mib,
+		after["go_goroutines"], before["go_goroutines"], after["process_open_fds"], before["process_open_fds"])
+}

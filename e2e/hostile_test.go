@@ -1,0 +1,158 @@
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// hostile is a request that must be refused.
+type hostile struct {
+	name    string
+	request string // the bytes as they are sent; a bare path stands for a GET of it
+	status  int
+	input   string // what must not be found in the metrics
+}
+
+const (
+	timeoutHeader = "X-Prometheus-Scrape-Timeout-Seconds"
+	badRequest    = http.StatusBadRequest
+	forbidden     = http.StatusForbidden
+	noMethod      = http.StatusMethodNotAllowed
+	tooLarge      = http.StatusRequestHeaderFieldsTooLarge
+)
+
+func raw(method, path string, headers ...string) string {
+	return method + " " + path + " HTTP/1.1\r\nHost: exporter\r\nConnection: close\r\n" + strings.Join(headers, "") + "\r\n"
+}
+
+func withTimeout(values ...string) string {
+	var headers []string
+	for _, v := range values {
+		headers = append(headers, timeoutHeader+": "+v+"\r\n")
+	}
+	return raw("GET", "/probe?target=own", headers...)
+}
+
+func hostileParameters() []hostile {
+	return []hostile{
+		{"no parameter", "/probe", badRequest, ""},
+		{"empty target", "/probe?target=", badRequest, ""},
+		{"empty module", "/probe?target=own&module=", badRequest, ""},
+		{"doubled target", "/probe?target=own&target=own", badRequest, ""},
+		{"doubled module", "/probe?target=own&module=few&module=few", badRequest, ""},
+		{"unknown parameter", "/probe?target=own&ports=1-65535", badRequest, "1-65535"},
+		{"unknown parameter, non-UTF-8", "/probe?target=own&%ff%fe=1", badRequest, ""},
+		{"unknown module", "/probe?target=own&module=mallory", badRequest, "mallory"},
+		{"module of no target", "/probe?target=own&module=spare", forbidden, ""},
+		{"bad debug", "/probe?target=own&debug=perhaps", badRequest, "perhaps"},
+		{"bad escape", "/probe?target=%zz", badRequest, "%zz"},
+		{"semicolons", "/probe?target=own;module=few", badRequest, ""},
+		{"huge target", "/probe?target=" + strings.Repeat("a", 10_000), forbidden, "aaaaaaaa"},
+		{"control signs", "/probe?target=own%0d%0aX-Evil:%201%00", forbidden, "X-Evil"},
+		{"non-UTF-8", "/probe?target=own%ff%fe", forbidden, "\xff"},
+		{"another case", "/probe?target=OWN", forbidden, "OWN"},
+		{"a blank", "/probe?target=own%20", forbidden, "own "},
+	}
+}
+
+func hostileTargets() []hostile {
+	var all []hostile
+	for _, target := range []string{
+		"https://example.org/", "file:///etc/passwd", "127.0.0.1", "127.0.0.1:22", "127.0.0.77:80", "127.0.0.77/32",
+		"127.0.0.076", "127.1", "2130706509", "0x7f00004d", "localhost", "0.0.0.0", "169.254.169.254",
+		"255.255.255.255", "224.0.0.1", "::", "::1", "[::1]", "[::1]:80", "::ffff:127.0.0.1", "::ffff:192.0.2.1",
+		"::ffff:7f00:1", "::127.0.0.77", "64:ff9b::7f00:4d", "fe80::1%25lo", "::ffff:127.0.0.77%25lo", "192.0.2.0/24", "../own", "own/", "*",
+	} {
+		input := strings.ReplaceAll(target, "%25", "%")
+		if input == "::" || input == "*" {
+			input = ""
+		}
+		all = append(all, hostile{"target " + target, "/probe?target=" + target, forbidden, input})
+	}
+	return all
+}
+
+func hostileHTTP() []hostile {
+	all := []hostile{
+		{"path traversal", "/../../etc/passwd", badRequest, "passwd"},
+		{"path traversal, escaped", "/%2e%2e/%2e%2e/etc/passwd", badRequest, "passwd"},
+		{"path traversal below a path", "/probe/../metrics", badRequest, ""},
+		{"doubled slash", "//probe?target=own", badRequest, ""},
+		{"unknown path", "/probe/own", http.StatusNotFound, ""},
+		{"reload by GET", "/-/reload", noMethod, ""},
+		{"timeout doubled", withTimeout("5", "5"), badRequest, ""},
+		{"1 MB of header", raw("GET", "/probe?target=own", "X-Big: "+strings.Repeat("b", 1<<20)+"\r\n"), tooLarge, "bbbbbbbb"},
+		{"1 MB of path", raw("GET", "/probe?target="+strings.Repeat("c", 1<<20)), tooLarge, "cccccccc"},
+		{"100 000 headers", raw("GET", "/probe?target=own", strings.Repeat("A: 1\r\n", 100_000)), tooLarge, ""},
+		{"no HTTP", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", badRequest, ""},
+		{"no Host", "GET /probe?target=own HTTP/1.1\r\n\r\n", badRequest, ""},
+		{"doubled Host", raw("GET", "/probe?target=own", "Host: mallory\r\n"), badRequest, "mallory"},
+	}
+	for _, v := range []string{"", "abc", "-1", "0", "NaN", "-Inf", "1e999", "5s", "5,5", "0x", "\xff"} {
+		all = append(all, hostile{fmt.Sprintf("timeout %q", v), withTimeout(v), badRequest, ""})
+	}
+	for _, method := range []string{"POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW"} {
+		all = append(all, hostile{method, raw(method, "/probe?target=own", "Content-Length: 0\r\n"), noMethod, method})
+	}
+	return all
+}
+
+// hostileConfig owns one address, which is in none of the requests.
+const hostileConfig = `modules:
+  few: {ports: "1-10"}
+  spare: {ports: "1-10"}
+targets:
+  - name: own
+    hosts: [127.0.0.77]
+    modules: [few]
+    authorization: {owner: "the test"}
+  - name: other
+    hosts: [127.0.0.78]
+    modules: [spare]
+    authorization: {owner: "the test"}
+`
+
+func TestHostileRequests(t *testing.T) {
+	t.Parallel()
+	e := serve(t, hostileConfig)
+	var all []hostile
+	for _, some := range [][]hostile{hostileParameters(), hostileTargets(), hostileHTTP()} {
+		all = append(all, some...)
+	}
+	for _, h := range all {
+		request := h.request
+		if strings.HasPrefix(request, "/") {
+			request = raw("GET", request)
+		}
+		a := askRaw(t, e.addr, request)
+		if a.status != h.status {
+			t.Errorf("%s: status %d, want %d: %.200q", h.name, a.status, h.status, a.body)
+		}
+		if line := strings.TrimSuffix(a.body, "\n"); line == "" || strings.ContainsAny(line, "\r\n") || len(line) > 500 {
+			t.Errorf("%s: the answer is not one clear line: %.600q", h.name, a.body)
+		}
+	}
+	e.alive(t)
+
+	exposition := get(t, e.url+"/metrics")
+	for _, h := range all {
+		if h.input != "" && strings.Contains(exposition, h.input) {
+			t.Errorf("%s: %.80q is in the exporter's metrics", h.name, h.input)
+		}
+	}
+	m := parse(t, exposition)
+	m.want(t, `portscan_exporter_scans_total{module="few"}`, 0)
+	m.want(t, `portscan_exporter_scans_total{module="spare"}`, 0)
+	m.want(t, `portscan_exporter_attempts_total{protocol="tcp"}`, 0)
+	if m[`portscan_exporter_probes_refused_total{reason="unknown_target"}`] < float64(len(hostileTargets())) {
+		t.Error("the refusals were not counted")
+	}
+
+	// What was refused above was not refused because nothing works.
+	e.probe(t, "target=own").want(t, "probe_success", 1)
+	e.probe(t, "target=127.0.0.77&module=few", timeoutHeader, "5").want(t, "probe_success", 1)
+	m = e.metrics(t)
+	m.want(t, `portscan_exporter_attempts_total{protocol="tcp"}`, 20)
+}

@@ -1,0 +1,188 @@
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// targetsConfig has one module, and a target of each name.
+func targetsConfig(names ...string) string {
+	var b strings.Builder
+	b.WriteString("modules:\n  few: {ports: \"1-10\"}\ntargets:\n")
+	for _, name := range names {
+		fmt.Fprintf(&b, "  - name: %s\n    hosts: [127.0.0.1]\n    modules: [few]\n    authorization: {owner: \"the test\"}\n", name)
+	}
+	return b.String()
+}
+
+// badConfig is [targetsConfig] with a mistake in line 2.
+func badConfig(names ...string) string {
+	return strings.Replace(targetsConfig(names...), "few: {", "few: {colour: blue, ", 1)
+}
+
+const reloadOK = "portscan_exporter_config_last_reload_successful"
+
+func TestReload(t *testing.T) {
+	t.Parallel()
+	for _, way := range []struct {
+		name   string
+		flags  []string
+		reload func(t *testing.T, e *exporter, wantStatus int)
+	}{
+		{"SIGHUP", nil, func(t *testing.T, e *exporter, _ int) {
+			t.Helper()
+			if err := e.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{"POST", nil, postReload},
+		{
+			"by itself",
+			[]string{"--config.enable-auto-reload", "--config.auto-reload-interval=200ms"},
+			func(*testing.T, *exporter, int) {},
+		},
+	} {
+		t.Run(way.name, func(t *testing.T) {
+			t.Parallel()
+			e := serve(t, targetsConfig("first"), way.flags...)
+			if err := wantStatus(e.url+"/probe?target=second", http.StatusForbidden); err != nil {
+				t.Error(err)
+			}
+
+			rewrite(t, e.config, targetsConfig("first", "second"))
+			way.reload(t, e, http.StatusOK)
+			serves(t, e, "second")
+
+			rewrite(t, e.config, badConfig("first", "second", "third"))
+			way.reload(t, e, http.StatusInternalServerError)
+			reloadBecomes(t, e, 0)
+			serves(t, e, "second")
+			if err := wantStatus(e.url+"/probe?target=third", http.StatusForbidden); err != nil {
+				t.Error(err)
+			}
+			if !strings.Contains(e.output.String(), e.config+":2: ") {
+				t.Errorf("the log does not name %s:2", e.config)
+			}
+
+			rewrite(t, e.config, targetsConfig("third"))
+			way.reload(t, e, http.StatusOK)
+			reloadBecomes(t, e, 1)
+			serves(t, e, "third")
+			if err := wantStatus(e.url+"/probe?target=first", http.StatusForbidden); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// postReload reloads over HTTP; a refusal names the file and the line.
+func postReload(t *testing.T, e *exporter, want int) {
+	t.Helper()
+	a, err := ask("POST", e.url+"/-/reload")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.status != want {
+		t.Errorf("/-/reload: status %d, want %d: %s", a.status, want, a.body)
+	}
+	if want != http.StatusOK && !strings.Contains(a.body, e.config+":2: ") {
+		t.Errorf("/-/reload does not name %s:2: %s", e.config, a.body)
+	}
+}
+
+// serves waits until a target can be probed and discovered.
+func serves(t *testing.T, e *exporter, target string) {
+	t.Helper()
+	eventually(t, 10*time.Second, "the target "+target+" is there", func() error {
+		return wantStatus(e.url+"/probe?target="+target, http.StatusOK)
+	})
+	if sd := get(t, e.url+"/sd"); !strings.Contains(sd, `"__param_target":"`+target+`"`) {
+		t.Errorf("/sd does not have target %s: %s", target, sd)
+	}
+}
+
+func reloadBecomes(t *testing.T, e *exporter, want float64) {
+	t.Helper()
+	eventually(t, 10*time.Second, reloadOK, func() error {
+		if got := e.metrics(t)[reloadOK]; got != want {
+			return fmt.Errorf("it is %v, want %v", got, want)
+		}
+		return nil
+	})
+}
+
+// slowConfig has a target whose 180 ports take 9 s at their rate; patience is
+// the module's timeout.
+func slowConfig(patience string) string {
+	return fmt.Sprintf(`modules:
+  slow: {ports: "1-180", rate: 20, timeout: %s}
+targets:
+  - name: own
+    hosts: [127.0.0.1]
+    modules: [slow]
+    authorization: {owner: "the test"}
+`, patience)
+}
+
+// TestReloadDuringProbe takes the target of a probe under way out of the
+// configuration.
+func TestReloadDuringProbe(t *testing.T) {
+	t.Parallel()
+	e := serve(t, strings.Replace(slowConfig("30s"), "rate: 20", "rate: 60", 1))
+	probe := probeInBackground(e)
+	scanUnderWay(t, e)
+
+	rewrite(t, e.config, targetsConfig("another"))
+	postReload(t, e, http.StatusOK)
+	if err := wantStatus(e.url+"/probe?target=own", http.StatusForbidden); err != nil {
+		t.Error(err)
+	}
+	select {
+	case r := <-probe:
+		t.Fatalf("the probe ended before the reload: %+v", r)
+	default:
+	}
+
+	r := <-probe
+	if r.err != nil || r.status != http.StatusOK {
+		t.Fatalf("the probe under way got %d: %v: %s", r.status, r.err, r.body)
+	}
+	m := parse(t, r.body)
+	m.want(t, "probe_success", 1)
+	if n := m.sum("portscan_ports{"); n != 180 {
+		t.Errorf("the answer is about %v ports, want the 180 of the configuration it began with", n)
+	}
+	m.want(t, "portscan_scan_timeout_seconds", 30)
+}
+
+// ended is how a probe in the background ended.
+type ended struct {
+	answer
+	err error
+	at  time.Time
+}
+
+func probeInBackground(e *exporter) <-chan ended {
+	result := make(chan ended, 1)
+	go func() {
+		a, err := ask("GET", e.url+"/probe?target=own")
+		result <- ended{a, err, time.Now()}
+	}()
+	return result
+}
+
+// scanUnderWay waits until a scan has sent its first packets.
+func scanUnderWay(t *testing.T, e *exporter) {
+	t.Helper()
+	eventually(t, 10*time.Second, "a scan is under way", func() error {
+		m := e.metrics(t)
+		if m["portscan_exporter_scans_in_flight"] != 1 || m.sum("portscan_exporter_attempts_total") < 5 {
+			return fmt.Errorf("%v scans, %v attempts", m["portscan_exporter_scans_in_flight"], m.sum("portscan_exporter_attempts_total"))
+		}
+		return nil
+	})
+}
