@@ -96,6 +96,10 @@ func (f *serveFlags) register(c *kingpin.CmdClause) {
 }
 
 func (f *flags) runServe(logger *slog.Logger, stdout, stderr io.Writer) int {
+	if f.serve.reloadInterval <= 0 {
+		fmt.Fprintf(stderr, "portscan_exporter: --config.auto-reload-interval=%v: write a duration above 0, such as 30s\n", f.serve.reloadInterval)
+		return exitRefused
+	}
 	if f.serve.check {
 		return checkConfig(f.configFile, stdout, stderr)
 	}

@@ -146,6 +146,8 @@ func TestServeRefusesToStart(t *testing.T) {
 		"no file":              {[]string{"--config.file=/nonexistent.yml"}, exitFailure, "/nonexistent.yml"},
 		"foreign source":       {[]string{"--config.file=" + foreign}, exitFailure, "192.0.2.77"},
 		"bad URL":              {[]string{"--config.file=" + good, "--web.external-url=exporter"}, exitFailure, "--web.external-url=exporter: write a whole URL"},
+		"no interval":          {[]string{"--config.file=" + good, "--config.auto-reload-interval=0s"}, exitRefused, "write a duration above 0"},
+		"bad prefix":           {[]string{"--config.file=" + good, "--web.route-prefix=/{a"}, exitFailure, "route prefix"},
 		"bad flag":             {[]string{"--nonsense"}, exitRefused, "try --help"},
 		"bad command":          {[]string{"sacn"}, exitRefused, "try --help"},
 		"check":                {[]string{"--config.check", "--config.file=" + good}, exitOK, ""},

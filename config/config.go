@@ -82,6 +82,9 @@ func (c *Config) Find(target string) (Selection, bool) {
 	found := Selection{Addr: addr.Unmap()}
 	most := -1
 	for _, t := range c.targets {
+		if bits := t.excludedWithin(found.Addr); bits > most {
+			found.Target, most = nil, bits // never touched, whoever asks
+		}
 		bits, ok := t.Scope.Match(found.Addr)
 		if ok && bits > most && t.Family.Includes(found.Addr) {
 			found.Target, most = t, bits
@@ -112,6 +115,26 @@ func (s Selection) Task(m *Module) scan.Task {
 		Scope:        t.Scope,
 		Plan:         t.plans[m],
 	}
+}
+
+// excludedWithin returns the length of the most specific entry of hosts or
+// networks around an address that the target excludes, or -1.
+func (t *Target) excludedWithin(addr netip.Addr) int {
+	most := -1
+	if !t.Scope.Excluded(addr) {
+		return most
+	}
+	for _, h := range t.Hosts {
+		if h.Network.Contains(addr) {
+			most = max(most, h.Network.Bits())
+		}
+	}
+	for _, p := range t.Networks {
+		if p.Contains(addr) {
+			most = max(most, p.Bits())
+		}
+	}
+	return most
 }
 
 // entryOf returns the most specific entry of hosts that holds the address, or

@@ -2,6 +2,8 @@ package config
 
 import (
 	"net/netip"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -113,6 +115,38 @@ func TestNoExpectation(t *testing.T) {
 		m, _ := s.Target.Module("")
 		if got := s.Task(m).Plan.Expected(22); got != want {
 			t.Errorf("target %s expects port 22 %v, want %v", name, got, want)
+		}
+	}
+}
+
+// TestFindKeepsExclusions asks for addresses that the target around them
+// excludes, beside a wider target that holds them too.
+func TestFindKeepsExclusions(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "config.yml")
+	text := `
+modules: {m: {ports: 1}}
+targets:
+  - {name: narrow, hosts: [192.0.2.0/28], exclude_hosts: [192.0.2.3], modules: [m], authorization: {owner: me}}
+  - {name: wide, hosts: [www.example.org], networks: [192.0.2.0/24], exclude_hosts: [192.0.2.4], modules: [m], authorization: {owner: me}}
+`
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, _, err := Load(file, noon())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for addr, want := range map[string]string{
+		"192.0.2.2": "narrow", "192.0.2.3": "", "::ffff:192.0.2.3": "",
+		"192.0.2.4":   "narrow", // the more specific target holds it
+		"192.0.2.200": "wide",
+	} {
+		got := ""
+		if s, ok := cfg.Find(addr); ok {
+			got = s.Target.Name
+		}
+		if got != want {
+			t.Errorf("%s is inside %q, want %q", addr, got, want)
 		}
 	}
 }

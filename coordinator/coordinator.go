@@ -86,7 +86,7 @@ func (c *Coordinator) Scan(ctx context.Context, task scan.Task) (*scan.Result, e
 	}
 	scanCtx, cancel := context.WithDeadline(ctx, engineDeadline(ctx))
 	defer cancel()
-	p := newPass(task.Plan)
+	p := newPass(task)
 	done, err := c.start(scanCtx, task, p)
 	if err != nil {
 		c.places.Leave()

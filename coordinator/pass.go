@@ -4,6 +4,7 @@ import (
 	"errors"
 	"maps"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 // concurrently.
 type pass struct {
 	plan    scan.Plan
+	named   bool // there are names to resolve
 	started time.Time
 
 	mu       sync.Mutex
@@ -22,10 +24,16 @@ type pass struct {
 	refused  []netip.Addr
 	failed   map[scan.Failure]error
 	recorder *scan.Recorder // nil until the addresses are known
+	final    *scan.Result   // once it has finished
 }
 
-func newPass(plan scan.Plan) *pass {
-	return &pass{plan: plan, started: time.Now(), failed: make(map[scan.Failure]error)}
+func newPass(task scan.Task) *pass {
+	return &pass{
+		plan:    task.Plan,
+		named:   slices.ContainsFunc(task.Hosts, scan.Host.IsName),
+		started: time.Now(),
+		failed:  make(map[scan.Failure]error),
+	}
 }
 
 // resolved notes how long the names took and which of them failed.
@@ -66,12 +74,16 @@ func (p *pass) fail(f scan.Failure, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.failed[f] = err
+	if p.final != nil {
+		p.final = p.now()
+	}
 }
 
 func (p *pass) finish(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.finished = now
+	p.final = p.now()
 }
 
 // result returns what is known now. A pass still under way ends here for its
@@ -79,6 +91,14 @@ func (p *pass) finish(now time.Time) {
 func (p *pass) result() *scan.Result {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.final != nil {
+		return p.final
+	}
+	return p.now()
+}
+
+// now makes the result of this moment. The caller holds the lock.
+func (p *pass) now() *scan.Result {
 	r := &scan.Result{
 		Plan:     p.plan,
 		Started:  p.started,
@@ -91,7 +111,7 @@ func (p *pass) result() *scan.Result {
 		r.Finished = time.Now()
 	}
 	if p.recorder == nil {
-		if len(r.Failed) == 0 {
+		if len(r.Failed) == 0 && p.named {
 			r.Failed[scan.FailedDNS] = errNotResolved
 			r.Lookup = r.Finished.Sub(p.started)
 		}

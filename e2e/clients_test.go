@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -114,7 +115,7 @@ func TestLongRun(t *testing.T) {
 	listen(t, s.listening)
 	e := serve(t, s.config())
 	e.probe(t, "target=own")
-	before := e.metrics(t)
+	before, said := e.metrics(t), e.output.String()
 	const rounds, atOnce = 10, 10
 	for range rounds {
 		var all sync.WaitGroup
@@ -142,6 +143,9 @@ func TestLongRun(t *testing.T) {
 	after.want(t, `portscan_exporter_scan_failures_total{module="quick"}`, 0)
 	after.want(t, "portscan_exporter_scans_in_flight", 0)
 	after.want(t, "portscan_exporter_attempts_in_flight", 0)
+	if more := strings.TrimPrefix(e.output.String(), said); more != "" {
+		t.Errorf("good probes are not worth a line at info:\n%s", more)
+	}
 	const mib = 1 << 20
 	t.Logf("after %d probes: RSS %.1f MiB (at the start %.1f), %v goroutines (%v), %v descriptors (%v); with the race detector",
 		rounds*atOnce, after["process_resident_memory_bytes"]/mib, before["process_resident_memory_bytes"]/mib,

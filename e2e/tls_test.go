@@ -60,8 +60,8 @@ func trusting(pool *x509.CertPool) *http.Client {
 }
 
 // askAs asks with a name and a password, or without where the name is empty.
-func askAs(c *http.Client, url, name, password string) (answer, error) {
-	req, err := http.NewRequest(http.MethodGet, url, nil)
+func askAs(c *http.Client, method, url, name, password string) (answer, error) {
+	req, err := http.NewRequest(method, url, nil)
 	if err != nil {
 		return answer{}, err
 	}
@@ -91,7 +91,7 @@ func TestTLSAndBasicAuth(t *testing.T) {
 	c := trusting(pool)
 	eventually(t, 30*time.Second, "it answers over TLS", func() error {
 		e.alive(t)
-		_, err := askAs(c, e.url, name, password)
+		_, err := askAs(c, http.MethodGet, e.url, name, password)
 		return err
 	})
 
@@ -99,6 +99,9 @@ func TestTLSAndBasicAuth(t *testing.T) {
 		wantAs(t, c, e.url+path, name, "wrong", http.StatusUnauthorized)
 		wantAs(t, c, e.url+path, "nobody", password, http.StatusUnauthorized)
 		wantAs(t, c, e.url+path, "", "", http.StatusUnauthorized)
+	}
+	if a, err := askAs(c, http.MethodPost, e.url+"/-/reload", name, "wrong"); err != nil || a.status != http.StatusUnauthorized {
+		t.Errorf("a stranger's reload: %d, %v, want 401", a.status, err)
 	}
 	metrics := wantAs(t, c, e.url+"/metrics", name, password, http.StatusOK)
 	if attempts := parse(t, metrics).sum("portscan_exporter_attempts_total"); attempts != 0 {
@@ -108,7 +111,7 @@ func TestTLSAndBasicAuth(t *testing.T) {
 	parse(t, probe).want(t, "probe_success", 1)
 	schemeIsHTTPS(t, wantAs(t, c, e.url+"/sd", name, password, http.StatusOK), e.addr)
 	plainIsRefused(t, e.addr, name, password)
-	if _, err := askAs(trusting(x509.NewCertPool()), e.url, name, password); err == nil {
+	if _, err := askAs(trusting(x509.NewCertPool()), http.MethodGet, e.url, name, password); err == nil {
 		t.Error("a client that does not trust the certificate got an answer: this is not TLS")
 	}
 }
@@ -116,7 +119,7 @@ func TestTLSAndBasicAuth(t *testing.T) {
 // wantAs asks as somebody, wants that status and returns the answer.
 func wantAs(t *testing.T, c *http.Client, url, name, password string, want int) string {
 	t.Helper()
-	a, err := askAs(c, url, name, password)
+	a, err := askAs(c, http.MethodGet, url, name, password)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +146,7 @@ func schemeIsHTTPS(t *testing.T, sd, addr string) {
 // plainIsRefused asks without TLS.
 func plainIsRefused(t *testing.T, addr, name, password string) {
 	t.Helper()
-	a, err := askAs(client, "http://"+addr+"/metrics", name, password)
+	a, err := askAs(client, http.MethodGet, "http://"+addr+"/metrics", name, password)
 	if err == nil && (a.status != http.StatusBadRequest || strings.Contains(a.body, "portscan")) {
 		t.Errorf("plain HTTP was answered with %d: %.200s", a.status, a.body)
 	}

@@ -49,19 +49,31 @@ func newAddressScan(d *Dial, plan scan.Plan, ip netip.Addr, workers int, report 
 		limiter: newLimiter(plan.Spec().Rate),
 		report:  report,
 	}
-	for _, number := range order(plan) {
-		a.first = append(a.first, port{number: number})
+	numbers := order(plan)
+	a.first = make([]port, len(numbers))
+	for i, number := range numbers {
+		a.first[i].number = number
 	}
 	return a
 }
 
-// run scans the address and reports every port of it.
+// run scans the address and reports every port of it. Silence in a round counts
+// only where the address, if it ever answered, still answers when the round is
+// over: a blackout that swallows two attempts at a port spans the end of the
+// round between them.
 func (a *addressScan) run(ctx context.Context) {
-	left := a.first
-	for round := 0; round < a.attempts() && len(left) > 0 && ctx.Err() == nil; round++ {
+	const mostDark = 3 // rounds without an answer from a port that gave one before
+	left, counted, dark := a.first, 0, 0
+	for len(left) > 0 && counted < a.attempts() && dark <= mostDark && ctx.Err() == nil {
 		left = a.round(ctx, left)
+		if a.stillThere(ctx, left) {
+			counted++
+		} else {
+			dark++
+		}
+		a.breathe(ctx, left)
 	}
-	a.settle(ctx, left)
+	a.settle(ctx, left, dark > mostDark)
 }
 
 // attempts returns how many a silent port gets by what is known now. The first
@@ -82,11 +94,16 @@ func (a *addressScan) attempts() int {
 }
 
 // round tries the ports once each and returns those that stay undecided. It
-// starts with few workers and doubles them while all wait for answers: a host
-// that answers is served by a handful, and one that is silent gets its packets
-// spread over half a second (an unresolved neighbour queues only 256).
+// starts with few workers, and while all of them wait adds one for each answer:
+// a host near by is served by a handful, one far away by as many as are on their
+// way. In silence it doubles them every 100 ms, so that the packets are spread
+// over half a second (an unresolved neighbour queues only 256).
 func (a *addressScan) round(ctx context.Context, ports []port) []port {
-	const startWorkers, patience = 64, 100 * time.Millisecond
+	const (
+		startWorkers = 64
+		patience     = 5 * time.Millisecond // for a free worker; a host near by has one within microseconds
+		silence      = 100 * time.Millisecond
+	)
 	var (
 		left    undecided
 		workers sync.WaitGroup
@@ -103,16 +120,25 @@ func (a *addressScan) round(ctx context.Context, ports []port) []port {
 		}
 	}
 	grow(startWorkers)
-	stall := time.NewTimer(patience)
-	defer stall.Stop()
-	next := 0
+	tick := time.NewTimer(patience)
+	defer tick.Stop()
+	next, answered, moved := 0, a.answers.Load(), time.Now()
 	for next < len(ports) && ctx.Err() == nil {
-		stall.Reset(patience)
+		tick.Reset(patience)
 		select {
 		case jobs <- ports[next]:
 			next++
-		case <-stall.C:
-			grow(2 * running)
+			moved = time.Now()
+		case <-tick.C:
+			fresh := a.answers.Load() - answered
+			answered += fresh
+			switch {
+			case fresh > 0:
+				grow(running + int(min(fresh, int64(running))))
+			case time.Since(moved) >= silence:
+				grow(2 * running)
+				moved = time.Now()
+			}
 		case <-ctx.Done():
 		}
 	}
@@ -155,25 +181,37 @@ func (a *addressScan) try(ctx context.Context, p port, left *undecided) {
 // a source port it waits and asks again.
 func (a *addressScan) ask(ctx context.Context, p *port) verdict {
 	const firstPause, longestPause = 10 * time.Millisecond, 200 * time.Millisecond
+	before := p.cause
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
 		if err := a.engine.budget.enter(ctx, a.limiter); err != nil {
 			// Out of time, or its turn at the packet rate would come after that.
 			p.cause = scan.CauseDeadline
 			return verdict{cause: p.cause}
 		}
+		// Judged by the clock, since an attempt's own timer may go off before ctx
+		// says that it has ended.
+		deadline, ok := ctx.Deadline()
+		curtailed := ok && time.Until(deadline) < a.spec.PortTimeout
 		v := a.engine.attempt(ctx, a.spec.Source, netip.AddrPortFrom(a.ip, p.number), a.spec.PortTimeout)
 		a.engine.budget.leave()
-		if v.state == scan.Unknown && ctx.Err() != nil {
+		silent := v.state == scan.Unknown && v.cause == scan.CauseSilence
+		switch {
+		case v.state == scan.Unknown && ctx.Err() != nil, silent && curtailed:
 			p.attempts++
 			p.cause = scan.CauseDeadline
 			return verdict{cause: p.cause}
-		}
-		p.cause = v.cause
-		if !v.blocked() {
+		case silent && before != scan.CauseNone && before != scan.CauseSilence:
+			// The attempt before failed on our own side: this is the first that
+			// was silent, which is too few to call the port filtered.
 			p.attempts++
+			return verdict{cause: p.cause}
+		case !v.blocked():
+			p.attempts++
+			p.cause = v.cause
 			a.lack.Store(0)
 			return v
 		}
+		p.cause = v.cause
 		a.lack.Store(uint32(v.cause))
 		if !sleep(ctx, pause) {
 			return v
@@ -181,12 +219,9 @@ func (a *addressScan) ask(ctx context.Context, p *port) verdict {
 	}
 }
 
-// settle reports the ports that no round decided.
-func (a *addressScan) settle(ctx context.Context, left []port) {
-	if len(left) == 0 {
-		return
-	}
-	gone := a.gone(ctx, left)
+// settle reports the ports that no round decided; gone tells that the address
+// has stopped answering.
+func (a *addressScan) settle(ctx context.Context, left []port, gone bool) {
 	cut := ctx.Err() != nil
 	for _, p := range left {
 		a.tell(p, a.conclude(p, cut, gone))
@@ -210,23 +245,27 @@ func (a *addressScan) conclude(p port, cut, gone bool) verdict {
 	}
 }
 
-// gone tells whether an address that answered before has stopped answering: it
-// died, or it has banned us. It asks a port that answered, three times; these
-// attempts count as the first silent port's.
-func (a *addressScan) gone(ctx context.Context, left []port) bool {
-	const tries = 3
+// stillThere asks a port that has answered before, once, where silence is to be
+// believed. Without an answer the address has died, or banned us, or the path
+// lost it all. The attempt counts as the first silent port's.
+func (a *addressScan) stillThere(ctx context.Context, left []port) bool {
 	silent := slices.IndexFunc(left, func(p port) bool { return p.cause == scan.CauseSilence })
 	canary := port{number: uint16(a.alive.Load())} //nolint:gosec // only ports are stored
 	if canary.number == 0 || silent < 0 {
-		return false
+		return true
 	}
-	defer func() { left[silent].attempts += canary.attempts }()
-	for range tries {
-		if v := a.ask(ctx, &canary); v.state != scan.Unknown || ctx.Err() != nil {
-			return false
-		}
+	v := a.ask(ctx, &canary)
+	left[silent].attempts += canary.attempts
+	return v.state != scan.Unknown || v.cause != scan.CauseSilence
+}
+
+// breathe waits a little before ports are tried again that failed on our own
+// side: a route or a rule may be on its way back.
+func (a *addressScan) breathe(ctx context.Context, left []port) {
+	const pause = 200 * time.Millisecond
+	if slices.ContainsFunc(left, func(p port) bool { return p.cause != scan.CauseSilence }) {
+		sleep(ctx, pause)
 	}
-	return true
 }
 
 func (a *addressScan) tell(p port, v verdict) {

@@ -45,10 +45,6 @@ const (
 // itself has a way to the address, and is asked only where the number leaves it
 // open.
 func classify(err error, reachable func() bool) verdict {
-	var timeout net.Error
-	if errors.Is(err, os.ErrDeadlineExceeded) || (errors.As(err, &timeout) && timeout.Timeout()) {
-		return verdict{cause: scan.CauseSilence}
-	}
 	switch classOf(err) {
 	case errnoRefused:
 		return verdict{state: scan.Closed, cause: scan.CauseRST}
@@ -70,8 +66,19 @@ func classify(err error, reachable func() bool) verdict {
 	case errnoSourcePorts:
 		return verdict{cause: scan.CauseSourcePorts}
 	default:
+		if gaveUp(err) {
+			return verdict{cause: scan.CauseSilence}
+		}
 		return verdict{cause: scan.CauseInternal}
 	}
+}
+
+// gaveUp tells whether the attempt ended by its own timer. It is asked after the
+// error's number, since a number may call itself a time-out and not be one
+// (EAGAIN: no source port).
+func gaveUp(err error) bool {
+	var timeout net.Error
+	return errors.Is(err, os.ErrDeadlineExceeded) || (errors.As(err, &timeout) && timeout.Timeout())
 }
 
 // failedBinding tells whether the error came from binding the local address and

@@ -46,6 +46,7 @@ func TestClassify(t *testing.T) {
 		{call("socket", syscall.ENOBUFS), true, "unknown descriptors"},
 		{call("socket", syscall.ENOMEM), true, "unknown descriptors"},
 		{call("connect", syscall.EADDRNOTAVAIL), true, "unknown source_ports"},
+		{call("connect", syscall.EAGAIN), true, "unknown source_ports"},
 		{call("bind", syscall.EADDRINUSE), true, "unknown source_ports"},
 		{call("bind", syscall.EADDRNOTAVAIL), true, "unknown no_route"},
 		{call("connect", syscall.ECONNABORTED), true, "unknown internal"},

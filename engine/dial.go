@@ -30,6 +30,8 @@ import (
 //     or a full connection-tracking table is silence: it reads as filtered;
 //   - Windows tries a refused connection again by itself for 2 s, so that a
 //     closed port reads as filtered there while port_timeout is shorter;
+//   - an address that this machine has no way to is tried once more after a
+//     pause, and not for as long as there is time;
 //   - with a port_timeout above 1 s the system's own retransmissions are not
 //     counted as attempts.
 type Dial struct {

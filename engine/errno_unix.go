@@ -30,7 +30,7 @@ func classOf(err error) errnoClass {
 		return errnoForbidden
 	case syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM:
 		return errnoDescriptors
-	case syscall.EADDRINUSE:
+	case syscall.EADDRINUSE, syscall.EAGAIN: // connect(2) on Linux and FreeBSD: no local port is free
 		return errnoSourcePorts
 	case syscall.EADDRNOTAVAIL:
 		if failedBinding(err) {

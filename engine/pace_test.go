@@ -95,6 +95,84 @@ func TestBan(t *testing.T) {
 	})
 }
 
+// TestBlackout loses everything for a while, so long that it swallows several
+// attempts at a port: no closed port may be taken for a filtered one.
+func TestBlackout(t *testing.T) {
+	t.Parallel()
+	for _, ends := range []time.Duration{600 * time.Millisecond, 900 * time.Millisecond, 1300 * time.Millisecond, time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			begun := time.Now()
+			d := testDial(t, Limits{})
+			d.dial = host(func(ctx context.Context, _ uint16, _ int) error {
+				if since := time.Since(begun); since > 100*time.Millisecond && since < ends {
+					return silence(ctx)
+				}
+				return refused()
+			}).dialer()
+			spec := testSpec("1-1000")
+			spec.Rate = 2000
+			got := census(scanAll(t.Context(), t, d, testRequest(t, spec, home)))
+			if got["filtered silence"] != 0 {
+				t.Errorf("a blackout until %v: %v", ends, got)
+			}
+			if want := "closed rst"; ends < time.Hour && got[want] != 1000 {
+				t.Errorf("a blackout that ended after %v: %v; want all closed", ends, got)
+			}
+		})
+	}
+}
+
+// TestCurtailedAttempts gives the last attempt less time than port_timeout: its
+// silence says nothing.
+func TestCurtailedAttempts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := testDial(t, Limits{})
+		d.dial = host(func(ctx context.Context, _ uint16, _ int) error { return silence(ctx) }).dialer()
+		ctx, cancel := context.WithTimeout(t.Context(), 390*time.Millisecond) // one attempt and most of a second
+		defer cancel()
+		if got := census(scanAll(ctx, t, d, testRequest(t, testSpec("1-50"), home))); got["unknown deadline"] != 50 {
+			t.Errorf("cut in the second attempt: %v", got)
+		}
+	})
+}
+
+// TestOwnSideThenSilence fails the first attempt on our own side: one silent
+// attempt after that is too few.
+func TestOwnSideThenSilence(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := testDial(t, Limits{})
+		d.dial = host(func(ctx context.Context, _ uint16, attempt int) error {
+			if attempt == 1 {
+				return syscall.EPERM
+			}
+			return silence(ctx)
+		}).dialer()
+		if got := census(scanAll(t.Context(), t, d, testRequest(t, testSpec("1-50"), home))); got["unknown permission"] != 50 {
+			t.Errorf("%v", got)
+		}
+	})
+}
+
+// TestFarHost answers after 80 ms: the window must grow, or the ports would take
+// far longer than their number and the round trip ask for.
+func TestFarHost(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := testDial(t, Limits{})
+		d.dial = host(func(context.Context, uint16, int) error {
+			time.Sleep(80 * time.Millisecond)
+			return refused()
+		}).dialer()
+		begun := time.Now()
+		got := census(scanAll(t.Context(), t, d, testRequest(t, testSpec("1-20000"), home)))
+		if took := time.Since(begun); got["closed rst"] != 20000 || took > 5*time.Second {
+			t.Errorf("%v after %v of fake time", got, took)
+		}
+	})
+}
+
 // TestFirewalledHost answers on some ports and drops the others: the answers
 // that it still gives show that the silent ones are filtered.
 func TestFirewalledHost(t *testing.T) {

@@ -74,10 +74,13 @@ func (r *Recorder) Snapshot(missing Cause) (addresses []AddressResult, attempts,
 		a := &addresses[i]
 		a.cells = slices.Clone(a.cells)
 		a.rtts = maps.Clone(a.rtts)
+		a.count = [256]int{}
 		for j, c := range a.cells {
 			if c.cause() == CauseNone {
-				a.cells[j] = newCell(Unknown, missing)
+				c = newCell(Unknown, missing)
+				a.cells[j] = c
 			}
+			a.count[c]++
 		}
 	}
 	return addresses, r.attempts, r.retries

@@ -86,6 +86,7 @@ type AddressResult struct {
 	Address
 	plan  Plan
 	cells []cell                   // one a port of the plan, in rising order
+	count [256]int                 // how many cells there are of each value
 	rtts  map[uint16]time.Duration // of the ports whose details are kept
 }
 
@@ -100,9 +101,9 @@ func (c cell) cause() Cause         { return Cause(c >> 3) }
 // Count returns how many ports are in the state.
 func (a *AddressResult) Count(s State) int {
 	n := 0
-	for _, c := range a.cells {
-		if c.state() == s {
-			n++
+	for c, cells := range &a.count {
+		if cell(c).state() == s {
+			n += cells
 		}
 	}
 	return n
@@ -111,9 +112,9 @@ func (a *AddressResult) Count(s State) int {
 // UnknownBy returns how many ports are [Unknown], by cause.
 func (a *AddressResult) UnknownBy() map[Cause]int {
 	by := make(map[Cause]int)
-	for _, c := range a.cells {
-		if c.state() == Unknown {
-			by[c.cause()]++
+	for c, cells := range &a.count {
+		if cells > 0 && cell(c).state() == Unknown {
+			by[cell(c).cause()] += cells
 		}
 	}
 	return by
@@ -127,7 +128,11 @@ func (a *AddressResult) All() iter.Seq[PortResult] {
 		for port := range a.plan.ports.All() {
 			c := a.cells[i]
 			i++
-			if !yield(PortResult{Address: a.IP, Port: port, State: c.state(), Cause: c.cause(), RTT: a.rtts[port]}) {
+			r := PortResult{Address: a.IP, Port: port, State: c.state(), Cause: c.cause()}
+			if r.Cause.Answered() {
+				r.RTT = a.rtts[port]
+			}
+			if !yield(r) {
 				return
 			}
 		}
@@ -138,6 +143,9 @@ func (a *AddressResult) All() iter.Seq[PortResult] {
 // ones that should be closed, and ones known not to be open that should be.
 // Unknown ports and silent UDP ports count for neither.
 func (a *AddressResult) Violating() (open, notOpen int) {
+	if a.plan.spec.Expect == nil {
+		return 0, 0
+	}
 	for r := range a.All() {
 		switch e := a.plan.Expected(r.Port); {
 		case e == ExpectClosed && r.State == Open:
@@ -151,8 +159,8 @@ func (a *AddressResult) Violating() (open, notOpen int) {
 
 // Responding tells whether the address answered anything in this scan.
 func (a *AddressResult) Responding() bool {
-	for _, c := range a.cells {
-		if c.cause().Answered() {
+	for c, cells := range &a.count {
+		if cells > 0 && cell(c).cause().Answered() {
 			return true
 		}
 	}
@@ -168,6 +176,9 @@ const suspectOpen = 512
 // that its owner did not name are open, and they are more than half of those of
 // them whose state is known.
 func (a *AddressResult) Suspect() bool {
+	if a.Count(Open) <= suspectOpen {
+		return false
+	}
 	open, known := 0, 0
 	for r := range a.All() {
 		if r.State == Unknown || a.plan.Declared(r.Port) {

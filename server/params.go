@@ -74,8 +74,8 @@ func parseScrapeTimeout(h http.Header) (time.Duration, *refusal) {
 	if err != nil || len(values) > 1 || math.IsNaN(seconds) || seconds <= 0 {
 		return 0, badRequest("header %s is %s: write one number of seconds above 0", scrapeTimeoutHeader, quote(values[0]))
 	}
-	const most = float64(24 * time.Hour / time.Second) // longer than any scrape, and no overflow
-	return time.Duration(min(seconds, most) * float64(time.Second)), nil
+	const most = float64(24 * time.Hour / time.Second)                         // longer than any scrape, and no overflow
+	return max(1, time.Duration(min(seconds, most)*float64(time.Second))), nil // 0 would say that there is no header
 }
 
 // quote writes a piece of a request so that it fits into one line of an answer.

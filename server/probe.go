@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -31,7 +32,7 @@ func (s *Server) probe(w http.ResponseWriter, r *http.Request) {
 	log := newProbeLog(s.options.Logger, selection.Target.Name, module.Name)
 	task := selection.Task(module)
 	budget := probeBudget(module.Timeout, question.scrapeTimeout, s.options.TimeoutOffset)
-	allowance := writeAllowance(module, task.Plan, budget)
+	allowance := writeAllowance(task, module, budget)
 	answerBy(w, arrived.Add(budget+slowestReader))
 	ctx, cancel := context.WithDeadline(r.Context(), arrived.Add(budget-allowance))
 	defer cancel()
@@ -77,13 +78,25 @@ func probeBudget(module, scrape, offset time.Duration) time.Duration {
 
 // writeAllowance returns how much of the budget is kept back for the answer
 // itself: at most a quarter of it.
-func writeAllowance(m *config.Module, plan scan.Plan, budget time.Duration) time.Duration {
+func writeAllowance(task scan.Task, m *config.Module, budget time.Duration) time.Duration {
 	const (
-		base    = 10 * time.Millisecond
-		perPort = 30 * time.Microsecond // three series, gathered, written and compressed
+		base       = 10 * time.Millisecond
+		perPort    = 30 * time.Microsecond  // three series, gathered, written and compressed
+		perAddress = 150 * time.Microsecond // a dozen series
+		perCell    = 40 * time.Nanosecond   // a port of an address, looked at once or twice
 	)
-	ports := min(m.MaxPorts, plan.Ports().Len()*m.MaxAddresses)
-	return min(budget/4, base+time.Duration(ports)*perPort)
+	addresses := task.MaxAddresses
+	if !slices.ContainsFunc(task.Hosts, scan.Host.IsName) {
+		addresses = 0
+		for _, h := range task.Hosts {
+			addresses += min(h.Count(), task.MaxAddresses)
+		}
+		addresses = min(addresses, task.MaxAddresses)
+	}
+	cells := addresses * task.Plan.Ports().Len()
+	cost := base + time.Duration(min(m.MaxPorts, cells))*perPort +
+		time.Duration(addresses)*perAddress + time.Duration(cells)*perCell
+	return min(budget/4, cost)
 }
 
 func newAnswer(t *config.Target, m *config.Module, result *scan.Result, took time.Duration) collector.Answer {

@@ -108,6 +108,7 @@ func TestProbeDeadlines(t *testing.T) {
 		"0.5":   250 * time.Millisecond, // not above the offset: half of it
 		"0.2":   100 * time.Millisecond,
 		"1e300": 5 * time.Second,
+		"1e-12": 0, // and not as if there were none
 	} {
 		var headers []string
 		if header != "" {

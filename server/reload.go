@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"portscan_exporter/collector"
@@ -18,11 +19,15 @@ type Reloader struct {
 	Exporter *collector.Exporter
 	Logger   *slog.Logger
 	Apply    func(*config.Config) // hands the new limits on; called after a swap
+
+	mu sync.Mutex // one reload at a time, so that metric and limits are those of the last
 }
 
 // Reload loads the file. A bad one leaves the configuration in use as it is;
 // its errors are logged, a line each, and returned.
 func (r *Reloader) Reload() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	warnings, err := r.Config.Reload(time.Now())
 	for _, warning := range warnings {
 		r.Logger.Warn("Configuration", "warning", warning)

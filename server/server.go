@@ -64,19 +64,27 @@ func New(o Options) (*Server, error) {
 	if o.TimeoutOffset < 0 {
 		return nil, fmt.Errorf("a timeout offset is not negative: %v", o.TimeoutOffset)
 	}
+	prefix := strings.TrimSuffix(path.Clean("/"+o.RoutePrefix), "/")
+	if strings.Trim(prefix, prefixCharacters) != "" {
+		return nil, fmt.Errorf("route prefix %q: write letters, digits and -._~ between slashes, as in /exporter", o.RoutePrefix)
+	}
 	p, err := newPages()
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{
 		options: o,
-		prefix:  strings.TrimSuffix(path.Clean("/"+o.RoutePrefix), "/"),
+		prefix:  prefix,
 		history: newHistory(o.HistoryLimit),
 		pages:   p,
 	}
 	s.handler = s.routes()
 	return s, nil
 }
+
+// prefixCharacters are those that need no escaping in a path (RFC 3986 section
+// 2.3), and the slash.
+const prefixCharacters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/"
 
 // ServeHTTP implements [http.Handler].
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }

@@ -165,6 +165,15 @@ func TestNewRefuses(t *testing.T) {
 	if _, err := server.New(server.Options{}); err == nil {
 		t.Error("a server of nothing was made")
 	}
+	text, _ := local(t)
+	var whole server.Options
+	build(t, text, nil, func(o *server.Options) { whole = *o })
+	for _, prefix := range []string{"/{a", "/a b", "/a%20b", "/é"} {
+		whole.RoutePrefix = prefix
+		if _, err := server.New(whole); err == nil {
+			t.Errorf("route prefix %q was taken", prefix)
+		}
+	}
 }
 
 func TestLifeEndpoints(t *testing.T) {
