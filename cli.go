@@ -18,6 +18,7 @@ import (
 	"portscan_exporter/config"
 	"portscan_exporter/engine"
 	"portscan_exporter/scan"
+	"portscan_exporter/server"
 )
 
 type scanFlags struct {
@@ -64,16 +65,9 @@ func (f *scanFlags) run(configFile string, logger *slog.Logger, stdout, stderr i
 
 // task finds what the command line names, under the same rules as /probe.
 func (f *scanFlags) task(cfg *config.Config, now time.Time) (scan.Task, error) {
-	selection, ok := cfg.Find(f.target)
-	if !ok {
-		return scan.Task{}, fmt.Errorf("target %q is not configured: add it under targets, with its owner's authorization", f.target)
-	}
-	module, ok := selection.Target.Module(f.module)
-	if !ok {
-		return scan.Task{}, fmt.Errorf("target %q does not list module %q", selection.Target.Name, f.module)
-	}
-	if auth := selection.Target.Authorization; auth.Expired(now) {
-		return scan.Task{}, fmt.Errorf("the authorization to scan target %q ended at %v: ask its owner, %s", selection.Target.Name, auth.Expires, auth.Owner)
+	selection, module, err := server.Admit(cfg, f.target, f.module, now)
+	if err != nil {
+		return scan.Task{}, err //nolint:wrapcheck // already one clear line
 	}
 	task := selection.Task(module)
 	if f.ports == "" {

@@ -155,7 +155,7 @@ func TestServeRefusesToStart(t *testing.T) {
 		"check, no file":       {[]string{"--config.check", "--config.file=/nonexistent.yml"}, exitFailure, "error: "},
 		"check, as a command":  {[]string{"serve", "--config.check", "--config.file=" + good}, exitOK, ""},
 		"scan, unknown target": {[]string{"scan", "nobody", "--config.file=" + good}, exitRefused, `target "nobody" is not configured`},
-		"scan, other module":   {[]string{"scan", "t", "--module=x", "--config.file=" + good}, exitRefused, `does not list module "x"`},
+		"scan, other module":   {[]string{"scan", "t", "--module=x", "--config.file=" + good}, exitRefused, `module "x" is not configured: target "t" lists the modules`},
 		"scan, bad ports":      {[]string{"scan", "t", "--ports=0", "--config.file=" + good}, exitRefused, "--ports: port 0 is out of range"},
 		"scan, no file":        {[]string{"scan", "t", "--config.file=/nonexistent.yml"}, exitRefused, "/nonexistent.yml"},
 		"unhealthy":            {[]string{"healthcheck", "--url=http://" + freeAddress(t)}, exitFailure, "asking for health"},

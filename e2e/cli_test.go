@@ -122,7 +122,7 @@ func TestScanCommand(t *testing.T) {
 
 	for name, args := range map[string][]string{
 		"is not configured":  {"scan", "nobody"},
-		"not list module":    {"scan", "own", "--module=another"},
+		"module \"another\" is not configured":    {"scan", "own", "--module=another"},
 		"authorization":      {"scan", "expired"},
 		"--ports":            {"scan", "own", "--ports=0"},
 		"target":             {"scan"},

@@ -26,6 +26,9 @@ type refusal struct {
 	message string
 }
 
+// Error implements error.
+func (r *refusal) Error() string { return r.message }
+
 func badRequest(format string, args ...any) *refusal {
 	return &refusal{status: http.StatusBadRequest, reason: collector.RefusedBadRequest, message: fmt.Sprintf(format, args...)}
 }
@@ -85,6 +88,18 @@ func quote(v string) string {
 		return strconv.QuoteToASCII(v[:shown]) + "..."
 	}
 	return strconv.QuoteToASCII(v)
+}
+
+// Admit finds a target, by its name or by an address inside it, and one of its
+// modules, the first if module is "". The error is one line that says why its
+// owner does not let us scan it, and what to write; the rules are those of
+// /probe.
+func Admit(cfg *config.Config, target, module string, now time.Time) (config.Selection, *config.Module, error) {
+	selection, m, refused := admit(cfg, asked{target: target, module: module}, now)
+	if refused != nil {
+		return config.Selection{}, nil, refused
+	}
+	return selection, m, nil
 }
 
 // admit finds what the request names in the configuration, and refuses what its
