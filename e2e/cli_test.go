@@ -121,14 +121,14 @@ func TestScanCommand(t *testing.T) {
 	wantRow(t, missing, s.free, "127.0.0.1", "tcp", "CLOSED", "open")
 
 	for name, args := range map[string][]string{
-		"is not configured":  {"scan", "nobody"},
-		"module \"another\" is not configured":    {"scan", "own", "--module=another"},
-		"authorization":      {"scan", "expired"},
-		"--ports":            {"scan", "own", "--ports=0"},
-		"target":             {"scan"},
-		"192.0.2.1":          {"scan", "192.0.2.1"},
-		"unknown long flag":  {"scan", "own", "--no-such-flag"},
-		"unexpected another": {"scan", "own", "another"},
+		"is not configured":                    {"scan", "nobody"},
+		"module \"another\" is not configured": {"scan", "own", "--module=another"},
+		"authorization":                        {"scan", "expired"},
+		"--ports":                              {"scan", "own", "--ports=0"},
+		"target":                               {"scan"},
+		"192.0.2.1":                            {"scan", "192.0.2.1"},
+		"unknown long flag":                    {"scan", "own", "--no-such-flag"},
+		"unexpected another":                   {"scan", "own", "another"},
 	} {
 		refused := command(t, append([]string{"--config.file=" + asExpected}, args...)...)
 		refused.want(t, 2)
