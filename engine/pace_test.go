@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net/netip"
+	"os"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -123,13 +124,17 @@ func TestBlackout(t *testing.T) {
 }
 
 // TestCurtailedAttempts gives the last attempt less time than port_timeout: its
-// silence says nothing.
+// silence says nothing, even where its own timer goes off before the scan's.
 func TestCurtailedAttempts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := testDial(t, Limits{})
-		d.dial = host(func(ctx context.Context, _ uint16, _ int) error { return silence(ctx) }).dialer()
-		ctx, cancel := context.WithTimeout(t.Context(), 390*time.Millisecond) // one attempt and most of a second
+		d.dial = host(func(ctx context.Context, _ uint16, _ int) error {
+			deadline, _ := ctx.Deadline()
+			time.Sleep(time.Until(deadline) - time.Millisecond)
+			return os.ErrDeadlineExceeded
+		}).dialer()
+		ctx, cancel := context.WithTimeout(t.Context(), 390*time.Millisecond) // less than two attempts
 		defer cancel()
 		if got := census(scanAll(ctx, t, d, testRequest(t, testSpec("1-50"), home))); got["unknown deadline"] != 50 {
 			t.Errorf("cut in the second attempt: %v", got)
