@@ -23,7 +23,7 @@ type addressScan struct {
 	workers int
 	limiter *rate.Limiter
 	report  func(scan.PortResult)
-	first   []port // the ports of the first round
+	order   []uint16 // in which the ports are first tried; shared with the other addresses
 
 	lack  atomic.Uint32 // the cause that holds attempts up now, or 0
 	alive atomic.Uint32 // a port that has answered, or 0
@@ -40,21 +40,16 @@ type port struct {
 	cause    scan.Cause // why the last attempt decided nothing
 }
 
-func newAddressScan(d *Dial, plan scan.Plan, ip netip.Addr, workers int, report func(scan.PortResult)) *addressScan {
-	a := &addressScan{
+func newAddressScan(d *Dial, plan scan.Plan, order []uint16, ip netip.Addr, workers int, report func(scan.PortResult)) *addressScan {
+	return &addressScan{
 		engine:  d,
+		order:   order,
 		spec:    plan.Spec(),
 		ip:      ip,
 		workers: workers,
 		limiter: newLimiter(plan.Spec().Rate),
 		report:  report,
 	}
-	numbers := order(plan)
-	a.first = make([]port, len(numbers))
-	for i, number := range numbers {
-		a.first[i].number = number
-	}
-	return a
 }
 
 // run scans the address and reports every port of it. Silence in a round counts
@@ -63,17 +58,27 @@ func newAddressScan(d *Dial, plan scan.Plan, ip netip.Addr, workers int, report 
 // round between them.
 func (a *addressScan) run(ctx context.Context) {
 	const mostDark = 3 // rounds without an answer from a port that gave one before
-	left, counted, dark := a.first, 0, 0
-	for len(left) > 0 && counted < a.attempts() && dark <= mostDark && ctx.Err() == nil {
-		left = a.round(ctx, left)
+	left, reached := a.round(ctx, len(a.order), func(i int) port { return port{number: a.order[i]} })
+	counted, dark := 0, 0
+	for {
 		if a.stillThere(ctx, left) {
 			counted++
 		} else {
 			dark++
 		}
+		if len(left) == 0 || counted >= a.attempts() || dark > mostDark || ctx.Err() != nil {
+			break
+		}
 		a.breathe(ctx, left)
+		again := left
+		left, reached = a.round(ctx, len(again), func(i int) port { return again[i] })
+		left = append(left, again[reached:]...)
+		reached = len(a.order)
 	}
 	a.settle(ctx, left, dark > mostDark)
+	for _, number := range a.order[reached:] { // cut off in the first round
+		a.tell(port{number: number}, a.conclude(port{number: number}, true, false))
+	}
 }
 
 // attempts returns how many a silent port gets by what is known now. The first
@@ -93,28 +98,30 @@ func (a *addressScan) attempts() int {
 	return 1 + min(max(int(wanted)-1, a.spec.Retries), a.spec.MaxRetries)
 }
 
-// round tries the ports once each and returns those that stay undecided. It
-// starts with few workers, and while all of them wait adds one for each answer:
-// a host near by is served by a handful, one far away by as many as are on their
-// way. In silence it doubles them every 100 ms, so that the packets are spread
-// over half a second (an unresolved neighbour queues only 256).
-func (a *addressScan) round(ctx context.Context, ports []port) []port {
+// round tries count ports once each; it returns those that stay undecided, and
+// how many it reached before ctx ended.
+//
+// It starts with few workers, and while all of them wait adds one for each
+// answer: a host near by is served by a handful, one far away by as many as are
+// on their way. In silence it doubles them every 100 ms, so that the packets are
+// spread over half a second (an unresolved neighbour queues only 256).
+func (a *addressScan) round(ctx context.Context, count int, at func(int) port) (left []port, reached int) {
 	const (
 		startWorkers = 64
 		patience     = 5 * time.Millisecond // for a free worker; a host near by has one within microseconds
 		silence      = 100 * time.Millisecond
 	)
 	var (
-		left    undecided
+		pending undecided
 		workers sync.WaitGroup
 		jobs    = make(chan port)
 		running = 0
 	)
 	grow := func(to int) {
-		for ; running < min(to, a.workers, len(ports)); running++ {
+		for ; running < min(to, a.workers, count); running++ {
 			workers.Go(func() {
 				for p := range jobs {
-					a.try(ctx, p, &left)
+					a.try(ctx, p, &pending)
 				}
 			})
 		}
@@ -123,10 +130,10 @@ func (a *addressScan) round(ctx context.Context, ports []port) []port {
 	tick := time.NewTimer(patience)
 	defer tick.Stop()
 	next, answered, moved := 0, a.answers.Load(), time.Now()
-	for next < len(ports) && ctx.Err() == nil {
+	for next < count && ctx.Err() == nil {
 		tick.Reset(patience)
 		select {
-		case jobs <- ports[next]:
+		case jobs <- at(next):
 			next++
 			moved = time.Now()
 		case <-tick.C:
@@ -144,7 +151,7 @@ func (a *addressScan) round(ctx context.Context, ports []port) []port {
 	}
 	close(jobs)
 	workers.Wait()
-	return append(left.ports, ports[next:]...)
+	return pending.ports, next
 }
 
 // undecided gathers the ports that a round leaves for the next.

@@ -66,9 +66,10 @@ func (d *Dial) Scan(ctx context.Context, req scan.Request, report func(scan.Port
 		return nil
 	}
 	workers := max(1, min(req.Plan().Spec().MaxInFlight, mostWorkers/len(addresses)))
+	ports := order(req.Plan())
 	var all sync.WaitGroup
 	for _, a := range addresses {
-		all.Go(func() { newAddressScan(d, req.Plan(), a.IP, workers, report).run(ctx) })
+		all.Go(func() { newAddressScan(d, req.Plan(), ports, a.IP, workers, report).run(ctx) })
 	}
 	all.Wait()
 	return nil
