@@ -57,12 +57,13 @@ func newAddressScan(d *Dial, plan scan.Plan, order []uint16, ip netip.Addr, work
 // over: a blackout that swallows two attempts at a port spans the end of the
 // round between them.
 func (a *addressScan) run(ctx context.Context) {
-	const mostDark = 3 // rounds without an answer from a port that gave one before
+	const mostDark = 3 // rounds in a row without an answer from a port that gave one before
 	left, reached := a.round(ctx, len(a.order), func(i int) port { return port{number: a.order[i]} })
 	counted, dark := 0, 0
 	for {
 		if a.stillThere(ctx, left) {
 			counted++
+			dark = 0
 		} else {
 			dark++
 		}
@@ -252,18 +253,28 @@ func (a *addressScan) conclude(p port, cut, gone bool) verdict {
 	}
 }
 
-// stillThere asks a port that has answered before, once, where silence is to be
+// stillThere asks a port that has answered before, where silence is to be
 // believed. Without an answer the address has died, or banned us, or the path
-// lost it all. The attempt counts as the first silent port's.
+// loses everything. Where another round follows, loss may have a few answers: if
+// the last try is answered, a blackout is over, and can't reach into that round.
+// The attempts count as the first silent port's.
 func (a *addressScan) stillThere(ctx context.Context, left []port) bool {
 	silent := slices.IndexFunc(left, func(p port) bool { return p.cause == scan.CauseSilence })
 	canary := port{number: uint16(a.alive.Load())} //nolint:gosec // only ports are stored
 	if canary.number == 0 || silent < 0 {
 		return true
 	}
-	v := a.ask(ctx, &canary)
-	left[silent].attempts += canary.attempts
-	return v.state != scan.Unknown || v.cause != scan.CauseSilence
+	defer func() { left[silent].attempts += canary.attempts }()
+	tries := 1
+	if a.spec.Retries > 0 {
+		tries = 3
+	}
+	for range tries {
+		if v := a.ask(ctx, &canary); v.state != scan.Unknown || v.cause != scan.CauseSilence {
+			return true
+		}
+	}
+	return false
 }
 
 // breathe waits a little before ports are tried again that failed on our own
