@@ -202,26 +202,26 @@ func (a *addressScan) ask(ctx context.Context, p *port) verdict {
 		curtailed := ok && time.Until(deadline) < a.spec.PortTimeout
 		v := a.engine.attempt(ctx, a.spec.Source, netip.AddrPortFrom(a.ip, p.number), a.spec.PortTimeout)
 		a.engine.budget.leave()
-		silent := v.state == scan.Unknown && v.cause == scan.CauseSilence
-		switch {
+		if v.blocked() && ctx.Err() == nil {
+			p.cause = v.cause
+			a.lack.Store(uint32(v.cause))
+			if !sleep(ctx, pause) {
+				return v
+			}
+			continue
+		}
+		p.attempts++
+		switch silent := v.state == scan.Unknown && v.cause == scan.CauseSilence; {
 		case v.state == scan.Unknown && ctx.Err() != nil, silent && curtailed:
-			p.attempts++
 			p.cause = scan.CauseDeadline
 			return verdict{cause: p.cause}
 		case silent && before != scan.CauseNone && before != scan.CauseSilence:
 			// The attempt before failed on our own side: this is the first that
 			// was silent, which is too few to call the port filtered.
-			p.attempts++
 			return verdict{cause: p.cause}
-		case !v.blocked():
-			p.attempts++
+		default:
 			p.cause = v.cause
 			a.lack.Store(0)
-			return v
-		}
-		p.cause = v.cause
-		a.lack.Store(uint32(v.cause))
-		if !sleep(ctx, pause) {
 			return v
 		}
 	}
