@@ -62,9 +62,9 @@ fmt: $(GOLANGCI_LINT) ## Format the sources.
 	if [[ -e e2e/go.mod ]]; then cd e2e; ../$(GOLANGCI_LINT) fmt --config ../.golangci.yml; fi
 
 .PHONY: bench
-bench: test-deps build ## Benchmarks, and the exporter beside nmap.
+bench: test-deps ## Benchmarks, and the exporter beside nmap and others: writes BENCHMARKS.md.
 	go test -run '^$$' -bench . -benchmem ./...
-	scripts/bench
+	go test ./bench -count=1 -timeout=60m -v -runs=5 -write=$(CURDIR)/BENCHMARKS.md
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz test for FUZZTIME.

@@ -106,13 +106,13 @@ func newCoordinator(budget *engine.Budget, logger *slog.Logger, observe func(str
 	if err != nil {
 		return nil, fmt.Errorf("making the resolver: %w", err)
 	}
-	dial, err := engine.NewDial(budget)
+	connect, err := engine.NewConnect(budget)
 	if err != nil {
 		return nil, fmt.Errorf("making the connect engine: %w", err)
 	}
 	c, err := coordinator.New(coordinator.Options{
 		Resolver: resolver,
-		Engines:  map[coordinator.Kind]scan.Scanner{{Protocol: scan.TCP, Method: scan.Connect}: dial},
+		Engines:  map[coordinator.Kind]scan.Scanner{{Protocol: scan.TCP, Method: scan.Connect}: connect},
 		MaxScans: 1,
 		Logger:   logger,
 		Observe:  observe,

@@ -1,22 +1,25 @@
 package engine
 
 import (
-	"context"
 	"errors"
-	"fmt"
+	"sync"
 	"sync/atomic"
-
-	"golang.org/x/time/rate"
-
-	"portscan_exporter/gate"
+	"time"
 )
 
 // Budget is what all scans together may use: attempts under way at once, and
-// packets a second. Make one with [NewBudget]; it may be used concurrently.
+// packets a second. It is shared out fairly: a scan that has less than its even
+// part gets what it wants, at the cost of those that have more. Make one with
+// [NewBudget]; it may be used concurrently.
 type Budget struct {
-	room    *gate.Gate
-	limiter *rate.Limiter
-	tcp     atomic.Int64 // attempts since the start
+	mu     sync.Mutex
+	limit  int
+	used   int
+	every  time.Duration // between packets; 0: no ceiling
+	next   time.Time     // when the first packet may leave that nobody has claimed
+	shares map[*share]struct{}
+
+	tcp atomic.Int64 // attempts since the start
 }
 
 // Limits are the bounds of a [Budget].
@@ -25,13 +28,13 @@ type Limits struct {
 	Rate        int // packets a second; 0: no ceiling
 }
 
-// NewBudget returns a budget with these limits.
+// NewBudget returns a budget with these limits, which are not negative.
 func NewBudget(l Limits) (*Budget, error) {
-	room, err := gate.New(max(1, l.inFlight()))
-	if err != nil {
-		return nil, fmt.Errorf("making the budget of attempts: %w", err)
+	if l.MaxInFlight < 0 || l.Rate < 0 {
+		return nil, errors.New("a budget's limits are not negative")
 	}
-	b := &Budget{room: room, limiter: newLimiter(l.Rate)}
+	b := &Budget{shares: make(map[*share]struct{})}
+	b.SetLimits(l)
 	return b, nil
 }
 
@@ -52,9 +55,13 @@ func descriptorReserve(descriptors int) int {
 
 // SetLimits moves the limits; attempts under way are not ended by it.
 func (b *Budget) SetLimits(l Limits) {
-	b.room.SetLimit(l.inFlight())
-	b.limiter.SetLimit(limitOf(l.Rate))
-	b.limiter.SetBurst(burstOf(l.Rate))
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.limit = max(1, l.inFlight())
+	b.every = 0
+	if l.Rate > 0 {
+		b.every = time.Second / time.Duration(l.Rate)
+	}
 }
 
 // Stats are the budget's figures at one moment.
@@ -65,44 +72,156 @@ type Stats struct {
 
 // Stats returns the figures now.
 func (b *Budget) Stats() Stats {
-	return Stats{InFlight: b.room.Inside(), Limit: b.room.Limit(), TCPAttempts: b.tcp.Load()}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return Stats{InFlight: b.used, Limit: b.limit, TCPAttempts: b.tcp.Load()}
 }
 
-// enter waits for a place for one attempt and for its turn, first at the
-// address's own limiter, then at everybody's. leave gives the place back.
-func (b *Budget) enter(ctx context.Context, address *rate.Limiter) error {
-	for _, l := range []*rate.Limiter{address, b.limiter} {
-		if err := l.Wait(ctx); err != nil {
-			return fmt.Errorf("waiting for the packet rate: %w", err)
+// share is one scan's part of the budget. It may be used concurrently.
+type share struct {
+	budget *Budget
+	have   int
+	wants  bool // was refused a place that is its due
+
+	// The packets it has claimed, one every so often.
+	start   time.Time
+	claimed int
+	spent   int
+	helped  bool // it has had its first helping
+	ports   int
+	most    int
+}
+
+// firstHelping is how many packets a scan may claim at first: a small one then
+// waits in line once.
+const firstHelping = 32
+
+// join adds a scan of so many ports, which may have so many places at the most.
+func (b *Budget) join(ports, most int) *share {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := &share{budget: b, ports: ports, most: most}
+	b.shares[s] = struct{}{}
+	return s
+}
+
+// leave gives everything back.
+func (s *share) leave() {
+	b := s.budget
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.used -= s.have
+	s.have = 0
+	delete(b.shares, s)
+}
+
+// even is the even part of the places for each scan.
+func (b *Budget) even() int { return max(1, b.limit/max(1, len(b.shares))) }
+
+// othersWant tells whether a scan other than s has less than its even part, and
+// wants more.
+func (b *Budget) othersWant(s *share) bool {
+	for other := range b.shares {
+		if other != s && other.wants && other.have < b.even() {
+			return true
 		}
 	}
-	if err := b.room.Enter(ctx); err != nil {
-		return fmt.Errorf("waiting for a place in flight: %w", err)
-	}
-	b.tcp.Add(1)
-	return nil
+	return false
 }
 
-func (b *Budget) leave() { b.room.Leave() }
+// take takes a place for an attempt, if there is one. An eighth of the places is
+// kept for scans that have few, so that a small scan beside a huge one finds a
+// place at once.
+func (s *share) take() bool {
+	const keptBack = 8
+	b := s.budget
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	kept := b.limit / keptBack
+	switch {
+	case b.used >= b.limit, s.have > kept && s.have >= b.even() && b.othersWant(s):
+		s.wants = true
+		return false
+	case s.have >= s.most, kept > 0 && s.have >= kept && b.limit-b.used <= kept:
+		return false
+	}
+	s.wants = false
+	s.have++
+	b.used++
+	return true
+}
+
+// give gives a place back.
+func (s *share) give() {
+	b := s.budget
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s.have--
+	b.used--
+}
+
+// owes returns how many places the scan should give back, to others that have
+// less, or because the limit was lowered.
+func (s *share) owes() int {
+	b := s.budget
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case s.have > b.even() && b.othersWant(s):
+		return s.have - b.even()
+	case b.used > b.limit:
+		return min(b.used-b.limit, s.have)
+	default:
+		return 0
+	}
+}
+
+// allows tells whether a packet may leave now. A scan claims a few milliseconds'
+// worth of packets at a time, so that all take turns.
+func (s *share) allows(now time.Time) bool {
+	b := s.budget
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.every == 0 {
+		return true
+	}
+	if s.spent >= s.claimed {
+		s.claim(now)
+	}
+	return !s.start.Add(time.Duration(s.spent) * b.every).After(now)
+}
+
+// claim takes the next free stretch of time for the scan's packets. What nobody
+// has used in the last 10 ms may still be claimed: timers are no finer under
+// load.
+func (s *share) claim(now time.Time) {
+	const turn, burst = 5 * time.Millisecond, 10 * time.Millisecond
+	b := s.budget
+	n := int(max(1, turn/b.every))
+	if !s.helped {
+		s.helped = true
+		n = max(n, min(firstHelping, s.ports))
+	}
+	s.start, s.claimed, s.spent = b.next, n, 0
+	if earliest := now.Add(-min(burst, b.every*10)); s.start.Before(earliest) {
+		s.start = earliest
+	}
+	b.next = s.start.Add(time.Duration(n) * b.every)
+}
+
+// packet counts a packet that leaves.
+func (s *share) packet() {
+	b := s.budget
+	b.tcp.Add(1)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.every > 0 {
+		s.spent++
+	}
+}
 
 // descriptorsUnknown is how many sockets are taken where the system does not say
 // how many there may be.
 const descriptorsUnknown = 1000
-
-// newLimiter returns a limiter of so many packets a second; 0 sets no ceiling.
-func newLimiter(perSecond int) *rate.Limiter {
-	return rate.NewLimiter(limitOf(perSecond), burstOf(perSecond))
-}
-
-func limitOf(perSecond int) rate.Limit {
-	if perSecond <= 0 {
-		return rate.Inf
-	}
-	return rate.Limit(perSecond)
-}
-
-// burstOf allows what is due in 10 ms at once: timers are no finer than that
-// under load, and a ceiling a second is kept all the same.
-func burstOf(perSecond int) int { return max(1, perSecond/100) }
 
 var errNoBudget = errors.New("an engine needs a budget")

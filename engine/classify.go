@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net"
 	"os"
-	"time"
 
 	"portscan_exporter/scan"
 )
@@ -15,13 +14,6 @@ import (
 type verdict struct {
 	state scan.State
 	cause scan.Cause
-	rtt   time.Duration // set for answers
-}
-
-// blocked tells whether the attempt failed for want of something that comes
-// back: it is worth trying again after a pause.
-func (v verdict) blocked() bool {
-	return v.state == scan.Unknown && (v.cause == scan.CauseDescriptors || v.cause == scan.CauseSourcePorts)
 }
 
 // errnoClass groups the errors of connect() by what they may mean; errno_*.go

@@ -10,12 +10,18 @@ import (
 	"portscan_exporter/scan"
 )
 
-// Dial is the portable connect engine: a [net.Dialer] and a goroutine an
-// attempt, on every system that Go knows. Make one with [NewDial]; it may be
-// used concurrently.
-//
-// A connection is closed with a reset as soon as it is established (SO_LINGER
-// 0: no TIME_WAIT), and no byte is ever sent over it.
+// dialer is the portable system: a [net.Dialer] and a goroutine an attempt, on
+// every system that Go knows.
+type dialer struct {
+	dial dialFunc
+}
+
+// dialFunc opens a connection as [net.Dialer.DialContext] does; source is the
+// local address, or the zero one where the system is to choose.
+type dialFunc func(ctx context.Context, source netip.Addr, network string, to netip.AddrPort) (net.Conn, error)
+
+// NewDial returns the portable connect engine; all its scans stay within the
+// budget, and each within 2,000 attempts at a time.
 //
 // What it can't tell, because the error of connect() is all that it sees:
 //   - an ICMP port unreachable, which many firewalls reject with, arrives as
@@ -30,64 +36,130 @@ import (
 //     or a full connection-tracking table is silence: it reads as filtered;
 //   - Windows tries a refused connection again by itself for 2 s, so that a
 //     closed port reads as filtered there while port_timeout is shorter;
-//   - an address that this machine has no way to is tried once more after a
-//     pause, and not for as long as there is time;
 //   - with a port_timeout above 1 s the system's own retransmissions are not
 //     counted as attempts.
-type Dial struct {
-	budget *Budget
-	dial   dialFunc
-}
-
-// dialFunc opens a connection as [net.Dialer.DialContext] does; source is the
-// local address, or the zero one where the system is to choose.
-type dialFunc func(ctx context.Context, source netip.Addr, network string, to netip.AddrPort) (net.Conn, error)
-
-// NewDial returns the engine; all its scans stay within the budget.
-func NewDial(budget *Budget) (*Dial, error) {
+func NewDial(budget *Budget) (*Connect, error) {
 	if budget == nil {
 		return nil, errNoBudget
 	}
-	return &Dial{budget: budget, dial: dialSystem}, nil
+	return &Connect{budget: budget, system: &dialer{dial: dialSystem}}, nil
 }
 
-// mostWorkers bounds the attempts of one scan: each is a goroutine, and beyond
+// mostDials bounds the attempts of one scan: each is a goroutine, and beyond
 // this many the scheduler is late enough to miss answers.
-const mostWorkers = 2000
+const mostDials = 2000
 
-// Scan implements [scan.Scanner]. Addresses are scanned side by side, each
-// within its module's max_in_flight and rate.
-func (d *Dial) Scan(ctx context.Context, req scan.Request, report func(scan.PortResult)) error {
-	if err := req.Check(); err != nil {
-		return err //nolint:wrapcheck // the sentinel says it all
+func (*dialer) most() int { return mostDials }
+
+func (*dialer) late() (int64, bool) { return 0, false }
+
+func (*dialer) resolved(netip.Addr) bool { return true }
+
+func (*dialer) ours(netip.Addr) bool { return false }
+
+func (d *dialer) line(ctx context.Context, source netip.Addr) (line, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	l := &dials{cancel: cancel, ended: make(chan dialEnding)}
+	l.begin = func(slot int32, nth int, to netip.AddrPort) context.CancelFunc {
+		ctx, cancel := context.WithCancel(ctx)
+		l.all.Go(func() {
+			v := d.attempt(ctx, source, to)
+			select {
+			case l.ended <- dialEnding{ending{slot, v}, nth}:
+			case <-ctx.Done():
+			}
+		})
+		return cancel
 	}
-	addresses := req.Addresses()
-	if len(addresses) == 0 {
-		return nil
-	}
-	workers := max(1, min(req.Plan().Spec().MaxInFlight, mostWorkers/len(addresses)))
-	ports := order(req.Plan())
-	var all sync.WaitGroup
-	for _, a := range addresses {
-		all.Go(func() { newAddressScan(d, req.Plan(), ports, a.IP, workers, report).run(ctx) })
-	}
-	all.Wait()
-	return nil
+	return l, nil
 }
 
-// attempt tries one port once and says what came of it.
-func (d *Dial) attempt(ctx context.Context, source netip.Addr, to netip.AddrPort, patience time.Duration) verdict {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	begun := time.Now()
-	conn, err := d.dial(ctx, source, "tcp", to)
-	rtt := time.Since(begun)
-	if err != nil {
-		v := classify(err, func() bool { return d.reachable(ctx, source, to) })
-		if v.cause.Answered() {
-			v.rtt = rtt
+// dials is the portable line: a goroutine an attempt, which ends with the
+// attempt or when it is dropped.
+type dials struct {
+	begin  func(slot int32, nth int, to netip.AddrPort) context.CancelFunc
+	cancel context.CancelFunc // of all
+	slots  []dialSlot
+	gone   []int32 // slots that were shut
+	ended  chan dialEnding
+	all    sync.WaitGroup
+}
+
+// dialSlot counts the attempts in a slot, so that the end of one that was
+// dropped is not taken for the next one's.
+type dialSlot struct {
+	nth    int
+	cancel context.CancelFunc
+}
+
+type dialEnding struct {
+	ending
+
+	nth int
+}
+
+func (d *dials) open(uint8) (int32, scan.Cause) {
+	if n := len(d.gone); n > 0 {
+		slot := d.gone[n-1]
+		d.gone = d.gone[:n-1]
+		return slot, scan.CauseNone
+	}
+	d.slots = append(d.slots, dialSlot{})
+	return int32(len(d.slots) - 1), scan.CauseNone //nolint:gosec // no more than mostDials
+}
+
+func (d *dials) send(slot int32, to netip.AddrPort) scan.Cause {
+	d.slots[slot].nth++
+	d.slots[slot].cancel = d.begin(slot, d.slots[slot].nth, to)
+	return scan.CauseNone
+}
+
+func (d *dials) wait(patience time.Duration, ended []ending) (all []ending, more bool) {
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	for most := cap(ended) + batch; len(ended) < most; {
+		var e dialEnding
+		if len(ended) > 0 || patience == 0 {
+			select {
+			case e = <-d.ended:
+			default:
+				return ended, false
+			}
+		} else {
+			select {
+			case e = <-d.ended:
+			case <-timer.C:
+				return ended, false
+			}
 		}
-		return v
+		if s := &d.slots[e.slot]; s.nth == e.nth && s.cancel != nil {
+			s.cancel()
+			s.cancel = nil
+			ended = append(ended, e.ending)
+		}
+	}
+	return ended, true
+}
+
+func (d *dials) drop(slot int32) {
+	if s := &d.slots[slot]; s.cancel != nil {
+		s.cancel()
+		s.cancel = nil
+	}
+}
+
+func (d *dials) shut(slot int32) { d.gone = append(d.gone, slot) }
+
+func (d *dials) close() {
+	d.cancel()
+	d.all.Wait()
+}
+
+// attempt tries one port once, until ctx ends, and says what came of it.
+func (d *dialer) attempt(ctx context.Context, source netip.Addr, to netip.AddrPort) verdict {
+	conn, err := d.dial(ctx, source, "tcp", to)
+	if err != nil {
+		return classify(err, func() bool { return d.reachable(ctx, source, to) })
 	}
 	self := conn.LocalAddr().String() == conn.RemoteAddr().String()
 	hangUp(conn)
@@ -96,7 +168,7 @@ func (d *Dial) attempt(ctx context.Context, source netip.Addr, to netip.AddrPort
 		// the two halves met (RFC 9293 section 3.5, simultaneous open).
 		return verdict{cause: scan.CauseSourcePorts}
 	}
-	return verdict{state: scan.Open, cause: scan.CauseHandshake, rtt: rtt}
+	return verdict{state: scan.Open, cause: scan.CauseHandshake}
 }
 
 // hangUp closes the connection with a reset, so that neither side keeps it.
@@ -110,7 +182,7 @@ func hangUp(conn net.Conn) {
 // reachable tells whether an "unreachable" came from beyond this machine.
 // Connecting a datagram socket sends nothing but asks the same routes, and an
 // address on a network of our own may only be a neighbour that did not resolve.
-func (d *Dial) reachable(ctx context.Context, source netip.Addr, to netip.AddrPort) bool {
+func (d *dialer) reachable(ctx context.Context, source netip.Addr, to netip.AddrPort) bool {
 	conn, err := d.dial(ctx, source, "udp", to)
 	if err != nil {
 		return false

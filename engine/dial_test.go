@@ -18,9 +18,9 @@ func TestSelfConnectIsNotOpen(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := testDial(t, Limits{})
-		d.dial = func(_ context.Context, _ netip.Addr, _ string, to netip.AddrPort) (net.Conn, error) {
+		d.system = &dialer{dial: func(_ context.Context, _ netip.Addr, _ string, to netip.AddrPort) (net.Conn, error) {
 			return selfConn{fakeConn{to: to}}, nil
-		}
+		}}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if got := census(scanAll(ctx, t, d, testRequest(t, testSpec("1-10"), home))); got["unknown source_ports"] != 10 {
@@ -49,12 +49,12 @@ func TestUnreachable(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			d := testDial(t, Limits{})
-			d.dial = func(_ context.Context, _ netip.Addr, network string, to netip.AddrPort) (net.Conn, error) {
+			d.system = &dialer{dial: func(_ context.Context, _ netip.Addr, network string, to netip.AddrPort) (net.Conn, error) {
 				if network == "udp" {
 					return fakeConn{to: to}, tc.route
 				}
 				return nil, syscall.EHOSTUNREACH
-			}
+			}}
 			spec := testSpec("1-10")
 			spec.Expect = &scan.Expectation{Open: scan.NewPortSet(1)}
 			if got := census(scanAll(t.Context(), t, d, testRequest(t, spec, tc.to))); got[tc.want] != 10 {

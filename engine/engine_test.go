@@ -49,7 +49,7 @@ func testRequest(tb testing.TB, spec scan.Spec, addrs ...netip.Addr) scan.Reques
 	return req
 }
 
-func testDial(tb testing.TB, l Limits) *Dial {
+func testDial(tb testing.TB, l Limits) *Connect {
 	tb.Helper()
 	budget, err := NewBudget(l)
 	if err != nil {
@@ -68,7 +68,7 @@ type outcome struct {
 	ports map[netip.AddrPort]scan.PortResult
 }
 
-func scanAll(ctx context.Context, tb testing.TB, d *Dial, req scan.Request) map[netip.AddrPort]scan.PortResult {
+func scanAll(ctx context.Context, tb testing.TB, d *Connect, req scan.Request) map[netip.AddrPort]scan.PortResult {
 	tb.Helper()
 	o := outcome{ports: make(map[netip.AddrPort]scan.PortResult)}
 	err := d.Scan(ctx, req, func(r scan.PortResult) {
@@ -105,12 +105,14 @@ func census(ports map[netip.AddrPort]scan.PortResult) map[string]int {
 	return counts
 }
 
-// host is a made-up network: it says for each attempt at a port what comes of
+// network is a made-up one: it says for each attempt at a port what comes of
 // it, in fake time.
-type host func(ctx context.Context, port uint16, attempt int) error
+type network func(ctx context.Context, port uint16, attempt int) error
 
-// dialer returns a dialFunc that asks the host; nil errors are connections.
-func (h host) dialer() dialFunc {
+// system returns a system whose dialFunc asks the host; nil errors are connections.
+func (h network) system() system { return &dialer{dial: h.dialer()} }
+
+func (h network) dialer() dialFunc {
 	var mu sync.Mutex
 	attempts := make(map[uint16]int)
 	return func(ctx context.Context, _ netip.Addr, _ string, to netip.AddrPort) (net.Conn, error) {

@@ -1,7 +1,6 @@
 package lab
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -77,24 +76,12 @@ func (c *Counter) Left(tb testing.TB) int {
 // read asks the kernel for one counter.
 func read(tb testing.TB, name string) int {
 	tb.Helper()
-	var listing struct {
-		Nftables []struct {
-			Counter *struct {
-				Packets int `json:"packets"`
-			} `json:"counter"`
-		} `json:"nftables"`
-	}
 	out := run(tb, "", "nft", "--json", "list", "counter", "inet", table, name)
-	if err := json.Unmarshal([]byte(out), &listing); err != nil {
-		tb.Fatalf("nft: %v\n%s", err, out)
+	n, ok := packets(tb, out)[name]
+	if !ok {
+		tb.Fatalf("nft shows no counter %s:\n%s", name, out)
 	}
-	for _, entry := range listing.Nftables {
-		if entry.Counter != nil {
-			return entry.Counter.Packets
-		}
-	}
-	tb.Fatalf("nft shows no counter %s:\n%s", name, out)
-	return 0
+	return n
 }
 
 // Filter gives the namespace packet filters: rules are what nft(8) reads, with

@@ -53,15 +53,20 @@ var handedOn = []string{ //nolint:gochecknoglobals // a constant list
 // between threads as it likes: here all of them live in the namespace.
 //
 // Only a test can be isolated, not a subtest (the subtests of an isolated test
-// are isolated with it), and what stands before the call runs twice. Where the
-// test is not run as root, it is root in a user namespace of its own. The
-// deadline of the child lies a little before the parent's, so that a test that
-// hangs shows its own goroutines. A cached result of go test does not know which
-// files the child has read: after changing test data alone, run with -count=1.
+// are isolated with it), and what stands before the call runs twice, and once
+// more for each host of [Start], whose process comes no further than this call.
+// Where the test is not run as root, it is root in a user namespace of its own.
+// The deadline of the child lies a little before the parent's, so that a test
+// that hangs shows its own goroutines. A cached result of go test does not know
+// which files the child has read: after changing test data alone, run with
+// -count=1.
 func Isolated(t *testing.T) bool {
 	t.Helper()
 	if strings.Contains(t.Name(), "/") {
 		t.Fatalf("lab.Isolated: %s is a subtest; call it at the beginning of the test itself", t.Name())
+	}
+	if isHost() {
+		serve(t)
 	}
 	if isolated() {
 		if name := os.Getenv(childTest); name != t.Name() {
@@ -120,7 +125,7 @@ func inNamespace(t *testing.T) {
 	}
 	file := filepath.Join(t.TempDir(), "outcome")
 
-	cmd := exec.CommandContext(t.Context(), prefix[0], slices.Concat(prefix[1:], []string{binary}, childArgs(t))...)
+	cmd := exec.CommandContext(t.Context(), prefix[0], slices.Concat(prefix[1:], []string{binary}, childArgs(t.Name(), childTimeout(t)))...)
 	cmd.Env = append(os.Environ(),
 		childTest+"="+t.Name(),
 		childOutcome+"="+file,
@@ -169,17 +174,22 @@ func unshare(t *testing.T) []string {
 	return command
 }
 
-// childArgs returns the child's command line.
-func childArgs(t *testing.T) []string {
+// childTimeout returns how long the child may take; 0 stands for no limit.
+func childTimeout(t *testing.T) time.Duration {
 	t.Helper()
-	timeout := time.Duration(0) // none
-	if deadline, ok := t.Deadline(); ok {
-		// The parent needs a moment to pass on what a child that hung has to say.
-		left := time.Until(deadline)
-		timeout = max(left-min(left/10, 5*time.Second), time.Millisecond)
+	deadline, ok := t.Deadline()
+	if !ok {
+		return 0
 	}
+	// The parent needs a moment to pass on what a child that hung has to say.
+	left := time.Until(deadline)
+	return max(left-min(left/10, 5*time.Second), time.Millisecond)
+}
+
+// childArgs returns the command line of a child that runs the test.
+func childArgs(test string, timeout time.Duration) []string {
 	args := []string{
-		"-test.run=^" + regexp.QuoteMeta(t.Name()) + "$",
+		"-test.run=^" + regexp.QuoteMeta(test) + "$",
 		"-test.v=true",
 		"-test.count=1",
 		"-test.timeout=" + timeout.String(),

@@ -1,6 +1,7 @@
 // Package lab gives tests hosts with a known truth: a network namespace of a
-// test's own, addresses in it, and counters that say which packets really left.
-// It is for tests alone; a linter keeps everything else from importing it.
+// test's own, addresses in it, hosts at the other end of a wire, and counters
+// that say which packets really left. It is for tests alone; a linter keeps
+// everything else from importing it.
 //
 // A test begins with [Isolated]. From there on it has a network to itself, with
 // nothing in it but a loopback interface, and whatever it sends reaches nobody:
@@ -15,12 +16,31 @@
 //		...
 //		if n := counter.Packets(t, outside); n != 0 {
 //
+// [Start] adds hosts that are real kernels, each in a namespace of its own, with
+// an [Answer] declared for every port, losses and limits; [Running.Counts] says
+// what they have seen. [StartFar] adds addresses for which a program of ours
+// answers, when it takes thousands of them, or answers that are late, out of
+// order, doubled or forged. [Compare] measures a scan at the truth, and [Sound]
+// sees to it that what is measured is not this machine's own failing:
+//
+//	hosts := lab.Start(t, lab.Host{
+//		Addrs:   []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")},
+//		Default: lab.Drop,
+//		Ports:   map[string]lab.Answer{"22,443": lab.Accept, "8000-8100": lab.RejectPort},
+//		LossIn:  0.05,
+//	})
+//	results := lab.Sound(t, func() []scan.AddressResult { ... }, hosts...)
+//	if score := lab.Compare(lab.Truth(hosts...), results); score.Wrong() > 0 {
+//		t.Errorf("wrong ports:\n%v", score)
+//	}
+//
 // Only addresses that are kept for documentation (192.0.2.0/24,
 // 198.51.100.0/24, 203.0.113.0/24, 2001:db8::/32) are ever given to an
 // interface, so that a mistake reaches nobody either.
 //
-// All of it needs Linux and the programs ip, nft and unshare. Where they are
-// missing a test is skipped, loudly; with PORTSCAN_TEST_NO_SKIP=1 it fails.
+// All of it needs Linux and the programs ip, nft and unshare, [Start] nsenter too
+// and [StartFar] a /dev/net/tun that may be opened. Where something is missing a
+// test is skipped, loudly; with PORTSCAN_TEST_NO_SKIP=1 it fails.
 package lab
 
 import (

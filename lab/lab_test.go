@@ -19,6 +19,10 @@ import (
 // different ways.
 var ends = flag.String("ends", "", "how TestEnds ends")
 
+// quickExit spares a program with the race detector in it its second of sleep
+// before it exits.
+const quickExit = "GORACE=atexit_sleep_ms=10"
+
 // addr is short for what every test here needs.
 func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
 
@@ -161,6 +165,21 @@ func TestANamespaceIsFresh(t *testing.T) {
 	})
 }
 
+// dropOne makes this machine drop a packet: one that goes into a wire whose other
+// end is not in use.
+func dropOne(t *testing.T) {
+	t.Helper()
+	if _, err := net.InterfaceByName("outside"); err != nil {
+		lab.DefaultRoute(t)
+		if out, err := exec.CommandContext(t.Context(), "ip", "link", "set", "nowhere", "down").CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	if err := send(t, addr("192.0.2.1")); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestEnds is what TestIsolatedPassesTheOutcomeOn runs; on its own it does nothing.
 func TestEnds(t *testing.T) {
 	switch *ends {
@@ -194,6 +213,32 @@ func TestEnds(t *testing.T) {
 		t.Cleanup(func() { t.Error("wrong in a cleanup") })
 	case "hangs":
 		select {}
+	case "dies":
+		host := lab.Start(t, lab.Host{Addrs: []netip.Addr{addr("192.0.2.1")}})[0]
+		os.Stdout.WriteString("NAMESPACE " + host.Exec(t, "readlink", "/proc/self/ns/net") + "\n")
+		self, err := os.FindProcess(os.Getpid())
+		if err != nil {
+			t.Fatal(err)
+		}
+		self.Kill()
+		select {}
+	case "hostless":
+		lab.Start(t, lab.Host{})
+	case "foreign":
+		lab.Start(t, lab.Host{Addrs: []netip.Addr{addr("10.0.0.1")}})
+	case "own":
+		lab.Start(t, lab.Host{Addrs: []netip.Addr{addr("198.51.100.254")}})
+	case "twice":
+		one := lab.Host{Addrs: []netip.Addr{addr("192.0.2.1")}}
+		lab.Start(t, one, one)
+	case "overlap":
+		lab.Start(t, lab.Host{Addrs: []netip.Addr{addr("192.0.2.1")}, Ports: map[string]lab.Answer{"1-10": lab.Drop, "10-20": lab.Accept}})
+	case "noports":
+		lab.Start(t, lab.Host{Addrs: []netip.Addr{addr("192.0.2.1")}, Ports: map[string]lab.Answer{"http": lab.Drop}})
+	case "farther":
+		lab.StartFar(t, lab.Far{Prefixes: []netip.Prefix{netip.MustParsePrefix("192.0.0.0/16")}})
+	case "void":
+		lab.Sound(t, func() int { dropOne(t); return 0 })
 	case "exits":
 		syscall.Exit(0)
 	}
@@ -219,6 +264,14 @@ func TestIsolatedPassesTheOutcomeOn(t *testing.T) {
 		{ends: "changes", says: []string{"call lab.Isolated at the beginning"}},
 		{ends: "outside", says: []string{"10.0.0.1 is not an address for documentation"}},
 		{ends: "uncounted", says: []string{"192.0.2.1 are not counted"}},
+		{ends: "hostless", says: []string{"has no address"}},
+		{ends: "foreign", says: []string{"10.0.0.1 is not an address for documentation"}},
+		{ends: "own", says: []string{"198.51.100.254 is the scanner's own address"}},
+		{ends: "twice", says: []string{"192.0.2.1 is given twice"}},
+		{ends: "overlap", says: []string{"are named twice"}},
+		{ends: "noports", says: []string{`"http" is not a port`}},
+		{ends: "farther", says: []string{"192.0.0.0/16 is not a prefix for documentation"}},
+		{ends: "void", says: []string{"run 3 of 3 is void", "interface outside of this side sent: 1", "in each of 3 runs"}},
 		{ends: "hangs", says: []string{"test timed out", "TestEnds failed in its namespace"}},
 		{ends: "exits", says: []string{"TestEnds was never run in its namespace"}},
 	} {
@@ -233,7 +286,7 @@ func TestIsolatedPassesTheOutcomeOn(t *testing.T) {
 				timeout = "3s"
 			}
 			cmd := exec.CommandContext(t.Context(), binary, "-test.run=^TestEnds$", "-test.v", "-test.timeout="+timeout, "-ends="+c.ends)
-			cmd.Env = append(os.Environ(), "PORTSCAN_TEST_NO_SKIP="+c.noSkip)
+			cmd.Env = append(os.Environ(), "PORTSCAN_TEST_NO_SKIP="+c.noSkip, quickExit)
 			out, err := cmd.CombinedOutput()
 			if _, exited := errors.AsType[*exec.ExitError](err); err != nil && !exited {
 				t.Fatal(err)

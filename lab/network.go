@@ -1,7 +1,10 @@
 package lab
 
 import (
+	"errors"
+	"io/fs"
 	"net/netip"
+	"os"
 	"testing"
 )
 
@@ -42,12 +45,27 @@ func AddAddress(tb testing.TB, addrs ...netip.Addr) {
 	}
 }
 
-// The addresses of the interface that the default routes lead through. Tests
-// use others, so they are at the far end of their prefixes.
+// The addresses of the scanner's own interfaces: of the one that the default
+// routes lead through, and of those that lead to hosts. Tests use others, so
+// they are at the far end of their prefixes.
 const (
 	outside4 = "198.51.100.254/32"
 	outside6 = "2001:db8:ffff::fe/128"
 )
+
+// ours4 returns the scanner's own IPv4 address.
+func ours4() netip.Addr { return netip.MustParsePrefix(outside4).Addr() }
+
+// ours6 returns the scanner's own IPv6 address.
+func ours6() netip.Addr { return netip.MustParsePrefix(outside6).Addr() }
+
+// oursFor returns the scanner's own address of the same family.
+func oursFor(addr netip.Addr) netip.Addr {
+	if addr.Is4() {
+		return ours4()
+	}
+	return ours6()
+}
 
 // DefaultRoute gives the namespace a way out, for both address families, so
 // that a packet to anywhere is really sent and a counter (see [CountTo]) really
@@ -72,5 +90,24 @@ func DefaultRoute(tb testing.TB) {
 		{"-6", "route", "add", "default", "dev", "outside"},
 	} {
 		run(tb, "", "ip", args...)
+	}
+}
+
+// set writes one of the kernel's settings for this namespace. What this kernel
+// does not have, IPv6 switched off for one, is left alone.
+func set(tb testing.TB, name, value string) {
+	tb.Helper()
+	err := os.WriteFile("/proc/sys/net/"+name, []byte(value+"\n"), 0o600)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		tb.Fatal(err)
+	}
+}
+
+// settle makes IPv6 addresses of interfaces to come usable at once, and keeps
+// the kernel from asking for routers: nobody else is on the wire.
+func settle(tb testing.TB) {
+	tb.Helper()
+	for _, name := range []string{"accept_dad", "dad_transmits", "router_solicitations", "accept_ra"} {
+		set(tb, "ipv6/conf/default/"+name, "0")
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 )
@@ -155,6 +156,16 @@ func (s PortSet) Index(port uint16) (int, bool) {
 		return 0, false
 	}
 	return int(s.ranges[i].before) + int(port-s.ranges[i].lo), true
+}
+
+// At returns the port at a place, as [PortSet.Index] counts it; 0 where there is
+// none.
+func (s PortSet) At(index int) uint16 {
+	i := sort.Search(len(s.ranges), func(i int) bool { return int(s.ranges[i].before) > index }) - 1
+	if index < 0 || index >= s.Len() {
+		return 0
+	}
+	return s.ranges[i].lo + uint16(index-int(s.ranges[i].before)) //nolint:gosec // within the range
 }
 
 // Contains tells whether the port is in the set.

@@ -86,7 +86,7 @@ func build(t *testing.T, text string, names stub, change func(*server.Options)) 
 	}
 	h.budget, err = engine.NewBudget(engine.Limits{})
 	must()
-	dial, err := engine.NewDial(h.budget)
+	dial, err := engine.NewConnect(h.budget)
 	must()
 	resolver, err := resolve.New(names)
 	must()

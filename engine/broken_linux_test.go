@@ -1,0 +1,148 @@
+package engine
+
+import (
+	"context"
+	"net/netip"
+	"testing"
+	"time"
+
+	"portscan_exporter/lab"
+	"portscan_exporter/scan"
+)
+
+// TestStrangeAnswers has what a path may do besides answering: errors of routers,
+// forgeries, resets that acknowledge nothing, connections that end at once.
+func TestStrangeAnswers(t *testing.T) {
+	if !lab.Isolated(t) {
+		return
+	}
+	router4, router6 := netip.MustParseAddr("198.51.100.1"), netip.MustParseAddr("2001:db8:5::1")
+	host4, host6 := netip.MustParseAddr("203.0.113.7"), netip.MustParseAddr("2001:db8:7::7")
+	answers := map[uint16]lab.Answer{
+		1: lab.TimeExceeded, 2: lab.Forged, 3: lab.BareReset, 4: lab.Challenge, 5: lab.AcceptReset,
+		6: lab.RejectHost, 7: lab.RejectPort, 8: lab.RejectAdmin, 9: lab.Accept, 10: lab.Drop,
+	}
+	answer := func(_ netip.Addr, port uint16) lab.Answer { return answers[port%100] } // most refuse
+	lab.StartFar(t, lab.Far{
+		Prefixes: []netip.Prefix{netip.PrefixFrom(host4, 32), netip.PrefixFrom(host6, 128), netip.PrefixFrom(router4, 32), netip.PrefixFrom(router6, 128)},
+		Reply: func(addr netip.Addr, port uint16, _ int) lab.Reply {
+			r := lab.Reply{Answer: answer(addr, port), Delay: time.Duration(port%7) * time.Millisecond}
+			switch r.Answer {
+			case lab.TimeExceeded, lab.RejectHost, lab.RejectAdmin, lab.Forged:
+				r.From = router6
+				if addr.Is4() {
+					r.From = router4
+				}
+			default:
+			}
+			return r
+		},
+	})
+	truth := func(addr netip.Addr, port uint16) scan.State { return answer(addr, port).State() }
+	got := scanAll(t.Context(), t, engines(t, Limits{})["epoll"], testRequest(t, defaultSpec("1-1000"), host4, host6))
+	if score := lab.CompareReports(truth, got); score.Wrong() > 0 || score.Unknown() > 0 {
+		t.Errorf("\n%v", score)
+	}
+	for at, r := range got {
+		rejected := answer(at.Addr(), at.Port()) != lab.Drop && r.State == scan.Filtered
+		switch a := answer(at.Addr(), at.Port()); a {
+		case lab.Forged, lab.BareReset, lab.Challenge:
+			rejected = false // proves nothing, and is not believed
+		default:
+		}
+		if rejected != (r.Cause == scan.CauseICMP) {
+			t.Errorf("%v answers with %v: the cause is %v", at, answer(at.Addr(), at.Port()), r.Cause)
+		}
+	}
+}
+
+// TestLocalFilters has rules on this machine itself. A rule that rejects with an
+// ICMP error is our own side's doing; one that drops, or makes up a RST, can't be
+// told from the network.
+func TestLocalFilters(t *testing.T) {
+	if !lab.Isolated(t) {
+		return
+	}
+	host := lab.Start(t, lab.Host{Addrs: []netip.Addr{four, six}, Ports: map[string]lab.Answer{"22,100-399": lab.Accept}})[0]
+	lab.Filter(t, `table inet ours { chain out { type filter hook output priority 0 ;
+		tcp flags & (syn|ack) == syn tcp dport 100-149 drop
+		tcp flags & (syn|ack) == syn tcp dport 200-249 reject with tcp reset
+		tcp flags & (syn|ack) == syn tcp dport 300-309 reject with icmpx port-unreachable
+	}
+	}
+	`)
+	spec := defaultSpec("1-500")
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
+	defer cancel()
+	for at, r := range scanAll(ctx, t, engines(t, Limits{})["epoll"], testRequest(t, spec, four, six)) {
+		want := host.State(at.Addr(), at.Port())
+		switch p := at.Port(); {
+		case p >= 100 && p <= 149:
+			want = scan.Filtered
+		case p >= 200 && p <= 249:
+			want = scan.Closed
+		case p >= 300 && p <= 309:
+			want = scan.Unknown
+		}
+		if r.State != want {
+			t.Errorf("%v is %v (%v), want %v", at, r.State, r.Cause, want)
+		}
+	}
+}
+
+// TestSlowNeighbour has a host whose hardware address is found out half a second
+// late: until then nothing was sent, so silence means nothing.
+func TestSlowNeighbour(t *testing.T) {
+	if !lab.Isolated(t) {
+		return
+	}
+	host := lab.Start(t, lab.Host{Addrs: []netip.Addr{four, six}, Ports: map[string]lab.Answer{"22": lab.Accept, "100-199": lab.Drop}})[0]
+	host.Filter(t, `table arp slow { chain in { type filter hook input priority 0 ; arp operation request drop
+		}
+		}
+		table ip6 slow { chain in { type filter hook input priority 0 ; icmpv6 type nd-neighbor-solicit drop
+		}
+		}
+		`)
+	time.AfterFunc(500*time.Millisecond, func() { host.Filter(t, "delete table arp slow\ndelete table ip6 slow\n") })
+	score := lab.CompareReports(host.State, scanAll(t.Context(), t, engines(t, Limits{})["epoll"], testRequest(t, defaultSpec("1-3000"), four, six)))
+	if score.Wrong() > 0 || score.Unknown() > 0 {
+		t.Errorf("\n%v", score)
+	}
+}
+
+// TestSharedLimit has two addresses of one host, which sends ten ICMP errors a
+// second for both of them.
+func TestSharedLimit(t *testing.T) {
+	if !lab.Isolated(t) {
+		return
+	}
+	other := netip.MustParseAddr("192.0.2.11")
+	truthCase{host: lab.Host{
+		Addrs: []netip.Addr{four, other}, Default: lab.RejectPort, ICMPsPerSecond: 10,
+		Ports: map[string]lab.Answer{"22,80,443": lab.Accept, "100-149": lab.Refuse},
+	}, ports: "1-3000", only: "epoll"}.run(t)
+}
+
+// TestTentativeSource has a source address that is not usable yet, since the
+// kernel still looks for another owner of it (RFC 4862 section 5.4).
+func TestTentativeSource(t *testing.T) {
+	if !lab.Isolated(t) {
+		return
+	}
+	host := lab.Start(t, lab.Host{Addrs: []netip.Addr{six}, Ports: map[string]lab.Answer{"22": lab.Accept}})[0]
+	ours := netip.MustParseAddr("2001:db8:ffff::fd")
+	spec := defaultSpec("1-500")
+	spec.Source = ours
+	e := engines(t, Limits{})["epoll"]
+	host.Tentative(t, ours)
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if got := census(scanAll(ctx, t, e, testRequest(t, spec, six))); got["unknown no_route"] != 500 {
+		t.Errorf("while the source address is tentative: %v", got)
+	}
+	score := lab.CompareReports(host.State, scanAll(t.Context(), t, e, testRequest(t, spec, six)))
+	if score.Wrong() > 0 || score.Unknown() > 0 {
+		t.Errorf("afterwards:\n%v", score)
+	}
+}

@@ -1,0 +1,245 @@
+package engine
+
+import (
+	"context"
+	"math/rand/v2"
+	"net/netip"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"portscan_exporter/pace"
+	"portscan_exporter/scan"
+)
+
+// Connect finds open ports by connecting to them. Make one with [NewConnect] or
+// [NewDial]; it may be used concurrently.
+//
+// A connection is reset as soon as it is established, and no byte is ever sent
+// over it. All that is decided about what to send and when is package pace's;
+// how it is sent is a line's.
+type Connect struct {
+	budget *Budget
+	system system
+}
+
+const (
+	// manyPorts is how many a scan has at least that is worth more than one core.
+	manyPorts = 4096
+
+	// mostLanes bounds the cores of one scan.
+	mostLanes = 4
+
+	// mostActive bounds the addresses that are scanned side by side, and so the
+	// memory of a scan; the others follow as these are done.
+	mostActive = 256
+
+	// startTogether is how many addresses are begun within startSpan: neighbours
+	// whose hardware addresses are unknown fill the kernel's table.
+	startTogether = 128
+	startSpan     = 100 * time.Millisecond
+)
+
+// host is one address of a scan.
+type host struct {
+	at   int // in the scan
+	addr netip.Addr
+
+	mu   sync.Mutex
+	path *pace.Path // nil once its results are in
+}
+
+// run is one scan, shared by its lanes.
+type run struct {
+	engine *Connect
+	share  *share
+	plan   scan.Plan
+	order  *pace.Order
+	begun  time.Time
+	report func(scan.PortResult)
+
+	mu      sync.Mutex
+	waiting []scan.Address
+	started int       // of late
+	span    time.Time // since when
+	all     int
+	begunAt int // how many addresses were begun
+	active  atomic.Pointer[[]*host]
+
+	lateCount int64 // when last looked at
+	lateOK    bool
+	lateSeen  time.Time
+}
+
+// Scan implements [scan.Scanner]. Addresses are scanned side by side, each
+// within its module's max_in_flight and rate.
+func (c *Connect) Scan(ctx context.Context, req scan.Request, report func(scan.PortResult)) error {
+	if err := req.Check(); err != nil {
+		return err //nolint:wrapcheck // the sentinel says it all
+	}
+	addresses := req.Addresses()
+	if len(addresses) == 0 {
+		return nil
+	}
+	plan := req.Plan()
+	ports := plan.Ports().Len() * len(addresses)
+	r := &run{
+		engine: c, share: c.budget.join(ports, c.system.most()), plan: plan, order: pace.NewOrder(plan),
+		begun: time.Now(), report: report, waiting: addresses, all: len(addresses),
+	}
+	defer r.share.leave()
+	r.active.Store(new([]*host))
+	r.lateCount, r.lateOK = c.system.late()
+	lanes := 1
+	if ports >= manyPorts {
+		lanes = min(runtime.GOMAXPROCS(0), mostLanes)
+	}
+	err := r.runLanes(ctx, lanes)
+	for _, h := range *r.active.Load() {
+		if h.path != nil {
+			h.path.End(scan.CauseNone)
+		}
+	}
+	return err
+}
+
+func (r *run) runLanes(ctx context.Context, count int) error {
+	lanes := make([]*lane, 0, count)
+	defer func() {
+		for _, l := range lanes {
+			l.line.close()
+		}
+	}()
+	for range count {
+		line, err := r.engine.system.line(ctx, r.plan.Spec().Source)
+		if err != nil {
+			if len(lanes) > 0 {
+				break
+			}
+			return r.noLine(ctx)
+		}
+		lanes = append(lanes, newLane(r, line))
+	}
+	var all sync.WaitGroup
+	for _, l := range lanes {
+		all.Go(func() { l.work(ctx) })
+	}
+	all.Wait()
+	return nil
+}
+
+// noLine waits for descriptors to come back, and reports every port unknown when
+// they don't.
+func (r *run) noLine(ctx context.Context) error {
+	const pause = 50 * time.Millisecond
+	if sleep(ctx, pause) {
+		return r.runLanes(ctx, 1)
+	}
+	for _, a := range r.waiting {
+		for port := range r.plan.Ports().All() {
+			r.report(scan.PortResult{Address: a.IP, Port: port, Cause: scan.CauseDescriptors})
+		}
+	}
+	return nil
+}
+
+// hosts returns the addresses that are being scanned, after adding those whose
+// turn has come; none are left at the end.
+func (r *run) hosts() []*host {
+	active := *r.active.Load()
+	if len(active) >= min(mostActive, r.all) {
+		return active
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	active = *r.active.Load()
+	if len(r.waiting) == 0 {
+		return active
+	}
+	now := time.Now()
+	if now.Sub(r.span) >= startSpan {
+		r.span, r.started = now, 0
+	}
+	n := min(len(r.waiting), mostActive-len(active), startTogether-r.started)
+	if n <= 0 {
+		return active
+	}
+	active = slices.Clone(active)
+	for _, a := range r.waiting[:n] {
+		active = append(active, r.newHost(a.IP))
+	}
+	r.waiting = r.waiting[n:]
+	r.started += n
+	r.active.Store(&active)
+	return active
+}
+
+func (r *run) newHost(addr netip.Addr) *host {
+	ports := r.plan.Ports()
+	path, err := pace.NewPath(pace.Options{
+		Plan: r.plan, Order: r.order, Seed: rand.Uint32(), //nolint:gosec // an order that looks random is enough
+		Late: r.lateOK && !r.engine.system.ours(addr),
+		Report: func(index int, p scan.PortResult) {
+			p.Address, p.Port = addr, ports.At(index)
+			r.report(p)
+		},
+	})
+	if err != nil {
+		panic(err) // the plan was checked with the request
+	}
+	r.begunAt++
+	return &host{addr: addr, path: path, at: r.begunAt - 1}
+}
+
+// retire takes a host out that has been reported.
+func (r *run) retire(h *host) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	active := slices.DeleteFunc(slices.Clone(*r.active.Load()), func(other *host) bool { return other == h })
+	r.active.Store(&active)
+}
+
+// over tells whether every address has been reported.
+func (r *run) over() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.waiting) == 0 && len(*r.active.Load()) == 0
+}
+
+// now is the moment, counted from the start of the scan.
+func (r *run) now() time.Duration { return time.Since(r.begun) }
+
+// lookForLate asks for late answers, and tells every host.
+func (r *run) lookForLate() {
+	const seldom = 20 * time.Millisecond
+	r.mu.Lock()
+	if time.Since(r.lateSeen) < seldom {
+		r.mu.Unlock()
+		return
+	}
+	count, ok := r.engine.system.late()
+	came := !ok || count > r.lateCount
+	r.lateCount, r.lateSeen = count, time.Now()
+	r.mu.Unlock()
+	for _, h := range *r.active.Load() {
+		h.mu.Lock()
+		if h.path != nil {
+			h.path.Late(r.now(), came)
+		}
+		h.mu.Unlock()
+	}
+}
+
+// sleep waits, and returns false if ctx ends first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

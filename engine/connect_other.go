@@ -1,0 +1,7 @@
+//go:build !linux
+
+package engine
+
+// NewConnect returns the connect engine at its best on this system, which is the
+// portable one of [NewDial].
+func NewConnect(budget *Budget) (*Connect, error) { return NewDial(budget) }

@@ -1,0 +1,75 @@
+package engine
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"portscan_exporter/scan"
+)
+
+// A line is how one lane of a scan makes attempts, and the seam between the
+// engine and the system. An attempt occupies a slot, which is used for one after
+// another. A line is for one goroutine; close ends all that it has begun.
+type line interface {
+	// open adds a slot for attempts of the family (see [slotFamily]); cause tells
+	// why there can be none.
+	open(family uint8) (slot int32, cause scan.Cause)
+
+	// send begins an attempt in the slot. A cause is why it could not be made.
+	send(slot int32, to netip.AddrPort) scan.Cause
+
+	// wait returns, appended to ended, the attempts that something came of; it
+	// waits for the first of them no longer than d. More may have come than it
+	// took.
+	wait(d time.Duration, ended []ending) (all []ending, more bool)
+
+	// drop gives the slot's attempt up, so that the slot is free again.
+	drop(slot int32)
+
+	// shut closes a free slot for good.
+	shut(slot int32)
+
+	close()
+}
+
+// ending is what came of the attempt in a slot, which is free by then. A verdict
+// with a cause that is no answer is our own side's doing.
+type ending struct {
+	slot    int32
+	verdict verdict
+}
+
+// system is what an engine needs of the machine it runs on.
+type system interface {
+	// line returns a line for attempts from the source, or from whichever address
+	// the system picks. Its attempts end with ctx at the latest.
+	line(ctx context.Context, source netip.Addr) (line, error)
+
+	// late counts the answers that came, to anybody on this machine, after their
+	// attempt was given up; ok is false where that can't be told.
+	late() (count int64, ok bool)
+
+	// resolved tells whether the address's neighbour, where it is one, is known;
+	// true where that can't be told.
+	resolved(addr netip.Addr) bool
+
+	// ours tells whether the address is this machine's own.
+	ours(addr netip.Addr) bool
+
+	// most is how many attempts a scan may have under way.
+	most() int
+}
+
+// The families of slots.
+const (
+	family4 = 0
+	family6 = 1
+)
+
+func slotFamily(addr netip.Addr) uint8 {
+	if addr.Is4() {
+		return family4
+	}
+	return family6
+}

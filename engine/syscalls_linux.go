@@ -1,0 +1,192 @@
+package engine
+
+import (
+	"net/netip"
+	"os"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// openSocket returns a socket for attempts of the family, from the source where
+// it is valid.
+func openSocket(family uint8, source netip.Addr) (int, error) {
+	domain, level, option := unix.AF_INET, unix.SOL_IP, unix.IP_RECVERR
+	if family == family6 {
+		domain, level, option = unix.AF_INET6, unix.SOL_IPV6, unix.IPV6_RECVERR
+	}
+	fd, err := unix.Socket(domain, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP)
+	if err != nil {
+		return -1, os.NewSyscallError("socket", err) //nolint:wrapcheck // read by classify
+	}
+	err = unix.SetsockoptInt(fd, level, option, 1)
+	if err == nil && source.IsValid() {
+		err = bindTo(fd, source)
+	}
+	if err != nil {
+		_ = unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+// bindTo binds the socket to the address, and leaves the port to connect(),
+// which knows more that are free (ip(7), IP_BIND_ADDRESS_NO_PORT).
+func bindTo(fd int, source netip.Addr) error {
+	_ = unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
+	var at unix.Sockaddr = &unix.SockaddrInet6{Addr: source.As16()}
+	if source.Is4() {
+		at = &unix.SockaddrInet4{Addr: source.As4()}
+	}
+	return os.NewSyscallError("bind", unix.Bind(fd, at)) //nolint:wrapcheck // read by classify
+}
+
+// dissolve ends whatever the socket was doing and leaves it as if it were new
+// (connect(2), AF_UNSPEC); an established connection is reset.
+func dissolve(fd int) {
+	var nowhere unix.RawSockaddr                                                                                        // AF_UNSPEC is 0
+	_, _, _ = unix.RawSyscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(&nowhere)), unsafe.Sizeof(nowhere)) //nolint:gosec // the kernel reads it at once
+}
+
+// established tells whether the socket is connected (TCP_INFO's first byte is
+// the state, TCP_ESTABLISHED is 1).
+func established(fd int) bool {
+	var info [1]byte
+	size := uint32(len(info))
+	_, _, errno := unix.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_TCP, unix.TCP_INFO,
+		uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0) //nolint:gosec // the kernel writes them at once
+	return errno == 0 && info[0] == 1
+}
+
+// withItself tells whether the two ends of a connection are one socket: the
+// system picked the very port that was tried as our own (RFC 9293 section 3.5,
+// simultaneous open).
+func withItself(fd int, to netip.AddrPort) bool {
+	local, err := unix.Getsockname(fd)
+	if err != nil {
+		return false
+	}
+	return addrPortOf(local) == to
+}
+
+func addrPortOf(sa unix.Sockaddr) netip.AddrPort {
+	switch a := sa.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port)) //nolint:gosec // a port
+	case *unix.SockaddrInet6:
+		return netip.AddrPortFrom(netip.AddrFrom16(a.Addr).Unmap(), uint16(a.Port)) //nolint:gosec // a port
+	default:
+		return netip.AddrPort{}
+	}
+}
+
+// icmpReport is one entry of an error queue.
+type icmpReport struct {
+	fromNetwork bool       // an ICMP error; else our own kernel's word
+	offender    netip.Addr // who sent it
+}
+
+// errorQueue reads sockets' error queues (ip(7), MSG_ERRQUEUE) without garbage.
+type errorQueue struct {
+	control [512]byte
+	data    [1]byte
+	vector  unix.Iovec
+	header  unix.Msghdr
+}
+
+// read takes the next entry; ok is false when there is none.
+func (q *errorQueue) read(fd int) (r icmpReport, ok bool) {
+	q.vector.Base = &q.data[0]
+	q.vector.SetLen(len(q.data))
+	q.header = unix.Msghdr{Iov: &q.vector, Control: &q.control[0]}
+	q.header.SetIovlen(1)
+	q.header.SetControllen(len(q.control))
+	_, _, errno := unix.RawSyscall(unix.SYS_RECVMSG, uintptr(fd), uintptr(unsafe.Pointer(&q.header)), //nolint:gosec // the kernel fills it at once
+		unix.MSG_ERRQUEUE|unix.MSG_DONTWAIT)
+	if errno != 0 {
+		return r, false
+	}
+	messages, err := unix.ParseSocketControlMessage(q.control[:q.header.Controllen])
+	if err != nil {
+		return r, true
+	}
+	for _, m := range messages {
+		v4 := m.Header.Level == unix.SOL_IP && m.Header.Type == unix.IP_RECVERR
+		v6 := m.Header.Level == unix.SOL_IPV6 && m.Header.Type == unix.IPV6_RECVERR
+		if v4 || v6 {
+			return parseExtended(m.Data), true
+		}
+	}
+	return r, true
+}
+
+// parseExtended reads a struct sock_extended_err (linux/errqueue.h) and the
+// offender's address behind it.
+func parseExtended(data []byte) icmpReport {
+	const originAt, size, originICMP, originICMP6 = 4, 16, 2, 3
+	var r icmpReport
+	if len(data) < size {
+		return r
+	}
+	r.fromNetwork = data[originAt] == originICMP || data[originAt] == originICMP6
+	offender := data[size:]
+	if len(offender) < 2 {
+		return r
+	}
+	switch family := uint16(offender[0]) | uint16(offender[1])<<8; {
+	case family == unix.AF_INET && len(offender) >= 8:
+		r.offender = netip.AddrFrom4([4]byte(offender[4:8]))
+	case family == unix.AF_INET6 && len(offender) >= 24:
+		r.offender = netip.AddrFrom16([16]byte(offender[8:24])).Unmap()
+	}
+	return r
+}
+
+// neighbourLost tells whether the kernel has looked for the neighbour with that
+// address in vain, or still is (rtnetlink(7), RTM_GETNEIGH).
+func neighbourLost(addr netip.Addr) bool {
+	family := unix.AF_INET6
+	if addr.Is4() {
+		family = unix.AF_INET
+	}
+	table, err := syscall.NetlinkRIB(unix.RTM_GETNEIGH, family)
+	if err != nil {
+		return false
+	}
+	messages, err := syscall.ParseNetlinkMessage(table)
+	if err != nil {
+		return false
+	}
+	lost := false
+	for _, m := range messages {
+		if m.Header.Type != unix.RTM_NEWNEIGH || neighbourAddr(m.Data) != addr {
+			continue
+		}
+		const stateAt, states = 8, unix.NUD_INCOMPLETE | unix.NUD_FAILED
+		if uint16(m.Data[stateAt])&states == 0 {
+			return false
+		}
+		lost = true
+	}
+	return lost
+}
+
+// neighbourAddr reads the address out of a neighbour message: a struct ndmsg of
+// 12 bytes, then attributes.
+func neighbourAddr(data []byte) netip.Addr {
+	const header, attribute = 12, 4
+	for at := header; at+attribute <= len(data); {
+		size := int(uint16(data[at]) | uint16(data[at+1])<<8)
+		kind := uint16(data[at+2]) | uint16(data[at+3])<<8
+		if size < attribute || at+size > len(data) {
+			break
+		}
+		if kind == unix.NDA_DST {
+			addr, _ := netip.AddrFromSlice(data[at+attribute : at+size])
+			return addr
+		}
+		at += (size + 3) &^ 3
+	}
+	return netip.Addr{}
+}

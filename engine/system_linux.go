@@ -1,0 +1,118 @@
+package engine
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// linux is the system of the engine at the kernel's speed.
+type linux struct {
+	resets atomic.Int64 // RSTs that our own kernel has sent on our own account
+	own    atomic.Pointer[ownAddresses]
+}
+
+// ownAddresses are the machine's at one moment.
+type ownAddresses struct {
+	set  map[netip.Addr]struct{}
+	read time.Time
+}
+
+// NewConnect returns the connect engine at its best on this system: on Linux,
+// kept sockets on epoll. All its scans stay within the budget.
+func NewConnect(budget *Budget) (*Connect, error) {
+	if budget == nil {
+		return nil, errNoBudget
+	}
+	return &Connect{budget: budget, system: &linux{}}, nil
+}
+
+func (s *linux) line(_ context.Context, source netip.Addr) (line, error) {
+	return newSockets(s, source)
+}
+
+func (*linux) most() int { return memoryLimit() }
+
+func (*linux) resolved(addr netip.Addr) bool { return !neighbourLost(addr) }
+
+// ours tells whether the address is one of this machine's; what they are is read
+// again every second.
+func (s *linux) ours(addr netip.Addr) bool {
+	if addr.IsLoopback() {
+		return true
+	}
+	own := s.own.Load()
+	if own == nil || time.Since(own.read) > time.Second {
+		own = &ownAddresses{set: make(map[netip.Addr]struct{}), read: time.Now()}
+		found, _ := net.InterfaceAddrs() // without them nothing is ours but loopback
+		for _, a := range found {
+			if prefix, err := netip.ParsePrefix(a.String()); err == nil {
+				own.set[prefix.Addr().Unmap()] = struct{}{}
+			}
+		}
+		s.own.Store(own)
+	}
+	_, ok := own.set[addr]
+	return ok
+}
+
+// late counts the RSTs that the kernel has sent beyond those of our own making:
+// a SYN+ACK that comes after its attempt was dropped draws one. Others on this
+// machine may cause some too; that costs a scan time, and never the truth.
+func (s *linux) late() (int64, bool) {
+	sent, err := resetsSent()
+	return sent - s.resets.Load(), err == nil
+}
+
+// resetsSent reads Tcp.OutRsts, which counts both families' (proc(5)).
+func resetsSent() (int64, error) {
+	data, err := os.ReadFile("/proc/self/net/snmp")
+	if err != nil {
+		return 0, err //nolint:wrapcheck // only whether matters
+	}
+	var names []string
+	for lines := bufio.NewScanner(bytes.NewReader(data)); lines.Scan(); {
+		fields := strings.Fields(lines.Text())
+		if len(fields) == 0 || fields[0] != "Tcp:" {
+			continue
+		}
+		if names == nil {
+			names = fields
+			continue
+		}
+		for i, name := range names {
+			if name == "OutRsts" && i < len(fields) {
+				return strconv.ParseInt(fields[i], 10, 64) //nolint:wrapcheck // only whether matters
+			}
+		}
+	}
+	return 0, errors.ErrUnsupported
+}
+
+// memoryLimit returns how many attempts the kernel's memory for TCP allows: each
+// holds about a page of it, and a quarter of what TCP may use before it comes
+// under pressure is enough (tcp(7), tcp_mem).
+func memoryLimit() int {
+	const unlimited, quarter = 1 << 20, 4
+	data, err := os.ReadFile("/proc/sys/net/ipv4/tcp_mem")
+	if err != nil {
+		return unlimited
+	}
+	fields := strings.Fields(string(data))
+	if len(fields) == 0 {
+		return unlimited
+	}
+	pages, err := strconv.Atoi(fields[0])
+	if err != nil {
+		return unlimited
+	}
+	return max(1, pages/quarter)
+}

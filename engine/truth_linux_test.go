@@ -1,0 +1,233 @@
+package engine
+
+import (
+	"context"
+	"net/netip"
+	"strconv"
+	"testing"
+	"time"
+
+	"portscan_exporter/lab"
+	"portscan_exporter/scan"
+)
+
+type truthCase struct {
+	host    lab.Host
+	ports   string
+	open    string // expected
+	unknown int    // ports that may be unknown
+	within  time.Duration
+	only    string
+}
+
+func (c truthCase) run(t *testing.T) {
+	t.Helper()
+	host := lab.Start(t, c.host)[0]
+	for name, e := range engines(t, Limits{}) {
+		if c.only != "" && c.only != name {
+			continue
+		}
+		spec := defaultSpec(c.ports)
+		if c.open != "" {
+			set, err := scan.ParsePortSet(c.open)
+			if err != nil {
+				t.Fatal(err)
+			}
+			spec.Expect = &scan.Expectation{Open: set}
+		}
+		begun := time.Now()
+		score := lab.Sound(t, func() lab.Score {
+			begun = time.Now()
+			ctx, cancel := context.WithTimeout(t.Context(), max(c.within, 9*time.Second))
+			defer cancel()
+			return lab.CompareReports(host.State, scanAll(ctx, t, e, testRequest(t, spec, c.host.Addrs...)))
+		}, host)
+		t.Logf("%s: %v, %+v", name, time.Since(begun), host.Counts(t))
+		if score.Wrong() > 0 || score.Unknown() > c.unknown {
+			t.Errorf("%s:\n%v", name, score)
+		}
+	}
+}
+
+var four, six = netip.MustParseAddr("192.0.2.10"), netip.MustParseAddr("2001:db8::10")
+
+func TestTruthClosed(t *testing.T) {
+	if !lab.Isolated(t) {
+		return
+	}
+	truthCase{host: lab.Host{Addrs: []netip.Addr{four, six}, Ports: map[string]lab.Answer{"22,80,8080,50000-50004": lab.Accept, "25": lab.AcceptReset}}, ports: "1-65535", only: "epoll"}.run(t)
+}
+
+func TestTruthDrops(t *testing.T) {
+	if !lab.Isolated(t) {
+		return
+	}
+	truthCase{host: lab.Host{Addrs: []netip.Addr{four}, Default: lab.Drop, Ports: map[string]lab.Answer{"22,80,443,8080,50000": lab.Accept}}, ports: "1-65535", open: "22,80,443", only: "epoll"}.run(t)
+}
+
+func TestTruthRejects(t *testing.T) {
+	if !lab.Isolated(t) {
+		return
+	}
+	truthCase{host: lab.Host{Addrs: []netip.Addr{four}, Default: lab.RejectPort, Ports: map[string]lab.Answer{"22,80,443,8080,50000": lab.Accept}}, ports: "1-65535", open: "22,80,443", only: "epoll"}.run(t)
+}
+
+func TestTruthDark(t *testing.T) {
+	if !lab.Isolated(t) {
+		return
+	}
+	truthCase{host: lab.Host{Addrs: []netip.Addr{four}, Default: lab.Drop}, ports: "1-65535", only: "epoll"}.run(t)
+}
+
+func TestTruthLoss(t *testing.T) {
+	if !lab.Isolated(t) {
+		return
+	}
+	lossy := lab.Host{Addrs: []netip.Addr{four}, LossIn: .1, LossOut: .1, Ports: map[string]lab.Answer{"22,80,443,8080,9000-9004": lab.Accept}}
+	for run := range 10 {
+		t.Run(strconv.Itoa(run), func(t *testing.T) {
+			truthCase{host: lossy, ports: "1-10000", only: "epoll"}.run(t)
+		})
+	}
+}
+
+func TestTruthLimitedResets(t *testing.T) {
+	if !lab.Isolated(t) {
+		return
+	}
+	truthCase{host: lab.Host{Addrs: []netip.Addr{four}, RSTsPerSecond: 200}, ports: "1-5000", only: "epoll", within: 60 * time.Second, unknown: 0}.run(t)
+}
+
+func TestTruthMixed(t *testing.T) {
+	if !lab.Isolated(t) {
+		return
+	}
+	truthCase{host: lab.Host{Addrs: []netip.Addr{four, six}, Ports: map[string]lab.Answer{
+		"22,80": lab.Accept, "81": lab.AcceptReset, "82": lab.AcceptClose, "1000-1499": lab.Drop, "1500-1509": lab.RejectReset,
+		"1510-1529": lab.RejectAdmin, "1530-1549": lab.RejectHost, "1550-1569": lab.RejectPort, "2000": lab.BacklogFull,
+	}, ICMPsPerSecond: -1}, ports: "1-4000", only: "epoll"}.run(t)
+}
+
+// TestTruthBoth has both engines agree where the portable one can tell.
+func TestTruthBoth(t *testing.T) {
+	if !lab.Isolated(t) {
+		return
+	}
+	truthCase{host: lab.Host{Addrs: []netip.Addr{four, six}, Ports: map[string]lab.Answer{
+		"22,80": lab.Accept, "81": lab.AcceptReset, "1000-1099": lab.Drop, "1500-1509": lab.RejectReset,
+	}}, ports: "1-2000"}.run(t)
+}
+
+func TestTruthNetwork(t *testing.T) {
+	if !lab.Isolated(t) {
+		return
+	}
+	var addrs []netip.Addr
+	for a := netip.MustParseAddr("192.0.2.1"); len(addrs) < 254; a = a.Next() {
+		addrs = append(addrs, a)
+	}
+	truthCase{host: lab.Host{Addrs: addrs, Ports: map[string]lab.Answer{"22,443": lab.Accept, "100-119": lab.Drop}}, ports: "1-500", only: "epoll"}.run(t)
+}
+
+// TestTruthAllOpen has something that answers for every port.
+func TestTruthAllOpen(t *testing.T) {
+	if !lab.Isolated(t) {
+		return
+	}
+	truthCase{host: lab.Host{Addrs: []netip.Addr{four}, Default: lab.Accept}, ports: "1-10000", only: "epoll"}.run(t)
+}
+
+// far scans a distant host that a program of the lab plays, port by port.
+func far(t *testing.T, spec scan.Spec, unknown int, reply func(port uint16, attempt int) lab.Reply) {
+	t.Helper()
+	addr := netip.MustParseAddr("203.0.113.7")
+	lab.StartFar(t, lab.Far{
+		Prefixes: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")},
+		Reply:    func(_ netip.Addr, port uint16, attempt int) lab.Reply { return reply(port, attempt) },
+	})
+	truth := func(_ netip.Addr, port uint16) scan.State { return reply(port, 1).Answer.State() }
+	begun := time.Now()
+	score := lab.Sound(t, func() lab.Score {
+		begun = time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		return lab.CompareReports(truth, scanAll(ctx, t, engines(t, Limits{})["epoll"], testRequest(t, spec, addr)))
+	})
+	t.Logf("%v", time.Since(begun))
+	if score.Wrong() > 0 || score.Unknown() > unknown {
+		t.Errorf("\n%v", score)
+	}
+}
+
+// TestTruthLateAnswers has open ports that answer late, amid silence.
+func TestTruthLateAnswers(t *testing.T) {
+	if !lab.Isolated(t) {
+		return
+	}
+	late := map[uint16]time.Duration{
+		22: 0, 443: 0, 8080: 0, 5000: 50 * time.Millisecond, 10000: 200 * time.Millisecond, 20000: 200 * time.Millisecond,
+		30000: 900 * time.Millisecond, 40000: 900 * time.Millisecond,
+	}
+	spec := defaultSpec("1-65535")
+	spec.Expect = &scan.Expectation{Open: scan.NewPortSet(22, 443, 8080)}
+	far(t, spec, 0, func(port uint16, _ int) lab.Reply {
+		delay, open := late[port]
+		if !open {
+			return lab.Reply{Answer: lab.Drop}
+		}
+		return lab.Reply{Answer: lab.Accept, Delay: delay}
+	})
+}
+
+// TestTruthFarAway has round trips of 60 to 100 ms, so that answers overtake
+// each other.
+func TestTruthFarAway(t *testing.T) {
+	if !lab.Isolated(t) {
+		return
+	}
+	far(t, defaultSpec("1-20000"), 0, func(port uint16, attempt int) lab.Reply {
+		delay := 60*time.Millisecond + time.Duration((int(port)*7919+attempt*104729)%40)*time.Millisecond
+		switch {
+		case port%1000 == 0:
+			return lab.Reply{Answer: lab.Accept, Delay: delay}
+		case port%10 == 3:
+			return lab.Reply{Answer: lab.Drop}
+		default:
+			return lab.Reply{Answer: lab.Refuse, Delay: delay, Copies: 1}
+		}
+	})
+}
+
+// TestTruthBan has a host that stops answering in mid-scan: what it did not
+// answer is unknown, and nothing of it filtered.
+func TestTruthBan(t *testing.T) {
+	if !lab.Isolated(t) {
+		return
+	}
+	host := lab.Start(t, lab.Host{Addrs: []netip.Addr{four}, Ports: map[string]lab.Answer{"22": lab.Accept}})[0]
+	spec := defaultSpec("1-10000")
+	spec.Rate = 5000
+	time.AfterFunc(time.Second, func() {
+		host.Filter(t, "table inet ban { chain in { type filter hook input priority 0 ; iifname wire drop\n}\n}\n")
+	})
+	begun := time.Now()
+	score := lab.CompareReports(host.State, scanAll(t.Context(), t, engines(t, Limits{})["epoll"], testRequest(t, spec, four)))
+	t.Logf("%v\n%v", time.Since(begun), score)
+	if score.Wrong() > 0 || score.Unknown() != score.UnknownBy(scan.CauseUnresponsive) || score.Unknown() < 1000 {
+		t.Errorf("\n%v", score)
+	}
+}
+
+// TestTruthNobody scans an address of the own network that nobody has.
+func TestTruthNobody(t *testing.T) {
+	if !lab.Isolated(t) {
+		return
+	}
+	host := lab.Start(t, lab.Host{Addrs: []netip.Addr{four}})[0]
+	nobody := netip.MustParseAddr("192.0.2.99")
+	host.Beside(t, nobody)
+	got := census(scanAll(t.Context(), t, engines(t, Limits{})["epoll"], testRequest(t, defaultSpec("1-500"), nobody)))
+	if got["unknown no_route"] != 500 {
+		t.Errorf("an address that nobody has: %v", got)
+	}
+}

@@ -1,0 +1,28 @@
+package pace
+
+import "time"
+
+// limit is a ceiling on packets a second: each moves the moment of the next one
+// (the generic cell rate algorithm). The zero value sets none.
+type limit struct {
+	every time.Duration // between packets, on the average
+	next  instant
+}
+
+// perSecond returns a ceiling of so many packets a second; 0 sets none.
+func perSecond(packets int) limit {
+	if packets <= 0 {
+		return limit{}
+	}
+	return limit{every: time.Second / time.Duration(packets)}
+}
+
+// allows tells whether a packet may leave now. What was due in the last 10 ms
+// may leave at once: timers are no finer than that under load.
+func (l *limit) allows(now instant) bool { return l.every == 0 || l.next <= now }
+
+// take counts a packet.
+func (l *limit) take(now instant) {
+	const burst = 10 * time.Millisecond
+	l.next = max(l.next, now-burst) + l.every
+}

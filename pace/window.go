@@ -1,0 +1,174 @@
+package pace
+
+import "time"
+
+const (
+	startWindow  = 16                     // attempts until something answers, or the first hold is over: a neighbour's queue holds few
+	firstWindow  = 64                     // after that
+	floorWindow  = 64                     // loss alone does not push it lower
+	lowestWindow = 4                      // a host that limits its answers does
+	boldWindow   = 512                    // up to which silence lets it grow fourfold: fewer packets than a page of pictures
+	mostLoss     = 0.5                    // of canaries, beyond which the window follows the answers
+	acceptedFor  = 2 * time.Second        // for which what was found of a path is held to be so
+	lossyLook    = 100 * time.Millisecond // between looks at a path with losses, over which few answers make no rate
+	tick         = 8 * time.Millisecond   // how exactly young attempts are counted
+	ticks        = 128                    // a second of them, more than any hold
+)
+
+// window bounds how many attempts are young and unanswered: as many as the path
+// and the target seem to carry. An attempt that stays silent leaves it after the
+// first hold and listens on outside.
+type window struct {
+	size, most int
+	started    bool
+
+	recent [ticks]int32 // unanswered attempts by the tick of their sending
+	tail   int64        // oldest tick that counts
+	young  int
+	spread limit
+
+	// Since the last look:
+	looked          instant
+	full            bool
+	sent, answers   int
+	canariesMissed  int
+	before          float64 // answers a second before the last change of size
+	ceiling         int     // beyond this, answers did not come any faster
+	ceilingUntil    instant
+	halvings        int // since losses began
+	lossBefore      float64
+	lossAccepted    bool // the path's own: halving has not helped
+	sizeBeforeLoss  int
+	lossAcceptedEnd instant
+}
+
+func newWindow(most int) window {
+	return window{size: min(startWindow, most), most: most, ceiling: most}
+}
+
+// open tells whether another attempt may be made; hold is how long one is young.
+func (w *window) open(now instant, hold time.Duration) bool {
+	from := max(int64((now-hold)/tick), int64(now/tick)-ticks+1)
+	for ; w.tail < from; w.tail++ {
+		w.young -= int(w.recent[w.tail%ticks])
+		w.recent[w.tail%ticks] = 0
+	}
+	if w.young >= w.size {
+		w.full = true
+		return false
+	}
+	if w.size >= min(firstWindow, w.most) || !w.started {
+		return true
+	}
+	// A small window is spread over its time: a burst would find a target's limit
+	// used up, and the pause after it unused.
+	w.spread.every = hold / time.Duration(w.size)
+	return w.spread.allows(now)
+}
+
+func (w *window) send(now instant) (at uint32) {
+	w.recent[int64(now/tick)%ticks]++
+	w.young++
+	w.sent++
+	w.spread.take(now)
+	return uint32(now / tick) //nolint:gosec // 400 days
+}
+
+// back takes an attempt out that was answered or never made.
+func (w *window) back(at uint32) {
+	if t := int64(at); t >= w.tail && w.recent[t%ticks] > 0 {
+		w.recent[t%ticks]--
+		w.young--
+	}
+}
+
+func (w *window) answered() {
+	w.answers++
+	if !w.started {
+		w.begin()
+	}
+	if w.full && w.size < w.ceiling {
+		w.size++
+	}
+}
+
+// begin ends the start.
+func (w *window) begin() {
+	w.started = true
+	w.size = min(max(w.size, firstWindow), w.most)
+}
+
+// look adjusts the size, as often as a first attempt's hold, which is long enough
+// for answers to come. Where nothing is lost it grows: by one an
+// answer, and in silence it doubles. It stops where growing brought less than a
+// quarter more answers a second; and it shrinks when canaries are lost, unless
+// that turns out to be in vain.
+func (w *window) look(now instant, hold time.Duration, loss float64) {
+	span := now - w.looked
+	if loss > 0 {
+		hold = max(hold, lossyLook)
+	}
+	if span < hold {
+		return
+	}
+	rate := float64(w.answers) / span.Seconds()
+	switch {
+	case !w.started:
+		w.begin()
+	case loss > mostLoss:
+		w.follow(now, rate)
+	case w.canariesMissed > 0 && !w.lossAccepted:
+		w.shrink(now, rate, loss)
+	case w.lossAccepted && now > w.lossAcceptedEnd:
+		w.lossAccepted, w.halvings = false, 0
+	case w.full && w.canariesMissed == 0 && loss < mostLoss/2:
+		w.grow(now, rate)
+	}
+	w.looked, w.full, w.sent, w.answers, w.canariesMissed = now, false, 0, 0, 0
+}
+
+// grow doubles the window where answers are few, and judges what the last growth
+// has brought where they are many.
+func (w *window) grow(now instant, rate float64) {
+	if w.answers*4 > w.sent {
+		if rate < 1.25*w.before && now > w.ceilingUntil {
+			w.ceiling, w.ceilingUntil = w.size, now+time.Second
+		} else if now > w.ceilingUntil {
+			w.ceiling = w.most
+		}
+		w.before = rate
+		return
+	}
+	if w.size < boldWindow {
+		w.size *= 2
+	}
+	w.size = min(2*w.size, w.ceiling)
+	if now > w.ceilingUntil {
+		w.ceiling = w.most
+	}
+}
+
+// shrink halves the window once canaries are lost. Where the loss is none the
+// less for two halvings, it is the path's own, and is lived with for a while.
+func (w *window) shrink(now instant, rate, loss float64) {
+	if w.halvings == 0 {
+		w.lossBefore, w.sizeBeforeLoss = loss, w.size
+	}
+	w.before = rate
+	if w.halvings >= 2 && loss > w.lossBefore*2/3 {
+		w.size = min(max(w.size, w.sizeBeforeLoss), w.ceiling)
+		w.lossAccepted, w.lossAcceptedEnd = true, now+acceptedFor
+		return
+	}
+	w.halvings++
+	w.size = min(w.size, max(w.size/2, floorWindow))
+}
+
+// follow sets the window by the answers that come: where most attempts are lost,
+// the target, or something on the way, answers only so fast.
+func (w *window) follow(now instant, rate float64) {
+	const ahead = 1.5 // of the answers, so that it is seen when more come
+	w.size = min(w.size, max(int(ahead*rate*briefFloor.Seconds()), lowestWindow))
+	w.ceiling, w.ceilingUntil = max(w.size, lowestWindow), now+acceptedFor
+	w.halvings = 0
+}
