@@ -34,7 +34,7 @@ func (b *blocks) blocked(now instant, inFlight int) bool {
 }
 
 func (b *blocks) block(now instant, cause scan.Cause) {
-	if b.lack == scan.CauseNone || b.lack != cause {
+	if !b.passing(cause) && (b.lack == scan.CauseNone || b.passing(b.lack)) {
 		b.since = now
 	}
 	b.lack = cause
@@ -49,12 +49,12 @@ func (b *blocks) unblock() { *b = blocks{} }
 // stuck tells whether it is no use to go on. Descriptors and local ports come
 // back; a way to the address is given up after a while.
 func (b *blocks) stuck(now instant) bool {
-	switch b.lack {
-	case scan.CauseNone, scan.CauseDescriptors, scan.CauseSourcePorts:
-		return false
-	default:
-		return now-b.since >= patience
-	}
+	return b.lack != scan.CauseNone && !b.passing(b.lack) && now-b.since >= patience
+}
+
+// passing tells whether a cause is one that passes: what is lacking comes back.
+func (*blocks) passing(cause scan.Cause) bool {
+	return cause == scan.CauseDescriptors || cause == scan.CauseSourcePorts
 }
 
 // Failed takes back an attempt that our own side could not make, or that proved
@@ -63,21 +63,20 @@ func (p *Path) Failed(now, sent time.Duration, t Try, cause scan.Cause) {
 	p.inFlight--
 	p.window.back(t.tick)
 	p.block(now, cause)
+	if cause == scan.CauseDescriptors {
+		t.nth-- // there was no attempt
+		p.made--
+	}
 	if t.Kind == Canary {
-		p.canaries.settle(t.mark, sent, missed)
-		p.canaries.inRow = 0 // nothing was heard of the address itself
+		p.canaries.settle(t.mark, sent, untold)
 		return
 	}
-	if cause != scan.CauseDescriptors && cause != scan.CauseSourcePorts {
+	if !p.passing(cause) {
 		t.failures++
 		if t.failures >= mostFailures && p.inFlight > 0 {
 			p.finish(t, scan.PortResult{Cause: cause})
 			return
 		}
-	}
-	if cause == scan.CauseDescriptors {
-		t.nth-- // there was no attempt
-		p.made--
 	}
 	p.again.push(entry{t, now + p.paused})
 }

@@ -164,3 +164,30 @@ func TestStuckSaysWhy(t *testing.T) {
 	}})
 	r.want(t, map[string]int{"closed rst": 40, "unknown source_ports": 60})
 }
+
+// TestInterruptedCanariesAreNoBan gives canaries up early for seconds: that says
+// nothing of the address.
+func TestInterruptedCanariesAreNoBan(t *testing.T) {
+	t.Parallel()
+	n := some(100, always(closed(near)), always(silence))
+	r := simulate(t, simulation{spec: testSpec("1-500"), seed: 3, network: func(q question) reply {
+		if q.kind == Canary && q.now < 4*time.Second {
+			return reply{interrupted: true, after: ms}
+		}
+		return n(q)
+	}})
+	r.want(t, map[string]int{"closed rst": 5, "filtered silence": 495})
+}
+
+// TestLacksThatAlternate have one cause after another keep attempts from being
+// made: the way is given up all the same.
+func TestLacksThatAlternate(t *testing.T) {
+	t.Parallel()
+	r := simulate(t, simulation{spec: testSpec("1-100"), network: func(q question) reply {
+		return lack([]scan.Cause{scan.CauseNoRoute, scan.CausePermission}[q.total%2])
+	}})
+	if got := r.census(); got["unknown no_route"]+got["unknown permission"] != 100 {
+		t.Errorf("%v", got)
+	}
+	r.within(t, patience, patience+300*ms)
+}

@@ -73,11 +73,7 @@ func TestNoRetries(t *testing.T) {
 	} {
 		r := simulate(t, simulation{spec: spec, seed: 13, deaf: true, network: tc.network})
 		r.want(t, tc.want)
-		for i, n := range r.perPort() {
-			if n != 1 {
-				t.Errorf("%s: port %d took %d attempts, want 1", name, i, n)
-			}
-		}
+		r.wantAttempts(t, 1, tc.network)
 		for _, f := range r.flights {
 			if f.ending == endedSilent && f.Kind != Canary && f.ended-f.sent < spec.PortTimeout {
 				t.Fatalf("%s: silence was believed after %v", name, f.ended-f.sent)

@@ -33,6 +33,7 @@ const (
 	pending outcome = iota
 	answered
 	missed
+	untold // our own side gave it up: nothing is proven, and nothing lost
 )
 
 // mark is a moment at which the path was tested.
@@ -113,22 +114,26 @@ func (c *canaries) lastSent() instant {
 // settle says what became of a canary.
 func (c *canaries) settle(at uint8, sent instant, result outcome) {
 	c.marks[at].result = result
-	if result == missed {
-		if c.inRow == 0 {
-			c.firstMissed = sent
-		}
+	switch {
+	case result == untold:
+		c.inRow = 0
+	case result == missed && c.inRow == 0:
+		c.inRow, c.firstMissed = 1, sent
+	case result == missed:
 		c.inRow++
 	}
 	// In the order of their sending: an answer is known at once and a loss only
 	// after a while, so that the latest to be settled are always the lucky ones.
 	for ; c.judged < c.newest; c.judged++ {
-		result := c.marks[c.judged%marksKept].result
-		if result == pending {
+		switch c.marks[c.judged%marksKept].result {
+		case pending:
 			return
-		}
-		if result == missed {
+		case untold:
+			continue
+		case missed:
 			c.lost++
 			c.lostInAll++
+		case answered:
 		}
 		c.sent++
 		c.sentInAll++
@@ -162,10 +167,10 @@ func (c *canaries) proof(sent instant) outcome {
 		switch {
 		case i >= c.judged:
 			return pending
-		case before == missed || m.result == missed:
-			return missed
-		default:
+		case before == answered && m.result == answered:
 			return answered
+		default:
+			return missed
 		}
 	}
 	return pending

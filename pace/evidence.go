@@ -7,11 +7,11 @@ import (
 
 // weight returns what one silent attempt proves where so large a share of
 // attempts is lost: the negative logarithm, in tenths of powers of ten.
-func weight(loss float64) uint8 {
+func weight(loss float64) int {
 	if loss >= 1 {
 		return 0
 	}
-	return uint8(-10*math.Log10(loss) + 0.01) // one in a thousand is 30, whatever rounding does to it
+	return int(-10*math.Log10(loss) + 0.01) // one in a thousand is 30, whatever rounding does to it
 }
 
 // losses follows how many of the answers of late took a retry.

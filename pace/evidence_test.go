@@ -3,11 +3,13 @@ package pace
 import (
 	"testing"
 	"time"
+
+	"portscan_exporter/scan"
 )
 
 func TestWeight(t *testing.T) {
 	t.Parallel()
-	for loss, want := range map[float64]uint8{
+	for loss, want := range map[float64]int{
 		noLoss: 30, 0.01: 20, 0.1: 10, 0.19: 7, 0.5: 3, 0.79: 1, 0.99: 0, 1: 0, 1.5: 0,
 	} {
 		if got := weight(loss); got != want {
@@ -65,5 +67,34 @@ func TestLossesFade(t *testing.T) {
 	l.add(time.Hour, true)
 	if got := l.share(time.Hour); got != 2.0/3 {
 		t.Errorf("after an hour of nothing, one answer makes a share of %v, want %v", got, 2.0/3)
+	}
+}
+
+// TestEvidenceAddsUp to as much as there is room for, and not past it to nothing.
+func TestEvidenceAddsUp(t *testing.T) {
+	t.Parallel()
+	spec := testSpec("1-2")
+	spec.Retries = 10
+	p, results := testPath(t, spec, false)
+	p.Answered(ms, 0, next(t, p, 0), scan.Closed, scan.CauseRST)
+	p.canaries.sentInAll, p.canaries.lostInAll = 1000, 3 // each silence weighs 25, so that eleven are above 255
+	for now, left := ms, 1; left > 0; now += ms {
+		p.Tick(now)
+		try, ok := p.Next(now)
+		switch {
+		case now > time.Minute:
+			t.Fatal("it does not end")
+		case !ok:
+		case try.Kind == Canary:
+			p.Answered(now+ms, now, try, scan.Closed, scan.CauseRST)
+		default:
+			p.Silent(now, try)
+		}
+		left = 2 - len(results)
+	}
+	for i, r := range results {
+		if r.State == scan.Unknown {
+			t.Errorf("port %d was silent %d times, each almost proof, and is %v", i, r.Attempts, r.State)
+		}
 	}
 }

@@ -37,11 +37,7 @@ func TestHostThatDrops(t *testing.T) {
 		})
 		r.want(t, map[string]int{"open handshake": 20, "filtered silence": 19980})
 		r.within(t, 950*ms, 3*time.Second)
-		for i, n := range r.perPort() {
-			if want := 2; i%1000 != 0 && n != want {
-				t.Errorf("silent port %d took %d attempts, want %d", i, n, want)
-			}
-		}
+		r.wantAttempts(t, 2, some(1000, always(open(near)), always(silence)))
 		if k := r.kinds()[Canary]; k == 0 || k > int(r.took/openCanaryEvery)+1 {
 			t.Errorf("%d canaries went to open ports in %v", k, r.took)
 		}
@@ -210,5 +206,24 @@ func TestDeclaredPortsFirst(t *testing.T) {
 	}
 	if slices.IsSorted(r.first()[4:]) {
 		t.Error("the others are tried in rising order")
+	}
+}
+
+// TestNearHostThatWakes is near, and dark at first: not one attempt of that time
+// may count as lost, since few answers would then tell of much loss.
+func TestNearHostThatWakes(t *testing.T) {
+	t.Parallel()
+	for _, after := range []time.Duration{100 * ms, 250 * ms, 320 * ms} {
+		host := some(4, always(closed(near)), always(silence))
+		r := simulate(t, simulation{spec: testSpec("1-4000"), seed: 9, network: between(0, after, always(silence), host)})
+		r.want(t, map[string]int{"closed rst": 1000, "filtered silence": 3000})
+		spec := testSpec("1-2000")
+		spec.Retries, spec.MaxRetries = 0, 0
+		spec.Rate = 5000 // so that the last port is first tried when the host has woken
+		r = simulate(t, simulation{spec: spec, seed: 9, network: between(0, after, always(silence), always(closed(near)))})
+		r.want(t, map[string]int{"closed rst": 2000})
+		if t.Failed() {
+			t.Fatalf("of a host that wakes after %v", after)
+		}
 	}
 }

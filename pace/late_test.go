@@ -113,3 +113,28 @@ func listenInVain(tb testing.TB, p *Path, now time.Duration) time.Duration {
 	tb.Fatal("no attempt was made")
 	return 0
 }
+
+// TestLateWhileWaiting has answers come late to attempts that are still to be
+// judged when it is told so because of others: that holds for them too.
+func TestLateWhileWaiting(t *testing.T) {
+	t.Parallel()
+	spec := testSpec("1-300")
+	spec.Rate = 200
+	for slow := 0; slow < 300; slow += 7 {
+		for delay := 155 * ms; delay <= 300*ms; delay += 29 * ms {
+			r := simulate(t, simulation{spec: spec, seed: 1, network: func(q question) reply {
+				switch {
+				case q.index == slow:
+					return open(delay)
+				case q.index%50 == 25:
+					return open(near)
+				default:
+					return silence
+				}
+			}})
+			if p := r.results[slow]; p.State != scan.Open {
+				t.Errorf("port %d answers after %v and is %+v", slow, delay, p)
+			}
+		}
+	}
+}

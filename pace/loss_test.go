@@ -168,3 +168,15 @@ func TestLimitedResets(t *testing.T) {
 		}
 	}
 }
+
+// TestBlackoutRecovers goes on at full speed once all is well again.
+func TestBlackoutRecovers(t *testing.T) {
+	t.Parallel()
+	for _, lasts := range []time.Duration{500 * ms, 600 * ms, 1000 * ms} {
+		spec := testSpec("1-10000")
+		spec.Rate = 5000
+		r := simulate(t, simulation{spec: spec, network: between(300*ms, 300*ms+lasts, always(silence), always(closed(near)))})
+		r.want(t, map[string]int{"closed rst": 10000})
+		r.within(t, 2*time.Second, 8*time.Second)
+	}
+}

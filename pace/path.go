@@ -21,15 +21,6 @@ const (
 
 	// canaryBehind is how many attempts go before a canary that is due.
 	canaryBehind = 32
-
-	// sure is the chance in the negative tenths of powers of ten that loss alone
-	// has made a port silent, at which it is believed filtered: one in a million,
-	// since there are many ports. Where no more attempts are allowed, one in a
-	// thousand will do; else it is unknown.
-	sure, doubtful = 60, 30
-
-	// noLoss is the share of lost attempts that is taken for granted.
-	noLoss = 0.001
 )
 
 // Report takes what is known of a port: Index instead of its number, and no address.
@@ -66,6 +57,8 @@ type Path struct {
 	again   queue        // to be tried again
 	held    queue        // filtered, unless late answers turn up
 
+	lateCame instant // when they last did
+
 	blocks
 }
 
@@ -87,7 +80,7 @@ func NewPath(o Options) (*Path, error) {
 	spec := o.Plan.Spec()
 	return &Path{
 		spec: spec, order: o.Order, ports: cursor{order: o.Order, seed: o.Seed}, report: o.Report, late: o.Late,
-		left: n, done: newBitset(n), window: newWindow(spec.MaxInFlight),
+		left: n, lateCame: -1, done: newBitset(n), window: newWindow(spec.MaxInFlight),
 		rate: perSecond(spec.Rate), careful: perSecond(unknownRate),
 	}, nil
 }
@@ -212,10 +205,7 @@ func (p *Path) Answered(now, sent time.Duration, t Try, state scan.State, cause 
 	p.canaries.heard(sent)
 	if cause != scan.CauseICMP {
 		if !p.canaries.known() {
-			p.canaries.add(now-early, answered)
-			if now-sent <= early {
-				p.canaries.marks[0].sent = 0
-			}
+			p.canaries.add(max(sent, now-early), answered)
 		}
 		p.canaries.offer(t.Index, cause == scan.CauseRST)
 	}
@@ -250,7 +240,7 @@ func (p *Path) Interrupted(now, sent time.Duration, t Try) {
 	p.inFlight--
 	p.window.back(t.tick)
 	if t.Kind == Canary {
-		p.canaries.settle(t.mark, sent, missed)
+		p.canaries.settle(t.mark, sent, untold)
 		return
 	}
 	p.again.push(entry{t, now})
@@ -286,165 +276,4 @@ func (p *Path) weighing() bool {
 		}
 	}
 	return false
-}
-
-// weigh judges silent attempts in the order in which they were made, until one
-// whose time has not come.
-func (p *Path) weigh(now instant, q *queue) {
-	for q.used > 0 {
-		e := q.front()
-		proof := answered // of an address that has never answered there is none to be had
-		known := p.canaries.known()
-		if known {
-			proof = p.canaries.proof(e.sent)
-		}
-		if proof == pending {
-			return
-		}
-		one := q.pop()
-		if known && one.dark { // what was taken for granted then
-			one.counted, one.evidence = 0, 0
-		}
-		one.dark = !known
-		if proof == answered {
-			one.counted++
-			one.evidence = min(one.evidence+weight(p.loss(now)), 250)
-		}
-		p.judge(now, one)
-	}
-}
-
-// loss estimates the share of attempts that are lost, from the canaries and from
-// the answers that took a retry.
-func (p *Path) loss(now instant) float64 {
-	return max(p.canaries.loss(now), p.canaries.lossInAll(), p.retried.share(now), noLoss)
-}
-
-// judge decides what becomes of a port after a silent attempt.
-func (p *Path) judge(now instant, e entry) {
-	need := 1 + min(1, p.spec.Retries)
-	if p.loss(now) > noLoss {
-		need = 1 + p.spec.Retries
-	}
-	counted := int(e.counted)
-	switch {
-	case counted >= need && e.evidence >= sure, counted > p.spec.MaxRetries && e.evidence >= doubtful:
-		p.believe(e)
-	case counted > p.spec.MaxRetries:
-		p.finish(e.Try, scan.PortResult{Cause: scan.CauseUnresponsive})
-	default:
-		if e.Kind == Brief {
-			e.Kind = Final
-		}
-		e.sent += apart
-		p.again.push(e)
-	}
-}
-
-// believe takes a port for filtered; but not before late answers are ruled out,
-// and nothing is said of an address that has never answered until the end.
-func (p *Path) believe(e entry) {
-	switch {
-	case !p.canaries.known():
-		if p.dark == nil {
-			p.dark = newBitset(p.order.ports)
-		}
-		p.dark.set(int(e.Index))
-		p.darkened++
-	case p.Hold(e.Kind) < p.spec.PortTimeout:
-		p.held.push(e)
-	default:
-		p.finish(e.Try, scan.PortResult{State: scan.Filtered, Cause: scan.CauseSilence})
-	}
-}
-
-// WantsLate tells whether a port waits to hear from [Path.Late] that no answer
-// came after it was given up.
-func (p *Path) WantsLate(now time.Duration) bool {
-	return p.held.used > 0 && p.held.front().sent+p.spec.PortTimeout <= now
-}
-
-// Late tells whether answers have come, since the last call, to attempts that
-// had been given up. If so, whatever was given up of late is tried once more,
-// with all the patience there is; if not, it is filtered.
-func (p *Path) Late(now time.Duration, came bool) {
-	for p.held.used > 0 && (came || p.held.front().sent+p.spec.PortTimeout <= now) {
-		e := p.held.pop()
-		if came {
-			e.Kind = Patient
-			e.sent += apart
-			p.again.push(e)
-			continue
-		}
-		p.finish(e.Try, scan.PortResult{State: scan.Filtered, Cause: scan.CauseSilence})
-	}
-}
-
-// Dark tells whether all that is left to say is that the address has answered
-// nothing at all; [Path.End] then says it.
-func (p *Path) Dark() bool {
-	return p.left > 0 && p.left == p.darkened && p.inFlight == 0 && !p.canaries.known()
-}
-
-// End reports all ports that are left. With cause none, those that were silent
-// of an address that never answered are filtered, and what is known to be
-// lacking explains the others, or that time ran out; any other cause is that of
-// all of them.
-func (p *Path) End(cause scan.Cause) {
-	p.inFlight = 0
-	if cause == scan.CauseNone {
-		cause = scan.CauseDeadline
-		if p.lack != scan.CauseNone {
-			cause = p.lack
-		}
-		if p.dark != nil && !p.canaries.known() {
-			p.concludeDark()
-		}
-	}
-	p.conclude(scan.PortResult{Cause: cause})
-}
-
-func (p *Path) concludeDark() {
-	for i := range p.order.ports {
-		if p.dark.has(i) && !p.done.has(i) {
-			t := Try{Index: uint16(i), nth: uint8(1 + min(1, p.spec.Retries))} //nolint:gosec // an index of a port
-			p.finish(t, scan.PortResult{State: scan.Filtered, Cause: scan.CauseSilence})
-		}
-	}
-}
-
-// conclude reports all that is left, with the attempts that were made at them.
-func (p *Path) conclude(r scan.PortResult) {
-	if p.left == 0 {
-		return
-	}
-	spent := max(0, p.made-p.told)
-	each, more := min(spent/p.left, 255), spent%p.left
-	for i := range p.order.ports {
-		if p.done.has(i) {
-			continue
-		}
-		nth := each
-		if more > 0 {
-			nth++
-			more--
-		}
-		p.finish(Try{Index: uint16(i), nth: uint8(min(nth, 255))}, r) //nolint:gosec // an index of a port
-	}
-}
-
-// finish reports a port, once. The last report carries the canaries' attempts.
-func (p *Path) finish(t Try, r scan.PortResult) {
-	index := int(t.Index)
-	if p.done.has(index) {
-		return
-	}
-	p.done.set(index)
-	p.left--
-	r.Attempts = int(t.nth)
-	p.told += r.Attempts
-	if p.left == 0 && p.made > p.told {
-		r.Attempts += p.made - p.told
-	}
-	p.report(index, r)
 }

@@ -3,16 +3,17 @@ package pace
 import "time"
 
 const (
-	startWindow  = 16                     // attempts until something answers, or the first hold is over: a neighbour's queue holds few
-	firstWindow  = 64                     // after that
-	floorWindow  = 64                     // loss alone does not push it lower
-	lowestWindow = 4                      // a host that limits its answers does
-	boldWindow   = 512                    // up to which silence lets it grow fourfold: fewer packets than a page of pictures
-	mostLoss     = 0.5                    // of canaries, beyond which the window follows the answers
-	acceptedFor  = 2 * time.Second        // for which what was found of a path is held to be so
-	lossyLook    = 100 * time.Millisecond // between looks at a path with losses, over which few answers make no rate
-	tick         = 8 * time.Millisecond   // how exactly young attempts are counted
-	ticks        = 128                    // a second of them, more than any hold
+	startWindow  = 16                      // attempts until something answers, or the first hold is over: a neighbour's queue holds few
+	firstWindow  = 64                      // after that
+	floorWindow  = 64                      // loss alone does not push it lower
+	lowestWindow = 4                       // a host that limits its answers does
+	boldWindow   = 512                     // up to which silence lets it grow fourfold: fewer packets than a page of pictures
+	mostLoss     = 0.5                     // of canaries, beyond which the window follows the answers
+	acceptedFor  = 2 * time.Second         // for which what was found of a path is held to be so
+	slowFor      = 1500 * time.Millisecond // after which it would show in the canaries that going slower helps
+	lossyLook    = 100 * time.Millisecond  // between looks at a path with losses, over which few answers make no rate
+	tick         = 8 * time.Millisecond    // how exactly young attempts are counted
+	ticks        = 128                     // a second of them, more than any hold
 )
 
 // window bounds how many attempts are young and unanswered: as many as the path
@@ -26,19 +27,26 @@ type window struct {
 	tail   int64        // oldest tick that counts
 	young  int
 	spread limit
+	even   bool // whatever the size, it is spread over its time
 
 	// Since the last look:
-	looked          instant
-	full            bool
-	sent, answers   int
-	canariesMissed  int
-	before          float64 // answers a second before the last change of size
-	ceiling         int     // beyond this, answers did not come any faster
-	ceilingUntil    instant
+	looked         instant
+	full           bool
+	sent, answers  int
+	canariesMissed int
+
+	// What growing has brought:
+	before       float64 // answers a second at the last look
+	sizeBefore   int
+	ceiling      int // beyond this, answers did not come any faster
+	ceilingUntil instant
+
+	// What shrinking has brought:
 	halvings        int // since losses began
 	lossBefore      float64
-	lossAccepted    bool // the path's own: halving has not helped
 	sizeBeforeLoss  int
+	followed        instant // since when the answers are followed; 0: they are not
+	lossAccepted    bool    // the path's own: going slower has not helped
 	lossAcceptedEnd instant
 }
 
@@ -57,13 +65,17 @@ func (w *window) open(now instant, hold time.Duration) bool {
 		w.full = true
 		return false
 	}
-	if w.size >= min(firstWindow, w.most) || !w.started {
+	if !w.started || w.size >= min(firstWindow, w.most) && !w.even {
+		w.spread = limit{}
 		return true
 	}
-	// A small window is spread over its time: a burst would find a target's limit
-	// used up, and the pause after it unused.
+	// A burst would find a target's limit used up, and the pause after it unused.
 	w.spread.every = hold / time.Duration(w.size)
-	return w.spread.allows(now)
+	if !w.spread.allows(now) {
+		w.full = true
+		return false
+	}
+	return true
 }
 
 func (w *window) send(now instant) (at uint32) {
@@ -99,10 +111,10 @@ func (w *window) begin() {
 }
 
 // look adjusts the size, as often as a first attempt's hold, which is long enough
-// for answers to come. Where nothing is lost it grows: by one an
-// answer, and in silence it doubles. It stops where growing brought less than a
-// quarter more answers a second; and it shrinks when canaries are lost, unless
-// that turns out to be in vain.
+// for answers to come. Where nothing is lost it grows: by one an answer, and in
+// silence it doubles. It goes back where growing brought less than a quarter more
+// answers a second; and it slows down when canaries are lost, unless that turns
+// out to be in vain.
 func (w *window) look(now instant, hold time.Duration, loss float64) {
 	span := now - w.looked
 	if loss > 0 {
@@ -115,13 +127,14 @@ func (w *window) look(now instant, hold time.Duration, loss float64) {
 	switch {
 	case !w.started:
 		w.begin()
-	case loss > mostLoss:
-		w.follow(now, rate)
-	case w.canariesMissed > 0 && !w.lossAccepted:
-		w.shrink(now, rate, loss)
 	case w.lossAccepted && now > w.lossAcceptedEnd:
-		w.lossAccepted, w.halvings = false, 0
+		w.lossAccepted, w.halvings, w.followed = false, 0, 0
+	case w.canariesMissed > 0 && !w.lossAccepted:
+		w.slow(now, rate, loss)
+	case w.lossAccepted && w.followed > 0:
+		w.outgrow(now, rate)
 	case w.full && w.canariesMissed == 0 && loss < mostLoss/2:
+		w.followed = 0
 		w.grow(now, rate)
 	}
 	w.looked, w.full, w.sent, w.answers, w.canariesMissed = now, false, 0, 0, 0
@@ -130,22 +143,34 @@ func (w *window) look(now instant, hold time.Duration, loss float64) {
 // grow doubles the window where answers are few, and judges what the last growth
 // has brought where they are many.
 func (w *window) grow(now instant, rate float64) {
-	if w.answers*4 > w.sent {
-		if rate < 1.25*w.before && now > w.ceilingUntil {
-			w.ceiling, w.ceilingUntil = w.size, now+time.Second
-		} else if now > w.ceilingUntil {
-			w.ceiling = w.most
-		}
-		w.before = rate
+	few := w.answers*4 <= w.sent
+	grown := w.size*4 >= w.sizeBefore*5
+	switch {
+	case now <= w.ceilingUntil:
+	case !few && grown && rate < 1.25*w.before:
+		w.size = w.sizeBefore
+		w.ceiling, w.ceilingUntil = w.size, now+time.Second
+	case few, 2*w.size >= w.most:
+		w.ceiling, w.even = w.most, false
+	default:
+		w.ceiling = max(w.ceiling, min(2*w.size, w.most))
+	}
+	if !few {
+		w.before, w.sizeBefore = rate, w.size
 		return
 	}
 	if w.size < boldWindow {
 		w.size *= 2
 	}
 	w.size = min(2*w.size, w.ceiling)
-	if now > w.ceilingUntil {
-		w.ceiling = w.most
+}
+
+func (w *window) slow(now instant, rate, loss float64) {
+	if loss > mostLoss {
+		w.follow(now, rate)
+		return
 	}
+	w.shrink(now, rate, loss)
 }
 
 // shrink halves the window once canaries are lost. Where the loss is none the
@@ -154,7 +179,7 @@ func (w *window) shrink(now instant, rate, loss float64) {
 	if w.halvings == 0 {
 		w.lossBefore, w.sizeBeforeLoss = loss, w.size
 	}
-	w.before = rate
+	defer func() { w.before, w.sizeBefore = rate, w.size }()
 	if w.halvings >= 2 && loss > w.lossBefore*2/3 {
 		w.size = min(max(w.size, w.sizeBeforeLoss), w.ceiling)
 		w.lossAccepted, w.lossAcceptedEnd = true, now+acceptedFor
@@ -165,10 +190,32 @@ func (w *window) shrink(now instant, rate, loss float64) {
 }
 
 // follow sets the window by the answers that come: where most attempts are lost,
-// the target, or something on the way, answers only so fast.
+// the target, or something on the way, answers only so fast. If as many are lost
+// when it has gone slower for a while, that may not be so.
 func (w *window) follow(now instant, rate float64) {
 	const ahead = 1.5 // of the answers, so that it is seen when more come
+	if w.followed == 0 {
+		w.followed = now
+	}
 	w.size = min(w.size, max(int(ahead*rate*briefFloor.Seconds()), lowestWindow))
-	w.ceiling, w.ceilingUntil = max(w.size, lowestWindow), now+acceptedFor
+	w.even, w.ceiling, w.ceilingUntil = true, w.size, now+acceptedFor
+	w.before, w.sizeBefore = rate, w.size
 	w.halvings = 0
+	if now-w.followed >= slowFor {
+		w.lossAccepted, w.lossAcceptedEnd = true, now+acceptedFor
+		w.size = min(max(2*w.size, floorWindow), w.most)
+	}
+}
+
+// outgrow goes faster again, though most attempts are lost. If answers come
+// faster too, the loss is the path's own; else they are followed again.
+func (w *window) outgrow(now instant, rate float64) {
+	if rate < 1.25*w.before {
+		w.lossAccepted, w.followed = false, now
+		w.size = w.sizeBefore
+		return
+	}
+	w.before, w.sizeBefore = rate, w.size
+	w.lossAcceptedEnd = now + acceptedFor
+	w.size = min(2*w.size, w.most)
 }

@@ -154,7 +154,7 @@ func TestWindowStopsWhereGrowthIsVain(t *testing.T) {
 		t.Errorf("answers came no faster, and it grew from %d to %d", stop, w.size)
 	}
 	round(w, at, 6000, 0) // ten times as fast
-	round(w, at+2*hold, 6000, 0)
+	round(w, at+2*hold, 12000, 0)
 	if w.size <= stop {
 		t.Errorf("answers come faster after a while, and it stays at %d", w.size)
 	}
@@ -230,7 +230,7 @@ func TestWindowFollows(t *testing.T) {
 		{1000, 0, 4}, {1000, 10, 7}, {1000, 100, 75}, {1000, 100000, 1000}, {3, 100, 3},
 	} {
 		w := begun(tc.size, 10000)
-		w.answers = tc.answers
+		w.answers, w.canariesMissed = tc.answers, 1
 		w.look(lossyLook, hold, 0.6)
 		if w.size != tc.want {
 			t.Errorf("%d answers in 100 ms make of %d %d, want %d", tc.answers, tc.size, w.size, tc.want)
@@ -250,5 +250,47 @@ func TestSmallWindowIsSpread(t *testing.T) {
 	}
 	if most > 3 || sent < 150 || sent > 210 {
 		t.Errorf("%d of a window of 10 went at once, and %d in a second of holds of %v", most, sent, hold)
+	}
+}
+
+// TestWindowRecovers from having followed a trickle of answers, when each
+// attempt is answered at once.
+func TestWindowRecovers(t *testing.T) {
+	t.Parallel()
+	w := begun(4, 10000)
+	w.looked = time.Second
+	for now := time.Second; now < 5*time.Second; now += ms {
+		for range fill(w, now) {
+			w.back(uint32(now / tick))
+			w.answered()
+		}
+		w.look(now, hold, 0)
+	}
+	if w.size < 64 {
+		t.Errorf("after four seconds of answers it is %d", w.size)
+	}
+}
+
+// TestWindowOutgrowsLoss follows the answers at first where most attempts are
+// lost, and goes faster again where the loss is no smaller for that: as fast as
+// it goes if answers come faster too, and back to slow if they do not.
+func TestWindowOutgrowsLoss(t *testing.T) {
+	t.Parallel()
+	for _, limited := range []bool{false, true} {
+		w := begun(1000, 10000)
+		sizes := make(map[int]bool)
+		for at := lossyLook; at < 4*time.Second; at += lossyLook {
+			w.full, w.canariesMissed, w.answers = true, 1, 6*w.size/10 // three of ten, in two holds
+			if limited {
+				w.answers = 20
+			}
+			w.look(at, hold, 0.7)
+			if at > slowFor+lossyLook {
+				sizes[w.size] = true
+			}
+		}
+		if want := 2 * firstWindow; limited == sizes[want] || !sizes[15] == limited {
+			t.Errorf("answers limited: %v; the sizes are %v", limited, sizes)
+		}
 	}
 }
