@@ -81,7 +81,7 @@ func (b *Budget) Stats() Stats {
 type share struct {
 	budget *Budget
 	have   int
-	wants  bool // was refused a place that is its due
+	wanted time.Time // when it was last refused a place that is its due
 
 	// The packets it has claimed, one every so often.
 	start   time.Time
@@ -119,10 +119,11 @@ func (s *share) leave() {
 func (b *Budget) even() int { return max(1, b.limit/max(1, len(b.shares))) }
 
 // othersWant tells whether a scan other than s has less than its even part, and
-// wants more.
+// wanted more of late.
 func (b *Budget) othersWant(s *share) bool {
+	const lately = 100 * time.Millisecond // or those with more would take back at once what they gave
 	for other := range b.shares {
-		if other != s && other.wants && other.have < b.even() {
+		if other != s && other.have < b.even() && time.Since(other.wanted) < lately {
 			return true
 		}
 	}
@@ -140,12 +141,11 @@ func (s *share) take() bool {
 	kept := b.limit / keptBack
 	switch {
 	case b.used >= b.limit, s.have > kept && s.have >= b.even() && b.othersWant(s):
-		s.wants = true
+		s.wanted = time.Now()
 		return false
 	case s.have >= s.most, kept > 0 && s.have >= kept && b.limit-b.used <= kept:
 		return false
 	}
-	s.wants = false
 	s.have++
 	b.used++
 	return true

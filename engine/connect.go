@@ -180,7 +180,7 @@ func (r *run) newHost(addr netip.Addr) *host {
 	ports := r.plan.Ports()
 	path, err := pace.NewPath(pace.Options{
 		Plan: r.plan, Order: r.order, Seed: rand.Uint32(), //nolint:gosec // an order that looks random is enough
-		Late: r.lateOK && !r.engine.system.ours(addr),
+		Late: r.lateOK && !r.engine.system.ours(addr), Lag: r.engine.system.lag(),
 		Report: func(index int, p scan.PortResult) {
 			p.Address, p.Port = addr, ports.At(index)
 			r.report(p)

@@ -303,7 +303,7 @@ func (l *lane) end(e ending) {
 }
 
 // settleDebts gives places back that other scans have a better right to: free
-// slots first, then those that have listened longest.
+// slots first, then those that have listened least.
 func (l *lane) settleDebts() {
 	owed := l.run.share.owes()
 	for ; owed > 0 && len(l.free[family4])+len(l.free[family6]) > 0; owed-- {
@@ -315,8 +315,8 @@ func (l *lane) settleDebts() {
 	}
 	for at := 0; owed > 0 && at < len(l.lists); at++ {
 		for k := range l.lists[at] {
-			for ; owed > 0 && l.lists[at][k].first >= 0; owed-- {
-				l.interrupt(l.lists[at][k].first)
+			for ; owed > 0 && l.lists[at][k].last >= 0; owed-- {
+				l.interrupt(l.lists[at][k].last)
 			}
 		}
 	}

@@ -59,6 +59,9 @@ type system interface {
 
 	// most is how many attempts a scan may have under way.
 	most() int
+
+	// lag is how late an answer may be noticed; see [pace.Options].
+	lag() time.Duration
 }
 
 // The families of slots.

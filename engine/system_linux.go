@@ -35,6 +35,10 @@ func NewConnect(budget *Budget) (*Connect, error) {
 	return &Connect{budget: budget, system: &linux{}}, nil
 }
 
+// lag is nothing: an attempt's time is up by the moment up to which the kernel's
+// events have been read.
+func (*linux) lag() time.Duration { return 0 }
+
 func (s *linux) line(_ context.Context, source netip.Addr) (line, error) {
 	return newSockets(s, source)
 }

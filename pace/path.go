@@ -69,18 +69,22 @@ type Options struct {
 	Seed   uint32
 	Report Report
 	Late   bool // the sender can tell that answers came after it stopped listening, and will call Late
+
+	// Lag is how late the sender may be to notice an answer, beyond what any
+	// network does; 0 for one that reads them as they come.
+	Lag time.Duration
 }
 
 // NewPath returns the pace of a scan of one address.
 func NewPath(o Options) (*Path, error) {
-	if o.Plan.IsZero() || o.Order == nil || o.Report == nil {
-		return nil, errors.New("pacing needs a plan, its order and somebody to report to")
+	if o.Plan.IsZero() || o.Order == nil || o.Report == nil || o.Lag < 0 {
+		return nil, errors.New("pacing needs a plan, its order, somebody to report to, and no lag below zero")
 	}
 	n := o.Plan.Ports().Len()
 	spec := o.Plan.Spec()
 	return &Path{
 		spec: spec, order: o.Order, ports: cursor{order: o.Order, seed: o.Seed}, report: o.Report, late: o.Late,
-		left: n, lateCame: -1, done: newBitset(n), window: newWindow(spec.MaxInFlight),
+		left: n, lateCame: -1, trips: roundTrips{lag: o.Lag}, done: newBitset(n), window: newWindow(spec.MaxInFlight),
 		rate: perSecond(spec.Rate), careful: perSecond(unknownRate),
 	}, nil
 }

@@ -45,6 +45,7 @@ func TestNewPathRefuses(t *testing.T) {
 		"no plan":   {Order: order, Report: report},
 		"no order":  {Plan: plan, Report: report},
 		"no report": {Plan: plan, Order: order},
+		"lag < 0":   {Plan: plan, Order: order, Report: report, Lag: -1},
 	} {
 		if p, err := NewPath(o); err == nil || p != nil {
 			t.Errorf("%s: %v, %v; want an error", name, p, err)

@@ -18,6 +18,8 @@ const (
 // roundTrips follows the round trips of a path as RFC 6298 section 2 does for
 // TCP: a smoothed mean and a smoothed deviation, and the largest of all.
 type roundTrips struct {
+	lag time.Duration // that is added to every wait
+
 	samples        int
 	mean, variance time.Duration
 	largest        time.Duration
@@ -39,9 +41,9 @@ func (r *roundTrips) known() bool { return r.samples >= known }
 // brief returns how long a first attempt listens.
 func (r *roundTrips) brief(most time.Duration) time.Duration {
 	if !r.known() {
-		return min(briefFloor, most) // the last wait has room for the far ones
+		return min(briefFloor+r.lag, most) // the last wait has room for the far ones
 	}
-	return min(max(r.mean+4*r.variance, briefFloor), most)
+	return min(max(r.mean+4*r.variance, briefFloor)+r.lag, most)
 }
 
 // final returns how long an attempt listens before its silence may settle the
@@ -50,5 +52,5 @@ func (r *roundTrips) final(most time.Duration) time.Duration {
 	if !r.known() {
 		return most
 	}
-	return min(max(3*r.largest, finalFloor), most)
+	return min(max(3*r.largest, finalFloor)+r.lag, most)
 }

@@ -32,15 +32,23 @@ func TestRoundTrips(t *testing.T) {
 		"a ceiling below floors":  {[]time.Duration{ms, ms, ms}, 20 * ms, 20 * ms, 20 * ms},
 		"that, and nothing known": {nil, 20 * ms, 20 * ms, 20 * ms},
 	} {
-		var r roundTrips
+		var r, late roundTrips
+		late.lag = 30 * ms
 		for _, d := range tc.samples {
 			r.sample(d)
+			late.sample(d)
 		}
 		if got := r.brief(tc.most); got != tc.brief {
 			t.Errorf("%s: a first attempt listens %v, want %v", name, got, tc.brief)
 		}
 		if got := r.final(tc.most); got != tc.final {
 			t.Errorf("%s: a last attempt listens %v, want %v", name, got, tc.final)
+		}
+		if got, want := late.brief(tc.most), min(tc.brief+30*ms, tc.most); got != want {
+			t.Errorf("%s: a first attempt of a sender that hears late listens %v, want %v", name, got, want)
+		}
+		if got, want := late.final(tc.most), min(tc.final+30*ms, tc.most); got != want {
+			t.Errorf("%s: a last attempt of a sender that hears late listens %v, want %v", name, got, want)
 		}
 	}
 }
