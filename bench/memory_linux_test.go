@@ -1,0 +1,61 @@
+package bench
+
+import (
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// kernelGrowth begins to watch the kernel's memory for sockets, on the whole
+// machine; the function that it returns says by how many MiB it grew at the
+// peak.
+func kernelGrowth(t *testing.T) func() float64 {
+	t.Helper()
+	begun, most := kernelMemory(t), 0.0
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		ticker := time.NewTicker(20 * time.Millisecond)
+		defer ticker.Stop()
+		for {
+			most = max(most, kernelMemory(t)-begun)
+			select {
+			case <-stop:
+				return
+			case <-ticker.C:
+			}
+		}
+	}()
+	return func() float64 {
+		close(stop)
+		<-done
+		return most
+	}
+}
+
+// kernelMemory is what slabs and the queues of TCP sockets take, in MiB.
+func kernelMemory(t *testing.T) float64 {
+	t.Helper()
+	return field(t, "/proc/meminfo", "Slab:")/1024 + field(t, "/proc/net/sockstat", "mem")*float64(os.Getpagesize())/(1<<20)
+}
+
+// field is the first number after a word in a file.
+func field(t *testing.T, file, word string) float64 {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Error(err)
+		return 0
+	}
+	words := strings.Fields(string(text))
+	for i, w := range words {
+		if w == word && i+1 < len(words) {
+			n, _ := strconv.ParseFloat(words[i+1], 64)
+			return n
+		}
+	}
+	t.Errorf("%s has no %s", file, word)
+	return 0
+}
