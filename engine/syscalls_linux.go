@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"os"
 	"syscall"
@@ -87,7 +88,7 @@ type icmpReport struct {
 	offender    netip.Addr // who sent it
 }
 
-// errorQueue reads sockets' error queues (ip(7), MSG_ERRQUEUE) without garbage.
+// errorQueue reads sockets' error queues (ip(7), MSG_ERRQUEUE).
 type errorQueue struct {
 	control [512]byte
 	data    [1]byte
@@ -134,7 +135,7 @@ func parseExtended(data []byte) icmpReport {
 	if len(offender) < 2 {
 		return r
 	}
-	switch family := uint16(offender[0]) | uint16(offender[1])<<8; {
+	switch family := binary.NativeEndian.Uint16(offender); {
 	case family == unix.AF_INET && len(offender) >= 8:
 		r.offender = netip.AddrFrom4([4]byte(offender[4:8]))
 	case family == unix.AF_INET6 && len(offender) >= 24:
@@ -164,7 +165,7 @@ func neighbourLost(addr netip.Addr) bool {
 			continue
 		}
 		const stateAt, states = 8, unix.NUD_INCOMPLETE | unix.NUD_FAILED
-		if uint16(m.Data[stateAt])&states == 0 {
+		if binary.NativeEndian.Uint16(m.Data[stateAt:])&states == 0 {
 			return false
 		}
 		lost = true
@@ -177,8 +178,8 @@ func neighbourLost(addr netip.Addr) bool {
 func neighbourAddr(data []byte) netip.Addr {
 	const header, attribute = 12, 4
 	for at := header; at+attribute <= len(data); {
-		size := int(uint16(data[at]) | uint16(data[at+1])<<8)
-		kind := uint16(data[at+2]) | uint16(data[at+3])<<8
+		size := int(binary.NativeEndian.Uint16(data[at:]))
+		kind := binary.NativeEndian.Uint16(data[at+2:])
 		if size < attribute || at+size > len(data) {
 			break
 		}

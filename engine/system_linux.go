@@ -82,6 +82,11 @@ func resetsSent() (int64, error) {
 	if err != nil {
 		return 0, err //nolint:wrapcheck // only whether matters
 	}
+	return parseResets(data)
+}
+
+// parseResets finds the counter: a line of names is followed by one of numbers.
+func parseResets(data []byte) (int64, error) {
 	var names []string
 	for lines := bufio.NewScanner(bytes.NewReader(data)); lines.Scan(); {
 		fields := strings.Fields(lines.Text())

@@ -1,0 +1,117 @@
+package engine
+
+import (
+	"bytes"
+	"encoding/binary"
+	"net/netip"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// extended makes a struct sock_extended_err with an offender's address behind it.
+func extended(origin byte, offender netip.Addr) []byte {
+	data := make([]byte, 16)
+	data[4] = origin
+	if offender.Is4() {
+		a := offender.As4()
+		return append(append(binary.NativeEndian.AppendUint16(data, unix.AF_INET), 0, 0), append(a[:], make([]byte, 8)...)...)
+	}
+	a := offender.As16()
+	return append(append(binary.NativeEndian.AppendUint16(data, unix.AF_INET6), 0, 0, 0, 0, 0, 0), append(a[:], 0, 0, 0, 0)...)
+}
+
+func TestParseExtended(t *testing.T) {
+	t.Parallel()
+	four, six := netip.MustParseAddr("192.0.2.7"), netip.MustParseAddr("2001:db8::7")
+	for name, tc := range map[string]struct {
+		data []byte
+		want icmpReport
+	}{
+		"nothing":           {nil, icmpReport{}},
+		"ICMP":              {extended(2, four), icmpReport{true, four}},
+		"ICMPv6":            {extended(3, six), icmpReport{true, six}},
+		"our own kernel":    {extended(1, four), icmpReport{false, four}},
+		"no offender":       {extended(2, four)[:16], icmpReport{true, netip.Addr{}}},
+		"half an offender":  {extended(2, four)[:22], icmpReport{true, netip.Addr{}}},
+		"half of one, IPv6": {extended(3, six)[:36], icmpReport{true, netip.Addr{}}},
+		"cut":               {extended(2, four)[:15], icmpReport{}},
+	} {
+		if got := parseExtended(tc.data); got != tc.want {
+			t.Errorf("%s: %+v, want %+v", name, got, tc.want)
+		}
+	}
+}
+
+func FuzzParseExtended(f *testing.F) {
+	f.Add(extended(2, netip.MustParseAddr("192.0.2.7")))
+	f.Add(extended(3, netip.MustParseAddr("2001:db8::7")))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if r := parseExtended(data); r.fromNetwork && len(data) < 16 || r.offender.Is4In6() {
+			t.Errorf("%x: %+v", data, r)
+		}
+	})
+}
+
+// neighbour makes an RTM_NEWNEIGH message's body: another attribute, then the
+// address.
+func neighbour(addr netip.Addr) []byte {
+	data := bytes.Repeat([]byte{0}, 12)
+	add := func(kind uint16, value []byte) {
+		data = binary.NativeEndian.AppendUint16(data, uint16(4+len(value)))
+		data = append(binary.NativeEndian.AppendUint16(data, kind), value...)
+		for len(data)%4 != 0 {
+			data = append(data, 0)
+		}
+	}
+	add(unix.NDA_LLADDR, []byte{2, 0, 0, 0, 0, 1})
+	add(unix.NDA_DST, addr.AsSlice())
+	return data
+}
+
+func TestNeighbourAddr(t *testing.T) {
+	t.Parallel()
+	for _, addr := range []netip.Addr{netip.MustParseAddr("192.0.2.7"), netip.MustParseAddr("2001:db8::7")} {
+		data := neighbour(addr)
+		if got := neighbourAddr(data); got != addr {
+			t.Errorf("%v, want %v", got, addr)
+		}
+		for cut := range data {
+			if got := neighbourAddr(data[:cut]); got.IsValid() {
+				t.Errorf("of %d bytes: %v", cut, got)
+			}
+		}
+	}
+}
+
+func FuzzNeighbourAddr(f *testing.F) {
+	f.Add(neighbour(netip.MustParseAddr("192.0.2.7")))
+	f.Add(neighbour(netip.MustParseAddr("2001:db8::7")))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		// The state is read from the header of any message that has an address.
+		if addr := neighbourAddr(data); addr.IsValid() && len(data) < 12+4+4 {
+			t.Errorf("%x: %v", data, addr)
+		}
+	})
+}
+
+func TestParseResets(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]int64{
+		"Ip: A\nIp: 1\nTcp: RtoMin OutRsts InCsum\nTcp: 200 17 0\n": 17,
+		"Tcp: RtoMin OutRsts\nTcp: 200\n":                           -1,
+		"Tcp: RtoMin OutRsts\n":                                     -1,
+		"Tcp: RtoMin\nTcp: 200\n":                                   -1,
+		"Tcp: OutRsts\nTcp: many\n":                                 -1,
+		"":                                                          -1,
+	} {
+		if got, err := parseResets([]byte(text)); (err == nil) != (want >= 0) || err == nil && got != want {
+			t.Errorf("%q: %d, %v; want %d", text, got, err, want)
+		}
+	}
+}
+
+func FuzzParseResets(f *testing.F) {
+	f.Add([]byte("Tcp: RtoMin OutRsts\nTcp: 200 17\n"))
+	f.Fuzz(func(_ *testing.T, data []byte) { _, _ = parseResets(data) })
+}
