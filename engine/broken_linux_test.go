@@ -146,3 +146,52 @@ func TestTentativeSource(t *testing.T) {
 		t.Errorf("afterwards:\n%v", score)
 	}
 }
+
+// TestErrorOfAnotherPort drops an attempt just when an ICMP error for it has
+// come: the next attempt with the same socket is not to blame.
+func TestErrorOfAnotherPort(t *testing.T) {
+	if !lab.Isolated(t) {
+		return
+	}
+	four, six := netip.MustParseAddr("192.0.2.10"), netip.MustParseAddr("2001:db8::10")
+	lab.Start(t, lab.Host{Addrs: []netip.Addr{four, six}, Ports: map[string]lab.Answer{"1000": lab.RejectPort}, ICMPsPerSecond: -1})
+	for _, addr := range []netip.Addr{four, six} {
+		s, err := newSockets(&linux{}, netip.Addr{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(s.close)
+		slot, cause := s.open(slotFamily(addr))
+		attempt := func(port uint16) {
+			if cause = s.send(slot, netip.AddrPortFrom(addr, port)); cause != scan.CauseNone {
+				t.Fatalf("%v: %v", addr, cause)
+			}
+			time.Sleep(200 * time.Millisecond) // whatever comes has come
+		}
+		result := func() (v verdict) {
+			for _, e := range waitFor(s) {
+				v = e.verdict
+			}
+			return v
+		}
+		attempt(1000)
+		if got := result(); got.cause != scan.CauseICMP {
+			t.Errorf("%v: the port that is rejected is %+v", addr, got)
+		}
+		attempt(1000)
+		s.drop(slot)
+		attempt(1001)
+		if got := result(); got.cause != scan.CauseRST {
+			t.Errorf("%v: the port that refuses is %+v after one that was rejected", addr, got)
+		}
+	}
+}
+
+// waitFor returns what has come of the line's attempts by now.
+func waitFor(s *sockets) []ending {
+	ended, more := s.wait(0, nil)
+	for more {
+		ended, more = s.wait(0, ended)
+	}
+	return ended
+}

@@ -137,6 +137,10 @@ func (s *sockets) drop(slot int32) {
 		s.system.resets.Add(1)
 	}
 	dissolve(socket.fd)
+	// Or an ICMP error has. Its entry outlives the attempt, and to read it when the
+	// next one is refused would clear that error (sock_dequeue_err_skb in
+	// net/core/skbuff.c).
+	s.readErrors(socket)
 }
 
 func (s *sockets) wait(d time.Duration, ended []ending) (all []ending, more bool) {
@@ -221,15 +225,15 @@ func (s *sockets) harvest(socket *socket, events uint32) (v verdict, over bool) 
 	}
 }
 
-// readErrors empties the error queue, which outlives the attempt, and returns
-// the first verdict in it.
+// readErrors empties the error queue, and returns the first verdict in it about
+// the socket's port. What is there of another one came after that was decided.
 func (s *sockets) readErrors(socket *socket) (v verdict, ok bool) {
 	for {
 		report, more := s.queue.read(socket.fd)
 		if !more {
 			return v, ok
 		}
-		if ok {
+		if ok || report.port != socket.to.Port() {
 			continue
 		}
 		ok = true

@@ -86,12 +86,14 @@ func addrPortOf(sa unix.Sockaddr) netip.AddrPort {
 type icmpReport struct {
 	fromNetwork bool       // an ICMP error; else our own kernel's word
 	offender    netip.Addr // who sent it
+	port        uint16     // which the attempt was for, that it speaks of
 }
 
 // errorQueue reads sockets' error queues (ip(7), MSG_ERRQUEUE).
 type errorQueue struct {
 	control [512]byte
 	data    [1]byte
+	name    unix.RawSockaddrInet6 // or the smaller one of IPv4
 	vector  unix.Iovec
 	header  unix.Msghdr
 }
@@ -100,7 +102,10 @@ type errorQueue struct {
 func (q *errorQueue) read(fd int) (r icmpReport, ok bool) {
 	q.vector.Base = &q.data[0]
 	q.vector.SetLen(len(q.data))
-	q.header = unix.Msghdr{Iov: &q.vector, Control: &q.control[0]}
+	q.header = unix.Msghdr{
+		Name: (*byte)(unsafe.Pointer(&q.name)), Namelen: unix.SizeofSockaddrInet6, //nolint:gosec // the kernel fills it at once
+		Iov: &q.vector, Control: &q.control[0],
+	}
 	q.header.SetIovlen(1)
 	q.header.SetControllen(len(q.control))
 	_, _, errno := unix.RawSyscall(unix.SYS_RECVMSG, uintptr(fd), uintptr(unsafe.Pointer(&q.header)), //nolint:gosec // the kernel fills it at once
@@ -108,6 +113,8 @@ func (q *errorQueue) read(fd int) (r icmpReport, ok bool) {
 	if errno != 0 {
 		return r, false
 	}
+	// The port has the same place in both families' addresses, in network order.
+	r.port = binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(&q.name.Port))[:]) //nolint:gosec // two bytes
 	messages, err := unix.ParseSocketControlMessage(q.control[:q.header.Controllen])
 	if err != nil {
 		return r, true
@@ -116,32 +123,32 @@ func (q *errorQueue) read(fd int) (r icmpReport, ok bool) {
 		v4 := m.Header.Level == unix.SOL_IP && m.Header.Type == unix.IP_RECVERR
 		v6 := m.Header.Level == unix.SOL_IPV6 && m.Header.Type == unix.IPV6_RECVERR
 		if v4 || v6 {
-			return parseExtended(m.Data), true
+			r.fromNetwork, r.offender = parseExtended(m.Data)
+			return r, true
 		}
 	}
 	return r, true
 }
 
 // parseExtended reads a struct sock_extended_err (linux/errqueue.h) and the
-// offender's address behind it.
-func parseExtended(data []byte) icmpReport {
+// offender's address behind it: whether it was an ICMP error, and whose.
+func parseExtended(data []byte) (fromNetwork bool, offender netip.Addr) {
 	const originAt, size, originICMP, originICMP6 = 4, 16, 2, 3
-	var r icmpReport
 	if len(data) < size {
-		return r
+		return false, offender
 	}
-	r.fromNetwork = data[originAt] == originICMP || data[originAt] == originICMP6
-	offender := data[size:]
-	if len(offender) < 2 {
-		return r
+	fromNetwork = data[originAt] == originICMP || data[originAt] == originICMP6
+	data = data[size:]
+	if len(data) < 2 {
+		return fromNetwork, offender
 	}
-	switch family := binary.NativeEndian.Uint16(offender); {
-	case family == unix.AF_INET && len(offender) >= 8:
-		r.offender = netip.AddrFrom4([4]byte(offender[4:8]))
-	case family == unix.AF_INET6 && len(offender) >= 24:
-		r.offender = netip.AddrFrom16([16]byte(offender[8:24])).Unmap()
+	switch family := binary.NativeEndian.Uint16(data); {
+	case family == unix.AF_INET && len(data) >= 8:
+		offender = netip.AddrFrom4([4]byte(data[4:8]))
+	case family == unix.AF_INET6 && len(data) >= 24:
+		offender = netip.AddrFrom16([16]byte(data[8:24])).Unmap()
 	}
-	return r
+	return fromNetwork, offender
 }
 
 // neighbourLost tells whether the kernel has looked for the neighbour with that

@@ -26,19 +26,20 @@ func TestParseExtended(t *testing.T) {
 	four, six := netip.MustParseAddr("192.0.2.7"), netip.MustParseAddr("2001:db8::7")
 	for name, tc := range map[string]struct {
 		data []byte
-		want icmpReport
+		icmp bool
+		from netip.Addr
 	}{
-		"nothing":           {nil, icmpReport{}},
-		"ICMP":              {extended(2, four), icmpReport{true, four}},
-		"ICMPv6":            {extended(3, six), icmpReport{true, six}},
-		"our own kernel":    {extended(1, four), icmpReport{false, four}},
-		"no offender":       {extended(2, four)[:16], icmpReport{true, netip.Addr{}}},
-		"half an offender":  {extended(2, four)[:22], icmpReport{true, netip.Addr{}}},
-		"half of one, IPv6": {extended(3, six)[:36], icmpReport{true, netip.Addr{}}},
-		"cut":               {extended(2, four)[:15], icmpReport{}},
+		"nothing":           {nil, false, netip.Addr{}},
+		"ICMP":              {extended(2, four), true, four},
+		"ICMPv6":            {extended(3, six), true, six},
+		"our own kernel":    {extended(1, four), false, four},
+		"no offender":       {extended(2, four)[:16], true, netip.Addr{}},
+		"half an offender":  {extended(2, four)[:22], true, netip.Addr{}},
+		"half of one, IPv6": {extended(3, six)[:36], true, netip.Addr{}},
+		"cut":               {extended(2, four)[:15], false, netip.Addr{}},
 	} {
-		if got := parseExtended(tc.data); got != tc.want {
-			t.Errorf("%s: %+v, want %+v", name, got, tc.want)
+		if icmp, from := parseExtended(tc.data); icmp != tc.icmp || from != tc.from {
+			t.Errorf("%s: %v from %v, want %v from %v", name, icmp, from, tc.icmp, tc.from)
 		}
 	}
 }
@@ -47,8 +48,8 @@ func FuzzParseExtended(f *testing.F) {
 	f.Add(extended(2, netip.MustParseAddr("192.0.2.7")))
 	f.Add(extended(3, netip.MustParseAddr("2001:db8::7")))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if r := parseExtended(data); r.fromNetwork && len(data) < 16 || r.offender.Is4In6() {
-			t.Errorf("%x: %+v", data, r)
+		if icmp, from := parseExtended(data); icmp && len(data) < 16 || from.Is4In6() {
+			t.Errorf("%x: %v from %v", data, icmp, from)
 		}
 	})
 }

@@ -93,14 +93,15 @@ func (c *canaries) every() time.Duration {
 	return openCanaryEvery
 }
 
-// add makes a mark and returns its place.
-func (c *canaries) add(sent instant, result outcome) uint8 {
-	at := c.newest % marksKept
-	c.marks[at] = mark{sent, result}
+// add makes a mark and returns its number, which comes round again after 65,536
+// others.
+func (c *canaries) add(sent instant, result outcome) uint16 {
+	number := uint16(c.newest) //nolint:gosec // it comes round
+	c.marks[c.newest%marksKept] = mark{sent, result}
 	c.newest++
 	c.oldest = max(c.oldest, c.newest-marksKept)
 	c.judged = max(c.judged, c.oldest)
-	return uint8(at) //nolint:gosec // below marksKept
+	return number
 }
 
 // lastSent returns when the newest mark was made.
@@ -111,9 +112,11 @@ func (c *canaries) lastSent() instant {
 	return c.marks[(c.newest-1)%marksKept].sent
 }
 
-// settle says what became of a canary.
-func (c *canaries) settle(at uint8, sent instant, result outcome) {
-	c.marks[at].result = result
+// settle says what became of a canary. Its mark may have made room for others.
+func (c *canaries) settle(number uint16, sent instant, result outcome) {
+	if age := uint16(c.newest) - number; age <= marksKept { //nolint:gosec // it comes round
+		c.marks[(c.newest-int(age))%marksKept].result = result
+	}
 	switch {
 	case result == untold:
 		c.inRow = 0

@@ -12,7 +12,7 @@ const ms = time.Millisecond
 // became of them.
 func testimony(results ...outcome) *canaries {
 	c := new(canaries)
-	places := make([]uint8, len(results))
+	places := make([]uint16, len(results))
 	for i := range results {
 		places[i] = c.add(time.Duration(i+1)*100*ms, pending)
 	}
@@ -143,7 +143,7 @@ func TestDarkAndGone(t *testing.T) {
 func TestLossInOrder(t *testing.T) {
 	t.Parallel()
 	var c canaries
-	place := make([]uint8, 4)
+	place := make([]uint16, 4)
 	for i := range place {
 		place[i] = c.add(time.Duration(i)*50*ms, pending)
 	}
@@ -194,8 +194,14 @@ func TestManyCanaries(t *testing.T) {
 	if got := c.proof(time.Duration(last-1) * 100 * ms); got != pending {
 		t.Errorf("with all on their way, proof is %d", got)
 	}
-	for i := range marksKept {
-		c.settle(uint8(i), 0, answered) // the ring is full of the latest
+	for i := range 2 * marksKept {
+		c.settle(uint16(i), 0, answered) // too old to mean anything
+	}
+	if got := c.proof(time.Duration(last-1) * 100 * ms); got != pending || c.sentInAll != 0 {
+		t.Errorf("marks that are gone were settled, and proof is %d of %d", got, c.sentInAll)
+	}
+	for i := 2 * marksKept; i < last; i++ {
+		c.settle(uint16(i), 0, answered) // the ring is full of the latest
 	}
 	if got := c.proof(time.Duration(last-1) * 100 * ms); got != answered {
 		t.Errorf("with the latest answered, proof is %d", got)

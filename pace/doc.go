@@ -39,7 +39,7 @@ type Try struct {
 	evidence uint8  // how unlikely it is that loss alone made those silent; see evidence.go
 	dark     bool   // those were counted while the address had never answered
 	failures uint8  // attempts that our own side could not make
-	mark     uint8  // of a canary: which mark its answer proves
+	mark     uint16 // of a canary: which mark its answer proves
 	tick     uint32 // of the window, in which it was given out
 }
 
