@@ -24,6 +24,9 @@ var (
 
 var target = netip.MustParseAddr("192.0.2.10")
 
+// mostMemory is how many MiB the exporter may take in any scan of one address.
+const mostMemory = 48
+
 // course is one host, and what is scanned of it.
 type course struct {
 	name    string
@@ -54,10 +57,10 @@ func courses() []course {
 			module: "all", ports: "1-65535", open: 5, runs: 5,
 		},
 		{
-			name: "dark, all 65,535 ports", host: lab.Host{Default: lab.Drop}, allow: "", module: "all", ports: "1-65535", runs: 5,
+			name: "is dark, all 65,535 ports", host: lab.Host{Default: lab.Drop}, allow: "", module: "all", ports: "1-65535", runs: 5,
 		},
 		{
-			name: "10 % loss each way, 4 ports open, 10,000 ports", host: lab.Host{LossIn: .1, LossOut: .1, Ports: open}, allow: "22,80",
+			name: "loses 10 % each way, 4 ports open, 10,000 ports", host: lab.Host{LossIn: .1, LossOut: .1, Ports: open}, allow: "22,80",
 			module: "ten", ports: "1-10000", open: 4, against: []string{"nmap -sT"}, runs: 1,
 		},
 		{
@@ -95,6 +98,9 @@ func TestCompare(t *testing.T) {
 				}
 				if !ours.whole || ours.open != c.open {
 					t.Errorf("the exporter: whole %v, %d open of %d", ours.whole, ours.open, c.open)
+				}
+				if ours.rss > mostMemory {
+					t.Errorf("the exporter took %.1f MiB, more than %d", ours.rss, mostMemory)
 				}
 				costs["exporter"] = append(costs["exporter"], ours)
 				for _, name := range c.against {

@@ -105,14 +105,17 @@ func (b *Budget) join(ports, most int) *share {
 	return s
 }
 
-// leave gives everything back.
-func (s *share) leave() {
+// leave gives everything back. It returns how many places those were, and
+// whether no scan is left.
+func (s *share) leave() (places int, last bool) {
 	b := s.budget
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.used -= s.have
+	places = s.have
+	b.used -= places
 	s.have = 0
 	delete(b.shares, s)
+	return places, len(b.shares) == 0
 }
 
 // even is the even part of the places for each scan.

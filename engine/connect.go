@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -89,7 +90,7 @@ func (c *Connect) Scan(ctx context.Context, req scan.Request, report func(scan.P
 		engine: c, share: c.budget.join(ports, c.system.most()), plan: plan, order: pace.NewOrder(plan),
 		begun: time.Now(), report: report, waiting: addresses, all: len(addresses),
 	}
-	defer r.share.leave()
+	defer r.leave()
 	r.active.Store(new([]*host))
 	r.lateCount, r.lateOK = c.system.late()
 	lanes := 1
@@ -103,6 +104,16 @@ func (c *Connect) Scan(ctx context.Context, req scan.Request, report func(scan.P
 		}
 	}
 	return err
+}
+
+// leave gives everything back. What a scan of silence took for its attempts is
+// worth a collection of garbage, or it would stay with the process for minutes.
+func (r *run) leave() {
+	const muchTaken = 1000 // attempts under way, of a few hundred bytes each
+	taken, last := r.share.leave()
+	if last && taken >= muchTaken {
+		debug.FreeOSMemory()
+	}
 }
 
 func (r *run) runLanes(ctx context.Context, count int) error {
