@@ -261,17 +261,8 @@ func (e exporter) cpu(t *testing.T) (user, system time.Duration) {
 	return time.Duration(u) * tick, time.Duration(s) * tick
 }
 
-func (e exporter) memory(t *testing.T, field string) float64 {
+// memory is a field of the process's status, in MiB.
+func (e exporter) memory(t *testing.T, name string) float64 {
 	t.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", e.pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(status)) {
-		if rest, ok := strings.CutPrefix(line, field+":"); ok {
-			kib, _ := strconv.ParseFloat(strings.Fields(rest)[0], 64)
-			return kib / 1024
-		}
-	}
-	return 0
+	return field(t, fmt.Sprintf("/proc/%d/status", e.pid), name+":") / 1024
 }

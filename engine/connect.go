@@ -66,7 +66,6 @@ type run struct {
 	started int       // of late
 	span    time.Time // since when
 	all     int
-	begunAt int // how many addresses were begun
 	active  atomic.Pointer[[]*host]
 
 	lateCount int64 // when last looked at
@@ -97,13 +96,13 @@ func (c *Connect) Scan(ctx context.Context, req scan.Request, report func(scan.P
 	if ports >= manyPorts {
 		lanes = min(runtime.GOMAXPROCS(0), mostLanes)
 	}
-	err := r.runLanes(ctx, lanes)
+	r.runLanes(ctx, lanes)
 	for _, h := range *r.active.Load() {
 		if h.path != nil {
 			h.path.End(scan.CauseNone)
 		}
 	}
-	return err
+	return nil
 }
 
 // leave gives everything back. What a scan of silence took for its attempts is
@@ -116,44 +115,42 @@ func (r *run) leave() {
 	}
 }
 
-func (r *run) runLanes(ctx context.Context, count int) error {
+// runLanes scans with so many lanes, or fewer where descriptors lack; it waits
+// for those of the first.
+func (r *run) runLanes(ctx context.Context, count int) {
+	const pause = 50 * time.Millisecond // between looks whether there are any
 	lanes := make([]*lane, 0, count)
 	defer func() {
 		for _, l := range lanes {
 			l.line.close()
 		}
 	}()
-	for range count {
+	for len(lanes) < count {
 		line, err := r.engine.system.line(ctx, r.plan.Spec().Source)
-		if err != nil {
-			if len(lanes) > 0 {
-				break
-			}
-			return r.noLine(ctx)
+		switch {
+		case err == nil:
+			lanes = append(lanes, newLane(r, line))
+		case len(lanes) > 0:
+			count = len(lanes)
+		case !sleep(ctx, pause):
+			r.noLine()
+			return
 		}
-		lanes = append(lanes, newLane(r, line))
 	}
 	var all sync.WaitGroup
 	for _, l := range lanes {
 		all.Go(func() { l.work(ctx) })
 	}
 	all.Wait()
-	return nil
 }
 
-// noLine waits for descriptors to come back, and reports every port unknown when
-// they don't.
-func (r *run) noLine(ctx context.Context) error {
-	const pause = 50 * time.Millisecond
-	if sleep(ctx, pause) {
-		return r.runLanes(ctx, 1)
-	}
+// noLine reports every port unknown for want of descriptors.
+func (r *run) noLine() {
 	for _, a := range r.waiting {
 		for port := range r.plan.Ports().All() {
 			r.report(scan.PortResult{Address: a.IP, Port: port, Cause: scan.CauseDescriptors})
 		}
 	}
-	return nil
 }
 
 // hosts returns the addresses that are being scanned, after adding those whose
@@ -178,8 +175,8 @@ func (r *run) hosts() []*host {
 		return active
 	}
 	active = slices.Clone(active)
-	for _, a := range r.waiting[:n] {
-		active = append(active, r.newHost(a.IP))
+	for i, a := range r.waiting[:n] {
+		active = append(active, r.newHost(a.IP, r.all-len(r.waiting)+i))
 	}
 	r.waiting = r.waiting[n:]
 	r.started += n
@@ -187,7 +184,7 @@ func (r *run) hosts() []*host {
 	return active
 }
 
-func (r *run) newHost(addr netip.Addr) *host {
+func (r *run) newHost(addr netip.Addr, at int) *host {
 	ports := r.plan.Ports()
 	path, err := pace.NewPath(pace.Options{
 		Plan: r.plan, Order: r.order, Seed: rand.Uint32(), //nolint:gosec // an order that looks random is enough
@@ -200,8 +197,7 @@ func (r *run) newHost(addr netip.Addr) *host {
 	if err != nil {
 		panic(err) // the plan was checked with the request
 	}
-	r.begunAt++
-	return &host{addr: addr, path: path, at: r.begunAt - 1}
+	return &host{at: at, addr: addr, path: path}
 }
 
 // retire takes a host out that has been reported.

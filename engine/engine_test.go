@@ -49,13 +49,18 @@ func testRequest(tb testing.TB, spec scan.Spec, addrs ...netip.Addr) scan.Reques
 	return req
 }
 
-func testDial(tb testing.TB, l Limits) *Connect {
+func testBudget(tb testing.TB, l Limits) *Budget {
 	tb.Helper()
-	budget, err := NewBudget(l)
+	b, err := NewBudget(l)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	d, err := NewDial(budget)
+	return b
+}
+
+func testDial(tb testing.TB, l Limits) *Connect {
+	tb.Helper()
+	d, err := NewDial(testBudget(tb, l))
 	if err != nil {
 		tb.Fatal(err)
 	}

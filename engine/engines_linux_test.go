@@ -16,11 +16,7 @@ var home6 = netip.MustParseAddr("2001:db8::1")
 // question.
 func engines(tb testing.TB, l Limits) map[string]*Connect {
 	tb.Helper()
-	budget, err := NewBudget(l)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	kept, err := NewConnect(budget)
+	kept, err := NewConnect(testBudget(tb, l))
 	if err != nil {
 		tb.Fatal(err)
 	}

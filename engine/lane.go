@@ -165,7 +165,7 @@ func (l *lane) serve(h *host) (sent int, late bool) {
 // room sees to it that there are free slots of the family, and returns how many
 // attempts may be made.
 func (l *lane) room(family uint8, now time.Duration) int {
-	const atOnce = 16
+	const atOnce = 16 // sockets opened at a look: a start needs no more, and a host that answers few
 	for range atOnce {
 		if len(l.free[family]) >= batch || now < l.until {
 			break

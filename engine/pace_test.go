@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"net/netip"
 	"os"
 	"sync/atomic"
 	"syscall"
@@ -254,109 +253,6 @@ func TestStarvation(t *testing.T) {
 				t.Errorf("%s: %v; want all %s", name, got, tc.want)
 			}
 		})
-	}
-}
-
-// TestBounds holds the ceilings on what is under way: the module's to one
-// address, and everybody's.
-func TestBounds(t *testing.T) {
-	t.Parallel()
-	for name, tc := range map[string]struct {
-		module, budget, want int
-	}{
-		"module": {module: 7, budget: 100, want: 7},
-		"budget": {module: 1000, budget: 16, want: 14}, // an eighth is kept for scans that have few,
-	} {
-		synctest.Test(t, func(t *testing.T) {
-			var inFlight, most atomic.Int64
-			d := testDial(t, Limits{MaxInFlight: tc.budget})
-			d.system = network(func(context.Context, uint16, int) error {
-				if n := inFlight.Add(1); n > most.Load() {
-					most.Store(n)
-				}
-				time.Sleep(20 * time.Millisecond) // answers within the first wait
-				inFlight.Add(-1)
-				return refused()
-			}).system()
-			spec := testSpec("1-300")
-			spec.MaxInFlight = tc.module
-			scanAll(t.Context(), t, d, testRequest(t, spec, home))
-			if got := int(most.Load()); got != tc.want {
-				t.Errorf("%s: %d attempts were under way at once, want %d", name, got, tc.want)
-			}
-		})
-	}
-}
-
-// TestRates holds the ceilings on packets a second.
-func TestRates(t *testing.T) {
-	t.Parallel()
-	other := netip.MustParseAddr("192.0.2.2")
-	for name, tc := range map[string]struct {
-		module, budget int
-		want           time.Duration // for 200 ports on each of two addresses
-	}{
-		"module": {module: 100, want: 2 * time.Second},
-		"budget": {budget: 100, want: 4 * time.Second},
-	} {
-		synctest.Test(t, func(t *testing.T) {
-			d := testDial(t, Limits{Rate: tc.budget})
-			d.system = network(func(context.Context, uint16, int) error { return refused() }).system()
-			spec := testSpec("1-200")
-			spec.Rate = tc.module
-			begun := time.Now()
-			scanAll(t.Context(), t, d, testRequest(t, spec, home, other))
-			if took := time.Since(begun); took < tc.want-20*time.Millisecond || took > tc.want+100*time.Millisecond {
-				t.Errorf("%s: took %v, want %v", name, took, tc.want)
-			}
-		})
-	}
-}
-
-// TestRateBeyondTheDeadline leaves the ports whose turn would come too late
-// unknown.
-func TestRateBeyondTheDeadline(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		d := testDial(t, Limits{})
-		d.system = network(func(context.Context, uint16, int) error { return refused() }).system()
-		spec := testSpec("1-1000")
-		spec.Rate = 100
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		got := census(scanAll(ctx, t, d, testRequest(t, spec, home)))
-		if known := got["closed rst"]; known < 90 || known > 110 || known+got["unknown deadline"] != 1000 {
-			t.Errorf("at 100 a second for a second: %v", got)
-		}
-	})
-}
-
-func TestLimitsMove(t *testing.T) {
-	t.Parallel()
-	b, err := NewBudget(Limits{MaxInFlight: 5, Rate: 100})
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.SetLimits(Limits{MaxInFlight: 9})
-	if got := b.Stats().Limit; got != 9 {
-		t.Errorf("the limit is %d, want 9", got)
-	}
-	b.SetLimits(Limits{})
-	if got := b.Stats().Limit; got != descriptorLimit() {
-		t.Errorf("the limit is %d, want what descriptors allow, %d", got, descriptorLimit())
-	}
-	b.SetLimits(Limits{MaxInFlight: 1 << 30})
-	if got := b.Stats().Limit; got != descriptorLimit() {
-		t.Errorf("the limit is %d, above what descriptors allow, %d", got, descriptorLimit())
-	}
-}
-
-func TestDescriptorReserve(t *testing.T) {
-	t.Parallel()
-	for descriptors, want := range map[int]int{64: 32, 256: 128, 1024: 256, 20000: 1000, 1 << 20: 52428} {
-		if got := descriptorReserve(descriptors); got != want {
-			t.Errorf("of %d descriptors %d are kept back, want %d", descriptors, got, want)
-		}
 	}
 }
 

@@ -254,26 +254,6 @@ func closes(t *testing.T, to netip.Addr, do func(*net.TCPConn)) {
 	tcp.Close()
 }
 
-// TestABanInMidScan changes what a host does while it runs.
-func TestABanInMidScan(t *testing.T) {
-	t.Parallel()
-	if !lab.Isolated(t) {
-		return
-	}
-	addrs := both()
-	host := lab.Start(t, lab.Host{Addrs: addrs[:1]})[0]
-	if got := see(t, addrs[0], 80); got != "refused" {
-		t.Errorf("before the ban: %s", got)
-	}
-	host.Filter(t, "table inet ban { chain in { type filter hook input priority 0 ; iifname wire drop ; }\n}\n")
-	if got := see(t, addrs[0], 80); got != "silent" {
-		t.Errorf("after the ban: %s", got)
-	}
-	if n := host.Counts(t).SYNsIn; n < 2 {
-		t.Errorf("%d SYNs counted: what a ban swallows has still arrived", n)
-	}
-}
-
 // TestHostsEnd sees to it that nothing of a host outlives its test, and that its
 // addresses can be given again.
 func TestHostsEnd(t *testing.T) { //nolint:tparallel // its subtests are one after the other on purpose

@@ -34,7 +34,7 @@ func (b *blocks) blocked(now instant, inFlight int) bool {
 }
 
 func (b *blocks) block(now instant, cause scan.Cause) {
-	if !b.passing(cause) && (b.lack == scan.CauseNone || b.passing(b.lack)) {
+	if !passing(cause) && (b.lack == scan.CauseNone || passing(b.lack)) {
 		b.since = now
 	}
 	b.lack = cause
@@ -49,11 +49,11 @@ func (b *blocks) unblock() { *b = blocks{} }
 // stuck tells whether it is no use to go on. Descriptors and local ports come
 // back; a way to the address is given up after a while.
 func (b *blocks) stuck(now instant) bool {
-	return b.lack != scan.CauseNone && !b.passing(b.lack) && now-b.since >= patience
+	return b.lack != scan.CauseNone && !passing(b.lack) && now-b.since >= patience
 }
 
 // passing tells whether a cause is one that passes: what is lacking comes back.
-func (*blocks) passing(cause scan.Cause) bool {
+func passing(cause scan.Cause) bool {
 	return cause == scan.CauseDescriptors || cause == scan.CauseSourcePorts
 }
 
@@ -71,7 +71,7 @@ func (p *Path) Failed(now, sent time.Duration, t Try, cause scan.Cause) {
 		p.canaries.settle(t.mark, sent, untold)
 		return
 	}
-	if !p.passing(cause) {
+	if !passing(cause) {
 		t.failures++
 		if t.failures >= mostFailures && p.inFlight > 0 {
 			p.finish(t, scan.PortResult{Cause: cause})

@@ -36,11 +36,12 @@ func (p *Path) weigh(now instant, q *queue) {
 			one.counted, one.evidence = 0, 0
 		}
 		one.dark = !known
+		loss := p.loss(now)
 		if proof == answered {
 			one.counted++
-			one.evidence = uint8(min(int(one.evidence)+weight(p.loss(now)), math.MaxUint8)) //nolint:gosec // no more than fits
+			one.evidence = uint8(min(int(one.evidence)+weight(loss), math.MaxUint8)) //nolint:gosec // no more than fits
 		}
-		p.judge(now, one)
+		p.judge(one, loss)
 	}
 }
 
@@ -50,16 +51,17 @@ func (p *Path) loss(now instant) float64 {
 	return max(p.canaries.loss(now), p.canaries.lossInAll(), p.retried.share(now), noLoss)
 }
 
-// judge decides what becomes of a port after a silent attempt.
-func (p *Path) judge(now instant, e entry) {
+// judge decides what becomes of a port after a silent attempt, where so large a
+// share of attempts is lost.
+func (p *Path) judge(e entry, loss float64) {
 	need := 1 + min(1, p.spec.Retries)
-	if p.loss(now) > noLoss {
+	if loss > noLoss {
 		need = 1 + p.spec.Retries
 	}
 	counted := int(e.counted)
 	// What was thought of the losses when a port was silent first may have been
 	// too good, with few canaries; and what is thought now, of the losses then.
-	evidence := min(int(e.evidence), counted*weight(p.loss(now)))
+	evidence := min(int(e.evidence), counted*weight(loss))
 	switch {
 	case counted >= need && evidence >= sure, counted > p.spec.MaxRetries && evidence >= doubtful:
 		p.believe(e)

@@ -170,16 +170,16 @@ func (w *window) slow(now instant, rate, loss float64) {
 		w.follow(now, rate)
 		return
 	}
-	w.shrink(now, rate, loss)
+	w.shrink(now, loss)
+	w.before, w.sizeBefore = rate, w.size
 }
 
 // shrink halves the window once canaries are lost. Where the loss is none the
 // less for two halvings, it is the path's own, and is lived with for a while.
-func (w *window) shrink(now instant, rate, loss float64) {
+func (w *window) shrink(now instant, loss float64) {
 	if w.halvings == 0 {
 		w.lossBefore, w.sizeBeforeLoss = loss, w.size
 	}
-	defer func() { w.before, w.sizeBefore = rate, w.size }()
 	if w.halvings >= 2 && loss > w.lossBefore*2/3 {
 		w.size = min(max(w.size, w.sizeBeforeLoss), w.ceiling)
 		w.lossAccepted, w.lossAcceptedEnd = true, now+acceptedFor

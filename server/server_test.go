@@ -86,7 +86,7 @@ func build(t *testing.T, text string, names stub, change func(*server.Options)) 
 	}
 	h.budget, err = engine.NewBudget(engine.Limits{})
 	must()
-	dial, err := engine.NewConnect(h.budget)
+	connect, err := engine.NewConnect(h.budget)
 	must()
 	resolver, err := resolve.New(names)
 	must()
@@ -98,7 +98,7 @@ func build(t *testing.T, text string, names stub, change func(*server.Options)) 
 	must()
 	h.scans, err = coordinator.New(coordinator.Options{
 		Resolver: resolver, MaxScans: 8, Logger: logger, Observe: h.exporter.ScanEnded,
-		Engines: map[coordinator.Kind]scan.Scanner{{Protocol: scan.TCP, Method: scan.Connect}: dial},
+		Engines: map[coordinator.Kind]scan.Scanner{{Protocol: scan.TCP, Method: scan.Connect}: connect},
 	})
 	must()
 	t.Cleanup(h.scans.Close)
