@@ -21,7 +21,7 @@ func BenchmarkClosedPorts(b *testing.B) {
 			b.Fatal(err)
 		}
 		var tries [batch]Try
-		for now := time.Duration(0); !p.Done(); now += grain {
+		for now := time.Duration(0); !p.Done(); now += look {
 			p.Tick(now)
 			n := 0
 			for ok := true; ok && n < batch; {

@@ -104,6 +104,20 @@ func (c *canaries) add(sent instant, result outcome) uint16 {
 	return number
 }
 
+// mark notes an ordinary attempt that was answered as a canary would have been,
+// where they are so far apart that their answers come in order.
+func (c *canaries) mark(sent instant) {
+	if sent >= c.lastSent() && c.judged == c.newest {
+		c.add(sent, answered)
+		c.judged = c.newest
+	}
+}
+
+// forget drops what was found of losses.
+func (c *canaries) forget() {
+	c.sent, c.lost, c.sentInAll, c.lostInAll, c.inRow = 0, 0, 0, 0, 0
+}
+
 // lastSent returns when the newest mark was made.
 func (c *canaries) lastSent() instant {
 	if c.newest == 0 {

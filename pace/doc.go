@@ -5,8 +5,9 @@
 //
 // The moving parts, a file each: [Order] (what comes first), the window (how
 // much may be unanswered at once), the round trips (how long to listen), the
-// canaries (whether the path worked while a port was silent), and [Path], which
-// puts them together.
+// canaries (whether the path worked while a port was silent), late answers, the
+// quota (how often a target says "closed" to datagrams), and [Path], which puts
+// them together.
 package pace
 
 import "time"
@@ -41,6 +42,18 @@ type Try struct {
 	failures uint8  // attempts that our own side could not make
 	mark     uint16 // of a canary: which mark its answer proves
 	tick     uint32 // of the window, in which it was given out
+	pace     uint8  // the target's budget, as it was taken to be, for which silence was counted; see quota.go
+	vain     bool   // made when the budget might have been spent
+}
+
+// Nth tells the attempts at one port apart that may be under way side by side: it
+// is their number, from 0, or that of a canary among all canaries. It comes round
+// again after 256 attempts or 65,536 canaries.
+func (t *Try) Nth() int {
+	if t.Kind == Canary {
+		return int(t.mark)
+	}
+	return int(t.nth) - 1
 }
 
 // entry is a try that waits for something.

@@ -17,12 +17,14 @@ func perSecond(packets int) limit {
 	return limit{every: time.Second / time.Duration(packets)}
 }
 
-// allows tells whether a packet may leave now. What was due in the last 10 ms
-// may leave at once: timers are no finer than that under load.
+// burst is for how long packets that were due may still leave at once: timers are
+// no finer than that under load.
+const burst = 10 * time.Millisecond
+
+// allows tells whether a packet may leave now.
 func (l *limit) allows(now instant) bool { return l.every == 0 || l.next <= now }
 
 // take counts a packet.
 func (l *limit) take(now instant) {
-	const burst = 10 * time.Millisecond
 	l.next = max(l.next, now-burst) + l.every
 }

@@ -33,7 +33,9 @@ type Path struct {
 	order  *Order
 	ports  cursor
 	report Report
-	late   bool // late answers will be told
+	late   bool // that late answers came will be told
+	hears  bool // late answers themselves will be
+	udp    bool
 
 	left     int
 	done     bitset
@@ -49,15 +51,17 @@ type Path struct {
 	retried  losses
 	rate     limit
 	careful  limit // while nothing is known of the path
+	quota    quota // of a target that says "closed" only so often
 	stride   int   // attempts since the last canary
 	before   int   // of them, since the next one was due
 	turn     bool  // of ports that have not been tried
 
 	waiting [Kinds]queue // silent; waits for a canary's proof that the path worked
 	again   queue        // to be tried again
-	held    queue        // filtered, unless late answers turn up
+	held    queue        // silent for good, unless late answers turn up
 
-	lateCame instant // when they last did
+	lateCame instant  // when they last did; below 0: never
+	firsts   []uint16 // when each port was first tried, where late answers are heard; see noteFirst
 
 	blocks
 }
@@ -69,6 +73,7 @@ type Options struct {
 	Seed   uint32
 	Report Report
 	Late   bool // the sender can tell that answers came after it stopped listening, and will call Late
+	Hears  bool // the sender never stops listening, and will call Heard with answers that are late
 
 	// Lag is how late the sender may be to notice an answer, beyond what any
 	// network does; 0 for one that reads them as they come.
@@ -77,16 +82,21 @@ type Options struct {
 
 // NewPath returns the pace of a scan of one address.
 func NewPath(o Options) (*Path, error) {
-	if o.Plan.IsZero() || o.Order == nil || o.Report == nil || o.Lag < 0 {
-		return nil, errors.New("pacing needs a plan, its order, somebody to report to, and no lag below zero")
+	if o.Plan.IsZero() || o.Order == nil || o.Report == nil || o.Lag < 0 || o.Late && o.Hears {
+		return nil, errors.New("pacing needs a plan, its order, somebody to report to, no lag below zero, and one way to learn of late answers")
 	}
 	n := o.Plan.Ports().Len()
 	spec := o.Plan.Spec()
-	return &Path{
-		spec: spec, order: o.Order, ports: cursor{order: o.Order, seed: o.Seed}, report: o.Report, late: o.Late,
+	p := &Path{
+		spec: spec, order: o.Order, ports: cursor{order: o.Order, seed: o.Seed}, report: o.Report,
+		late: o.Late, hears: o.Hears, udp: spec.Protocol == scan.UDP,
 		left: n, lateCame: -1, trips: roundTrips{lag: o.Lag}, done: newBitset(n), window: newWindow(spec.MaxInFlight),
 		rate: perSecond(spec.Rate), careful: perSecond(unknownRate),
-	}, nil
+	}
+	if o.Hears {
+		p.firsts = make([]uint16, n)
+	}
+	return p, nil
 }
 
 // Done tells whether every port has been reported.
@@ -95,9 +105,11 @@ func (p *Path) Done() bool { return p.left == 0 }
 // Hold returns how long an attempt of the kind listens, by what is known now.
 func (p *Path) Hold(k Kind) time.Duration {
 	switch {
-	case k == Brief:
+	case k == Brief, k == Final && p.hears && !p.trips.known():
 		return p.trips.brief(p.spec.PortTimeout)
-	case k == Canary, k == Final && p.late:
+	case k == Canary && p.hears:
+		return p.lastWait()
+	case k == Canary, k == Final && (p.late || p.hears):
 		return p.trips.final(p.spec.PortTimeout)
 	default:
 		return p.spec.PortTimeout
@@ -107,7 +119,7 @@ func (p *Path) Hold(k Kind) time.Duration {
 // Next returns the next attempt, to be made at once, if there is one to be made
 // now.
 func (p *Path) Next(now time.Duration) (Try, bool) {
-	if p.left == 0 || p.inFlight >= p.spec.MaxInFlight || p.blocked(now, p.inFlight) || !p.rate.allows(now) {
+	if p.left == 0 || p.inFlight >= p.spec.MaxInFlight || p.blocked(now, p.inFlight) || !p.rate.allows(now) || !p.quota.allows(now) {
 		return Try{}, false
 	}
 	t, ok := p.candidate(now)
@@ -115,8 +127,14 @@ func (p *Path) Next(now time.Duration) (Try, bool) {
 		return Try{}, false
 	}
 	t.nth = min(t.nth, 254) + 1
+	if t.nth == 1 {
+		p.noteFirst(int(t.Index), now)
+	}
 	p.rate.take(now)
 	p.careful.take(now)
+	p.quota.take(now)
+	t.vain = !p.quota.confirmed()
+	t.count(p.quota.nth)
 	p.inFlight++
 	p.made++
 	p.stride++
@@ -129,7 +147,7 @@ func (p *Path) Next(now time.Duration) (Try, bool) {
 // unused, and would say that all is well.
 func (p *Path) candidate(now instant) (Try, bool) {
 	due := p.canaryDue(now)
-	if !due || p.before < canaryBehind && !p.canaries.dark() {
+	if !due || p.before < canaryBehind && !p.canaries.dark() && !p.quota.on() {
 		if t, ok := p.ordinary(now); ok {
 			if due {
 				p.before++
@@ -145,19 +163,21 @@ func (p *Path) candidate(now instant) (Try, bool) {
 }
 
 func (p *Path) ordinary(now instant) (Try, bool) {
-	if p.canaries.dark() || !p.window.open(now, p.Hold(Brief)) || !p.trips.known() && !p.careful.allows(now) {
+	if p.canaries.dark() || !p.quota.on() && !p.window.open(now, p.Hold(Brief)) || !p.trips.known() && !p.careful.allows(now) {
 		return Try{}, false
 	}
-	// By turns, so that long waits and short ones share the sockets all along.
+	// By turns, so that long waits and short ones share the sockets all along. Where
+	// listening takes none, what was not tried is what has longest to wait.
 	p.turn = !p.turn
-	if p.turn {
+	if p.turn || p.hears {
 		if t, ok := p.fresh(); ok {
 			return t, true
 		}
 	}
-	if p.again.used > 0 && p.again.front().sent <= now {
-		e := p.again.pop()
-		return e.Try, true
+	for p.again.used > 0 && p.again.front().sent <= now {
+		if e := p.again.pop(); !p.done.has(int(e.Index)) { // it may have been heard late
+			return e.Try, true
+		}
 	}
 	return p.fresh()
 }
@@ -194,6 +214,9 @@ func (p *Path) canaryDue(now instant) bool {
 	if p.canaries.dark() {
 		return since >= 2*canaryEvery
 	}
+	if p.quota.on() {
+		return p.quota.wantsCanary(p.stride) || p.weighing() && (p.stride >= quotaStride || p.ports.ended() && p.again.used == 0)
+	}
 	if p.inFlight == 0 && !p.weighing() {
 		return false
 	}
@@ -207,22 +230,50 @@ func (p *Path) Answered(now, sent time.Duration, t Try, state scan.State, cause 
 	p.window.back(t.tick)
 	p.trips.sample(now - sent)
 	p.canaries.heard(sent)
-	if cause != scan.CauseICMP {
-		if !p.canaries.known() {
-			p.canaries.add(max(sent, now-early), answered)
-		}
-		p.canaries.offer(t.Index, cause == scan.CauseRST)
+	own := state != scan.Filtered // it is the address's own answer, and not a filter's
+	if own {
+		p.vouch(now, sent, t.Index, state)
 	}
 	if t.Kind == Canary {
 		p.canaries.settle(t.mark, sent, answered)
+		p.spend(now, sent)
 		return
 	}
 	p.window.answered()
+	if p.udp && state == scan.Closed {
+		p.spend(now, sent)
+		if p.quota.on() { // it is as good as a canary
+			p.canaries.mark(sent)
+			p.stride = 0
+		}
+	}
+	if p.done.has(int(t.Index)) {
+		return // it was heard late
+	}
 	// Silence from while the path did not work says nothing of losses.
-	if retry := t.counted > 0 && !t.dark; cause != scan.CauseICMP && (retry || t.nth == 1) {
+	if retry := t.counted > 0 && !t.dark; own && (retry || t.nth == 1) {
 		p.retried.add(now, retry)
+		if retry {
+			p.slowDown(now, sent)
+		}
 	}
 	p.finish(t, scan.PortResult{State: state, Cause: cause, RTT: now - sent})
+}
+
+// vouch notes a port that answers: silence around a later attempt at it means
+// that the path does not work.
+func (p *Path) vouch(now, sent instant, index uint16, state scan.State) {
+	if !p.canaries.known() {
+		p.canaries.add(max(sent, now-early), answered)
+	}
+	p.canaries.offer(index, state == scan.Closed)
+}
+
+// vouched tells whether silence can be shown to mean something, now that the
+// address has answered. With UDP that takes a port that it says is closed: an
+// open one says nothing of whether it would.
+func (p *Path) vouched() bool {
+	return p.canaries.known() && (p.canaries.resets || !p.udp)
 }
 
 // Silent takes back an attempt that was made at sent and listened for as long as
@@ -233,8 +284,10 @@ func (p *Path) Silent(sent time.Duration, t Try) {
 	if t.Kind == Canary {
 		p.canaries.settle(t.mark, sent, missed)
 		p.window.canariesMissed++
+		p.slowDown(sent+p.Hold(Canary), sent)
 		return
 	}
+	p.quota.silent()
 	p.waiting[t.Kind].push(entry{t, sent})
 }
 
@@ -256,15 +309,20 @@ func (p *Path) Tick(now time.Duration) {
 	for k := range p.waiting {
 		p.weigh(now, &p.waiting[k])
 	}
-	p.window.look(now, p.Hold(Brief), p.canaries.loss(now))
+	if p.hears {
+		p.release(now)
+	}
+	if !p.quota.on() {
+		p.window.look(now, p.Hold(Brief), p.canaries.loss(now))
+	}
 	switch {
 	case p.left == 0:
-	case p.canaries.gone(now):
+	case p.canaries.gone(now) && !p.quota.slowing():
 		p.conclude(scan.PortResult{Cause: scan.CauseUnresponsive})
 	case p.stuck(now):
 		p.conclude(scan.PortResult{Cause: p.lack})
 	case p.inFlight == 0 && p.ports.ended() && p.again.used == 0 && p.held.used == 0 && !p.weighing():
-		if p.darkened == 0 || !p.canaries.known() {
+		if p.darkened == 0 || !p.vouched() {
 			return // nothing is left, or [Path.Dark] has to be asked
 		}
 		p.darkened = 0

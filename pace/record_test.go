@@ -13,8 +13,9 @@ import (
 
 // record is what happened in a simulation.
 type record struct {
-	spec scan.Spec
-	plan scan.Plan
+	spec  scan.Spec
+	plan  scan.Plan
+	hears bool
 
 	results    []scan.PortResult // by the port's index
 	reported   []bool
@@ -62,7 +63,7 @@ func (r *record) checkReports() {
 			r.faultf("port %d was not reported", i)
 		case told != silence && (p.State != told.state || p.Cause != told.cause):
 			r.faultf("port %d answered %v, %v and is %v, %v", i, told.state, told.cause, p.State, p.Cause)
-		case told == silence && (p.State == scan.Filtered) != (p.Cause == scan.CauseSilence), told == silence && p.Cause.Answered():
+		case told == silence && (p.State == scan.Filtered || p.State == scan.OpenFiltered) != (p.Cause == scan.CauseSilence), told == silence && p.Cause.Answered():
 			r.faultf("port %d never answered and is %v, %v", i, p.State, p.Cause)
 		case (p.RTT > 0) != (told != silence):
 			r.faultf("port %d is %v, %v with a round trip of %v", i, p.State, p.Cause, p.RTT)
@@ -76,15 +77,23 @@ func (r *record) checkReports() {
 // to hear of them: two attempts, where there may be more than one, and a listen
 // that was not a first attempt's short one.
 func (r *record) checkSilence() {
+	least := finalFloor
+	if r.hears {
+		least = r.spec.PortTimeout
+	}
 	silent, longest := make([]int, len(r.results)), make([]time.Duration, len(r.results))
 	for _, f := range r.flights {
 		if f.ending == endedSilent && f.Kind != Canary {
 			silent[f.Index]++
-			longest[f.Index] = max(longest[f.Index], f.ended-f.sent)
+			ended := f.ended
+			if r.hears { // it is listened for until the port is reported
+				ended = r.reportedAt[f.Index]
+			}
+			longest[f.Index] = max(longest[f.Index], ended-f.sent)
 		}
 	}
 	for i, p := range r.results {
-		if p.Cause == scan.CauseSilence && (silent[i] < 1+min(1, r.spec.Retries) || longest[i] < min(finalFloor, r.spec.PortTimeout)) {
+		if p.Cause == scan.CauseSilence && (silent[i] < 1+min(1, r.spec.Retries) || longest[i] < min(least, r.spec.PortTimeout)) {
 			r.faultf("port %d is filtered after %d silent attempts, the longest of %v", i, silent[i], longest[i])
 		}
 	}
@@ -135,7 +144,7 @@ func (r *record) checkApart() {
 func (r *record) firstAnswer() time.Duration {
 	first := r.took
 	for _, f := range r.flights {
-		if f.ending == endedAnswered && f.cause != scan.CauseICMP {
+		if f.ending == endedAnswered && (f.cause != scan.CauseICMP) != (r.spec.Protocol == scan.UDP) {
 			first = min(first, f.ended)
 		}
 	}

@@ -2,14 +2,14 @@ package pace
 
 import "portscan_exporter/scan"
 
-// Dark tells whether all that is left to say is that the address has answered
-// nothing at all; [Path.End] then says it.
+// Dark tells whether all that is left to say is that the address was silent
+// wherever it was asked; [Path.End] then says it.
 func (p *Path) Dark() bool {
-	return p.left > 0 && p.left == p.darkened && p.inFlight == 0 && !p.canaries.known()
+	return p.left > 0 && p.left == p.darkened && p.inFlight == 0 && !p.vouched()
 }
 
 // End reports all ports that are left. With cause none, those that were silent
-// of an address that never answered are filtered, and what is known to be
+// of an address that can't be vouched for are what silence means, and what is known to be
 // lacking explains the others, or that time ran out; any other cause is that of
 // all of them.
 func (p *Path) End(cause scan.Cause) {
@@ -19,7 +19,7 @@ func (p *Path) End(cause scan.Cause) {
 		if p.lack != scan.CauseNone {
 			cause = p.lack
 		}
-		if p.dark != nil && !p.canaries.known() {
+		if p.dark != nil && !p.vouched() {
 			p.concludeDark()
 		}
 	}
@@ -30,7 +30,7 @@ func (p *Path) concludeDark() {
 	for i := range p.order.ports {
 		if p.dark.has(i) && !p.done.has(i) {
 			t := Try{Index: uint16(i), nth: uint8(1 + min(1, p.spec.Retries))} //nolint:gosec // an index of a port
-			p.finish(t, scan.PortResult{State: scan.Filtered, Cause: scan.CauseSilence})
+			p.finish(t, p.silent())
 		}
 	}
 }

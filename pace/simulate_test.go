@@ -13,8 +13,8 @@ const (
 	// beat is how often the driver looks after the path when nothing arrives.
 	beat = 5 * time.Millisecond
 
-	// grain is the least time between two looks: what reading a batch takes.
-	grain = 200 * time.Microsecond
+	// look is the least time between two looks: what reading a batch takes.
+	look = 200 * time.Microsecond
 
 	// batch is how many attempts are made at one look.
 	batch = 64
@@ -28,6 +28,7 @@ type simulation struct {
 	spec    scan.Spec
 	seed    uint32
 	deaf    bool // late answers can't be told
+	hears   bool // late answers are
 	network network
 	until   time.Duration // when the scan is cut off; 0: at the spec's timeout
 }
@@ -88,6 +89,7 @@ type driver struct {
 
 	late, lateTold int // late answers
 	lateSeen       time.Duration
+	hears          bool
 }
 
 // simulate scans a made-up host, and fails the test where the path breaks a rule
@@ -116,13 +118,13 @@ func newDriver(tb testing.TB, s simulation) *driver {
 	tb.Helper()
 	plan := mustPlan(tb, s.spec)
 	n := plan.Ports().Len()
-	d := &driver{network: s.network, tried: make([]int, n)}
+	d := &driver{network: s.network, hears: s.hears, tried: make([]int, n)}
 	d.record = record{
-		spec: s.spec, plan: plan,
+		spec: s.spec, plan: plan, hears: s.hears,
 		results: make([]scan.PortResult, n), reported: make([]bool, n), reportedAt: make([]time.Duration, n),
 		answers: make([]reply, n),
 	}
-	path, err := NewPath(Options{Plan: plan, Order: NewOrder(plan), Seed: s.seed, Late: !s.deaf, Report: d.report})
+	path, err := NewPath(Options{Plan: plan, Order: NewOrder(plan), Seed: s.seed, Late: !s.deaf && !s.hears, Hears: s.hears, Report: d.report})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -231,12 +233,12 @@ func (d *driver) notice(t Try) {
 func (d *driver) advance(sent int, until time.Duration) {
 	next := d.now + beat
 	if sent == batch {
-		next = d.now + grain
+		next = d.now + look
 	}
 	if len(d.coming) > 0 {
 		next = min(next, d.coming[0].at)
 	}
-	d.now = min(max(next, d.now+grain), max(until, d.now))
+	d.now = min(max(next, d.now+look), max(until, d.now))
 }
 
 // deliver tells the path of all that has come by now.
@@ -248,9 +250,22 @@ func (d *driver) deliver() {
 			continue
 		}
 		if !a.reply.interrupted && !a.reply.failed() {
-			d.late++
+			d.hear(a)
 		}
 	}
+}
+
+// hear is told of an answer to an attempt that is over.
+func (d *driver) hear(a arrival) {
+	d.late++
+	f := &d.flights[a.flight]
+	if !d.hears || f.Kind == Canary || f.ending != endedSilent {
+		return
+	}
+	if !d.reported[f.Index] {
+		d.answers[f.Index] = a.reply
+	}
+	d.path.Heard(d.now, int(f.Index), f.Nth() == 0, a.reply.state, a.reply.cause)
 }
 
 // take ends an attempt with what came of it.

@@ -24,20 +24,28 @@ func (p *Path) weigh(now instant, q *queue) {
 	for q.used > 0 {
 		e := q.front()
 		proof := answered // of an address that has never answered there is none to be had
-		known := p.canaries.known()
-		if known {
+		if p.canaries.known() {
 			proof = p.canaries.proof(e.sent)
 		}
 		if proof == pending {
 			return
 		}
 		one := q.pop()
-		if known && one.dark { // what was taken for granted then
+		if p.done.has(int(one.Index)) {
+			continue // it was heard late
+		}
+		vouched := p.vouched()
+		if vouched && one.dark { // what was taken for granted then
 			one.counted, one.evidence = 0, 0
 		}
-		one.dark = !known
+		one.dark = !vouched
+		one.vain = one.vain || one.pace != p.quota.nth
+		one.count(p.quota.nth)
 		loss := p.loss(now)
-		if proof == answered {
+		if proof == answered && !one.vain {
+			if one.counted == 0 {
+				p.noteFirst(int(one.Index), one.sent)
+			}
 			one.counted++
 			one.evidence = uint8(min(int(one.evidence)+weight(loss), math.MaxUint8)) //nolint:gosec // no more than fits
 		}
@@ -48,7 +56,13 @@ func (p *Path) weigh(now instant, q *queue) {
 // loss estimates the share of attempts that are lost, from the canaries and from
 // the answers that took a retry.
 func (p *Path) loss(now instant) float64 {
-	return max(p.canaries.loss(now), p.canaries.lossInAll(), p.retried.share(now), noLoss)
+	least := noLoss
+	if p.udp && p.canaries.resets {
+		// The budget may lose any number of answers; that few were seen to be lost says
+		// nothing where few came.
+		least = max(least, 1/(p.retried.answers+float64(p.canaries.sentInAll)+2))
+	}
+	return max(p.canaries.loss(now), p.canaries.lossInAll(), p.retried.share(now), least)
 }
 
 // judge decides what becomes of a port after a silent attempt, where so large a
@@ -76,29 +90,44 @@ func (p *Path) judge(e entry, loss float64) {
 	}
 }
 
-// believe takes a port for filtered; but not before late answers are ruled out,
-// and nothing is said of an address that has never answered until the end.
+// believe takes a port's silence to mean something; but not before late answers
+// are ruled out, and nothing is said of an address that can't be vouched for until
+// the end.
 func (p *Path) believe(e entry) {
 	switch {
-	case !p.canaries.known():
-		if p.dark == nil {
-			p.dark = newBitset(p.order.ports)
-		}
-		p.dark.set(int(e.Index))
-		p.darkened++
+	case p.hears && e.Kind != Patient:
+		p.held.push(e)
+	case !p.vouched():
+		p.darken(e)
 	case p.Hold(e.Kind) < p.spec.PortTimeout && e.sent <= p.lateCame:
 		p.askPatiently(e)
 	case p.Hold(e.Kind) < p.spec.PortTimeout:
 		p.held.push(e)
 	default:
-		p.finish(e.Try, scan.PortResult{State: scan.Filtered, Cause: scan.CauseSilence})
+		p.finish(e.Try, p.silent())
 	}
+}
+
+func (p *Path) darken(e entry) {
+	if p.dark == nil {
+		p.dark = newBitset(p.order.ports)
+	}
+	p.dark.set(int(e.Index))
+	p.darkened++
+}
+
+// silent is what silence means that means something.
+func (p *Path) silent() scan.PortResult {
+	if p.udp {
+		return scan.PortResult{State: scan.OpenFiltered, Cause: scan.CauseSilence}
+	}
+	return scan.PortResult{State: scan.Filtered, Cause: scan.CauseSilence}
 }
 
 // WantsLate tells whether a port waits to hear from [Path.Late] that no answer
 // came after it was given up.
 func (p *Path) WantsLate(now time.Duration) bool {
-	return p.held.used > 0 && p.held.front().sent+p.spec.PortTimeout <= now
+	return p.late && p.held.used > 0 && p.held.front().sent+p.spec.PortTimeout <= now
 }
 
 // Late tells whether answers have come, since the last call, to attempts that
@@ -114,7 +143,7 @@ func (p *Path) Late(now time.Duration, came bool) {
 			p.askPatiently(e)
 			continue
 		}
-		p.finish(e.Try, scan.PortResult{State: scan.Filtered, Cause: scan.CauseSilence})
+		p.finish(e.Try, p.silent())
 	}
 }
 
