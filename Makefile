@@ -19,6 +19,9 @@ LDFLAGS := -s -w \
 GOLANGCI_LINT := .build/bin/golangci-lint
 FUZZTIME ?= 10s
 
+# What the tests need and is not installed; see scripts/install-test-deps.
+export PATH := $(PATH):$(CURDIR)/.build/chrony/usr/sbin
+
 .PHONY: build
 build: ## Build ./portscan_exporter, static.
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o portscan_exporter .

@@ -48,6 +48,11 @@ func (f *scanFlags) run(configFile string, logger *slog.Logger, stdout, stderr i
 	if err != nil {
 		return refuse(err)
 	}
+	if task.Plan.Spec().Method == scan.SYN {
+		if err := engine.CheckSYN(); err != nil {
+			return refuse(fmt.Errorf("module %s: method syn can't be used here: %w", task.Module, err))
+		}
+	}
 	result, err := scanOnce(cfg, task, logger)
 	if err != nil {
 		return refuse(err)
@@ -104,7 +109,7 @@ func scanOnce(cfg *config.Config, task scan.Task, logger *slog.Logger) (*scan.Re
 	if err != nil {
 		return nil, fmt.Errorf("making the budget: %w", err)
 	}
-	scans, err := newCoordinator(budget, logger, nil)
+	scans, err := newScans(budget, logger, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -21,10 +20,7 @@ import (
 
 	"portscan_exporter/collector"
 	"portscan_exporter/config"
-	"portscan_exporter/coordinator"
 	"portscan_exporter/engine"
-	"portscan_exporter/resolve"
-	"portscan_exporter/scan"
 	"portscan_exporter/server"
 )
 
@@ -32,7 +28,7 @@ import (
 type exporter struct {
 	flags       *flags
 	logger      *slog.Logger
-	coordinator *coordinator.Coordinator
+	coordinator *scans
 	reloader    *server.Reloader
 	http        *http.Server
 	loaded      string // checksum of the configuration that was loaded at the start
@@ -60,7 +56,7 @@ func newExporter(f *flags, logger *slog.Logger) (*exporter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the exporter's metrics: %w", err)
 	}
-	if e.coordinator, err = newCoordinator(budget, logger, metrics.ScanEnded); err != nil {
+	if e.coordinator, err = newScans(budget, logger, metrics.ScanEnded); err != nil {
 		return nil, err
 	}
 	e.reloader = &server.Reloader{
@@ -99,38 +95,16 @@ func newHTTPServer(h http.Handler, logger *slog.Logger) *http.Server {
 	}
 }
 
-// newCoordinator wires the resolver and the engines to a coordinator. The limits
-// of the configuration come with applyLimits.
-func newCoordinator(budget *engine.Budget, logger *slog.Logger, observe func(string, *scan.Result)) (*coordinator.Coordinator, error) {
-	resolver, err := resolve.New(net.DefaultResolver)
-	if err != nil {
-		return nil, fmt.Errorf("making the resolver: %w", err)
-	}
-	connect, err := engine.NewConnect(budget)
-	if err != nil {
-		return nil, fmt.Errorf("making the connect engine: %w", err)
-	}
-	c, err := coordinator.New(coordinator.Options{
-		Resolver: resolver,
-		Engines:  map[coordinator.Kind]scan.Scanner{{Protocol: scan.TCP, Method: scan.Connect}: connect},
-		MaxScans: 1,
-		Logger:   logger,
-		Observe:  observe,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("making the coordinator: %w", err)
-	}
-	return c, nil
-}
-
-func applyLimits(c *config.Config, budget *engine.Budget, scans *coordinator.Coordinator) {
+func applyLimits(c *config.Config, budget *engine.Budget, scans *scans) {
 	l := c.Limits()
 	budget.SetLimits(engine.Limits{MaxInFlight: l.MaxInFlight, Rate: l.Rate})
 	scans.SetMaxScans(l.MaxScans)
 }
 
 // onThisMachine refuses a configuration that this machine can't carry out.
-func onThisMachine(c *config.Config) error { return errors.Join(config.CheckMachine(c)...) }
+func onThisMachine(c *config.Config) error {
+	return errors.Join(config.CheckMachine(c, engine.CheckSYN)...)
+}
 
 // facts returns what the exporter says of itself at a scrape.
 func (e *exporter) facts(safe *config.SafeConfig, budget *engine.Budget) func() collector.Facts {
@@ -139,7 +113,7 @@ func (e *exporter) facts(safe *config.SafeConfig, budget *engine.Budget) func() 
 		f := collector.Facts{
 			Expiries:         make(map[string]time.Time),
 			ScansInFlight:    e.coordinator.InFlight(),
-			AttemptsInFlight: b.InFlight, AttemptsInFlightLimit: b.Limit, TCPAttempts: b.TCPAttempts,
+			AttemptsInFlight: b.InFlight, AttemptsInFlightLimit: b.Limit, TCPAttempts: b.TCPAttempts, UDPAttempts: b.UDPAttempts,
 		}
 		for _, t := range safe.Get().Targets() {
 			f.Expiries[t.Name] = t.Authorization.Expires
@@ -227,7 +201,7 @@ func checkConfig(file string, stdout, stderr io.Writer) int {
 		}
 		return exitFailure
 	}
-	for _, lack := range config.CheckMachine(cfg) {
+	for _, lack := range config.CheckMachine(cfg, engine.CheckSYN) {
 		fmt.Fprintf(stderr, "warning: %v\n", lack)
 	}
 	fmt.Fprintf(stdout, "%s is usable: %d targets, %d modules\n", file, len(cfg.Targets()), len(cfg.Modules()))

@@ -18,6 +18,7 @@ type Facts struct {
 	AttemptsInFlight      int
 	AttemptsInFlightLimit int
 	TCPAttempts           int64 // since the start
+	UDPAttempts           int64 // since the start
 }
 
 // Refusal is why a probe got no scan. Its values are those of the label
@@ -134,6 +135,7 @@ func (e *Exporter) Collect(ch chan<- prometheus.Metric) {
 		}
 	}
 	ch <- prometheus.MustNewConstMetric(e.attemptsSinceTheStart, prometheus.CounterValue, float64(f.TCPAttempts), scan.TCP.String())
+	ch <- prometheus.MustNewConstMetric(e.attemptsSinceTheStart, prometheus.CounterValue, float64(f.UDPAttempts), scan.UDP.String())
 }
 
 // Loaded notes an attempt to load the configuration, and shows the counters of

@@ -17,7 +17,7 @@ func TestExporter(t *testing.T) {
 	e, err := collector.NewExporter(reg, func() collector.Facts {
 		return collector.Facts{
 			Expiries:      map[string]time.Time{"web": time.Unix(1800000000, 0), "forever": {}},
-			ScansInFlight: 2, AttemptsInFlight: 30, AttemptsInFlightLimit: 400, TCPAttempts: 5000,
+			ScansInFlight: 2, AttemptsInFlight: 30, AttemptsInFlightLimit: 400, TCPAttempts: 5000, UDPAttempts: 600,
 		}
 	})
 	if err != nil {
@@ -39,6 +39,7 @@ portscan_exporter_attempts_in_flight_limit 400
 # HELP portscan_exporter_attempts_total Packets or connects sent.
 # TYPE portscan_exporter_attempts_total counter
 portscan_exporter_attempts_total{protocol="tcp"} 5000
+portscan_exporter_attempts_total{protocol="udp"} 600
 # HELP portscan_exporter_audit_failures_total Lines that could not be written to the audit file.
 # TYPE portscan_exporter_audit_failures_total counter
 portscan_exporter_audit_failures_total 0

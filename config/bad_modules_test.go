@@ -44,12 +44,8 @@ func badModules() []badCase {
 			`integers.yml:18: limits.max_scans: 0 is too small: write 1 or more`,
 			`integers.yml:18: limits.rate: "x" is not a whole number: write digits alone, as in rate: 0`,
 		}},
-		{"later", []string{
-			`later.yml:2: modules.a.method: method syn is not available in this version: write connect`,
-			`later.yml:3: modules.b.protocol: protocol udp is not available in this version: write tcp`,
-			`later.yml:4: modules.c.method: method syn is for tcp alone: write protocol: tcp, or leave the method out`,
-			`later.yml:4: modules.c.protocol: protocol udp is not available in this version: write tcp`,
-			`later.yml:5: modules.d.protocol: protocol udp is not available in this version: write tcp`,
+		{"methods", []string{
+			`methods.yml:2: modules.a.method: method syn is for tcp alone: write protocol: tcp, or leave the method out`,
 		}},
 		{"modules_list", []string{
 			`modules_list.yml:1: modules: a mapping is wanted here: write modules: {tcp_default: {ports: "1-1024"}}`,

@@ -22,6 +22,7 @@ type Config struct {
 	limits         Limits
 	externalLabels map[string]string
 	sources        []source
+	syn            []value // where a module has method: syn
 	text           []byte
 }
 

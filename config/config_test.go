@@ -2,7 +2,6 @@ package config
 
 import (
 	"net/netip"
-	"os"
 	"reflect"
 	"testing"
 	"time"
@@ -168,12 +167,15 @@ func TestTargetModule(t *testing.T) {
 }
 
 func TestYAMLLoadsAgain(t *testing.T) {
-	for _, name := range []string{"full", "minimal", "find", "later"} {
+	for _, name := range []string{"full", "minimal", "find", "methods"} {
 		t.Run(name, func(t *testing.T) {
-			first := loadEverything(t, "testdata/good/"+name+".yml")
+			first := mustLoad(t, name)
 			file := t.TempDir() + "/config.yml"
 			writeFile(t, file, string(first.YAML()))
-			again := loadEverything(t, file)
+			again, _, err := Load(file, noon())
+			if err != nil {
+				t.Fatal(err)
+			}
 			if diff := cmp.Diff(string(first.YAML()), string(again.YAML())); diff != "" {
 				t.Errorf("YAML (-first +again):\n%s", diff)
 			}
@@ -188,22 +190,6 @@ func TestYAMLLoadsAgain(t *testing.T) {
 			}
 		})
 	}
-}
-
-// loadEverything loads a file with what this version can't do yet.
-func loadEverything(t *testing.T, file string) *Config {
-	t.Helper()
-	data, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := newLoader(file, noon())
-	l.everything = true
-	cfg, _, err := l.load(data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return cfg
 }
 
 func TestYAMLText(t *testing.T) {
@@ -244,8 +230,8 @@ limits:
 	}
 }
 
-func TestLaterEngines(t *testing.T) {
-	cfg := loadEverything(t, "testdata/good/later.yml")
+func TestMethods(t *testing.T) {
+	cfg := mustLoad(t, "methods")
 	want := map[string]scan.Method{"syn": scan.SYN, "udp": scan.Connect, "udp_connect": scan.Connect}
 	for name, method := range want {
 		if m, _ := cfg.Module(name); m.Method != method {

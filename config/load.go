@@ -15,8 +15,6 @@ type loader struct {
 	cfg    *Config
 	merges int // how many merges (<<) were done
 
-	everything bool // take what this version can't do yet: for tests
-
 	moduleAt map[*Module]value
 	broken   map[*Module]bool // has an error of its own
 	used     map[*Module]bool // some target lists it

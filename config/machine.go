@@ -14,16 +14,26 @@ type source struct {
 }
 
 // CheckMachine returns what the configuration asks for and this machine lacks: an
-// [*Error] for each source_address that is on none of its interfaces.
-func CheckMachine(c *Config) []error {
+// [*Error] for each source_address that is on none of its interfaces, and one for
+// each module with method syn where that can't be done. syn says why, or nil; it is
+// asked only where there is such a module.
+func CheckMachine(c *Config, syn func() error) []error {
+	var lacks []error
+	if len(c.syn) > 0 {
+		if err := syn(); err != nil {
+			for _, at := range c.syn {
+				lacks = append(lacks, at.problem(fmt.Sprintf("method syn can't be used here: %v; or write method: connect", err)))
+			}
+		}
+	}
 	if len(c.sources) == 0 {
-		return nil
+		return lacks
 	}
 	addrs, err := net.InterfaceAddrs()
 	if err != nil {
-		return []error{fmt.Errorf("listing this machine's addresses: %w", err)}
+		return append(lacks, fmt.Errorf("listing this machine's addresses: %w", err))
 	}
-	return c.missingSources(addrs)
+	return append(lacks, c.missingSources(addrs)...)
 }
 
 func (c *Config) missingSources(addrs []net.Addr) []error {

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/prometheus/common/model"
+
 	"portscan_exporter/scan"
 )
 
@@ -32,7 +34,7 @@ type Module struct {
 // moduleDraft is a module with the places that later checks name.
 type moduleDraft struct {
 	*Module
-	protocolAt, methodAt, maxAgeAt, maxRetriesAt, sourceAt value
+	portsAt, methodAt, maxAgeAt, maxRetriesAt, sourceAt value
 }
 
 // unset is what an integer is that the file doesn't name.
@@ -52,8 +54,8 @@ func newModuleDraft(v value, name string) moduleDraft {
 			MaxPorts:     1000,
 			MaxAddresses: 256,
 		},
-		protocolAt: v,
-		methodAt:   v,
+		portsAt:  v,
+		methodAt: v,
 	}
 }
 
@@ -79,6 +81,9 @@ func (l *loader) module(v value, name string) {
 	}})
 	l.cfg.modules = append(l.cfg.modules, m.Module)
 	l.moduleAt[m.Module] = v
+	if m.Method == scan.SYN {
+		l.cfg.syn = append(l.cfg.syn, m.methodAt)
+	}
 	if m.SourceAddress.IsValid() {
 		l.cfg.sources = append(l.cfg.sources, source{addr: m.SourceAddress, at: m.sourceAt})
 	}
@@ -89,9 +94,9 @@ func (l *loader) module(v value, name string) {
 
 func (l *loader) moduleFields(m *moduleDraft) []field {
 	return []field{
-		{key: "protocol", form: "protocol: tcp", read: noting(&m.protocolAt, oneOf(l, &m.Protocol, protocols()))},
+		{key: "protocol", form: "protocol: tcp", read: oneOf(l, &m.Protocol, protocols())},
 		{key: "method", form: "method: connect", read: noting(&m.methodAt, oneOf(l, &m.Method, methods()))},
-		{key: "ports", form: `ports: "1-1024,3306"`, read: l.ports(&m.Ports)},
+		{key: "ports", form: `ports: "1-1024,3306"`, read: noting(&m.portsAt, l.ports(&m.Ports))},
 		{key: "exclude_ports", form: `exclude_ports: "9100"`, read: l.ports(&m.ExcludePorts)},
 		{key: "timeout", form: "timeout: 9s", read: l.duration(&m.Timeout, time.Millisecond)},
 		{key: "port_timeout", form: "port_timeout: 950ms", read: l.duration(&m.PortTimeout, time.Millisecond)},
@@ -134,5 +139,19 @@ func (l *loader) checkMethod(m *moduleDraft) {
 	if m.Protocol == scan.UDP && m.Method == scan.SYN {
 		l.errorf(m.methodAt, "method syn is for tcp alone: write protocol: tcp, or leave the method out")
 	}
-	l.refuseLater(*m)
+	if m.MaxAge > 0 {
+		l.warnf(m.maxAgeAt, "max_age is not used by this version yet: every probe scans anew")
+	}
+	l.checkTime(m)
+}
+
+// checkTime warns of a module that scans more UDP ports than hosts will tell of in
+// its time: many, Linux among them, say that a port is closed once a second.
+func (l *loader) checkTime(m *moduleDraft) {
+	ports := m.Ports.Minus(m.ExcludePorts).Len()
+	need := time.Duration(ports) * time.Second
+	if m.Protocol == scan.UDP && need > m.Timeout {
+		l.warnf(m.portsAt, "%d UDP ports may take %s or more: many hosts say once a second that a port is closed, and what they have not said by the timeout (%s) is unknown: write fewer ports, or a longer timeout",
+			ports, model.Duration(need), model.Duration(m.Timeout))
+	}
 }

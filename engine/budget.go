@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"portscan_exporter/scan"
 )
 
 // Budget is what all scans together may use: attempts under way at once, and
@@ -19,7 +21,7 @@ type Budget struct {
 	next   time.Time     // when the first packet may leave that nobody has claimed
 	shares map[*share]struct{}
 
-	tcp atomic.Int64 // attempts since the start
+	tcp, udp atomic.Int64 // attempts since the start
 }
 
 // Limits are the bounds of a [Budget].
@@ -66,20 +68,21 @@ func (b *Budget) SetLimits(l Limits) {
 
 // Stats are the budget's figures at one moment.
 type Stats struct {
-	InFlight, Limit int
-	TCPAttempts     int64 // since the start
+	InFlight, Limit          int
+	TCPAttempts, UDPAttempts int64 // since the start
 }
 
 // Stats returns the figures now.
 func (b *Budget) Stats() Stats {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return Stats{InFlight: b.used, Limit: b.limit, TCPAttempts: b.tcp.Load()}
+	return Stats{InFlight: b.used, Limit: b.limit, TCPAttempts: b.tcp.Load(), UDPAttempts: b.udp.Load()}
 }
 
 // share is one scan's part of the budget. It may be used concurrently.
 type share struct {
 	budget *Budget
+	sent   *atomic.Int64 // attempts of this protocol
 	have   int
 	wanted time.Time // when it was last refused a place that is its due
 
@@ -97,10 +100,13 @@ type share struct {
 const firstHelping = 32
 
 // join adds a scan of so many ports, which may have so many places at the most.
-func (b *Budget) join(ports, most int) *share {
+func (b *Budget) join(protocol scan.Protocol, ports, most int) *share {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	s := &share{budget: b, ports: ports, most: most}
+	s := &share{budget: b, sent: &b.tcp, ports: ports, most: most}
+	if protocol == scan.UDP {
+		s.sent = &b.udp
+	}
 	b.shares[s] = struct{}{}
 	return s
 }
@@ -215,7 +221,7 @@ func (s *share) claim(now time.Time) {
 // packet counts a packet that leaves.
 func (s *share) packet() {
 	b := s.budget
-	b.tcp.Add(1)
+	s.sent.Add(1)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.every > 0 {

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"portscan_exporter/scan"
 )
 
 // TestBounds holds the ceilings on what is under way: the module's to one
@@ -123,7 +125,7 @@ func TestPlacesKeptBack(t *testing.T) {
 		}
 		return n
 	}
-	huge, small := b.join(65535, 10000), b.join(20, 10000)
+	huge, small := b.join(scan.TCP, 65535, 10000), b.join(scan.TCP, 20, 10000)
 	if got := take(huge); got != 70 {
 		t.Errorf("a huge scan takes %d of 80 places, want all but an eighth", got)
 	}

@@ -4,4 +4,4 @@ package engine
 
 // NewConnect returns the connect engine at its best on this system, which is the
 // portable one of [NewDial].
-func NewConnect(budget *Budget) (*Connect, error) { return NewDial(budget) }
+func NewConnect(budget *Budget) (*Engine, error) { return NewDial(budget) }

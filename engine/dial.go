@@ -14,6 +14,7 @@ import (
 // every system that Go knows.
 type dialer struct {
 	dial dialFunc
+	udp  bool // datagrams instead of connections
 }
 
 // dialFunc opens a connection as [net.Dialer.DialContext] does; source is the
@@ -38,11 +39,11 @@ type dialFunc func(ctx context.Context, source netip.Addr, network string, to ne
 //     closed port reads as filtered there while port_timeout is shorter;
 //   - with a port_timeout above 1 s the system's own retransmissions are not
 //     counted as attempts.
-func NewDial(budget *Budget) (*Connect, error) {
+func NewDial(budget *Budget) (*Engine, error) {
 	if budget == nil {
 		return nil, errNoBudget
 	}
-	return &Connect{budget: budget, system: &dialer{dial: dialSystem}}, nil
+	return &Engine{budget: budget, system: &dialer{dial: dialSystem}}, nil
 }
 
 // mostDials bounds the attempts of one scan: each is a goroutine, and beyond
@@ -59,6 +60,10 @@ func (*dialer) lag() time.Duration { return dialLag }
 
 func (*dialer) late() (int64, bool) { return 0, false }
 
+func (*dialer) hears() bool { return false }
+
+func (*dialer) close() {}
+
 func (*dialer) resolved(netip.Addr) bool { return true }
 
 func (*dialer) ours(netip.Addr) bool { return false }
@@ -69,9 +74,13 @@ func (d *dialer) line(ctx context.Context, source netip.Addr) (line, error) {
 	l.begin = func(slot int32, nth int, to netip.AddrPort) context.CancelFunc {
 		ctx, cancel := context.WithCancel(ctx)
 		l.all.Go(func() {
-			v := d.attempt(ctx, source, to)
+			attempt := d.attempt
+			if d.udp {
+				attempt = d.ask
+			}
+			v := attempt(ctx, source, to)
 			select {
-			case l.ended <- dialEnding{ending{slot, v}, nth}:
+			case l.ended <- dialEnding{ending{slot: slot, verdict: v}, nth}:
 			case <-ctx.Done():
 			}
 		})
@@ -114,7 +123,7 @@ func (d *dials) open(uint8) (int32, scan.Cause) {
 	return int32(len(d.slots) - 1), scan.CauseNone //nolint:gosec // no more than mostDials
 }
 
-func (d *dials) send(slot int32, to netip.AddrPort) scan.Cause {
+func (d *dials) send(slot int32, to netip.AddrPort, _ int) scan.Cause {
 	d.slots[slot].nth++
 	d.slots[slot].cancel = d.begin(slot, d.slots[slot].nth, to)
 	return scan.CauseNone

@@ -58,7 +58,7 @@ func testBudget(tb testing.TB, l Limits) *Budget {
 	return b
 }
 
-func testDial(tb testing.TB, l Limits) *Connect {
+func testDial(tb testing.TB, l Limits) *Engine {
 	tb.Helper()
 	d, err := NewDial(testBudget(tb, l))
 	if err != nil {
@@ -73,7 +73,7 @@ type outcome struct {
 	ports map[netip.AddrPort]scan.PortResult
 }
 
-func scanAll(ctx context.Context, tb testing.TB, d *Connect, req scan.Request) map[netip.AddrPort]scan.PortResult {
+func scanAll(ctx context.Context, tb testing.TB, d *Engine, req scan.Request) map[netip.AddrPort]scan.PortResult {
 	tb.Helper()
 	o := outcome{ports: make(map[netip.AddrPort]scan.PortResult)}
 	err := d.Scan(ctx, req, func(r scan.PortResult) {

@@ -14,17 +14,17 @@ var home6 = netip.MustParseAddr("2001:db8::1")
 
 // engines are both connect engines, which must agree wherever speed is not in
 // question.
-func engines(tb testing.TB, l Limits) map[string]*Connect {
+func engines(tb testing.TB, l Limits) map[string]*Engine {
 	tb.Helper()
 	kept, err := NewConnect(testBudget(tb, l))
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return map[string]*Connect{"epoll": kept, "dial": testDial(tb, l)}
+	return map[string]*Engine{"epoll": kept, "dial": testDial(tb, l)}
 }
 
 // withEach runs a test with either engine.
-func withEach(t *testing.T, l Limits, test func(t *testing.T, e *Connect)) {
+func withEach(t *testing.T, l Limits, test func(t *testing.T, e *Engine)) {
 	t.Helper()
 	for name, e := range engines(t, l) {
 		t.Run(name, func(t *testing.T) { test(t, e) })

@@ -39,3 +39,6 @@ func classOf(err error) errnoClass {
 		return errnoOther
 	}
 }
+
+// tooLong tells whether a datagram came that was longer than was read of it.
+func tooLong(err error) bool { return errors.Is(err, windows.WSAEMSGSIZE) }

@@ -91,7 +91,7 @@ func smallScans(t *testing.T, l Limits, huge func(context.Context) error) (slowe
 }
 
 // smallScan scans 20 ports beside whatever else is under way.
-func smallScan(t *testing.T, d *Connect) map[netip.AddrPort]scan.PortResult {
+func smallScan(t *testing.T, d *Engine) map[netip.AddrPort]scan.PortResult {
 	t.Helper()
 	var mu sync.Mutex
 	ports := make(map[netip.AddrPort]scan.PortResult)

@@ -56,7 +56,7 @@ func TestHome(t *testing.T) {
 			return "closed"
 		}
 	}
-	withEach(t, Limits{}, func(t *testing.T, e *Connect) {
+	withEach(t, Limits{}, func(t *testing.T, e *Engine) {
 		t.Helper()
 		for at, r := range scanAll(t.Context(), t, e, testRequest(t, testSpec("1-2000"), home, home6)) {
 			allowed := strings.Fields(want(at.Port()))
@@ -86,7 +86,7 @@ func TestLeavesNothingBehind(t *testing.T) {
 		_ = c.Close()
 		got <- n
 	})
-	withEach(t, Limits{}, func(t *testing.T, e *Connect) {
+	withEach(t, Limits{}, func(t *testing.T, e *Engine) {
 		t.Helper()
 		for range 5 {
 			scanAll(t.Context(), t, e, testRequest(t, testSpec("22"), home))
@@ -113,7 +113,7 @@ func TestDarkHost(t *testing.T) {
 	lab.DefaultRoute(t)
 	far := netip.MustParseAddr("203.0.113.1")
 	counter := lab.CountTo(t, far)
-	withEach(t, Limits{}, func(t *testing.T, e *Connect) {
+	withEach(t, Limits{}, func(t *testing.T, e *Engine) {
 		t.Helper()
 		before := counter.Packets(t, far)
 		got := census(scanAll(t.Context(), t, e, testRequest(t, testSpec("1-300"), far)))
@@ -139,7 +139,7 @@ func TestSelfConnect(t *testing.T) {
 	}
 	spec := testSpec("40000-40015")
 	spec.MaxInFlight = 1
-	withEach(t, Limits{}, func(t *testing.T, e *Connect) {
+	withEach(t, Limits{}, func(t *testing.T, e *Engine) {
 		t.Helper()
 		again := 0
 		for range 50 {
@@ -165,7 +165,7 @@ func TestComesHome(t *testing.T) {
 	lab.DefaultRoute(t)
 	spec := testSpec("1-9000")
 	spec.PortTimeout = time.Minute
-	withEach(t, Limits{}, func(t *testing.T, e *Connect) {
+	withEach(t, Limits{}, func(t *testing.T, e *Engine) {
 		t.Helper()
 		ignore := goleak.IgnoreCurrent()
 		before := descriptors(t)

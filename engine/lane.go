@@ -106,9 +106,7 @@ func (l *lane) listen(ctx context.Context, d time.Duration) bool {
 		if ctx.Err() != nil {
 			return false
 		}
-		for _, e := range l.ended {
-			l.end(e)
-		}
+		l.endAll(l.ended)
 		if !more {
 			l.heard = begun
 		}
@@ -212,7 +210,7 @@ func (l *lane) send(h *host, try pace.Try) {
 	cause := l.refused
 	if free := l.free[family]; len(free) > 0 {
 		s := free[len(free)-1]
-		cause = l.line.send(s, netip.AddrPortFrom(h.addr, l.run.plan.Ports().At(int(try.Index))))
+		cause = l.line.send(s, netip.AddrPortFrom(h.addr, l.run.plan.Ports().At(int(try.Index))), try.Variant())
 		if cause == scan.CauseNone {
 			l.free[family] = free[:len(free)-1]
 			l.occupy(s, h, try, now)
@@ -278,28 +276,52 @@ func (l *lane) abandon(h *host) {
 	}
 }
 
-// end takes what came of an attempt.
-func (l *lane) end(e ending) {
-	s := l.slots[e.slot]
-	if !s.busy {
-		return
-	}
-	now := l.run.now()
-	s.host.mu.Lock()
-	if path := s.host.path; path != nil {
-		switch v := e.verdict; {
-		case v.state != scan.Unknown:
-			path.Answered(now, s.sent, s.try, v.state, v.cause)
-		case v.cause == scan.CauseSilence && now-s.sent < path.Hold(s.try.Kind):
-			path.Interrupted(now, s.sent, s.try)
-		case v.cause == scan.CauseSilence:
-			path.Silent(s.sent, s.try)
-		default:
-			path.Failed(now, s.sent, s.try, v.cause)
+// endAll takes what came of attempts. Answers come in bursts from one host, whose
+// lock is taken once for all of them.
+func (l *lane) endAll(ended []ending) {
+	var locked *host
+	unlock := func() {
+		if locked != nil {
+			locked.mu.Unlock()
+			locked = nil
 		}
 	}
-	s.host.mu.Unlock()
-	l.vacate(e.slot)
+	defer unlock()
+	now := l.run.now()
+	for _, e := range ended {
+		switch {
+		case e.slot == lateAnswer:
+			unlock()
+			l.run.heard(e)
+		case e.slot == answersLost:
+			unlock()
+			l.run.lostAnswers()
+		case l.slots[e.slot].busy:
+			s := &l.slots[e.slot]
+			if s.host != locked {
+				unlock()
+				locked = s.host
+				locked.mu.Lock()
+			}
+			s.end(now, e.verdict)
+			l.vacate(e.slot)
+		}
+	}
+}
+
+// end tells the host's path, whose lock is held, what came of the attempt.
+func (s *slot) end(now time.Duration, v verdict) {
+	switch path := s.host.path; {
+	case path == nil:
+	case v.state != scan.Unknown:
+		path.Answered(now, s.sent, s.try, v.state, v.cause)
+	case v.cause == scan.CauseSilence && now-s.sent < path.Hold(s.try.Kind):
+		path.Interrupted(now, s.sent, s.try)
+	case v.cause == scan.CauseSilence:
+		path.Silent(s.sent, s.try)
+	default:
+		path.Failed(now, s.sent, s.try, v.cause)
+	}
 }
 
 // settleDebts gives places back that other scans have a better right to: free

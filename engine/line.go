@@ -16,8 +16,9 @@ type line interface {
 	// why there can be none.
 	open(family uint8) (slot int32, cause scan.Cause)
 
-	// send begins an attempt in the slot. A cause is why it could not be made.
-	send(slot int32, to netip.AddrPort) scan.Cause
+	// send begins an attempt in the slot; see [pace.Try.Variant]. A cause is why it
+	// could not be made.
+	send(slot int32, to netip.AddrPort, variant int) scan.Cause
 
 	// wait returns, appended to ended, the attempts that something came of; it
 	// waits for the first of them no longer than d. More may have come than it
@@ -36,9 +37,19 @@ type line interface {
 // ending is what came of the attempt in a slot, which is free by then. A verdict
 // with a cause that is no answer is our own side's doing.
 type ending struct {
-	slot    int32
+	slot    int32 // or one of those below
 	verdict verdict
+
+	// Of a late answer: whose it is, and whether to the port's first attempt.
+	from  netip.AddrPort
+	first bool
 }
+
+// Endings of no slot's attempt.
+const (
+	lateAnswer  = -1 // to one that had been dropped
+	answersLost = -2 // nobody knows whose: there was no room for them
+)
 
 // system is what an engine needs of the machine it runs on.
 type system interface {
@@ -60,8 +71,14 @@ type system interface {
 	// most is how many attempts a scan may have under way.
 	most() int
 
+	// hears tells whether lines hear answers to attempts that were dropped.
+	hears() bool
+
 	// lag is how late an answer may be noticed; see [pace.Options].
 	lag() time.Duration
+
+	// close gives back what was kept from scan to scan.
+	close()
 }
 
 // The families of slots.

@@ -72,10 +72,6 @@ func (s *sockets) open(family uint8) (int32, scan.Cause) {
 	return slot, scan.CauseNone
 }
 
-// never says that an unreachable address is our own side's doing: what connect()
-// returns at once did not come from the network.
-func never() bool { return false }
-
 func (s *sockets) shut(slot int32) {
 	_ = unix.Close(s.slots[slot].fd)
 	s.slots[slot] = socket{fd: -1}
@@ -101,7 +97,7 @@ func (s *sockets) connect(fd int, to netip.AddrPort) error {
 	return unix.Connect(fd, &s.six) //nolint:wrapcheck // read by classify
 }
 
-func (s *sockets) send(slot int32, to netip.AddrPort) scan.Cause {
+func (s *sockets) send(slot int32, to netip.AddrPort, _ int) scan.Cause {
 	socket := &s.slots[slot]
 	socket.to = to
 	switch err := s.connect(socket.fd, to); err {
@@ -115,15 +111,6 @@ func (s *sockets) send(slot int32, to netip.AddrPort) scan.Cause {
 		dissolve(socket.fd)
 		return ownSide(classify(err, never))
 	}
-}
-
-// ownSide is why an attempt that ended at once could not be made: whatever
-// connect() says then did not come from the network.
-func ownSide(v verdict) scan.Cause {
-	if v.state != scan.Unknown || v.cause == scan.CauseSilence {
-		return scan.CauseInternal
-	}
-	return v.cause
 }
 
 func (s *sockets) drop(slot int32) {
@@ -173,7 +160,7 @@ func (s *sockets) wait(d time.Duration, ended []ending) (all []ending, more bool
 
 func (s *sockets) end(slot int32, v verdict, ended []ending) []ending {
 	s.slots[slot].busy = false
-	return append(ended, ending{slot, v})
+	return append(ended, ending{slot: slot, verdict: v})
 }
 
 // glance looks at an attempt that epoll does not watch, and has epoll watch it
@@ -233,13 +220,12 @@ func (s *sockets) readErrors(socket *socket) (v verdict, ok bool) {
 		if !more {
 			return v, ok
 		}
-		if ok || report.port != socket.to.Port() {
+		if ok || report.to.Port() != socket.to.Port() {
 			continue
 		}
 		ok = true
 		v = verdict{state: scan.Filtered, cause: scan.CauseICMP}
-		if !report.fromNetwork || s.system.ours(report.offender) && report.offender != socket.to.Addr() {
-			// Our own machine's word: no route, or a neighbour that does not resolve.
+		if s.system.ownWord(report, socket.to.Addr()) {
 			v = verdict{cause: scan.CauseNoRoute}
 		}
 	}

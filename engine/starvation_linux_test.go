@@ -78,7 +78,7 @@ func TestFewDescriptors(t *testing.T) {
 		return
 	}
 	lab.AddAddress(t, home)
-	withEach(t, Limits{MaxInFlight: 500}, func(t *testing.T, e *Connect) {
+	withEach(t, Limits{MaxInFlight: 500}, func(t *testing.T, e *Engine) {
 		t.Helper()
 		give := takeDescriptors(t)
 		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
@@ -134,7 +134,7 @@ func TestDescriptorsInReserve(t *testing.T) {
 	}
 	host := lab.Start(t, lab.Host{Addrs: []netip.Addr{four}, Ports: map[string]lab.Answer{"22,8000": lab.Accept, "100-119": lab.Drop}})[0]
 	fewDescriptors(t)
-	withEach(t, Limits{}, func(t *testing.T, e *Connect) {
+	withEach(t, Limits{}, func(t *testing.T, e *Engine) {
 		t.Helper()
 		enough := make(chan string)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -180,7 +180,7 @@ func TestFewSourcePorts(t *testing.T) {
 	if err := os.WriteFile("/proc/sys/net/ipv4/ip_local_port_range", []byte("40000 40003"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	withEach(t, Limits{}, func(t *testing.T, e *Connect) {
+	withEach(t, Limits{}, func(t *testing.T, e *Engine) {
 		t.Helper()
 		var holders []net.Listener
 		for port := uint16(40000); port <= 40003; port++ {
@@ -215,7 +215,7 @@ func TestDeadline(t *testing.T) {
 	host := lab.Start(t, lab.Host{Addrs: []netip.Addr{four}, Default: lab.Drop, Ports: map[string]lab.Answer{"22,8080": lab.Accept, "500-999": lab.Refuse}})[0]
 	spec := defaultSpec("1-65535")
 	spec.Expect = &scan.Expectation{Open: scan.NewPortSet(22, 8080)}
-	withEach(t, Limits{}, func(t *testing.T, e *Connect) {
+	withEach(t, Limits{}, func(t *testing.T, e *Engine) {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
 		defer cancel()

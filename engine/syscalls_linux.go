@@ -84,9 +84,20 @@ func addrPortOf(sa unix.Sockaddr) netip.AddrPort {
 
 // icmpReport is one entry of an error queue.
 type icmpReport struct {
-	fromNetwork bool       // an ICMP error; else our own kernel's word
-	offender    netip.Addr // who sent it
-	port        uint16     // which the attempt was for, that it speaks of
+	fromNetwork bool           // an ICMP error; else our own kernel's word
+	kind, code  uint8          // of the ICMP error
+	offender    netip.Addr     // who sent it
+	to          netip.AddrPort // whom the attempt was for, that it speaks of
+}
+
+// portUnreachable tells whether the error says that nothing listens (RFC 792, and
+// RFC 4443 section 3.1).
+func (r icmpReport) portUnreachable() bool {
+	const unreachable4, port4, unreachable6, port6 = 3, 3, 1, 4
+	if r.to.Addr().Is4() {
+		return r.kind == unreachable4 && r.code == port4
+	}
+	return r.kind == unreachable6 && r.code == port6
 }
 
 // errorQueue reads sockets' error queues (ip(7), MSG_ERRQUEUE).
@@ -113,42 +124,54 @@ func (q *errorQueue) read(fd int) (r icmpReport, ok bool) {
 	if errno != 0 {
 		return r, false
 	}
-	// The port has the same place in both families' addresses, in network order.
-	r.port = binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(&q.name.Port))[:]) //nolint:gosec // two bytes
+	to := rawAddrPort(&q.name)
 	messages, err := unix.ParseSocketControlMessage(q.control[:q.header.Controllen])
 	if err != nil {
-		return r, true
+		return icmpReport{to: to}, true
 	}
 	for _, m := range messages {
 		v4 := m.Header.Level == unix.SOL_IP && m.Header.Type == unix.IP_RECVERR
 		v6 := m.Header.Level == unix.SOL_IPV6 && m.Header.Type == unix.IPV6_RECVERR
 		if v4 || v6 {
-			r.fromNetwork, r.offender = parseExtended(m.Data)
-			return r, true
+			r = parseExtended(m.Data)
+			break
 		}
 	}
+	r.to = to
 	return r, true
 }
 
-// parseExtended reads a struct sock_extended_err (linux/errqueue.h) and the
-// offender's address behind it: whether it was an ICMP error, and whose.
-func parseExtended(data []byte) (fromNetwork bool, offender netip.Addr) {
-	const originAt, size, originICMP, originICMP6 = 4, 16, 2, 3
-	if len(data) < size {
-		return false, offender
+// rawAddrPort reads the address that the kernel has written, of either family.
+func rawAddrPort(name *unix.RawSockaddrInet6) netip.AddrPort {
+	// The port has the same place in both families' addresses, in network order.
+	port := binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(&name.Port))[:]) //nolint:gosec // two bytes
+	if name.Family == unix.AF_INET {
+		four := (*unix.RawSockaddrInet4)(unsafe.Pointer(name)) //nolint:gosec // the smaller fits
+		return netip.AddrPortFrom(netip.AddrFrom4(four.Addr), port)
 	}
-	fromNetwork = data[originAt] == originICMP || data[originAt] == originICMP6
+	return netip.AddrPortFrom(netip.AddrFrom16(name.Addr).Unmap(), port)
+}
+
+// parseExtended reads a struct sock_extended_err (linux/errqueue.h) and the
+// offender's address behind it.
+func parseExtended(data []byte) (r icmpReport) {
+	const originAt, kindAt, codeAt, size, originICMP, originICMP6 = 4, 5, 6, 16, 2, 3
+	if len(data) < size {
+		return r
+	}
+	r.fromNetwork = data[originAt] == originICMP || data[originAt] == originICMP6
+	r.kind, r.code = data[kindAt], data[codeAt]
 	data = data[size:]
 	if len(data) < 2 {
-		return fromNetwork, offender
+		return r
 	}
 	switch family := binary.NativeEndian.Uint16(data); {
 	case family == unix.AF_INET && len(data) >= 8:
-		offender = netip.AddrFrom4([4]byte(data[4:8]))
+		r.offender = netip.AddrFrom4([4]byte(data[4:8]))
 	case family == unix.AF_INET6 && len(data) >= 24:
-		offender = netip.AddrFrom16([16]byte(data[8:24])).Unmap()
+		r.offender = netip.AddrFrom16([16]byte(data[8:24])).Unmap()
 	}
-	return fromNetwork, offender
+	return r
 }
 
 // neighbourLost tells whether the kernel has looked for the neighbour with that

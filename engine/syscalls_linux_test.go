@@ -12,7 +12,7 @@ import (
 // extended makes a struct sock_extended_err with an offender's address behind it.
 func extended(origin byte, offender netip.Addr) []byte {
 	data := make([]byte, 16)
-	data[4] = origin
+	data[4], data[5], data[6] = origin, 3, 1
 	if offender.Is4() {
 		a := offender.As4()
 		return append(append(binary.NativeEndian.AppendUint16(data, unix.AF_INET), 0, 0), append(a[:], make([]byte, 8)...)...)
@@ -38,8 +38,12 @@ func TestParseExtended(t *testing.T) {
 		"half of one, IPv6": {extended(3, six)[:36], true, netip.Addr{}},
 		"cut":               {extended(2, four)[:15], false, netip.Addr{}},
 	} {
-		if icmp, from := parseExtended(tc.data); icmp != tc.icmp || from != tc.from {
-			t.Errorf("%s: %v from %v, want %v from %v", name, icmp, from, tc.icmp, tc.from)
+		r := parseExtended(tc.data)
+		if r.fromNetwork != tc.icmp || r.offender != tc.from {
+			t.Errorf("%s: %v from %v, want %v from %v", name, r.fromNetwork, r.offender, tc.icmp, tc.from)
+		}
+		if whole := len(tc.data) >= 16; whole != (r.kind == 3 && r.code == 1) {
+			t.Errorf("%s: type %d, code %d", name, r.kind, r.code)
 		}
 	}
 }
@@ -48,8 +52,8 @@ func FuzzParseExtended(f *testing.F) {
 	f.Add(extended(2, netip.MustParseAddr("192.0.2.7")))
 	f.Add(extended(3, netip.MustParseAddr("2001:db8::7")))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if icmp, from := parseExtended(data); icmp && len(data) < 16 || from.Is4In6() {
-			t.Errorf("%x: %v from %v", data, icmp, from)
+		if r := parseExtended(data); r.fromNetwork && len(data) < 16 || r.offender.Is4In6() {
+			t.Errorf("%x: %+v", data, r)
 		}
 	})
 }

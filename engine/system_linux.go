@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"net"
 	"net/netip"
 	"os"
 	"strconv"
@@ -14,25 +13,21 @@ import (
 	"time"
 )
 
-// linux is the system of the engine at the kernel's speed.
+// linux is the system of the connect engine at the kernel's speed.
 type linux struct {
-	resets atomic.Int64 // RSTs that our own kernel has sent on our own account
-	own    atomic.Pointer[ownAddresses]
-}
+	machine
 
-// ownAddresses are the machine's at one moment.
-type ownAddresses struct {
-	set  map[netip.Addr]struct{}
-	read time.Time
+	resets atomic.Int64 // RSTs that our own kernel has sent on our own account
 }
 
 // NewConnect returns the connect engine at its best on this system: on Linux,
-// kept sockets on epoll. All its scans stay within the budget.
-func NewConnect(budget *Budget) (*Connect, error) {
+// kept sockets on epoll. All its scans stay within the budget. A connection is
+// reset as soon as it is established, and no byte is ever sent over it.
+func NewConnect(budget *Budget) (*Engine, error) {
 	if budget == nil {
 		return nil, errNoBudget
 	}
-	return &Connect{budget: budget, system: &linux{}}, nil
+	return &Engine{budget: budget, system: &linux{}}, nil
 }
 
 // lag is nothing: an attempt's time is up by the moment up to which the kernel's
@@ -45,28 +40,9 @@ func (s *linux) line(_ context.Context, source netip.Addr) (line, error) {
 
 func (*linux) most() int { return memoryLimit() }
 
-func (*linux) resolved(addr netip.Addr) bool { return !neighbourLost(addr) }
+func (*linux) hears() bool { return false }
 
-// ours tells whether the address is one of this machine's; what they are is read
-// again every second.
-func (s *linux) ours(addr netip.Addr) bool {
-	if addr.IsLoopback() {
-		return true
-	}
-	own := s.own.Load()
-	if own == nil || time.Since(own.read) > time.Second {
-		own = &ownAddresses{set: make(map[netip.Addr]struct{}), read: time.Now()}
-		found, _ := net.InterfaceAddrs() // without them nothing is ours but loopback
-		for _, a := range found {
-			if prefix, err := netip.ParsePrefix(a.String()); err == nil {
-				own.set[prefix.Addr().Unmap()] = struct{}{}
-			}
-		}
-		s.own.Store(own)
-	}
-	_, ok := own.set[addr]
-	return ok
-}
+func (*linux) close() {}
 
 // late counts the RSTs that the kernel has sent beyond those of our own making:
 // a SYN+ACK that comes after its attempt was dropped draws one. Others on this

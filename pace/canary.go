@@ -93,6 +93,13 @@ func (c *canaries) every() time.Duration {
 	return openCanaryEvery
 }
 
+// crowded tells whether so many canaries are under way to the same ports that their
+// answers could not be told apart.
+func (c *canaries) crowded() bool {
+	const mostEach = 6
+	return c.newest-c.judged >= mostEach*min(c.found, len(c.ports))
+}
+
 // add makes a mark and returns its number, which comes round again after 65,536
 // others.
 func (c *canaries) add(sent instant, result outcome) uint16 {

@@ -46,14 +46,18 @@ type Try struct {
 	vain     bool   // made when the budget might have been spent
 }
 
-// Nth tells the attempts at one port apart that may be under way side by side: it
-// is their number, from 0, or that of a canary among all canaries. It comes round
-// again after 256 attempts or 65,536 canaries.
-func (t *Try) Nth() int {
+// Variants is how many attempts at one port may be under way side by side: senders
+// have to tell them apart by [Try.Variant].
+const Variants = 8
+
+// Variant tells the attempts at one port apart that may be under way side by side.
+// A port's first is of variant 0.
+func (t *Try) Variant() int {
+	nth := int(t.nth) - 1
 	if t.Kind == Canary {
-		return int(t.mark)
+		nth = int(t.mark)
 	}
-	return int(t.nth) - 1
+	return (nth + nth/Variants) % Variants // canaries go round as many ports
 }
 
 // entry is a try that waits for something.

@@ -8,9 +8,10 @@ import (
 
 // Heard takes an answer to an attempt at the port that had been given up: it is as
 // good as any. First tells whether it was the port's first. Of a port that was
-// reported the answer is a copy, and says nothing.
+// reported the answer is a copy, and says nothing; and what was not asked has no
+// answer.
 func (p *Path) Heard(now time.Duration, index int, first bool, state scan.State, cause scan.Cause) {
-	if p.done.has(index) {
+	if p.done.has(index) || p.firsts[index] == 0 {
 		return
 	}
 	p.lateCame = now
@@ -71,6 +72,19 @@ func (p *Path) release(now instant) {
 	}
 }
 
+// lookEvery is how often the window is looked at: as often as a first attempt is
+// over, or, where that is not what its answer takes, as answers come.
+func (p *Path) lookEvery() time.Duration {
+	const (
+		often = 20 * time.Millisecond
+		trips = 4 // round trips: what is sent now is answered by then
+	)
+	if p.hears && p.trips.known() {
+		return min(max(trips*(p.trips.mean+4*p.trips.variance), often), p.Hold(Brief))
+	}
+	return p.Hold(Brief)
+}
+
 // lastWait is how long the last attempt at a port is listened for: as long as any
 // may be, once answers have come that were not waited for.
 func (p *Path) lastWait() time.Duration {
@@ -80,19 +94,19 @@ func (p *Path) lastWait() time.Duration {
 	return p.trips.final(p.spec.PortTimeout)
 }
 
-// grain is how exactly first attempts are remembered, two bytes each: after nine
-// minutes the count comes round, and no answer is as late.
+// grain is how exactly first attempts are remembered, two bytes each, 0 for none:
+// after nine minutes the count comes round, and no answer is as late.
 const grain = 8 * time.Millisecond
 
 // noteFirst notes when the first attempt at a port was made that still counts.
 func (p *Path) noteFirst(index int, sent instant) {
 	if p.firsts != nil {
-		p.firsts[index] = uint16(sent / grain) //nolint:gosec // it comes round
+		p.firsts[index] = max(1, uint16(sent/grain)+1) //nolint:gosec // it comes round
 	}
 }
 
 // firstAt returns when that was, by grain at most too early.
 func (p *Path) firstAt(now instant, index int) instant {
-	ago := uint16(now/grain) - p.firsts[index] //nolint:gosec // it comes round
+	ago := uint16(now/grain) + 1 - p.firsts[index] //nolint:gosec // it comes round
 	return (now/grain - instant(ago)) * grain
 }

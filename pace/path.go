@@ -207,7 +207,7 @@ func (p *Path) fresh() (Try, bool) {
 // canaryDue tells whether the path has to be tested: something is silent, and
 // enough time or attempts have passed since it last was.
 func (p *Path) canaryDue(now instant) bool {
-	if !p.canaries.known() {
+	if !p.canaries.known() || p.canaries.crowded() {
 		return false
 	}
 	since := now - p.canaries.lastSent()
@@ -313,7 +313,7 @@ func (p *Path) Tick(now time.Duration) {
 		p.release(now)
 	}
 	if !p.quota.on() {
-		p.window.look(now, p.Hold(Brief), p.canaries.loss(now))
+		p.window.look(now, p.lookEvery(), p.canaries.loss(now))
 	}
 	switch {
 	case p.left == 0:

@@ -120,7 +120,8 @@ func TestDatagrams(t *testing.T) {
 				if hears {
 					r.want(t, tc.want)
 					r.within(t, 0, tc.within)
-				} else if got := r.census(); got["open reply"] != tc.want["open reply"] || got["closed icmp"] != tc.want["closed icmp"] {
+				} else if got := r.census(); got["open reply"] != tc.want["open reply"] || got["closed icmp"]*10 < tc.want["closed icmp"]*9 ||
+					got["open_filtered silence"] > tc.want["open_filtered silence"] { // it takes longer, and some may stay unknown
 					t.Errorf("%v", got)
 				}
 			})

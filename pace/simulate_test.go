@@ -265,7 +265,7 @@ func (d *driver) hear(a arrival) {
 	if !d.reported[f.Index] {
 		d.answers[f.Index] = a.reply
 	}
-	d.path.Heard(d.now, int(f.Index), f.Nth() == 0, a.reply.state, a.reply.cause)
+	d.path.Heard(d.now, int(f.Index), f.Variant() == 0, a.reply.state, a.reply.cause)
 }
 
 // take ends an attempt with what came of it.

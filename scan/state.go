@@ -44,6 +44,8 @@ const (
 	CauseHandshakeReset              // it was accepted and reset at once
 	CauseRST                         // a RST came back: ECONNREFUSED
 	CauseICMP                        // an ICMP error came back
+	CauseSYNACK                      // a SYN+ACK came back, and no connection was made
+	CauseZeroWindow                  // a SYN+ACK came back that takes no data: a tarpit's mark
 	CauseReply                       // a datagram came back
 	CauseSilence                     // nothing came back in any attempt
 )
@@ -79,36 +81,16 @@ func (c Cause) Answered() bool { return c >= CauseHandshake && c <= CauseReply }
 // String returns a word for the cause; for the [UnknownCauses] it is the value
 // of the label "reason".
 func (c Cause) String() string {
-	switch c {
-	case CauseHandshake:
-		return "handshake"
-	case CauseHandshakeReset:
-		return "handshake_reset"
-	case CauseRST:
-		return "rst"
-	case CauseICMP:
-		return "icmp"
-	case CauseReply:
-		return "reply"
-	case CauseSilence:
-		return "silence"
-	case CauseDeadline:
-		return "deadline"
-	case CauseDescriptors:
-		return "descriptors"
-	case CauseSourcePorts:
-		return "source_ports"
-	case CauseNoRoute:
-		return "no_route"
-	case CausePermission:
-		return "permission"
-	case CauseUnresponsive:
-		return "unresponsive"
-	case CauseInternal:
-		return "internal"
-	default:
+	words := [...]string{
+		CauseHandshake: "handshake", CauseHandshakeReset: "handshake_reset", CauseRST: "rst", CauseICMP: "icmp",
+		CauseSYNACK: "synack", CauseZeroWindow: "synack_zero_window", CauseReply: "reply", CauseSilence: "silence",
+		CauseDeadline: "deadline", CauseDescriptors: "descriptors", CauseSourcePorts: "source_ports",
+		CauseNoRoute: "no_route", CausePermission: "permission", CauseUnresponsive: "unresponsive", CauseInternal: "internal",
+	}
+	if int(c) >= len(words) || words[c] == "" {
 		return "none"
 	}
+	return words[c]
 }
 
 // Protocol is the transport whose ports are scanned. The zero value is none.

@@ -15,16 +15,19 @@ import (
 	"portscan_exporter/scan"
 )
 
-// Connect finds open ports by connecting to them. Make one with [NewConnect] or
-// [NewDial]; it may be used concurrently.
+// Engine implements [scan.Scanner] in one of several ways: see [NewConnect],
+// [NewDial], [NewSYN] and [NewUDP], which make one. It may be used concurrently.
 //
-// A connection is reset as soon as it is established, and no byte is ever sent
-// over it. All that is decided about what to send and when is package pace's;
-// how it is sent is a line's.
-type Connect struct {
+// All that is decided about what to send and when is package pace's; how it is
+// sent is a line's.
+type Engine struct {
 	budget *Budget
 	system system
 }
+
+// Close gives back what the engine has kept from scan to scan. None may be under
+// way, and none be begun afterwards.
+func (e *Engine) Close() { e.system.close() }
 
 const (
 	// manyPorts is how many a scan has at least that is worth more than one core.
@@ -54,7 +57,7 @@ type host struct {
 
 // run is one scan, shared by its lanes.
 type run struct {
-	engine *Connect
+	engine *Engine
 	share  *share
 	plan   scan.Plan
 	order  *pace.Order
@@ -75,7 +78,7 @@ type run struct {
 
 // Scan implements [scan.Scanner]. Addresses are scanned side by side, each
 // within its module's max_in_flight and rate.
-func (c *Connect) Scan(ctx context.Context, req scan.Request, report func(scan.PortResult)) error {
+func (e *Engine) Scan(ctx context.Context, req scan.Request, report func(scan.PortResult)) error {
 	if err := req.Check(); err != nil {
 		return err //nolint:wrapcheck // the sentinel says it all
 	}
@@ -86,12 +89,12 @@ func (c *Connect) Scan(ctx context.Context, req scan.Request, report func(scan.P
 	plan := req.Plan()
 	ports := plan.Ports().Len() * len(addresses)
 	r := &run{
-		engine: c, share: c.budget.join(ports, c.system.most()), plan: plan, order: pace.NewOrder(plan),
+		engine: e, share: e.budget.join(plan.Spec().Protocol, ports, e.system.most()), plan: plan, order: pace.NewOrder(plan),
 		begun: time.Now(), report: report, waiting: addresses, all: len(addresses),
 	}
 	defer r.leave()
 	r.active.Store(new([]*host))
-	r.lateCount, r.lateOK = c.system.late()
+	r.lateCount, r.lateOK = e.system.late()
 	lanes := 1
 	if ports >= manyPorts {
 		lanes = min(runtime.GOMAXPROCS(0), mostLanes)
@@ -188,7 +191,7 @@ func (r *run) newHost(addr netip.Addr, at int) *host {
 	ports := r.plan.Ports()
 	path, err := pace.NewPath(pace.Options{
 		Plan: r.plan, Order: r.order, Seed: rand.Uint32(), //nolint:gosec // an order that looks random is enough
-		Late: r.lateOK && !r.engine.system.ours(addr), Lag: r.engine.system.lag(),
+		Late: r.lateOK && !r.engine.system.ours(addr), Hears: r.engine.system.hears(), Lag: r.engine.system.lag(),
 		Report: func(index int, p scan.PortResult) {
 			p.Address, p.Port = addr, ports.At(index)
 			r.report(p)
@@ -234,6 +237,36 @@ func (r *run) lookForLate() {
 		h.mu.Lock()
 		if h.path != nil {
 			h.path.Late(r.now(), came)
+		}
+		h.mu.Unlock()
+	}
+}
+
+// heard takes an answer to an attempt that had been given up.
+func (r *run) heard(e ending) {
+	index, ok := r.plan.Ports().Index(e.from.Port())
+	if !ok || e.verdict.state == scan.Unknown {
+		return
+	}
+	for _, h := range *r.active.Load() {
+		if h.addr != e.from.Addr() {
+			continue
+		}
+		h.mu.Lock()
+		if h.path != nil {
+			h.path.Heard(r.now(), index, e.first, e.verdict.state, e.verdict.cause)
+		}
+		h.mu.Unlock()
+	}
+}
+
+// lostAnswers tells every host that answers have come that nobody could read: what
+// was silent may not have been.
+func (r *run) lostAnswers() {
+	for _, h := range *r.active.Load() {
+		h.mu.Lock()
+		if h.path != nil {
+			h.path.Late(r.now(), true)
 		}
 		h.mu.Unlock()
 	}

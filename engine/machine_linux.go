@@ -1,0 +1,60 @@
+package engine
+
+import (
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"portscan_exporter/scan"
+)
+
+// machine is what every engine asks of this machine. It may be used concurrently.
+type machine struct {
+	own atomic.Pointer[ownAddresses]
+}
+
+// ownAddresses are the machine's at one moment.
+type ownAddresses struct {
+	set  map[netip.Addr]struct{}
+	read time.Time
+}
+
+// resolved implements [system].
+func (*machine) resolved(addr netip.Addr) bool { return !neighbourLost(addr) }
+
+// ours tells whether the address is one of this machine's; what they are is read
+// again every second.
+func (m *machine) ours(addr netip.Addr) bool {
+	if addr.IsLoopback() {
+		return true
+	}
+	own := m.own.Load()
+	if own == nil || time.Since(own.read) > time.Second {
+		own = &ownAddresses{set: make(map[netip.Addr]struct{}), read: time.Now()}
+		found, _ := net.InterfaceAddrs() // without them nothing is ours but loopback
+		for _, a := range found {
+			if prefix, err := netip.ParsePrefix(a.String()); err == nil {
+				own.set[prefix.Addr().Unmap()] = struct{}{}
+			}
+		}
+		m.own.Store(own)
+	}
+	_, ok := own.set[addr]
+	return ok
+}
+
+// ownWord tells whether an error about an attempt at the address is our own
+// machine's: no route, or a neighbour that does not resolve.
+func (m *machine) ownWord(r icmpReport, to netip.Addr) bool {
+	return !r.fromNetwork || m.ours(r.offender) && r.offender != to
+}
+
+// ownSide is why an attempt that ended at once could not be made: whatever
+// connect() says then did not come from the network.
+func ownSide(v verdict) scan.Cause {
+	if v.state != scan.Unknown || v.cause == scan.CauseSilence {
+		return scan.CauseInternal
+	}
+	return v.cause
+}

@@ -1,0 +1,14 @@
+//go:build !linux
+
+package engine
+
+import "errors"
+
+// ErrNoRaw says that this process may not make packets of its own.
+var ErrNoRaw = errors.New("it needs Linux: this system has no packet socket as it has")
+
+// CheckSYN returns [ErrNoRaw]: half-open scans are Linux's.
+func CheckSYN() error { return ErrNoRaw }
+
+// NewSYN returns [ErrNoRaw]: half-open scans are Linux's.
+func NewSYN(*Budget) (*Engine, error) { return nil, ErrNoRaw }

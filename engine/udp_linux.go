@@ -1,0 +1,106 @@
+package engine
+
+import (
+	"context"
+	"net/netip"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// NewUDP returns the engine of UDP scans at its best on this system: on Linux, a few
+// sockets for all ports, whose error queues say which of them are closed. All its
+// scans stay within the budget. What is sent to a port is package payload's, and
+// sent at each attempt.
+func NewUDP(budget *Budget) (*Engine, error) {
+	if budget == nil {
+		return nil, errNoBudget
+	}
+	return &Engine{budget: budget, system: &udpSystem{held: make(map[uint16]int)}}, nil
+}
+
+// udpSystem is the system of UDP scans.
+type udpSystem struct {
+	machine
+
+	mu   sync.Mutex
+	held map[uint16]int // local ports of all lines, and how many sockets have each
+}
+
+// hold notes that a port is ours, or that it no longer is.
+func (s *udpSystem) hold(port uint16, change int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.held[port] += change; s.held[port] == 0 {
+		delete(s.held, port)
+	}
+}
+
+// isOurs tells whether a socket of ours is at the other end: what it receives is no
+// service's, and what it sends is no answer.
+func (s *udpSystem) isOurs(at netip.AddrPort) bool {
+	s.mu.Lock()
+	held := s.held[at.Port()] > 0
+	s.mu.Unlock()
+	return held && s.ours(at.Addr())
+}
+
+func (s *udpSystem) line(_ context.Context, source netip.Addr) (line, error) {
+	return newDatagrams(s, source), nil
+}
+
+// most is any number: an attempt takes a few bytes, and no descriptor.
+func (*udpSystem) most() int { return 1 << 20 }
+
+func (*udpSystem) late() (int64, bool) { return 0, false }
+
+func (*udpSystem) hears() bool { return true }
+
+func (*udpSystem) lag() time.Duration { return 0 }
+
+func (*udpSystem) close() {}
+
+// openDatagrams returns a socket for datagrams to anybody, from the source where it
+// is valid, with its error queue on (ip(7), IP_RECVERR), and its local port.
+func openDatagrams(family uint8, source netip.Addr) (fd int, port uint16, err error) {
+	domain, level, option := unix.AF_INET, unix.SOL_IP, unix.IP_RECVERR
+	if family == family6 {
+		domain, level, option = unix.AF_INET6, unix.SOL_IPV6, unix.IPV6_RECVERR
+	}
+	fd, err = unix.Socket(domain, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, unix.IPPROTO_UDP)
+	if err != nil {
+		return -1, 0, os.NewSyscallError("socket", err) //nolint:wrapcheck // read by classify
+	}
+	if err = unix.SetsockoptInt(fd, level, option, 1); err == nil {
+		port, err = bindAny(fd, family, source)
+	}
+	if err != nil {
+		_ = unix.Close(fd)
+		return -1, 0, err
+	}
+	return fd, port, nil
+}
+
+// bindAny binds the socket to a free port, which it returns, of the source where
+// that is valid.
+func bindAny(fd int, family uint8, source netip.Addr) (uint16, error) {
+	var at unix.Sockaddr = &unix.SockaddrInet4{}
+	switch {
+	case source.Is4():
+		at = &unix.SockaddrInet4{Addr: source.As4()}
+	case source.IsValid():
+		at = &unix.SockaddrInet6{Addr: source.As16()}
+	case family == family6:
+		at = &unix.SockaddrInet6{}
+	}
+	if err := unix.Bind(fd, at); err != nil {
+		return 0, os.NewSyscallError("bind", err) //nolint:wrapcheck // read by classify
+	}
+	local, err := unix.Getsockname(fd)
+	if err != nil {
+		return 0, os.NewSyscallError("getsockname", err) //nolint:wrapcheck // read by classify
+	}
+	return addrPortOf(local).Port(), nil
+}

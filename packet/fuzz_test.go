@@ -1,0 +1,119 @@
+package packet
+
+import (
+	"encoding/binary"
+	"net"
+	"net/netip"
+	"testing"
+
+	"golang.org/x/net/ipv4"
+	"golang.org/x/net/ipv6"
+)
+
+// FuzzParse checks that no bytes make Parse panic, that its answers make sense, and
+// that the filter for the port lets through whatever is an answer.
+func FuzzParse(f *testing.F) {
+	for _, tc := range examples(f) {
+		f.Add(tc.packet)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		verified, sure := Parse(b, true)
+		a, ok := Parse(b, false)
+		if sure && (!ok || a != verified) {
+			t.Errorf("Parse = %+v with verify, %+v without", verified, a)
+		}
+		if !ok {
+			if (a != Answer{}) {
+				t.Errorf("no answer, and yet %+v", a)
+			}
+			return
+		}
+		four := b[0]>>4 == 4
+		for _, addr := range []netip.Addr{a.Remote.Addr(), a.Local.Addr(), a.From} {
+			if !addr.IsValid() || addr.Is4() != four || addr.Is4In6() {
+				t.Errorf("%v in the answer to version %d: %+v", addr, b[0]>>4, a)
+			}
+		}
+		if a.Kind < SYNACK || a.Kind > Error || a.Kind != Error && a.From != a.Remote.Addr() {
+			t.Errorf("Parse = %+v", a)
+		}
+		if n := run(t, mustFilter(t, a.Local.Addr(), a.Local.Port()), b); n != Snap {
+			t.Errorf("the filter keeps %d bytes of %+v", n, a)
+		}
+	})
+}
+
+// FuzzSYN reads what AppendSYN wrote by golang.org/x/net, quotes it in an error and
+// answers it.
+func FuzzSYN(f *testing.F) {
+	for _, at := range []family{family4(), family6()} {
+		f.Add(at.local.Addr().AsSlice(), at.remote.Addr().AsSlice(), at.local.Port(), at.remote.Port(), uint32(sequence))
+	}
+	f.Fuzz(func(t *testing.T, from, to []byte, localPort, remotePort uint16, seq uint32) {
+		src, _ := netip.AddrFromSlice(from)
+		dst, _ := netip.AddrFromSlice(to)
+		local, remote := netip.AddrPortFrom(src.Unmap(), localPort), netip.AddrPortFrom(dst.Unmap(), remotePort)
+		b := AppendSYN(nil, netip.AddrPortFrom(src, localPort), netip.AddrPortFrom(dst, remotePort), seq)
+		if local.Addr().BitLen() != remote.Addr().BitLen() || !src.IsValid() {
+			if b != nil {
+				t.Errorf("from %v to %v AppendSYN = %x", local, remote, b)
+			}
+			return
+		}
+		tcp := readIP(t, b, local.Addr(), remote.Addr())
+		want := segment{src: local, dst: remote, seq: seq, flags: 2, window: 64_240, options: tcp[20:]}.bytes()
+		if string(tcp) != string(want) {
+			t.Errorf("TCP = %x, want %x", tcp, want)
+		}
+		answered(t, b, family{local: local, remote: remote, router: dst.Unmap()}, seq)
+	})
+}
+
+// readIP checks the IP header and returns what comes behind it.
+func readIP(t *testing.T, b []byte, local, remote netip.Addr) []byte {
+	t.Helper()
+	if local.Is6() {
+		h, err := ipv6.ParseHeader(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		same := h.Src.Equal(local.AsSlice()) && h.Dst.Equal(remote.AsSlice())
+		if !same || h.PayloadLen != len(b)-40 || h.NextHeader != 6 || h.HopLimit != 64 || h.FlowLabel != 0 {
+			t.Errorf("%x is %v", b, h)
+		}
+		return b[40:]
+	}
+	h, err := ipv4.ParseHeader(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// ParseHeader reads length and flags as the system's raw sockets have them.
+	length, flags := int(binary.BigEndian.Uint16(b[2:])), b[6]
+	same := h.Src.Equal(net.IP(local.AsSlice())) && h.Dst.Equal(net.IP(remote.AsSlice()))
+	if !same || length != len(b) || flags != 0x40 || h.Protocol != 6 || h.TTL != 64 || h.ID != 0 || slowChecksum(b[:h.Len]) != 0 {
+		t.Errorf("%x is %v", b, h)
+	}
+	return b[h.Len:]
+}
+
+// answered answers a SYN in three ways, which Parse has to trace back to it.
+func answered(t *testing.T, syn []byte, f family, seq uint32) {
+	t.Helper()
+	kind := byte(3)
+	if f.local.Addr().Is6() {
+		kind = 1
+	}
+	reply := segment{src: f.remote, dst: f.local, ack: seq + 1}
+	opened, refused := reply, reply
+	opened.flags, refused.flags = 0x12, 0x14
+	for want, b := range map[Kind][]byte{
+		SYNACK: opened.datagram().bytes(),
+		RST:    refused.datagram().bytes(),
+		Error:  f.complain(kind, 0, syn).datagram(t).bytes(),
+	} {
+		a, ok := Parse(b, true)
+		if !ok || a.Kind != want || a.Local != f.local || a.Remote != f.remote || a.Sequence != seq {
+			t.Errorf("Parse(%x) = %+v, %v, want kind %d from %v to %v", b, a, ok, want, f.local, f.remote)
+		}
+	}
+}

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+
+	"portscan_exporter/coordinator"
+	"portscan_exporter/engine"
+	"portscan_exporter/resolve"
+	"portscan_exporter/scan"
+)
+
+// scans is a coordinator with the engines that it was wired to.
+type scans struct {
+	*coordinator.Coordinator
+
+	engines map[coordinator.Kind]*engine.Engine
+}
+
+// newScans wires the resolver and the engines to a coordinator. The limits of the
+// configuration come with applyLimits.
+func newScans(budget *engine.Budget, logger *slog.Logger, observe func(string, *scan.Result)) (*scans, error) {
+	resolver, err := resolve.New(net.DefaultResolver)
+	if err != nil {
+		return nil, fmt.Errorf("making the resolver: %w", err)
+	}
+	s := &scans{engines: make(map[coordinator.Kind]*engine.Engine)}
+	scanners := make(map[coordinator.Kind]scan.Scanner)
+	for kind, maker := range engineMakers() {
+		e, err := maker(budget)
+		if err != nil {
+			return nil, fmt.Errorf("making the engine of %v %v: %w", kind.Protocol, kind.Method, err)
+		}
+		s.engines[kind], scanners[kind] = e, e
+	}
+	s.Coordinator, err = coordinator.New(coordinator.Options{
+		Resolver: resolver, Engines: scanners, MaxScans: 1, Logger: logger, Observe: observe,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("making the coordinator: %w", err)
+	}
+	return s, nil
+}
+
+// engineMakers are the engines that there are, by what they are chosen for. Where
+// half-open scans can't be made there is none for them: no configuration that asks
+// for one is taken then.
+func engineMakers() map[coordinator.Kind]func(*engine.Budget) (*engine.Engine, error) {
+	makers := map[coordinator.Kind]func(*engine.Budget) (*engine.Engine, error){
+		{Protocol: scan.TCP, Method: scan.Connect}: engine.NewConnect,
+		{Protocol: scan.UDP, Method: scan.Connect}: engine.NewUDP,
+	}
+	if engine.CheckSYN() == nil {
+		makers[coordinator.Kind{Protocol: scan.TCP, Method: scan.SYN}] = engine.NewSYN
+	}
+	return makers
+}
+
+// Close waits until no scan is under way, see [coordinator.Coordinator.Close], and
+// closes the engines.
+func (s *scans) Close() {
+	s.Coordinator.Close()
+	for _, e := range s.engines {
+		e.Close()
+	}
+}
