@@ -55,22 +55,22 @@ func TestHearsInTheDark(t *testing.T) {
 func TestHearsOthers(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
-		network network
+		network func() network
 		within  time.Duration
 		want    map[string]int
 	}{
-		"answers":                    {always(closed(near)), 500 * ms, map[string]int{"closed rst": 10000}},
-		"drops":                      {some(1000, always(open(near)), always(silence)), 2 * time.Second, map[string]int{"open handshake": 10, "filtered silence": 9990}},
-		"far":                        {spread(7, 20*ms, some(100, always(open(80*ms)), always(closed(80*ms)))), 2 * time.Second, map[string]int{"open handshake": 100, "closed rst": 9900}},
-		"farther":                    {some(100, always(open(700*ms)), always(closed(700*ms))), 5 * time.Second, map[string]int{"open handshake": 100, "closed rst": 9900}},
-		"wakes":                      {between(0, 700*ms, always(silence), always(closed(near))), 3 * time.Second, map[string]int{"closed rst": 10000}},
-		"loses":                      {lossy(3, .19, some(1000, always(open(near)), always(closed(near)))), 4 * time.Second, map[string]int{"open handshake": 10, "closed rst": 9990}},
-		"loses, and some are silent": {lossy(4, .19, some(3, always(closed(near)), always(silence))), 8 * time.Second, map[string]int{"closed rst": 3334, "filtered silence": 6666}},
+		"answers":                    {func() network { return always(closed(near)) }, 500 * ms, map[string]int{"closed rst": 10000}},
+		"drops":                      {func() network { return some(1000, always(open(near)), always(silence)) }, 2 * time.Second, map[string]int{"open handshake": 10, "filtered silence": 9990}},
+		"far":                        {func() network { return spread(7, 20*ms, some(100, always(open(80*ms)), always(closed(80*ms)))) }, 2 * time.Second, map[string]int{"open handshake": 100, "closed rst": 9900}},
+		"farther":                    {func() network { return some(100, always(open(700*ms)), always(closed(700*ms))) }, 5 * time.Second, map[string]int{"open handshake": 100, "closed rst": 9900}},
+		"wakes":                      {func() network { return between(0, 700*ms, always(silence), always(closed(near))) }, 3 * time.Second, map[string]int{"closed rst": 10000}},
+		"loses":                      {func() network { return lossy(3, .19, some(1000, always(open(near)), always(closed(near)))) }, 4 * time.Second, map[string]int{"open handshake": 10, "closed rst": 9990}},
+		"loses, and some are silent": {func() network { return lossy(4, .19, some(3, always(closed(near)), always(silence))) }, 12 * time.Second, map[string]int{"closed rst": 3334, "filtered silence": 6666}},
 	} {
 		for seed := range uint32(3) {
 			t.Run(fmt.Sprint(name, seed), func(t *testing.T) {
 				t.Parallel()
-				r := simulate(t, simulation{spec: testSpec("1-10000"), seed: seed, hears: true, network: tc.network})
+				r := simulate(t, simulation{spec: testSpec("1-10000"), seed: seed, hears: true, network: tc.network()})
 				r.want(t, tc.want)
 				r.within(t, 0, tc.within)
 			})

@@ -76,7 +76,7 @@ func (p *Path) release(now instant) {
 // over, or, where that is not what its answer takes, as answers come.
 func (p *Path) lookEvery() time.Duration {
 	const (
-		often = 20 * time.Millisecond
+		often = 15 * time.Millisecond
 		trips = 4 // round trips: what is sent now is answered by then
 	)
 	if p.hears && p.trips.known() {

@@ -105,7 +105,7 @@ func (p *Path) Done() bool { return p.left == 0 }
 // Hold returns how long an attempt of the kind listens, by what is known now.
 func (p *Path) Hold(k Kind) time.Duration {
 	switch {
-	case k == Brief, k == Final && p.hears && !p.trips.known():
+	case k == Brief, k == Final && p.hears && !p.udp: // the rest of its time it is listened for all the same
 		return p.trips.brief(p.spec.PortTimeout)
 	case k == Canary && p.hears:
 		return p.lastWait()
@@ -217,8 +217,8 @@ func (p *Path) canaryDue(now instant) bool {
 	if p.quota.on() {
 		return p.quota.wantsCanary(p.stride) || p.weighing() && (p.stride >= quotaStride || p.ports.ended() && p.again.used == 0)
 	}
-	if p.inFlight == 0 && !p.weighing() {
-		return false
+	if (p.inFlight == 0 || p.left == p.darkened) && !p.weighing() {
+		return false // there is nothing to prove, or those under way are canaries
 	}
 	return since >= p.canaries.every() || p.canaries.resets && p.stride >= canaryStride
 }
@@ -254,7 +254,7 @@ func (p *Path) Answered(now, sent time.Duration, t Try, state scan.State, cause 
 	if retry := t.counted > 0 && !t.dark; own && (retry || t.nth == 1) {
 		p.retried.add(now, retry)
 		if retry {
-			p.slowDown(now, sent)
+			p.slowDown(now, sent, false)
 		}
 	}
 	p.finish(t, scan.PortResult{State: state, Cause: cause, RTT: now - sent})
@@ -284,7 +284,7 @@ func (p *Path) Silent(sent time.Duration, t Try) {
 	if t.Kind == Canary {
 		p.canaries.settle(t.mark, sent, missed)
 		p.window.canariesMissed++
-		p.slowDown(sent+p.Hold(Canary), sent)
+		p.slowDown(sent+p.Hold(Canary), sent, true)
 		return
 	}
 	p.quota.silent()

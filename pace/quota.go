@@ -1,6 +1,9 @@
 package pace
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 const (
 	// quotaBegins bounds the time between attempts at first, and quotaSlowest for good,
@@ -20,6 +23,9 @@ const (
 	// quotaEnds there is none to speak of.
 	quotaFaster = 4
 	quotaEnds   = 500 * time.Microsecond
+
+	// quotaVain is how long losses are lived with that going slower did not help.
+	quotaVain = 5 * time.Second
 
 	// quotaKept is how long a pace counts as too fast that lost answers.
 	quotaKept = 10 * time.Second
@@ -41,6 +47,11 @@ type quota struct {
 
 	tooFast      time.Duration // a pace at which answers were lost
 	tooFastUntil instant
+
+	// A faster pace than this one was confirmed, and answers were lost none the less.
+	fastest    time.Duration // that was confirmed; 0: none
+	vainly     int           // how often going slower has not helped
+	vainlyTill instant       // until when losses are taken for the path's
 }
 
 // on tells whether attempts are spread.
@@ -100,6 +111,9 @@ func (q *quota) answered(now, sent instant) (slower bool) {
 	q.inRow++
 	if q.confirmed() {
 		q.doubt = 0
+		if q.fastest == 0 || q.pace.every < q.fastest {
+			q.fastest = q.pace.every
+		}
 	}
 	if q.inRow < quotaFaster {
 		return false
@@ -115,11 +129,16 @@ func (q *quota) answered(now, sent instant) (slower bool) {
 	return false
 }
 
-// missed takes a canary that was made at sent and not answered by now. One that
-// was made at another pace says nothing of this one.
-func (q *quota) missed(now, sent instant) {
-	if q.on() && (sent <= q.last || sent < q.since) {
-		return
+// missed takes a canary that was made at sent and not answered by now, and tells
+// whether attempts go at another pace from now on. One that was made at another pace
+// says nothing of this one.
+func (q *quota) missed(now, sent instant) (changed bool) {
+	switch {
+	case !q.on() && now < q.vainlyTill, q.on() && (sent < q.last || sent < q.since):
+		return false
+	case q.on() && q.inVain():
+		*q = quota{nth: q.nth, all: q.all, last: q.last, vainlyTill: now + quotaVain}
+		return true
 	}
 	q.lost++
 	q.inRow = 0
@@ -127,10 +146,25 @@ func (q *quota) missed(now, sent instant) {
 		// As fast as answers have come so far, or less.
 		q.set(now, min(max(now/time.Duration(q.all+1), 2*quotaEnds), quotaBegins))
 		q.tooFast, q.tooFastUntil = q.pace.every/2, now+quotaKept
-		return
+		return true
 	}
 	q.tooFast, q.tooFastUntil = q.pace.every, now+quotaKept
 	q.set(now, 2*q.pace.every)
+	return true
+}
+
+// inVain tells, at a loss, whether it is no budget that answers are lost for: one
+// that is enough for a pace is enough for a slower one, but for what it had saved.
+func (q *quota) inVain() bool {
+	const enough = 3 // of such losses
+	switch {
+	case q.fastest == 0:
+	case q.pace.every >= q.fastest+q.fastest/2:
+		q.vainly++
+	default:
+		q.fastest = 0 // it was not so
+	}
+	return q.vainly >= enough
 }
 
 func (q *quota) set(now instant, every time.Duration) {
@@ -143,19 +177,27 @@ func (q *quota) set(now instant, every time.Duration) {
 // slowDown takes a missed canary, or an answer to a port that was silent before
 // while canaries were answered, for a sign that the budget of a target that says
 // "closed" to datagrams is spent, if there are many of them.
-func (p *Path) slowDown(now, sent instant) {
-	const (
-		few  = 2    // are chance
-		many = 0.25 // more than what a bad path loses
-	)
+func (p *Path) slowDown(now, sent instant, canary bool) {
 	if !p.udp || !p.canaries.resets {
 		return
 	}
-	if !p.quota.on() && (p.canaries.lost < few || p.canaries.loss(now) <= many) && (p.retried.retried < few || p.retried.share(now) <= many) {
+	signs := many(p.retried.retried, p.retried.answers)
+	if canary {
+		signs = signs || p.quota.on() || many(p.canaries.lost, p.canaries.sent)
+	}
+	if !signs {
 		return
 	}
-	p.quota.missed(now, sent)
-	p.forgetLosses()
+	if p.quota.missed(now, sent) {
+		p.forgetLosses()
+	}
+}
+
+// many tells whether so many losses are more than what a bad path loses, chance
+// left aside.
+func many(lost, of float64) bool {
+	const bad = 0.25
+	return lost-math.Sqrt(lost) > bad*of
 }
 
 // spend takes an answer from the target's budget.

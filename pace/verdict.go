@@ -56,13 +56,14 @@ func (p *Path) weigh(now instant, q *queue) {
 // loss estimates the share of attempts that are lost, from the canaries and from
 // the answers that took a retry.
 func (p *Path) loss(now instant) float64 {
-	least := noLoss
-	if p.udp && p.canaries.resets {
-		// The budget may lose any number of answers; that few were seen to be lost says
-		// nothing where few came.
-		least = max(least, 1/(p.retried.answers+float64(p.canaries.sentInAll)+2))
+	seen := max(p.canaries.loss(now), p.canaries.lossInAll(), noLoss)
+	if !p.udp || !p.canaries.resets {
+		return max(seen, p.retried.share(now))
 	}
-	return max(p.canaries.loss(now), p.canaries.lossInAll(), p.retried.share(now), least)
+	// The budget may lose any number of answers: that few were seen to be lost says
+	// nothing where few came.
+	p.retried.fade(now)
+	return max(seen, (p.retried.retried+p.canaries.lost+1)/(p.retried.answers+p.canaries.sent+2))
 }
 
 // judge decides what becomes of a port after a silent attempt, where so large a
