@@ -20,12 +20,17 @@ const (
 )
 
 // The answers that only the program of [StartFar] gives; [Answers] does not list
-// them.
+// them. After ZeroWindow and BrokenAccept everything else is ignored.
 const (
-	TimeExceeded Answer = BacklogFull + 1 + iota // a router sends ICMP, hop limit exceeded: filtered
-	Forged                                       // somebody sends ICMP, port unreachable, about another sequence number: filtered
-	BareReset                                    // a RST that acknowledges nothing, as anybody could send: filtered
-	Challenge                                    // an ACK of something else, as of a connection that is still there (RFC 5961 section 4): filtered
+	TimeExceeded    Answer = BacklogFull + 1 + iota // a router sends ICMP, hop limit exceeded: filtered
+	Forged                                          // somebody sends ICMP, port unreachable, about another sequence number: filtered
+	BareReset                                       // a RST that acknowledges nothing, as anybody could send: filtered
+	Challenge                                       // an ACK of something else, as of a connection that is still there (RFC 5961 section 4): filtered
+	ForgedAccept                                    // a SYN+ACK that acknowledges another sequence number: filtered
+	ForgedReset                                     // a RST that does: filtered
+	ZeroWindow                                      // accepted with a window of 0, as a tarpit does: open
+	AcceptThenReset                                 // accepted and reset at once, without waiting for the ACK, as some load balancers do: open
+	BrokenAccept                                    // a SYN+ACK with a wrong checksum, which everybody has to ignore: filtered
 )
 
 // Answers lists them all.
@@ -42,9 +47,10 @@ func (a Answer) State() scan.State {
 	switch a {
 	case Refuse, RejectReset:
 		return scan.Closed
-	case Accept, AcceptReset, AcceptClose:
+	case Accept, AcceptReset, AcceptClose, ZeroWindow, AcceptThenReset:
 		return scan.Open
-	case Drop, RejectPort, RejectHost, RejectAdmin, BacklogFull, TimeExceeded, Forged, BareReset, Challenge:
+	case Drop, RejectPort, RejectHost, RejectAdmin, BacklogFull, TimeExceeded, Forged, BareReset, Challenge,
+		ForgedAccept, ForgedReset, BrokenAccept:
 		return scan.Filtered
 	default:
 		return scan.Unknown
@@ -58,6 +64,8 @@ func (a Answer) String() string {
 		Drop: "drop", RejectPort: "reject_port", RejectHost: "reject_host", RejectAdmin: "reject_admin",
 		RejectReset: "reject_reset", BacklogFull: "backlog_full",
 		TimeExceeded: "time_exceeded", Forged: "forged", BareReset: "bare_reset", Challenge: "challenge",
+		ForgedAccept: "forged_accept", ForgedReset: "forged_reset", ZeroWindow: "zero_window",
+		AcceptThenReset: "accept_then_reset", BrokenAccept: "broken_accept",
 	}
 	if int(a) >= len(words) {
 		return "none"

@@ -19,6 +19,9 @@ type Counts struct {
 	RSTsOut    int
 	ICMPsOut   int // errors
 
+	UDPIn  int // datagrams
+	UDPOut int
+
 	LostIn  int // by Host.LossIn
 	LostOut int // by Host.LossOut, or for want of room in Far.Queue
 	Limited int // RSTs and ICMP errors that a limit of the host held back
@@ -33,6 +36,7 @@ func (r *Running) Counts(tb testing.TB) Counts {
 	return Counts{
 		SYNsIn: n[synsIn], ACKsIn: n[acksIn], DataIn: n[dataIn], RSTsIn: n[rstsIn], FINsIn: n[finsIn],
 		SYNACKsOut: n[synacksOut], RSTsOut: n[rstsOut], ICMPsOut: n[icmpsOut],
+		UDPIn: n[udpIn], UDPOut: n[udpOut],
 		LostIn: n[lostIn], LostOut: n[lostOut], Limited: n[limited],
 	}
 }

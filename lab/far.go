@@ -18,6 +18,7 @@ type Reply struct {
 	Delay  time.Duration // until it comes; also of what follows in the same connection
 	From   netip.Addr    // who sends an ICMP error; zero: the address itself
 	Copies int           // how many copies of the answer follow it
+	Every  time.Duration // the time between them; 0: they come at once
 }
 
 // Far is a part of the net that is far away, as [StartFar] makes it.
@@ -27,7 +28,11 @@ type Far struct {
 
 	// Reply decides about every SYN that is intact; attempt counts those to this
 	// port of this address, from 1. It is called by one goroutine, and not at once.
+	// nil stands for silence.
 	Reply func(addr netip.Addr, port uint16, attempt int) Reply
+
+	// Datagram does the same for every UDP datagram, whose data it must not keep.
+	Datagram func(addr netip.Addr, port uint16, attempt int, data []byte) DatagramReply
 
 	// Queue is how many answers may wait for their delay. More are lost, and
 	// counted in [Counts].LostOut. 0 stands for any number.
@@ -40,16 +45,23 @@ type Distant struct {
 	device *os.File
 	delay  *delayer
 
-	mu     sync.Mutex
-	counts Counts
-	ports  map[netip.AddrPort]farPort
-	failed error // the first
+	mu        sync.Mutex
+	counts    Counts
+	ports     map[netip.AddrPort]farPort
+	datagrams map[netip.AddrPort][][]byte // what came, by where to
+	failed    error                       // the first
 }
 
 // farPort is what is remembered of a port.
 type farPort struct {
-	attempts int
-	last     Reply
+	syns []syn
+	last Reply
+}
+
+// syn is what is remembered of a SYN.
+type syn struct {
+	source uint16 // port
+	seq    uint32
 }
 
 const (
@@ -84,7 +96,11 @@ func StartFar(t *testing.T, far Far) *Distant {
 	}
 	settle(t)
 	device, name := openTUN(t)
-	d := &Distant{far: far, device: device, ports: make(map[netip.AddrPort]farPort)}
+	d := &Distant{
+		far: far, device: device,
+		ports:     make(map[netip.AddrPort]farPort),
+		datagrams: make(map[netip.AddrPort][][]byte),
+	}
 	d.delay = newDelayer(far.Queue, d.write)
 
 	var script strings.Builder
@@ -94,6 +110,7 @@ func StartFar(t *testing.T, far Far) *Distant {
 		fmt.Fprintf(&script, "route add %s dev %s src %s\n", prefix, name, oursFor(prefix.Addr()))
 	}
 	run(t, script.String(), "ip", "-batch", "-")
+	await(t, name, func() bool { return delivers(t, os.Getpid(), ours6()) })
 
 	var wait sync.WaitGroup
 	wait.Go(d.read)
@@ -139,18 +156,4 @@ func (d *Distant) fail(err error) {
 	if d.failed == nil {
 		d.failed = fmt.Errorf("the far end: %w", err)
 	}
-}
-
-// Counts returns what has arrived and what was answered by now.
-func (d *Distant) Counts() Counts {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.counts
-}
-
-// Attempts returns how many SYNs have come to the port of the address.
-func (d *Distant) Attempts(addr netip.Addr, port uint16) int {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.ports[netip.AddrPortFrom(addr.Unmap(), port)].attempts
 }

@@ -3,8 +3,6 @@ package lab
 import (
 	"net/netip"
 	"testing"
-
-	"portscan_exporter/scan"
 )
 
 // Host is a machine at the other end of a wire, as [Start] makes it.
@@ -20,8 +18,13 @@ type Host struct {
 	// have no port in common. [BacklogFull] costs some milliseconds a port.
 	Ports map[string]Answer
 
+	// UDP and DefaultUDP are the same for UDP. A thousand ports at most can have a
+	// listener; those where a filter decides can be as many as one likes.
+	UDP        map[string]UDPAnswer
+	DefaultUDP UDPAnswer
+
 	// LossIn and LossOut are the shares, from 0 to 1, of the packets that are
-	// lost on the way to the host and back: TCP and ICMP, and not the talk by
+	// lost on the way to the host and back: TCP, UDP and ICMP, and not the talk by
 	// which neighbors find each other.
 	LossIn, LossOut float64
 
@@ -30,70 +33,16 @@ type Host struct {
 	RSTsPerSecond int
 
 	// ICMPsPerSecond is how many ICMP errors the host sends, in bursts of five at
-	// most, all its addresses together. 0 leaves the kernel its own limits, which
-	// after a burst come to about one a second to each peer with IPv4 and ten with
-	// IPv6. A negative number stands for no limit.
+	// most, all its addresses together, whatever drew them. 0 leaves the kernel its
+	// own limits, which after a burst of six come to about one a second to each peer
+	// with IPv4 and ten with IPv6, and to a thousand a second in all. A negative
+	// number stands for no limit, not even the kernel's own.
 	ICMPsPerSecond int
 
 	// Plain hosts have no packet filter at all, which takes time for every packet:
-	// for benchmarks. They refuse and accept and nothing else, and count nothing.
+	// for benchmarks. They refuse and accept and nothing else, and count nothing;
+	// with UDP they refuse, reply or are mute.
 	Plain bool
-}
-
-// layout is what becomes of every port of a host: it is read from Host.Ports
-// once, and kept by answer.
-type layout struct {
-	ports [BacklogFull + 1]scan.PortSet
-}
-
-// allPorts returns every port there is.
-func allPorts(tb testing.TB) scan.PortSet {
-	tb.Helper()
-	all, err := scan.ParsePortSet("1-65535")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return all
-}
-
-// plan checks the host's ports and gives each its answer.
-func (h Host) plan(tb testing.TB) layout {
-	tb.Helper()
-	var l layout
-	rest := allPorts(tb)
-	for key, answer := range h.Ports {
-		ports, err := scan.ParsePortSet(key)
-		if err != nil {
-			tb.Fatalf("ports of the host %v: %v", h.Addrs, err)
-		}
-		less := rest.Minus(ports)
-		if less.Len()+ports.Len() != rest.Len() {
-			tb.Fatalf("ports of the host %v: some of %q are named twice", h.Addrs, key)
-		}
-		rest = less
-		l.add(tb, answer, ports)
-	}
-	l.add(tb, h.Default, rest)
-	return l
-}
-
-// add gives these ports the answer.
-func (l *layout) add(tb testing.TB, answer Answer, ports scan.PortSet) {
-	tb.Helper()
-	if answer > BacklogFull {
-		tb.Fatalf("there is no answer %d", answer)
-	}
-	l.ports[answer] = l.ports[answer].Union(ports)
-}
-
-// answer returns what the port does.
-func (l *layout) answer(port uint16) Answer {
-	for _, answer := range Answers() {
-		if l.ports[answer].Contains(port) {
-			return answer
-		}
-	}
-	return Refuse // port 0, which nothing listens at
 }
 
 // check fails the test unless the host can be made.

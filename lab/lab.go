@@ -17,10 +17,11 @@
 //		if n := counter.Packets(t, outside); n != 0 {
 //
 // [Start] adds hosts that are real kernels, each in a namespace of its own, with
-// an [Answer] declared for every port, losses and limits; [Running.Counts] says
-// what they have seen. [StartFar] adds addresses for which a program of ours
-// answers, when it takes thousands of them, or answers that are late, out of
-// order, doubled or forged. [Compare] measures a scan at the truth, and [Sound]
+// an [Answer] declared for every TCP port and a [UDPAnswer] for every UDP port,
+// losses and limits; [Running.Counts] says what they have seen, and
+// [Running.Serve] starts real services there. [StartFar] adds addresses for which
+// a program of ours answers, when it takes thousands of them, or answers that are
+// late, out of order, doubled or forged. [Compare] measures a scan at the truth, and [Sound]
 // sees to it that what is measured is not this machine's own failing:
 //
 //	hosts := lab.Start(t, lab.Host{

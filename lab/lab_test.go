@@ -191,6 +191,15 @@ func TestEnds(t *testing.T) {
 	case "changes":
 		lab.AddAddress(t, addr("192.0.2.1"))
 		return
+	case "serves":
+		packets, err := (&net.ListenConfig{}).ListenPacket(t.Context(), "udp", ":5353")
+		for err == nil {
+			var from net.Addr
+			if _, from, err = packets.ReadFrom(make([]byte, 10)); err == nil {
+				_, err = packets.WriteTo([]byte("a service"), from)
+			}
+		}
+		t.Fatal(err)
 	case "lacks":
 		lab.NeedProgram(t, "sh", "no-such-program")
 		return
@@ -215,6 +224,7 @@ func TestEnds(t *testing.T) {
 		select {}
 	case "dies":
 		host := lab.Start(t, lab.Host{Addrs: []netip.Addr{addr("192.0.2.1")}})[0]
+		host.Serve(t, "sleep", "60")
 		os.Stdout.WriteString("NAMESPACE " + host.Exec(t, "readlink", "/proc/self/ns/net") + "\n")
 		self, err := os.FindProcess(os.Getpid())
 		if err != nil {
@@ -235,6 +245,18 @@ func TestEnds(t *testing.T) {
 		lab.Start(t, lab.Host{Addrs: []netip.Addr{addr("192.0.2.1")}, Ports: map[string]lab.Answer{"1-10": lab.Drop, "10-20": lab.Accept}})
 	case "noports":
 		lab.Start(t, lab.Host{Addrs: []netip.Addr{addr("192.0.2.1")}, Ports: map[string]lab.Answer{"http": lab.Drop}})
+	case "overlap_udp":
+		lab.Start(t, lab.Host{Addrs: []netip.Addr{addr("192.0.2.1")}, UDP: map[string]lab.UDPAnswer{"1-10": lab.UDPDrop, "10-20": lab.UDPReply}})
+	case "listeners":
+		lab.Start(t, lab.Host{Addrs: []netip.Addr{addr("192.0.2.1")}, UDP: map[string]lab.UDPAnswer{"1-600": lab.UDPMute, "1000-1400": lab.UDPReply}})
+	case "filterless":
+		lab.Start(t, lab.Host{Addrs: []netip.Addr{addr("192.0.2.1")}, Plain: true, DefaultUDP: lab.UDPRejectHost})
+	case "quits":
+		host := lab.Start(t, lab.Host{Addrs: []netip.Addr{addr("192.0.2.1")}})[0]
+		host.Serve(t, "sh", "-c", "echo my service is no more")
+		time.Sleep(500 * time.Millisecond)
+	case "uninstalled":
+		lab.Start(t, lab.Host{Addrs: []netip.Addr{addr("192.0.2.1")}})[0].Serve(t, "no-such-service")
 	case "farther":
 		lab.StartFar(t, lab.Far{Prefixes: []netip.Prefix{netip.MustParsePrefix("192.0.0.0/16")}})
 	case "void":
@@ -270,6 +292,11 @@ func TestIsolatedPassesTheOutcomeOn(t *testing.T) {
 		{ends: "twice", says: []string{"192.0.2.1 is given twice"}},
 		{ends: "overlap", says: []string{"are named twice"}},
 		{ends: "noports", says: []string{`"http" is not a port`}},
+		{ends: "overlap_udp", says: []string{"are named twice"}},
+		{ends: "listeners", says: []string{"has 1001 UDP ports with a listener, and can have 1000"}},
+		{ends: "filterless", says: []string{"has no packet filter, and is to reject_host datagrams"}},
+		{ends: "quits", says: []string{"sh ended before the test: exit status 0", "my service is no more"}},
+		{ends: "uninstalled", ok: true, says: []string{"not installed: no-such-service", "--- SKIP: TestEnds"}},
 		{ends: "farther", says: []string{"192.0.0.0/16 is not a prefix for documentation"}},
 		{ends: "void", says: []string{"run 3 of 3 is void", "interface outside of this side sent: 1", "in each of 3 runs"}},
 		{ends: "hangs", says: []string{"test timed out", "TestEnds failed in its namespace"}},

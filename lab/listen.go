@@ -29,9 +29,11 @@ func (do *task) open(t *testing.T) map[Answer]door {
 	set(t, "core/somaxconn", "65535")
 	set(t, "ipv4/tcp_max_syn_backlog", "65535")
 	if do.NoICMPLimit {
+		// The limit to all peers together holds for the kinds in the mask too.
 		set(t, "ipv4/icmp_ratemask", "0")
 		set(t, "ipv6/icmp/ratemask", "")
 	}
+	do.openUDP(t)
 	sets := make(map[Answer]scan.PortSet)
 	total := 0
 	for answer, text := range do.Listen {

@@ -3,6 +3,7 @@ package lab
 import (
 	"errors"
 	"net"
+	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -34,6 +35,10 @@ func transparent(network, _ string, c syscall.RawConn) error {
 	}
 	return control(c, func(fd int) error { return unix.SetsockoptInt(fd, level, option, 1) })
 }
+
+// dieWithParent has the kernel end a program when this process ends without a
+// word, so that nothing is left of a test that dies.
+func dieWithParent(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }
 
 // setBacklog changes how many connections a listener keeps that nobody accepts.
 func setBacklog(l net.Listener, n int) error {

@@ -5,6 +5,7 @@ package lab
 import (
 	"errors"
 	"net"
+	"os/exec"
 	"syscall"
 	"testing"
 )
@@ -14,6 +15,12 @@ func raiseFiles(*testing.T) {}
 
 // transparent is Linux's.
 func transparent(string, string, syscall.RawConn) error { return errors.ErrUnsupported }
+
+// openUDP is for hosts, and those are on Linux.
+func (*task) openUDP(*testing.T) {}
+
+// dieWithParent is for programs in hosts.
+func dieWithParent(*exec.Cmd) {}
 
 // setBacklog is for hosts, and those are on Linux.
 func setBacklog(net.Listener, int) error { return errors.ErrUnsupported }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"os/exec"
 	"testing"
@@ -24,8 +25,10 @@ const (
 
 // task tells a host's process what to do. It comes through standard input.
 type task struct {
-	Listen      map[Answer]string // the ports that need a listener
-	NoICMPLimit bool              // whether the kernel's limits on ICMP errors are lifted
+	Listen      map[Answer]string    // the ports that need a listener
+	ListenUDP   map[UDPAnswer]string // the UDP ports that do
+	Addrs       []netip.Addr         // the host's
+	NoICMPLimit bool                 // whether the kernel's limits on ICMP errors are lifted
 }
 
 // door is a listener that many ports share, by its own port in each family; see

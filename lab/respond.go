@@ -3,15 +3,29 @@ package lab
 import (
 	"fmt"
 	"net/netip"
+	"time"
 )
 
 // arrived counts a packet and answers it.
 func (d *Distant) arrived(packet []byte) {
-	s, isTCP, intact := parse(packet)
+	p, intact := parseIP(packet)
 	switch {
-	case !isTCP:
+	case p.proto != protoTCP && p.proto != protoUDP:
 	case !intact:
-		d.count(func(c *Counts) { c.BrokenIn++ })
+		d.broken()
+	case p.proto == protoTCP:
+		d.segment(&p)
+	default:
+		d.datagram(&p)
+	}
+}
+
+// segment counts a TCP segment and answers it.
+func (d *Distant) segment(p *ipPacket) {
+	s, intact := parseTCP(p)
+	switch {
+	case !intact:
+		d.broken()
 	case s.has(flagRST):
 		d.count(func(c *Counts) { c.RSTsIn++ })
 	case s.flags&(flagSYN|flagACK) == flagSYN:
@@ -20,6 +34,9 @@ func (d *Distant) arrived(packet []byte) {
 		d.went(&s)
 	}
 }
+
+// broken counts a packet that nobody heeds.
+func (d *Distant) broken() { d.count(func(c *Counts) { c.BrokenIn++ }) }
 
 // count changes the counts.
 func (d *Distant) count(change func(*Counts)) {
@@ -32,34 +49,46 @@ func (d *Distant) count(change func(*Counts)) {
 func (d *Distant) opened(s *segment) {
 	d.mu.Lock()
 	port := d.ports[s.dst]
-	port.attempts++
+	port.syns = append(port.syns, syn{source: s.src.Port(), seq: s.seq})
 	d.counts.SYNsIn++
 	d.ports[s.dst] = port
 	d.mu.Unlock()
 
-	// Not under the lock: it is the test's, and may ask for the counts.
-	port.last = d.far.Reply(s.dst.Addr(), s.dst.Port(), port.attempts)
+	port.last = Reply{Answer: Drop}
+	if d.far.Reply != nil {
+		// Not under the lock: it is the test's, and may ask for the counts.
+		port.last = d.far.Reply(s.dst.Addr(), s.dst.Port(), len(port.syns))
+	}
 
 	d.mu.Lock()
 	d.ports[s.dst] = port
 	d.mu.Unlock()
-	for range 1 + port.last.Copies {
-		d.reply(s, port.last)
+	reply := port.last
+	for range 1 + reply.Copies {
+		d.reply(s, reply)
+		reply.Delay += reply.Every
 	}
 }
 
 // reply sends what the reply says.
 func (d *Distant) reply(s *segment, reply Reply) {
 	switch reply.Answer {
-	case Accept, AcceptReset, AcceptClose:
+	case Accept, AcceptReset, AcceptClose, ZeroWindow, BrokenAccept:
 		d.say(s, reply, firstSeq, flagSYN|flagACK)
+	case AcceptThenReset:
+		d.say(s, reply, firstSeq, flagSYN|flagACK)
+		d.say(s, reply, firstSeq+1, flagRST|flagACK)
+	case ForgedAccept:
+		d.say(s.forged(), reply, firstSeq, flagSYN|flagACK)
 	case Refuse, RejectReset:
 		// RFC 9293 section 3.10.7.1: nobody has a sequence number here.
 		d.say(s, reply, 0, flagRST|flagACK)
+	case ForgedReset:
+		d.say(s.forged(), reply, 0, flagRST|flagACK)
 	case RejectPort, RejectHost, RejectAdmin, TimeExceeded:
-		d.reject(s, reply)
+		d.reject(s.src.Addr(), s.dst.Addr(), s.packet, reply)
 	case Forged:
-		d.reject(s.forged(), reply)
+		d.reject(s.src.Addr(), s.dst.Addr(), s.forged().packet, reply)
 	case BareReset:
 		d.say(s, reply, firstSeq, flagRST)
 	case Challenge:
@@ -117,29 +146,46 @@ func (d *Distant) say(s *segment, reply Reply, seq uint32, flags byte) {
 			c.SYNACKsOut++
 		}
 	})
-	d.later(buildTCP(s.dst, s.src, seq, s.next(), flags), reply)
+	size := uint16(window)
+	if reply.Answer == ZeroWindow {
+		size = 0
+	}
+	packet := buildTCP(s.dst, s.src, seq, s.next(), flags, size)
+	if reply.Answer == BrokenAccept {
+		spoil(packet)
+	}
+	d.later(packet, reply.Delay)
 }
 
-// later sends a packet after the reply's delay.
-func (d *Distant) later(packet []byte, reply Reply) {
-	if !d.delay.add(packet, reply.Delay) {
+// later sends a packet after that time.
+func (d *Distant) later(packet []byte, delay time.Duration) {
+	if !d.delay.add(packet, delay) {
 		d.count(func(c *Counts) { c.LostOut++ })
 	}
 }
 
-// reject sends an ICMP error.
-func (d *Distant) reject(s *segment, reply Reply) {
-	from := s.dst.Addr()
-	if reply.From != (netip.Addr{}) {
-		from = reply.From.Unmap()
-	}
-	if from.Is4() != s.src.Addr().Is4() {
-		d.fail(fmt.Errorf("an ICMP error from %v cannot reach %v", from, s.src.Addr()))
+// reject sends an ICMP error about a packet from src to dst.
+func (d *Distant) reject(src, dst netip.Addr, packet []byte, reply Reply) {
+	from, ok := d.sender(src, dst, reply.From)
+	if !ok {
 		return
 	}
 	kind, code := icmpError(reply.Answer, from.Is4())
 	d.count(func(c *Counts) { c.ICMPsOut++ })
-	d.later(buildICMP(from, s.src.Addr(), kind, code, s.packet), reply)
+	d.later(buildICMP(from, src, kind, code, packet), reply.Delay)
+}
+
+// sender returns who answers a packet from src to dst: dst, unless it is another.
+func (d *Distant) sender(src, dst, another netip.Addr) (from netip.Addr, ok bool) {
+	if another == (netip.Addr{}) {
+		return dst, true
+	}
+	another = another.Unmap()
+	if another.Is4() != src.Is4() {
+		d.fail(fmt.Errorf("what %v sends cannot reach %v", another, src))
+		return netip.Addr{}, false
+	}
+	return another, true
 }
 
 // icmpError returns the type and the code of the answer: those of RFC 792 and

@@ -25,6 +25,8 @@ const (
 	icmpsOut   = "icmps_out"
 	lostIn     = "lost_in"
 	lostOut    = "lost_out"
+	udpIn      = "udp_in"
+	udpOut     = "udp_out"
 	limited    = "limited"
 )
 
@@ -40,12 +42,14 @@ func counted() (in, out [][2]string) {
 		{dataIn, "meta l4proto tcp @ih,0,8 & 0x00 == 0x00"},
 		{rstsIn, "tcp flags & rst == rst"},
 		{finsIn, "tcp flags & fin == fin"},
+		{udpIn, "meta l4proto udp"},
 	}
 	out = [][2]string{
 		{synacksOut, "tcp flags & (syn | ack) == (syn | ack)"},
 		{rstsOut, "tcp flags & rst == rst"},
 		{icmpsOut, "icmp type " + anError},
 		{icmpsOut, "icmpv6 type " + anError},
+		{udpOut, "meta l4proto udp"},
 	}
 	return in, out
 }
@@ -58,7 +62,7 @@ func (h Host) rules(l *layout, doors map[Answer]door) string {
 	var b strings.Builder
 	in, out := counted()
 	fmt.Fprintf(&b, "table inet %s {\n", table)
-	for _, name := range []string{synsIn, acksIn, dataIn, rstsIn, finsIn, synacksOut, rstsOut, icmpsOut, lostIn, lostOut, limited} {
+	for _, name := range []string{synsIn, acksIn, dataIn, rstsIn, finsIn, synacksOut, rstsOut, icmpsOut, udpIn, udpOut, lostIn, lostOut, limited} {
 		fmt.Fprintf(&b, "counter %s { }\n", name)
 	}
 	b.WriteString("chain seen { type filter hook prerouting priority -500 ;\n")
@@ -93,7 +97,7 @@ func lose(b *strings.Builder, direction string, share float64, counter string) {
 		return
 	}
 	for _, what := range []string{
-		"meta l4proto { tcp, icmp }",
+		"meta l4proto { tcp, udp, icmp }",
 		// The other kinds of ICMPv6 find neighbors and routers.
 		"icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem, echo-request, echo-reply }",
 	} {
@@ -122,9 +126,9 @@ func (h Host) limit(b *strings.Builder) {
 func redirect(b *strings.Builder, l *layout, doors map[Answer]door) {
 	b.WriteString("chain doors { type filter hook prerouting priority mangle ;\n")
 	for answer, d := range doors {
-		fmt.Fprintf(b, "iifname %q meta nfproto ipv4 tcp dport { %s } tproxy ip to 127.0.0.1:%d accept\n", wire, l.ports[answer], d.V4)
+		fmt.Fprintf(b, "iifname %q meta nfproto ipv4 tcp dport { %s } tproxy ip to 127.0.0.1:%d accept\n", wire, l.tcp[answer], d.V4)
 		if d.V6 != 0 {
-			fmt.Fprintf(b, "iifname %q meta nfproto ipv6 tcp dport { %s } tproxy ip6 to [::1]:%d accept\n", wire, l.ports[answer], d.V6)
+			fmt.Fprintf(b, "iifname %q meta nfproto ipv6 tcp dport { %s } tproxy ip6 to [::1]:%d accept\n", wire, l.tcp[answer], d.V6)
 		}
 	}
 	b.WriteString("}\n")
@@ -146,15 +150,39 @@ func decide(b *strings.Builder, l *layout) {
 		{RejectReset, "tcp reset"},
 	} {
 		fmt.Fprintf(b, "chain %s {\n%s reject with %s\ndrop\n}\n", kind.answer, opens, kind.how)
-		elements = appendElements(elements, l.ports[kind.answer].String(), "goto "+kind.answer.String())
+		elements = appendElements(elements, l.tcp[kind.answer].String(), "goto "+kind.answer.String())
 	}
-	elements = appendElements(elements, l.ports[Drop].String(), "drop")
-	b.WriteString("map answers { type inet_service : verdict ; flags interval ;\n")
+	elements = appendElements(elements, l.tcp[Drop].String(), "drop")
+	writeMap(b, "answers", elements)
+	decideUDP(b, l)
+	b.WriteString("chain decide { type filter hook input priority -200 ;\n")
+	fmt.Fprintf(b, "iifname %[1]q tcp dport vmap @answers\niifname %[1]q udp dport vmap @udp_answers\n}\n", wire)
+}
+
+// decideUDP writes the map from UDP ports to what the filter does.
+func decideUDP(b *strings.Builder, l *layout) {
+	elements := appendElements(nil, l.udp[UDPDrop].String(), "drop")
+	for _, kind := range []struct {
+		answer UDPAnswer
+		how    string
+	}{
+		{UDPRejectHost, "icmpx host-unreachable"},
+		{UDPRejectAdmin, "icmpx admin-prohibited"},
+		{UDPRejectPort, "icmpx port-unreachable"},
+	} {
+		fmt.Fprintf(b, "chain udp_%s {\nreject with %s\n}\n", kind.answer, kind.how)
+		elements = appendElements(elements, l.udp[kind.answer].String(), "goto udp_"+kind.answer.String())
+	}
+	writeMap(b, "udp_answers", elements)
+}
+
+// writeMap writes a map from ports to verdicts.
+func writeMap(b *strings.Builder, name string, elements []string) {
+	fmt.Fprintf(b, "map %s { type inet_service : verdict ; flags interval ;\n", name)
 	if len(elements) > 0 {
 		fmt.Fprintf(b, "elements = { %s }\n", strings.Join(elements, ", "))
 	}
-	b.WriteString("}\nchain decide { type filter hook input priority -200 ;\n")
-	fmt.Fprintf(b, "iifname %q tcp dport vmap @answers\n}\n", wire)
+	b.WriteString("}\n")
 }
 
 // appendElements adds these ports to the elements of a map.

@@ -8,13 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
-
-	"portscan_exporter/scan"
 )
-
-// usableWithin is how long a new interface may take until it carries packets.
-const usableWithin = 10 * time.Second
 
 // Running is a host that [Start] has made.
 type Running struct {
@@ -69,10 +63,20 @@ func Start(t *testing.T, hosts ...Host) []*Running {
 
 // task is what the host's process has to do.
 func (r *Running) task() task {
-	do := task{NoICMPLimit: r.host.ICMPsPerSecond != 0, Listen: make(map[Answer]string)}
+	do := task{
+		NoICMPLimit: r.host.ICMPsPerSecond != 0,
+		Listen:      make(map[Answer]string),
+		ListenUDP:   make(map[UDPAnswer]string),
+		Addrs:       r.host.Addrs,
+	}
 	for _, answer := range []Answer{Accept, AcceptReset, AcceptClose, BacklogFull} {
-		if ports := r.layout.ports[answer]; !ports.IsEmpty() {
+		if ports := r.layout.tcp[answer]; !ports.IsEmpty() {
 			do.Listen[answer] = ports.String()
+		}
+	}
+	for _, answer := range heard() {
+		if ports := r.layout.udp[answer]; !ports.IsEmpty() {
+			do.ListenUDP[answer] = ports.String()
 		}
 	}
 	return do
@@ -113,13 +117,11 @@ func (r *Running) plugIn(t *testing.T) {
 // awaitWire waits until both ends of the wire carry packets.
 func (r *Running) awaitWire(t *testing.T) {
 	t.Helper()
-	deadline := time.Now().Add(usableWithin)
-	for !usable(t, os.Getpid(), r.link()) || !usable(t, r.process.pid(), wire) {
-		if time.Now().After(deadline) {
-			t.Fatalf("the wire to %v carries nothing after %v", r.host.Addrs[0], usableWithin)
-		}
-		time.Sleep(time.Millisecond)
-	}
+	here, there := os.Getpid(), r.process.pid()
+	await(t, fmt.Sprintf("the wire to %v", r.host.Addrs[0]), func() bool {
+		return usable(t, here, r.link()) && usable(t, there, wire) &&
+			delivers(t, here, ours6()) && delivers(t, there, r.host.Addrs...)
+	})
 }
 
 // usable tells whether an interface in the namespace of that process carries
@@ -157,32 +159,6 @@ func usable(t *testing.T, pid int, name string) bool {
 	return found
 }
 
-// State returns the truth of a port: what a scanner has to find. Of an address
-// that is not the host's nothing is known.
-func (r *Running) State(addr netip.Addr, port uint16) scan.State {
-	if !slices.Contains(r.host.Addrs, addr.Unmap()) {
-		return scan.Unknown
-	}
-	return r.layout.answer(port).State()
-}
-
-// Truth joins what is known of several hosts, for [Compare].
-func Truth(hosts ...*Running) func(netip.Addr, uint16) scan.State {
-	by := make(map[netip.Addr]*Running)
-	for _, r := range hosts {
-		for _, addr := range r.host.Addrs {
-			by[addr] = r
-		}
-	}
-	return func(addr netip.Addr, port uint16) scan.State {
-		r, ok := by[addr.Unmap()]
-		if !ok {
-			return scan.Unknown
-		}
-		return r.layout.answer(port).State()
-	}
-}
-
 // Filter gives the host packet filters besides its answers, in mid-scan for
 // example: rules are what nft(8) reads, with tables of their own, and the
 // interface to the scanner is called "wire". A host that dies drops everything.
@@ -200,8 +176,13 @@ func (r *Running) Exec(tb testing.TB, name string, args ...string) string {
 
 func (r *Running) exec(tb testing.TB, input, name string, args ...string) string {
 	tb.Helper()
-	enter := []string{"--target", strconv.Itoa(r.process.pid()), "--net", "--", name}
-	return run(tb, input, "nsenter", slices.Concat(enter, args)...)
+	enter := r.enter(name, args...)
+	return run(tb, input, enter[0], enter[1:]...)
+}
+
+// enter returns the command that becomes the program in the host's namespace.
+func (r *Running) enter(name string, args ...string) []string {
+	return slices.Concat([]string{"nsenter", "--target", strconv.Itoa(r.process.pid()), "--net", "--", name}, args)
 }
 
 // Beside leads the scanner's packets for another address to the host's wire,
