@@ -83,3 +83,12 @@ func failedBinding(err error) bool {
 // never says that an unreachable address is our own side's doing: what connect()
 // returns at once did not come from the network.
 func never() bool { return false }
+
+// ownSide is why an attempt that ended at once could not be made: whatever
+// connect() says then did not come from the network.
+func ownSide(v verdict) scan.Cause {
+	if v.state != scan.Unknown || v.cause == scan.CauseSilence {
+		return scan.CauseInternal
+	}
+	return v.cause
+}

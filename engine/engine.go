@@ -118,8 +118,8 @@ func (r *run) leave() {
 	}
 }
 
-// runLanes scans with so many lanes, or fewer where descriptors lack; it waits
-// for those of the first.
+// runLanes scans with so many lanes, or fewer where there is not enough for all; it
+// waits for what the first one takes.
 func (r *run) runLanes(ctx context.Context, count int) {
 	const pause = 50 * time.Millisecond // between looks whether there are any
 	lanes := make([]*lane, 0, count)
@@ -136,7 +136,7 @@ func (r *run) runLanes(ctx context.Context, count int) {
 		case len(lanes) > 0:
 			count = len(lanes)
 		case !sleep(ctx, pause):
-			r.noLine()
+			r.noLine(ownSide(classify(err, never)))
 			return
 		}
 	}
@@ -147,11 +147,11 @@ func (r *run) runLanes(ctx context.Context, count int) {
 	all.Wait()
 }
 
-// noLine reports every port unknown for want of descriptors.
-func (r *run) noLine() {
+// noLine reports every port unknown for want of what a line takes.
+func (r *run) noLine(lack scan.Cause) {
 	for _, a := range r.waiting {
 		for port := range r.plan.Ports().All() {
-			r.report(scan.PortResult{Address: a.IP, Port: port, Cause: scan.CauseDescriptors})
+			r.report(scan.PortResult{Address: a.IP, Port: port, Cause: lack})
 		}
 	}
 }

@@ -75,6 +75,16 @@ type outcome struct {
 
 func scanAll(ctx context.Context, tb testing.TB, d *Engine, req scan.Request) map[netip.AddrPort]scan.PortResult {
 	tb.Helper()
+	ports := scanBeside(ctx, tb, d, req)
+	if b := d.budget.Stats(); b.InFlight != 0 {
+		tb.Errorf("%d attempts are still in flight after the scan", b.InFlight)
+	}
+	return ports
+}
+
+// scanBeside scans while other scans may be under way.
+func scanBeside(ctx context.Context, tb testing.TB, d *Engine, req scan.Request) map[netip.AddrPort]scan.PortResult {
+	tb.Helper()
 	o := outcome{ports: make(map[netip.AddrPort]scan.PortResult)}
 	err := d.Scan(ctx, req, func(r scan.PortResult) {
 		o.mu.Lock()
@@ -94,9 +104,6 @@ func scanAll(ctx context.Context, tb testing.TB, d *Engine, req scan.Request) ma
 				tb.Errorf("port %d of %v was not reported", p, a.IP)
 			}
 		}
-	}
-	if b := d.budget.Stats(); b.InFlight != 0 {
-		tb.Errorf("%d attempts are still in flight after the scan", b.InFlight)
 	}
 	return o.ports
 }

@@ -7,12 +7,13 @@ import (
 	"testing"
 	"time"
 
+	"portscan_exporter/lab"
 	"portscan_exporter/scan"
 )
 
 var home6 = netip.MustParseAddr("2001:db8::1")
 
-// engines are both connect engines, which must agree wherever speed is not in
+// engines are the engines for TCP, which must agree wherever speed is not in
 // question.
 func engines(tb testing.TB, l Limits) map[string]*Engine {
 	tb.Helper()
@@ -20,10 +21,17 @@ func engines(tb testing.TB, l Limits) map[string]*Engine {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return map[string]*Engine{"epoll": kept, "dial": testDial(tb, l)}
+	all := map[string]*Engine{"epoll": kept, "dial": testDial(tb, l)}
+	half, err := NewSYN(testBudget(tb, l))
+	if err != nil {
+		lab.Skip(tb, err.Error())
+	}
+	tb.Cleanup(half.Close)
+	all["syn"] = half
+	return all
 }
 
-// withEach runs a test with either engine.
+// withEach runs a test with every engine.
 func withEach(t *testing.T, l Limits, test func(t *testing.T, e *Engine)) {
 	t.Helper()
 	for name, e := range engines(t, l) {
@@ -62,7 +70,7 @@ func listen(t *testing.T, addr netip.Addr, port uint16, serve func(net.Conn)) {
 
 func hold(c net.Conn) { go func() { _, _ = io.Copy(io.Discard, c); _ = c.Close() }() }
 
-// BenchmarkClosed scans closed ports of loopback with both engines.
+// BenchmarkClosed scans closed ports of loopback with every engine.
 func BenchmarkClosed(b *testing.B) {
 	for name, e := range engines(b, Limits{}) {
 		for _, ports := range []string{"1-1000", "1-9999"} {

@@ -108,7 +108,7 @@ func (h *halfOpen) send(slot int32, to netip.AddrPort, variant int) scan.Cause {
 	if err != nil {
 		return ownSide(classify(err, never))
 	}
-	local := netip.AddrPortFrom(from, h.ports[variant])
+	local := netip.AddrPortFrom(from, h.ports[variant%len(h.ports)])
 	s := &h.slots[slot]
 	*s = halfSlot{local: local, remote: to, sequence: h.key.Sequence(local, to), busy: true}
 	h.under[s.sequence] = slot

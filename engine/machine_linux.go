@@ -5,8 +5,6 @@ import (
 	"net/netip"
 	"sync/atomic"
 	"time"
-
-	"portscan_exporter/scan"
 )
 
 // machine is what every engine asks of this machine. It may be used concurrently.
@@ -48,13 +46,4 @@ func (m *machine) ours(addr netip.Addr) bool {
 // machine's: no route, or a neighbour that does not resolve.
 func (m *machine) ownWord(r icmpReport, to netip.Addr) bool {
 	return !r.fromNetwork || m.ours(r.offender) && r.offender != to
-}
-
-// ownSide is why an attempt that ended at once could not be made: whatever
-// connect() says then did not come from the network.
-func ownSide(v verdict) scan.Cause {
-	if v.state != scan.Unknown || v.cause == scan.CauseSilence {
-		return scan.CauseInternal
-	}
-	return v.cause
 }

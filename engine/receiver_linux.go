@@ -35,8 +35,9 @@ const (
 type receiver struct {
 	fd   int
 	ring []byte
-	next int // frame that is written next
-	lost bool
+	next int  // frame that is written next
+	lost bool // the kernel says that some found no room
+	full int  // frames read without one that was empty
 }
 
 // The fields of a struct tpacket2_hdr (linux/if_packet.h) that are read.
@@ -113,8 +114,12 @@ func (r *receiver) read(take func(data []byte, verify bool)) (more bool) {
 		owner := (*uint32)(unsafe.Pointer(&frame[frameStatus])) //nolint:gosec // aligned: frames are
 		status := atomic.LoadUint32(owner)
 		if status&unix.TP_STATUS_USER == 0 {
+			if r.full < frameCount {
+				r.full = 0
+			}
 			return false
 		}
+		r.full++
 		if status&unix.TP_STATUS_LOSING != 0 {
 			r.lost = true
 		}
@@ -129,14 +134,15 @@ func (r *receiver) read(take func(data []byte, verify bool)) (more bool) {
 	return true
 }
 
-// overflown tells whether answers found the ring full since the last call.
+// overflown tells whether answers found the ring full since the last call. The kernel
+// says so with the next answer, and when it is asked, which is where a ring was full.
 func (r *receiver) overflown() bool {
-	if !r.lost {
+	if !r.lost && r.full < frameCount {
 		return false
 	}
-	r.lost = false
-	_, _ = unix.GetsockoptTpacketStats(r.fd, unix.SOL_PACKET, unix.PACKET_STATISTICS) // sets them to 0
-	return true
+	r.lost, r.full = false, 0
+	stats, err := unix.GetsockoptTpacketStats(r.fd, unix.SOL_PACKET, unix.PACKET_STATISTICS) // sets them to 0
+	return err != nil || stats.Drops > 0
 }
 
 // receivers are kept from scan to scan: to make one and to close it takes 30 ms,

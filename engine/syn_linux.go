@@ -79,14 +79,16 @@ func (*rawSystem) lag() time.Duration { return 0 }
 
 func (s *rawSystem) close() { s.pool.close() }
 
-// holdPorts binds so many sockets to local ports of their own, in both families,
-// which nobody else is given then. They don't listen, so that the kernel resets
-// whatever connection is opened to them.
-func holdPorts(count int) (fds []int, ports []uint16, err error) {
-	for range count {
+// holdPorts binds sockets to so many local ports, in both families, which nobody else
+// is given then; to fewer where there are no more. They don't listen, so that the
+// kernel resets whatever connection is opened to them.
+func holdPorts(most int) (fds []int, ports []uint16, err error) {
+	for range most {
 		fd, port, err := holdPort()
+		if err != nil && len(fds) > 0 {
+			break
+		}
 		if err != nil {
-			closeAll(fds)
 			return nil, nil, err
 		}
 		fds, ports = append(fds, fd), append(ports, port)

@@ -24,6 +24,9 @@ const (
 	quotaFaster = 4
 	quotaEnds   = 500 * time.Microsecond
 
+	// quotaSteady answers in a row are what a path that loses some seldom brings.
+	quotaSteady = 6
+
 	// quotaVain is how long losses are lived with that going slower did not help.
 	quotaVain = 5 * time.Second
 
@@ -44,14 +47,14 @@ type quota struct {
 	lost  int     // canaries since
 	inRow int     // attempts that were answered one after the other
 	doubt int     // attempts that were silent before the pace was confirmed
+	made  float64 // attempts of late: halved every second
+	faded instant
 
 	tooFast      time.Duration // a pace at which answers were lost
 	tooFastUntil instant
 
-	// A faster pace than this one was confirmed, and answers were lost none the less.
-	fastest    time.Duration // that was confirmed; 0: none
-	vainly     int           // how often going slower has not helped
-	vainlyTill instant       // until when losses are taken for the path's
+	vainly     int     // how often answers were lost at a pace that was confirmed
+	vainlyTill instant // until when losses are taken for the path's
 }
 
 // on tells whether attempts are spread.
@@ -85,6 +88,10 @@ func (q *quota) allows(now instant) bool { return q.pace.allows(now) }
 // take counts an attempt. Unlike a ceiling's, time that was not used is gone, but
 // for what timers can't do.
 func (q *quota) take(now instant) {
+	for ; now-q.faded >= time.Second; q.faded += time.Second {
+		q.made /= 2
+	}
+	q.made++
 	if q.pace.every < burst {
 		q.pace.take(now)
 		return
@@ -111,9 +118,9 @@ func (q *quota) answered(now, sent instant) (slower bool) {
 	q.inRow++
 	if q.confirmed() {
 		q.doubt = 0
-		if q.fastest == 0 || q.pace.every < q.fastest {
-			q.fastest = q.pace.every
-		}
+	}
+	if q.inRow >= quotaSteady {
+		q.vainly = 0
 	}
 	if q.inRow < quotaFaster {
 		return false
@@ -134,10 +141,12 @@ func (q *quota) answered(now, sent instant) (slower bool) {
 // says nothing of this one.
 func (q *quota) missed(now, sent instant) (changed bool) {
 	switch {
-	case !q.on() && now < q.vainlyTill, q.on() && (sent < q.last || sent < q.since):
+	case !q.on() && (now < q.vainlyTill || q.made < float64(q.all)/now.Seconds()):
+		return false // it has answered more than it is asked now
+	case q.on() && (sent < q.last || sent < q.since):
 		return false
 	case q.on() && q.inVain():
-		*q = quota{nth: q.nth, all: q.all, last: q.last, vainlyTill: now + quotaVain}
+		*q = quota{nth: q.nth, all: q.all, last: q.last, made: q.made, faded: q.faded, vainlyTill: now + quotaVain}
 		return true
 	}
 	q.lost++
@@ -154,15 +163,12 @@ func (q *quota) missed(now, sent instant) (changed bool) {
 }
 
 // inVain tells, at a loss, whether it is no budget that answers are lost for: one
-// that is enough for a pace is enough for a slower one, but for what it had saved.
+// that has proved to be enough for a pace would go on to be, but for what it had
+// saved.
 func (q *quota) inVain() bool {
-	const enough = 3 // of such losses
-	switch {
-	case q.fastest == 0:
-	case q.pace.every >= q.fastest+q.fastest/2:
+	const enough = 2 // of such losses
+	if q.confirmed() {
 		q.vainly++
-	default:
-		q.fastest = 0 // it was not so
 	}
 	return q.vainly >= enough
 }

@@ -1,0 +1,266 @@
+package engine
+
+import (
+	"context"
+	"net/netip"
+	"os"
+	"testing"
+	"time"
+
+	"portscan_exporter/lab"
+	"portscan_exporter/scan"
+)
+
+// withUDP runs a test with either engine of UDP.
+func withUDP(t *testing.T, test func(t *testing.T, e *Engine)) {
+	t.Helper()
+	for name, make := range map[string]func(*Budget) (*Engine, error){"queue": NewUDP, "dial": NewDialUDP} {
+		e, err := make(testBudget(t, Limits{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Run(name, func(t *testing.T) { test(t, e) })
+	}
+}
+
+func udpSpec(ports string) scan.Spec {
+	spec := defaultSpec(ports)
+	spec.Protocol = scan.UDP
+	return spec
+}
+
+// scanUDP scans for so long at the most and measures the scan at the truth.
+func scanUDP(t *testing.T, e *Engine, spec scan.Spec, within time.Duration, truth func(netip.Addr, uint16) scan.State, addrs ...netip.Addr) lab.Score {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), within)
+	defer cancel()
+	begun := time.Now()
+	score := lab.CompareReports(truth, scanAll(ctx, t, e, testRequest(t, spec, addrs...)))
+	t.Logf("%v\n%v", time.Since(begun), score)
+	return score
+}
+
+// TestUDPTruth has ports of every kind on a host without a limit.
+func TestUDPTruth(t *testing.T) {
+	if !lab.Isolated(t) {
+		return
+	}
+	host := lab.Start(t, lab.Host{
+		Addrs: []netip.Addr{four, six, netip.MustParseAddr("192.0.2.77")}, ICMPsPerSecond: -1,
+		UDP: map[string]lab.UDPAnswer{
+			"53,1000-1009": lab.UDPReply, "69": lab.UDPReplyElsewhere, "200-209": lab.UDPMute, "300-349": lab.UDPDrop,
+			"400-409": lab.UDPRejectHost, "500-509": lab.UDPRejectAdmin, "600-609": lab.UDPRejectPort, "700": lab.UDPReplyOtherAddr,
+		},
+	})[0]
+	withUDP(t, func(t *testing.T, e *Engine) {
+		t.Helper()
+		ports := "1-1500"
+		if t.Name() == "TestUDPTruth/dial" {
+			ports = "1-68,70-399,510-1500" // it can't tell the others
+		}
+		score := scanUDP(t, e, udpSpec(ports), 20*time.Second, host.UDPState, four, six)
+		if score.Wrong() > 0 || score.Unknown() > 0 {
+			t.Errorf("\n%v", score)
+		}
+	})
+}
+
+// TestUDPSilence has hosts that drop, and that is all that can be said.
+func TestUDPSilence(t *testing.T) {
+	if !lab.Isolated(t) {
+		return
+	}
+	dark := netip.MustParseAddr("192.0.2.11")
+	hosts := lab.Start(
+		t, lab.Host{Addrs: []netip.Addr{four, six}, DefaultUDP: lab.UDPDrop, UDP: map[string]lab.UDPAnswer{"53,1000-1004": lab.UDPReply}},
+		lab.Host{Addrs: []netip.Addr{dark}, DefaultUDP: lab.UDPDrop},
+	)
+	withUDP(t, func(t *testing.T, e *Engine) {
+		t.Helper()
+		score := scanUDP(t, e, udpSpec("1-2000"), 20*time.Second, lab.TruthUDP(hosts...), four, six, dark)
+		if score.Wrong() > 0 || score.Unknown() > 0 {
+			t.Errorf("\n%v", score)
+		}
+	})
+}
+
+// TestUDPLimits has hosts that say "closed" as often as real ones do, and one of two
+// addresses that share a limit: no closed port is said to be anything else, and
+// what there was no time for is unknown.
+func TestUDPLimits(t *testing.T) {
+	if !lab.Isolated(t) {
+		return
+	}
+	other := netip.MustParseAddr("192.0.2.11")
+	for name, tc := range map[string]struct {
+		host          lab.Host
+		ports         string
+		within        time.Duration
+		closed, whole int // at least; 1: no port is unknown
+	}{
+		"the kernel's own, few ports":  {lab.Host{Addrs: []netip.Addr{four}, UDP: map[string]lab.UDPAnswer{"53": lab.UDPReply}}, "50-59", 20 * time.Second, 9, 1},
+		"the kernel's own, many ports": {lab.Host{Addrs: []netip.Addr{four}, UDP: map[string]lab.UDPAnswer{"53": lab.UDPReply}}, "1-1000", 9 * time.Second, 7, 0},
+		"the kernel's own, IPv6":       {lab.Host{Addrs: []netip.Addr{six}, UDP: map[string]lab.UDPAnswer{"53": lab.UDPReply}}, "1-100", 9 * time.Second, 40, 0},
+		"100 a second":                 {lab.Host{Addrs: []netip.Addr{four}, ICMPsPerSecond: 100, UDP: map[string]lab.UDPAnswer{"53": lab.UDPReply}}, "1-300", 20 * time.Second, 299, 1},
+		"50 a second, shared":          {lab.Host{Addrs: []netip.Addr{four, other}, ICMPsPerSecond: 50}, "1-100", 30 * time.Second, 150, 0},
+		"100 a second, some silent":    {lab.Host{Addrs: []netip.Addr{four}, ICMPsPerSecond: 100, UDP: map[string]lab.UDPAnswer{"10-19": lab.UDPMute, "30-39": lab.UDPDrop}}, "1-150", 30 * time.Second, 130, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			host := lab.Start(t, tc.host)[0]
+			e, err := NewUDP(testBudget(t, Limits{}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			score := scanUDP(t, e, udpSpec(tc.ports), tc.within, host.UDPState, tc.host.Addrs...)
+			if score.Wrong() > 0 || score.Right(scan.Closed) < tc.closed || tc.whole == 1 && score.Unknown() > 0 ||
+				score.Unknown() != score.UnknownBy(scan.CauseDeadline)+score.UnknownBy(scan.CauseUnresponsive) {
+				t.Errorf("\n%v", score)
+			}
+		})
+	}
+}
+
+// TestUDPLoss loses a tenth of all packets each way.
+func TestUDPLoss(t *testing.T) {
+	if !lab.Isolated(t) {
+		return
+	}
+	host := lab.Start(t, lab.Host{
+		Addrs: []netip.Addr{four}, ICMPsPerSecond: -1, LossIn: .1, LossOut: .1,
+		UDP: map[string]lab.UDPAnswer{"53,123,161": lab.UDPReply, "500-509": lab.UDPMute},
+	})[0]
+	e, err := NewUDP(testBudget(t, Limits{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	score := scanUDP(t, e, udpSpec("1-1000"), 20*time.Second, host.UDPState, four)
+	if score.Wrong() > 0 || score.Right(scan.Open) != 3 || score.Right(scan.Closed) != 987 {
+		t.Errorf("\n%v", score)
+	}
+}
+
+// TestUDPHome scans this very machine, all ports: those of the scan itself are as
+// they would be without it.
+func TestUDPHome(t *testing.T) {
+	if !lab.Isolated(t) {
+		return
+	}
+	lo := netip.MustParseAddr("127.0.0.1")
+	withUDP(t, func(t *testing.T, e *Engine) {
+		t.Helper()
+		if got := census(scanAll(t.Context(), t, e, testRequest(t, udpSpec("1-65535"), lo))); got["closed icmp"] != 65535 {
+			t.Errorf("nobody listens here: %v", got)
+		}
+	})
+}
+
+// TestUDPStrangeAnswers has late answers, answers from elsewhere, and errors of
+// routers.
+func TestUDPStrangeAnswers(t *testing.T) {
+	if !lab.Isolated(t) {
+		return
+	}
+	target, router := netip.MustParseAddr("203.0.113.7"), netip.MustParseAddr("203.0.113.1")
+	reply := func(port uint16) (lab.DatagramReply, scan.State) {
+		switch port % 100 {
+		case 1:
+			return lab.DatagramReply{Data: []byte("x")}, scan.Open
+		case 2:
+			return lab.DatagramReply{Data: []byte{}, Delay: 800 * time.Millisecond}, scan.Open
+		case 3:
+			return lab.DatagramReply{Data: []byte("x"), Copies: 5}, scan.Open
+		case 4:
+			return lab.DatagramReply{Data: []byte("x"), From: router}, scan.OpenFiltered
+		case 5:
+			return lab.DatagramReply{Data: []byte("x"), FromPort: 40000}, scan.OpenFiltered
+		case 6:
+			return lab.DatagramReply{Error: new(lab.TimeExceeded), From: router}, scan.Filtered
+		case 7:
+			return lab.DatagramReply{Error: new(lab.RejectAdmin), From: router}, scan.Filtered
+		case 8:
+			return lab.DatagramReply{Silent: true}, scan.OpenFiltered
+		case 9:
+			return lab.DatagramReply{Error: new(lab.RejectPort), Delay: 300 * time.Millisecond}, scan.Closed
+		default:
+			return lab.DatagramReply{Error: new(lab.RejectPort)}, scan.Closed
+		}
+	}
+	lab.StartFar(t, lab.Far{
+		Prefixes: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")},
+		Datagram: func(_ netip.Addr, port uint16, _ int, _ []byte) lab.DatagramReply { r, _ := reply(port); return r },
+	})
+	e, err := NewUDP(testBudget(t, Limits{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	truth := func(_ netip.Addr, port uint16) scan.State { _, s := reply(port); return s }
+	if score := scanUDP(t, e, udpSpec("1-1000"), 20*time.Second, truth, target); score.Wrong() > 0 || score.Unknown() > 0 {
+		t.Errorf("\n%v", score)
+	}
+}
+
+// TestUDPLocalFilter has a rule of this machine itself that drops, which is not the
+// target's doing.
+func TestUDPLocalFilter(t *testing.T) {
+	if !lab.Isolated(t) {
+		return
+	}
+	host := lab.Start(t, lab.Host{Addrs: []netip.Addr{four}, ICMPsPerSecond: -1, UDP: map[string]lab.UDPAnswer{"53": lab.UDPReply}})[0]
+	lab.Filter(t, "table inet ours { chain out { type filter hook output priority 0 ; udp dport 100-119 drop\n}\n}\n")
+	e, err := NewUDP(testBudget(t, Limits{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at, r := range scanAll(t.Context(), t, e, testRequest(t, udpSpec("1-200"), four)) {
+		want, cause := host.UDPState(at.Addr(), at.Port()), r.Cause
+		if at.Port() >= 100 && at.Port() < 120 {
+			want, cause = scan.Unknown, scan.CausePermission
+		}
+		if r.State != want || r.Cause != cause {
+			t.Errorf("%v is %v (%v), want %v", at, r.State, r.Cause, want)
+		}
+	}
+}
+
+// TestUDPServers asks real servers of Debian's, at the ports where they belong.
+func TestUDPServers(t *testing.T) {
+	if !lab.Isolated(t) {
+		return
+	}
+	host := lab.Start(t, lab.Host{Addrs: []netip.Addr{four}, ICMPsPerSecond: -1})[0]
+	dir := t.TempDir()
+	conf := func(name, text string) string {
+		file := dir + "/" + name
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	host.Serve(t, "dnsmasq", "--keep-in-foreground", "--user=root", "--conf-file="+conf("dnsmasq", ""), "--no-resolv", "--no-hosts", "--pid-file=", "--bind-interfaces", "--except-interface=lo")
+	host.Serve(t, "chronyd", "-d", "-x", "-U", "-u", "root", "-f", conf("chrony", "allow all\nlocal stratum 10\ncmdport 0\nbindcmdaddress /\npidfile "+dir+"/chrony.pid\n"))
+	host.Serve(t, "snmpd", "-f", "-Lo", "-C", "-c", conf("snmpd", "rocommunity public\n[snmp] persistentDir "+dir+"\n"), "-I", "-smux", "-p", dir+"/snmpd.pid", "udp:161")
+	host.Serve(t, "atftpd", "--daemon", "--no-fork", "--logfile", "-", "--port", "69", "--user", "root", dir)
+	host.Serve(t, "memcached", "-u", "root", "-l", four.String(), "-p", "0", "-U", "11211")
+	e, err := NewUDP(testBudget(t, Limits{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[uint16]scan.State{53: scan.Open, 69: scan.Open, 123: scan.Open, 161: scan.Open, 11211: scan.Open, 54: scan.Closed, 162: scan.Closed}
+	var got map[netip.AddrPort]scan.PortResult
+	for range 20 { // they take a moment to begin
+		right := 0
+		got = scanAll(t.Context(), t, e, testRequest(t, udpSpec("53,54,69,123,161,162,11211"), four))
+		for at, r := range got {
+			if r.State == want[at.Port()] {
+				right++
+			}
+		}
+		if right == len(want) {
+			return
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	for at, r := range got {
+		t.Errorf("%v is %v (%v), want %v", at, r.State, r.Cause, want[at.Port()])
+	}
+}
