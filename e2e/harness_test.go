@@ -26,6 +26,9 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	buildDir = dir
+	if err := os.Chmod(dir, 0o755); err != nil { // other users run the binary, too
+		fmt.Fprintln(os.Stderr, err)
+	}
 	status := m.Run()
 	if err := os.RemoveAll(dir); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -93,7 +96,13 @@ type process struct {
 // to be killed or its exit status is not 0.
 func start(t *testing.T, path string, args ...string) *process {
 	t.Helper()
-	p := &process{name: filepath.Base(path), cmd: exec.Command(path, args...), done: make(chan struct{})}
+	return launch(t, exec.Command(path, args...))
+}
+
+// launch starts a command as [start] does.
+func launch(t *testing.T, cmd *exec.Cmd) *process {
+	t.Helper()
+	p := &process{name: filepath.Base(cmd.Path), cmd: cmd, done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
 	// The race detector's own second at the end is not the program's.
 	p.cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0")
@@ -174,12 +183,17 @@ type exporter struct {
 func serve(t *testing.T, config string, flags ...string) *exporter {
 	t.Helper()
 	e := serveUnasked(t, config, flags...)
+	e.awaitReady(t)
+	return e
+}
+
+func (e *exporter) awaitReady(t *testing.T) {
+	t.Helper()
 	e.url = "http://" + e.addr
 	eventually(t, 30*time.Second, "the exporter is ready", func() error {
 		e.alive(t)
 		return wantStatus(e.url+"/-/ready", 200)
 	})
-	return e
 }
 
 // serveUnasked starts the exporter and does not ask whether it is ready.

@@ -35,11 +35,12 @@ func withFast(t *testing.T, test func(t *testing.T, e *Engine)) {
 func (c truthCase) run(t *testing.T) {
 	t.Helper()
 	host := lab.Start(t, c.host)[0]
-	if c.with == nil {
-		c.with = fast()
+	with := c.with
+	if with == nil {
+		with = fast()
 	}
 	all := engines(t, Limits{})
-	for _, name := range c.with {
+	for _, name := range with {
 		e := all[name]
 		spec := defaultSpec(c.ports)
 		if c.open != "" {

@@ -14,8 +14,8 @@ import (
 // withUDP runs a test with either engine of UDP.
 func withUDP(t *testing.T, test func(t *testing.T, e *Engine)) {
 	t.Helper()
-	for name, make := range map[string]func(*Budget) (*Engine, error){"queue": NewUDP, "dial": NewDialUDP} {
-		e, err := make(testBudget(t, Limits{}))
+	for name, maker := range map[string]func(*Budget) (*Engine, error){"queue": NewUDP, "dial": NewDialUDP} {
+		e, err := maker(testBudget(t, Limits{}))
 		if err != nil {
 			t.Fatal(err)
 		}

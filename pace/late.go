@@ -53,9 +53,11 @@ func (p *Path) find(index int) (entry, bool) {
 // has been listened for as long as any may be, and the last one for longer than
 // answers have been seen to take.
 func (p *Path) release(now instant) {
-	last := p.lastWait()
 	for p.held.used > 0 {
-		e := p.held.front()
+		e, last := p.held.front(), p.lastWait()
+		if e.Kind == Patient {
+			last = p.spec.PortTimeout
+		}
 		if now < e.sent+last || now < p.firstAt(now, int(e.Index))+grain+p.spec.PortTimeout {
 			return
 		}

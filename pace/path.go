@@ -105,11 +105,11 @@ func (p *Path) Done() bool { return p.left == 0 }
 // Hold returns how long an attempt of the kind listens, by what is known now.
 func (p *Path) Hold(k Kind) time.Duration {
 	switch {
-	case k == Brief, k == Final && p.hears && !p.udp: // the rest of its time it is listened for all the same
+	case k == Brief, k != Canary && p.hears && !p.udp: // the rest of its time it is listened for all the same
 		return p.trips.brief(p.spec.PortTimeout)
 	case k == Canary && p.hears:
 		return p.lastWait()
-	case k == Canary, k == Final && (p.late || p.hears):
+	case k == Canary, p.hears, k == Final && p.late:
 		return p.trips.final(p.spec.PortTimeout)
 	default:
 		return p.spec.PortTimeout

@@ -63,7 +63,7 @@ func (p *Path) loss(now instant) float64 {
 	// The budget may lose any number of answers: that few were seen to be lost says
 	// nothing where few came.
 	p.retried.fade(now)
-	return max(seen, (p.retried.retried+p.canaries.lost+1)/(p.retried.answers+p.canaries.sent+2))
+	return max(seen, (p.retried.retried+p.canaries.lost+1)/(p.retried.answers+float64(p.canaries.sentInAll)+2))
 }
 
 // judge decides what becomes of a port after a silent attempt, where so large a
@@ -96,7 +96,7 @@ func (p *Path) judge(e entry, loss float64) {
 // the end.
 func (p *Path) believe(e entry) {
 	switch {
-	case p.hears && e.Kind != Patient:
+	case p.hears:
 		p.held.push(e)
 	case !p.vouched():
 		p.darken(e)

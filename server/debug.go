@@ -42,8 +42,12 @@ func debugPlan(b *strings.Builder, task scan.Task) {
 	for _, h := range task.Hosts {
 		hosts = append(hosts, hostText(h))
 	}
-	fmt.Fprintf(b, "Plan:\n  target        %s\n  module        %s\n  hosts         %s\n  protocol      %v, by %v\n",
-		task.Target, task.Module, strings.Join(hosts, ", "), spec.Protocol, spec.Method)
+	how := spec.Protocol.String()
+	if spec.Protocol == scan.TCP {
+		how += ", by " + spec.Method.String()
+	}
+	fmt.Fprintf(b, "Plan:\n  target        %s\n  module        %s\n  hosts         %s\n  protocol      %s\n",
+		task.Target, task.Module, strings.Join(hosts, ", "), how)
 	fmt.Fprintf(b, "  ports         %v (%d)\n", task.Plan.Ports(), task.Plan.Ports().Len())
 	if e := spec.Expect; e != nil {
 		fmt.Fprintf(b, "  must be open  %v\n  may be open   %v\n", e.Open, e.Allow)

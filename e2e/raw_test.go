@@ -1,0 +1,180 @@
+package e2e
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+const capNetRaw = 13 // linux/capability.h
+
+// asNobody returns the command as a user without any privilege but those given.
+func asNobody(t *testing.T, caps []uintptr, args ...string) *exec.Cmd {
+	t.Helper()
+	if os.Getuid() != 0 {
+		skip(t, "only root becomes another user")
+	}
+	cmd := exec.CommandContext(t.Context(), binary(t), args...)
+	cmd.Cancel = func() error { return nil } // the test's end ends it, as every program
+	cmd.Dir = "/"
+	const nobody = 65534
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}, AmbientCaps: caps}
+	return cmd
+}
+
+// readable writes a configuration that every user may read.
+func readable(t *testing.T, text string) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "portscan_exporter_e2e_")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	path := filepath.Join(dir, "config.yml")
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// rawConfig scans loopback half open and over UDP.
+func rawConfig(s scene) string {
+	return fmt.Sprintf(`modules:
+  half: {ports: [%[1]d, %[2]d, %[3]d, %[4]d, %[5]d], method: syn}
+  datagrams: {ports: [%[1]d, %[2]d, %[4]d], protocol: udp, timeout: 5s}
+targets:
+  - name: own
+    hosts: [127.0.0.1]
+    modules: [half, datagrams]
+    authorization: {owner: "the test"}
+    expect:
+      tcp: {open: "%[1]d,%[2]d", allow: "%[3]d"}
+      udp: {open: "%[1]d,%[2]d,%[4]d"}
+`, s.listening, s.down, s.allowed, s.unexpected, s.free)
+}
+
+// answerDatagrams opens a UDP port, which says nothing if mute.
+func answerDatagrams(t *testing.T, port int, mute bool) {
+	t.Helper()
+	c, err := net.ListenPacket("udp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	go func() {
+		for {
+			_, from, err := c.ReadFrom(make([]byte, 1))
+			if err != nil {
+				return
+			}
+			if !mute {
+				_, _ = c.WriteTo([]byte("here"), from)
+			}
+		}
+	}()
+}
+
+// TestOneCapability serves half-open and UDP scans as a user with CAP_NET_RAW and
+// nothing else.
+func TestOneCapability(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	listen(t, s.listening)
+	listen(t, s.unexpected)
+	answerDatagrams(t, s.listening, false)
+	answerDatagrams(t, s.unexpected, true)
+	e := &exporter{addr: fmt.Sprintf("127.0.0.1:%d", freePort(t)), config: readable(t, rawConfig(s))}
+	e.process = launch(t, asNobody(t, []uintptr{capNetRaw}, "--config.file="+e.config, "--web.listen-address="+e.addr))
+	e.awaitReady(t)
+
+	m := e.probe(t, "target=own&module=half")
+	m.want(t, "probe_success", 1)
+	m.want(t, onLoopback("127.0.0.1", s.listening, "open"), 1)
+	m.want(t, onLoopback("127.0.0.1", s.down, "open"), 0)
+	m.want(t, onLoopback("127.0.0.1", s.unexpected, "closed"), 1)
+	m.want(t, `portscan_ports{ip="127.0.0.1",protocol="tcp",state="closed"}`, 3)
+
+	m = e.probe(t, "target=own&module=datagrams")
+	udp := func(name string, port int) string {
+		return fmt.Sprintf(`%s{expected="open",ip="127.0.0.1",port="%d",protocol="udp"}`, name, port)
+	}
+	m.want(t, "probe_success", 1)
+	m.want(t, udp("portscan_port_open", s.listening), 1)
+	m.want(t, udp("portscan_port_open", s.down), 0)
+	m.want(t, udp("portscan_port_filtered", s.unexpected), 1)
+	if _, there := m[udp("portscan_port_open", s.unexpected)]; there {
+		t.Error("a silent UDP port is said to be open or not")
+	}
+	m.want(t, `portscan_ports{ip="127.0.0.1",protocol="udp",state="open_filtered"}`, 1)
+	m.want(t, `portscan_ports_violating{expected="open",ip="127.0.0.1",protocol="udp"}`, 1)
+	if own := e.metrics(t); own[`portscan_exporter_attempts_total{protocol="udp"}`] < 3 || own[`portscan_exporter_attempts_total{protocol="tcp"}`] < 5 {
+		t.Errorf("attempts are not counted by protocol: %v", own.sum("portscan_exporter_attempts_total"))
+	}
+}
+
+// TestWithoutTheCapability refuses a configuration with half-open scans, at start
+// and at reload, in one line that says what to grant.
+func TestWithoutTheCapability(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	file := readable(t, rawConfig(s))
+	advice := []string{"config.yml:2: modules.half.method: ", "CAP_NET_RAW", "setcap", "AmbientCapabilities", "--cap-add", "method: connect"}
+	run := func(want int, args ...string) (stderr string) {
+		t.Helper()
+		var out strings.Builder
+		cmd := asNobody(t, nil, append([]string{"--config.file=" + file}, args...)...)
+		cmd.Stderr = &out
+		_ = cmd.Run()
+		if got := cmd.ProcessState.ExitCode(); got != want {
+			t.Errorf("%v: status %d, want %d", args, got, want)
+		}
+		return out.String()
+	}
+	oneLine := func(text, prefix string) {
+		t.Helper()
+		n := 0
+		for line := range strings.Lines(text) {
+			if strings.Contains(line, prefix) && !strings.Contains(line, "CAP_NET_RAW") {
+				t.Errorf("%q does not say what to grant", line)
+			}
+			if strings.Contains(line, "CAP_NET_RAW") {
+				n++
+				for _, part := range advice {
+					if !strings.Contains(line, part) {
+						t.Errorf("%q does not say %q", line, part)
+					}
+				}
+			}
+		}
+		if n == 0 {
+			t.Errorf("nothing says what to grant: %s", text)
+		}
+	}
+	oneLine(run(1, "--web.listen-address=127.0.0.1:0"), "can't start")
+	oneLine(run(0, "--config.check"), "warning")
+	if out := run(2, "scan", "own"); !strings.Contains(out, "CAP_NET_RAW") || strings.Count(out, "\n") != 1 {
+		t.Errorf("scan says %q", out)
+	}
+
+	e := &exporter{addr: fmt.Sprintf("127.0.0.1:%d", freePort(t)), config: readable(t, targetsConfig("first"))}
+	e.process = launch(t, asNobody(t, nil, "--config.file="+e.config, "--web.listen-address="+e.addr))
+	e.awaitReady(t)
+	if err := os.WriteFile(e.config, []byte(rawConfig(s)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	a, err := ask("POST", e.url+"/-/reload")
+	if err != nil || a.status != http.StatusInternalServerError {
+		t.Errorf("reloading: %v, status %d", err, a.status)
+	}
+	oneLine(a.body, "CAP_NET_RAW")
+	serves(t, e, "first")
+}
