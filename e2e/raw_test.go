@@ -31,17 +31,14 @@ func asNobody(t *testing.T, caps []uintptr, args ...string) *exec.Cmd {
 // readable writes a configuration that every user may read.
 func readable(t *testing.T, text string) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "portscan_exporter_e2e_")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	path := filepath.Join(dir, "config.yml")
+	path := filepath.Join(t.TempDir(), "config.yml")
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
+	for dir := filepath.Dir(path); dir != filepath.Clean(os.TempDir()) && dir != "/"; dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return path
 }

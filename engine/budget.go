@@ -218,14 +218,14 @@ func (s *share) claim(now time.Time) {
 	b.next = s.start.Add(time.Duration(n) * b.every)
 }
 
-// packet counts a packet that leaves.
-func (s *share) packet() {
+// packets counts packets that leave.
+func (s *share) packets(count int) {
 	b := s.budget
-	s.sent.Add(1)
+	s.sent.Add(int64(count))
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.every > 0 {
-		s.spent++
+		s.spent += count
 	}
 }
 

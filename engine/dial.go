@@ -15,6 +15,7 @@ import (
 type dialer struct {
 	dial dialFunc
 	udp  bool // datagrams instead of connections
+	many payloadCounts
 }
 
 // dialFunc opens a connection as [net.Dialer.DialContext] does; source is the
@@ -61,6 +62,8 @@ func (*dialer) lag() time.Duration { return dialLag }
 func (*dialer) late() (int64, bool) { return 0, false }
 
 func (*dialer) hears() bool { return false }
+
+func (d *dialer) packets(port uint16) int { return max(1, d.many[port]) }
 
 func (*dialer) close() {}
 

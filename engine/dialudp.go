@@ -20,7 +20,20 @@ func NewDialUDP(budget *Budget) (*Engine, error) {
 	if budget == nil {
 		return nil, errNoBudget
 	}
-	return &Engine{budget: budget, system: &dialer{dial: dialSystem, udp: true}}, nil
+	return &Engine{budget: budget, system: &dialer{dial: dialSystem, udp: true, many: countPayloads()}}, nil
+}
+
+// payloadCounts are the ports that are sent more than one datagram at an attempt.
+type payloadCounts map[uint16]int
+
+func countPayloads() payloadCounts {
+	counts := make(payloadCounts)
+	for _, port := range payload.Ports() {
+		if n := len(payload.For(port)); n > 1 {
+			counts[port] = n
+		}
+	}
+	return counts
 }
 
 // ask tries one port once with datagrams, until ctx ends, and says what came of it.

@@ -150,7 +150,9 @@ func (l *lane) serve(h *host) (sent int, late bool) {
 		if !ok {
 			break
 		}
-		l.run.share.packet()
+		packets := l.run.engine.system.packets(l.run.plan.Ports().At(int(try.Index)))
+		h.path.Extra(now, packets-1)
+		l.run.share.packets(packets)
 		tries = append(tries, try)
 	}
 	h.mu.Unlock()

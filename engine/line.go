@@ -71,6 +71,9 @@ type system interface {
 	// most is how many attempts a scan may have under way.
 	most() int
 
+	// packets is how many an attempt at the port takes.
+	packets(port uint16) int
+
 	// hears tells whether lines hear answers to attempts that were dropped.
 	hears() bool
 

@@ -75,6 +75,8 @@ func (*rawSystem) late() (int64, bool) { return 0, false }
 
 func (*rawSystem) hears() bool { return true }
 
+func (*rawSystem) packets(uint16) int { return 1 }
+
 func (*rawSystem) lag() time.Duration { return 0 }
 
 func (s *rawSystem) close() { s.pool.close() }

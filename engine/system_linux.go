@@ -42,6 +42,8 @@ func (*linux) most() int { return memoryLimit() }
 
 func (*linux) hears() bool { return false }
 
+func (*linux) packets(uint16) int { return 1 }
+
 func (*linux) close() {}
 
 // late counts the RSTs that the kernel has sent beyond those of our own making:

@@ -18,13 +18,14 @@ func NewUDP(budget *Budget) (*Engine, error) {
 	if budget == nil {
 		return nil, errNoBudget
 	}
-	return &Engine{budget: budget, system: &udpSystem{held: make(map[uint16]int)}}, nil
+	return &Engine{budget: budget, system: &udpSystem{many: countPayloads(), held: make(map[uint16]int)}}, nil
 }
 
 // udpSystem is the system of UDP scans.
 type udpSystem struct {
 	machine
 
+	many payloadCounts
 	mu   sync.Mutex
 	held map[uint16]int // local ports of all lines, and how many sockets have each
 }
@@ -57,6 +58,8 @@ func (*udpSystem) most() int { return 1 << 20 }
 func (*udpSystem) late() (int64, bool) { return 0, false }
 
 func (*udpSystem) hears() bool { return true }
+
+func (s *udpSystem) packets(port uint16) int { return max(1, s.many[port]) }
 
 func (*udpSystem) lag() time.Duration { return 0 }
 

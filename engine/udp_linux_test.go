@@ -264,3 +264,31 @@ func TestUDPServers(t *testing.T) {
 		t.Errorf("%v is %v (%v), want %v", at, r.State, r.Cause, want[at.Port()])
 	}
 }
+
+// TestUDPRate holds a scan to a module's rate by what the target sees, ports that
+// are sent several datagrams at an attempt included.
+func TestUDPRate(t *testing.T) {
+	if !lab.Isolated(t) {
+		return
+	}
+	host := lab.Start(t, lab.Host{Addrs: []netip.Addr{four}, DefaultUDP: lab.UDPDrop})[0]
+	e, err := NewUDP(testBudget(t, Limits{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec := udpSpec("161,443,500,853,4500,8443")
+	spec.Rate, spec.Retries, spec.MaxRetries = 20, 0, 0
+	attempts, begun := 0, time.Now()
+	err = e.Scan(t.Context(), testRequest(t, spec, four), func(r scan.PortResult) { attempts += r.Attempts })
+	took := time.Since(begun)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const datagrams = 3 + 5*2 // SNMP in three versions, the others in two
+	if n := host.Counts(t).UDPIn; n != datagrams || attempts != datagrams || int(e.budget.Stats().UDPAttempts) != datagrams {
+		t.Errorf("the target saw %d datagrams, %d are reported and %d counted, want %d", n, attempts, e.budget.Stats().UDPAttempts, datagrams)
+	}
+	if least := (datagrams-4)*time.Second/20 + spec.PortTimeout; took < least {
+		t.Errorf("at 20 a second it took %v, want %v at least", took, least)
+	}
+}

@@ -142,6 +142,15 @@ func (p *Path) Next(now time.Duration) (Try, bool) {
 	return t, true
 }
 
+// Extra counts packets that an attempt takes beyond its first.
+func (p *Path) Extra(now time.Duration, packets int) {
+	for range packets {
+		p.rate.take(now)
+		p.careful.take(now)
+	}
+	p.made += packets
+}
+
 // candidate picks the next attempt. A canary whose time has come lets a few
 // others go before it: the first packet after a pause may find a target's limit
 // unused, and would say that all is well.
