@@ -113,12 +113,26 @@ func (d *datagrams) makeWay(at netip.AddrPort) bool {
 					d.poll[j].Fd = int32(s.fd) //nolint:gosec // a descriptor
 				}
 			}
+			d.giveUp(old.fd, uint8(family), uint8(i))
 			_ = unix.Close(old.fd)
 			d.system.hold(old.port, -1)
 			sockets[i] = s
 		}
 	}
 	return !d.system.isOurs(at)
+}
+
+// giveUp reads what has come to a socket that is about to be closed, and interrupts
+// the other attempts from it: their silence will mean nothing.
+func (d *datagrams) giveUp(fd int, family, variant uint8) {
+	d.ended = d.readErrors(fd, d.ended)
+	d.ended = d.readReplies(fd, d.ended)
+	for slot := range d.slots {
+		if s := &d.slots[slot]; s.busy && s.key.variant == variant && slotFamily(s.key.to.Addr()) == family {
+			d.drop(int32(slot)) //nolint:gosec // as many as attempts
+			d.ended = append(d.ended, ending{slot: int32(slot), verdict: verdict{cause: scan.CauseSilence}}) //nolint:gosec // as many as attempts
+		}
+	}
 }
 
 func (d *datagrams) send(slot int32, to netip.AddrPort, variant int) scan.Cause {
