@@ -45,6 +45,7 @@ type serveFlags struct {
 	externalURL    string
 	routePrefix    string
 	pprof          bool
+	auditFile      string
 	web            *web.FlagConfig
 }
 
@@ -92,6 +93,7 @@ func (f *serveFlags) register(c *kingpin.CmdClause) {
 	f.web = kingpinflag.AddFlags(c, ":10115")
 	c.Flag("web.external-url", "The URL under which Prometheus and people reach the exporter, if not as they ask (behind a proxy, say).").Default("").StringVar(&f.externalURL)
 	c.Flag("web.route-prefix", "Where the exporter's paths begin. The path of --web.external-url if not given.").Default("").StringVar(&f.routePrefix)
+	c.Flag("audit.file", "Write a line of JSON to this file for every scan and refusal. SIGHUP opens it anew.").Default("").StringVar(&f.auditFile)
 	c.Flag("web.enable-pprof", "Serve Go's profiles under /debug/pprof.").Default("false").BoolVar(&f.pprof)
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/common/version"
 	"github.com/prometheus/exporter-toolkit/web"
 
+	"portscan_exporter/audit"
 	"portscan_exporter/collector"
 	"portscan_exporter/config"
 	"portscan_exporter/engine"
@@ -31,7 +32,8 @@ type exporter struct {
 	coordinator *scans
 	reloader    *server.Reloader
 	http        *http.Server
-	loaded      string // checksum of the configuration that was loaded at the start
+	loaded      string     // checksum of the configuration that was loaded at the start
+	audit       *audit.Log // nil: none is kept
 	stopping    atomic.Bool
 }
 
@@ -56,6 +58,11 @@ func newExporter(f *flags, logger *slog.Logger) (*exporter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the exporter's metrics: %w", err)
 	}
+	if f.serve.auditFile != "" {
+		if e.audit, err = audit.Open(f.serve.auditFile, metrics.AuditFailed, logger); err != nil {
+			return nil, fmt.Errorf("--audit.file: %w", err)
+		}
+	}
 	if e.coordinator, err = newScans(budget, logger, metrics.ScanEnded); err != nil {
 		return nil, err
 	}
@@ -71,6 +78,7 @@ func newExporter(f *flags, logger *slog.Logger) (*exporter, error) {
 	handler, err := server.New(server.Options{
 		Config: safe, Scans: e.coordinator, Exporter: metrics, Gatherer: registry,
 		Reload: e.reloader.Reload, Ready: func() bool { return !e.stopping.Load() }, Logger: logger,
+		Audit: e.audit.Add, User: e.user,
 		TimeoutOffset: time.Duration(f.serve.timeoutOffset * float64(time.Second)),
 		ExternalURL:   externalURL, RoutePrefix: prefix,
 		HistoryLimit: f.serve.historyLimit, Pprof: f.serve.pprof,
@@ -140,6 +148,7 @@ func (e *exporter) serve(ctx context.Context, hup <-chan os.Signal) error {
 	defer cancel()
 	var others sync.WaitGroup
 	defer others.Wait()
+	defer e.audit.Close()
 	defer e.coordinator.Close()
 	others.Go(func() { e.reloadOn(ctx, hup) })
 	if e.flags.serve.autoReload {
@@ -183,6 +192,9 @@ func (e *exporter) reloadOn(ctx context.Context, hup <-chan os.Signal) {
 		case <-ctx.Done():
 			return
 		case <-hup:
+			if err := e.audit.Reopen(); err != nil {
+				e.logger.Error("The audit file is not opened anew, the old one stays in use", "err", err)
+			}
 			_ = e.reloader.Reload() // it logs what is wrong
 		}
 	}

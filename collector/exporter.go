@@ -163,5 +163,8 @@ func (e *Exporter) ScanEnded(module string, r *scan.Result) {
 	e.scanDuration.WithLabelValues(module).Observe(r.Finished.Sub(r.Started).Seconds())
 }
 
+// AuditFailed counts a line of the audit file that was lost.
+func (e *Exporter) AuditFailed() { e.auditFailures.Inc() }
+
 // Refused counts a probe that got no scan.
 func (e *Exporter) Refused(why Refusal) { e.refused.WithLabelValues(string(why)).Inc() }

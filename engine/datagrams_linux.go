@@ -129,8 +129,8 @@ func (d *datagrams) giveUp(fd int, family, variant uint8) {
 	d.ended = d.readReplies(fd, d.ended)
 	for slot := range d.slots {
 		if s := &d.slots[slot]; s.busy && s.key.variant == variant && slotFamily(s.key.to.Addr()) == family {
-			d.drop(int32(slot)) //nolint:gosec // as many as attempts
-			d.ended = append(d.ended, ending{slot: int32(slot), verdict: verdict{cause: scan.CauseSilence}}) //nolint:gosec // as many as attempts
+			d.drop(int32(slot))
+			d.ended = append(d.ended, ending{slot: int32(slot), verdict: verdict{cause: scan.CauseSilence}})
 		}
 	}
 }

@@ -81,9 +81,11 @@ func parseScrapeTimeout(h http.Header) (time.Duration, *refusal) {
 	return max(1, time.Duration(min(seconds, most)*float64(time.Second))), nil // 0 would say that there is no header
 }
 
+// shown is how much of a piece of a request is repeated to anybody, in bytes.
+const shown = 64
+
 // quote writes a piece of a request so that it fits into one line of an answer.
 func quote(v string) string {
-	const shown = 64 // bytes
 	if len(v) > shown {
 		return strconv.QuoteToASCII(v[:shown]) + "..."
 	}

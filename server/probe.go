@@ -21,12 +21,12 @@ func (s *Server) probe(w http.ResponseWriter, r *http.Request) {
 	arrived := time.Now()
 	question, refused := parseAsked(r)
 	if refused != nil {
-		s.refuse(w, refused)
+		s.refuse(w, r, arrived, refused)
 		return
 	}
 	selection, module, refused := admit(s.options.Config.Get(), question, arrived)
 	if refused != nil {
-		s.refuse(w, refused)
+		s.refuse(w, r, arrived, refused)
 		return
 	}
 	log := newProbeLog(s.options.Logger, selection.Target.Name, module.Name)
@@ -41,11 +41,12 @@ func (s *Server) probe(w http.ResponseWriter, r *http.Request) {
 	result, err := s.options.Scans.Scan(ctx, task)
 	if err != nil {
 		log.Debug("Probe was not admitted", "err", err)
-		s.refuse(w, unavailable(err))
+		s.refuse(w, r, arrived, unavailable(err))
 		return
 	}
 	answer := newAnswer(selection.Target, module, result, time.Since(arrived))
 	log.outcome(answer)
+	s.auditScan(r, arrived, selection.Target, module, result)
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collector.NewProbe(answer))
 	s.history.add(record{
@@ -114,13 +115,14 @@ func newAnswer(t *config.Target, m *config.Module, result *scan.Result, took tim
 	}
 }
 
-// refuse answers a request that gets no scan, and counts it.
-func (s *Server) refuse(w http.ResponseWriter, r *refusal) {
-	s.options.Exporter.Refused(r.reason)
-	if r.status == http.StatusServiceUnavailable {
+// refuse answers a request that gets no scan, counts it and writes it down.
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, arrived time.Time, why *refusal) {
+	s.options.Exporter.Refused(why.reason)
+	s.auditRefusal(r, arrived, why)
+	if why.status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "1")
 	}
-	text(w, r.status, r.message+"\n")
+	text(w, why.status, why.message+"\n")
 }
 
 // unavailable says why the coordinator took no scan.

@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"portscan_exporter/audit"
 	"portscan_exporter/collector"
 	"portscan_exporter/config"
 	"portscan_exporter/scan"
@@ -38,6 +39,8 @@ type Options struct {
 	Reload   func() error        // for /-/reload
 	Ready    func() bool         // for /-/ready
 	Logger   *slog.Logger
+	Audit    func(audit.Entry)          // is told of every scan and refusal
+	User     func(*http.Request) string // who asks, as far as that is proved; "": nobody knows
 
 	TimeoutOffset time.Duration // taken off Prometheus's scrape timeout
 	ExternalURL   *url.URL      // how Prometheus and people reach us; nil: as they ask
@@ -60,6 +63,9 @@ func New(o Options) (*Server, error) {
 	if o.Config == nil || o.Scans == nil || o.Exporter == nil || o.Gatherer == nil ||
 		o.Reload == nil || o.Ready == nil || o.Logger == nil {
 		return nil, errors.New("a server needs all of its parts")
+	}
+	if o.Audit == nil || o.User == nil {
+		return nil, errNoAudit
 	}
 	if o.TimeoutOffset < 0 {
 		return nil, fmt.Errorf("a timeout offset is not negative: %v", o.TimeoutOffset)

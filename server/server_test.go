@@ -16,6 +16,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"portscan_exporter/audit"
 	"portscan_exporter/collector"
 	"portscan_exporter/config"
 	"portscan_exporter/coordinator"
@@ -107,7 +108,7 @@ func build(t *testing.T, text string, names stub, change func(*server.Options)) 
 	must()
 	o := server.Options{
 		Config: safe, Scans: h.scans, Exporter: h.exporter, Gatherer: h.registry, Reload: h.reloader.Reload,
-		Ready: func() bool { return true }, Logger: logger, TimeoutOffset: 500 * time.Millisecond, HistoryLimit: 3,
+		Ready: func() bool { return true }, Logger: logger, Audit: func(audit.Entry) {}, User: func(*http.Request) string { return "" }, TimeoutOffset: 500 * time.Millisecond, HistoryLimit: 3,
 	}
 	if change != nil {
 		change(&o)

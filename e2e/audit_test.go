@@ -1,0 +1,172 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/bcrypt"
+)
+
+// audited waits until the audit file has so many lines, and returns them.
+func audited(t *testing.T, file string, want int) (all []map[string]any) {
+	t.Helper()
+	eventually(t, 10*time.Second, fmt.Sprintf("%d lines are in the audit file", want), func() error {
+		all = nil
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		for line := range strings.Lines(string(data)) {
+			var fields map[string]any
+			if err := json.Unmarshal([]byte(line), &fields); err != nil {
+				return fmt.Errorf("%q: %w", line, err)
+			}
+			all = append(all, fields)
+		}
+		if len(all) != want {
+			return fmt.Errorf("%d lines", len(all))
+		}
+		return nil
+	})
+	return all
+}
+
+func wantFields(t *testing.T, got map[string]any, want map[string]any) {
+	t.Helper()
+	for key, value := range want {
+		if got[key] != value {
+			t.Errorf("%s is %v, want %v, in %v", key, got[key], value, got)
+		}
+	}
+}
+
+const auditConfig = `modules:
+  few: {ports: "1-10"}
+  other: {ports: "1-10"}
+targets:
+  - name: own
+    hosts: [127.0.0.77]
+    modules: [few]
+    authorization: {owner: "net team", reference: "CHG-1234"}
+  - name: past
+    hosts: [127.0.0.78]
+    modules: [few, other]
+    authorization: {owner: "net team", expires: 2020-01-01}
+`
+
+// TestAudit writes down who asked for what, and what came of it, and goes on in a
+// new file after SIGHUP.
+func TestAudit(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "audit.log")
+	e := serve(t, auditConfig, "--audit.file="+file)
+	e.probe(t, "target=own")
+	for _, query := range []string{"target=past", "target=mallory%0a%22", "target=own&module=other", "target=own&module=none", "tarket=own"} {
+		if a, err := ask("GET", e.url+"/probe?"+query); err != nil || a.status == http.StatusOK {
+			t.Errorf("%s: %v, %v", query, a, err)
+		}
+	}
+	all := audited(t, file, 6)
+	wantFields(t, all[0], map[string]any{
+		"event": "scan", "target": "own", "module": "few", "owner": "net team", "reference": "CHG-1234",
+		"ports": 10.0, "attempts": 10.0, "outcome": "complete", "status": 200.0,
+	})
+	if remote, _ := all[0]["remote"].(string); !strings.HasPrefix(remote, "127.0.0.1:") {
+		t.Errorf("asked from %q", remote)
+	}
+	if when, err := time.Parse(time.RFC3339Nano, all[0]["time"].(string)); err != nil || time.Since(when) > time.Minute {
+		t.Errorf("asked at %v: %v", all[0]["time"], err)
+	}
+	if got := fmt.Sprint(all[0]["addresses"]); got != "[127.0.0.77]" {
+		t.Errorf("scanned %s", got)
+	}
+	for i, outcome := range []string{"expired", "unknown_target", "unknown_module", "unknown_module", "bad_request"} {
+		status := 403.0
+		if i >= 3 {
+			status = 400
+		}
+		wantFields(t, all[i+1], map[string]any{"event": "refusal", "outcome": outcome, "status": status, "attempts": 0.0})
+	}
+	wantFields(t, all[1], map[string]any{"target": "past", "owner": "net team"})
+	wantFields(t, all[2], map[string]any{"target": "mallory\n\""})
+
+	if err := os.Rename(file, file+".1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	audited(t, file, 0)
+	e.probe(t, "target=own")
+	audited(t, file, 1)
+	audited(t, file+".1", 6)
+}
+
+// TestAuditDiskFull has no room for a single line: probes are answered, and what is
+// lost is counted and told once.
+func TestAuditDiskFull(t *testing.T) {
+	t.Parallel()
+	e := serve(t, auditConfig, "--audit.file=/dev/full")
+	for range 5 {
+		e.probe(t, "target=own").want(t, "probe_success", 1)
+	}
+	eventually(t, 10*time.Second, "the losses are counted", func() error {
+		if n := e.metrics(t)["portscan_exporter_audit_failures_total"]; n != 5 {
+			return fmt.Errorf("%v", n)
+		}
+		return nil
+	})
+	if n := strings.Count(e.output.String(), "Audit lines can't be written"); n != 1 {
+		t.Errorf("it was told %d times", n)
+	}
+}
+
+// TestAuditUsers has the names of those who proved who they are, and no others, nor
+// anybody's password.
+func TestAuditUsers(t *testing.T) {
+	t.Parallel()
+	const name, password = "prom", "correct horse"
+	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "audit.log")
+	web := write(t, "web.yml", fmt.Sprintf("basic_auth_users: {%s: %s}\n", name, hash))
+	e := serveUnasked(t, auditConfig, "--web.config.file="+web, "--audit.file="+file)
+	e.url = "http://" + e.addr
+	eventually(t, 30*time.Second, "it answers", func() error {
+		_, err := askAs(client, http.MethodGet, e.url+"/-/ready", name, password)
+		return err
+	})
+	wantAs(t, client, e.url+"/probe?target=own", name, password, http.StatusOK)
+	wantAs(t, client, e.url+"/probe?target=own", "mallory", "wrong", http.StatusUnauthorized)
+	wantFields(t, audited(t, file, 1)[0], map[string]any{"user": name})
+
+	open := filepath.Join(t.TempDir(), "audit.log")
+	unprotected := serve(t, auditConfig, "--audit.file="+open)
+	wantAs(t, client, unprotected.url+"/probe?target=own", "mallory", "anything", http.StatusOK)
+	if user, there := audited(t, open, 1)[0]["user"]; there {
+		t.Errorf("nobody asked for a password, and %v is believed", user)
+	}
+	for _, file := range []string{file, open} {
+		if data, _ := os.ReadFile(file); strings.Contains(string(data), password) || strings.Contains(string(data), "anything") {
+			t.Errorf("a password is in the file:\n%s", data)
+		}
+	}
+}
+
+// TestAuditFileThatCantBe is a mistake that is told at start.
+func TestAuditFileThatCantBe(t *testing.T) {
+	t.Parallel()
+	config := write(t, "config.yml", auditConfig)
+	o := command(t, "--config.file="+config, "--web.listen-address=127.0.0.1:0", "--audit.file=/nonexistent/audit.log")
+	o.want(t, 1)
+	o.wantText(t, "--audit.file: opening the audit file: open /nonexistent/audit.log: no such file or directory")
+}
