@@ -17,7 +17,7 @@ LDFLAGS := -s -w \
 	-X $(VERSION_PACKAGE).BuildDate=$(BUILD_DATE)
 
 GOLANGCI_LINT := .build/bin/golangci-lint
-FUZZTIME ?= 10s
+FUZZTIME ?= 60s
 
 # What the tests need and is not installed; see scripts/install-test-deps.
 export PATH := $(PATH):$(CURDIR)/.build/chrony/usr/sbin

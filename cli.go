@@ -109,7 +109,7 @@ func scanOnce(cfg *config.Config, task scan.Task, logger *slog.Logger) (*scan.Re
 	if err != nil {
 		return nil, fmt.Errorf("making the budget: %w", err)
 	}
-	scans, err := newScans(budget, logger, nil)
+	scans, err := newScans(budget, logger, nil, nil)
 	if err != nil {
 		return nil, err
 	}

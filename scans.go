@@ -19,8 +19,8 @@ type scans struct {
 }
 
 // newScans wires the resolver and the engines to a coordinator. The limits of the
-// configuration come with applyLimits.
-func newScans(budget *engine.Budget, logger *slog.Logger, observe func(string, *scan.Result)) (*scans, error) {
+// configuration come with applyLimits; allow may be nil, see [coordinator.Options].
+func newScans(budget *engine.Budget, logger *slog.Logger, observe func(string, *scan.Result), allow func(scan.Task) (scan.Task, error)) (*scans, error) {
 	resolver, err := resolve.New(net.DefaultResolver)
 	if err != nil {
 		return nil, fmt.Errorf("making the resolver: %w", err)
@@ -35,7 +35,7 @@ func newScans(budget *engine.Budget, logger *slog.Logger, observe func(string, *
 		s.engines[kind], scanners[kind] = e, e
 	}
 	s.Coordinator, err = coordinator.New(coordinator.Options{
-		Resolver: resolver, Engines: scanners, MaxScans: 1, Logger: logger, Observe: observe,
+		Resolver: resolver, Engines: scanners, MaxScans: 1, Logger: logger, Observe: observe, Allow: allow,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("making the coordinator: %w", err)

@@ -22,6 +22,7 @@ import (
 	"portscan_exporter/collector"
 	"portscan_exporter/config"
 	"portscan_exporter/engine"
+	"portscan_exporter/scan"
 	"portscan_exporter/server"
 )
 
@@ -63,7 +64,7 @@ func newExporter(f *flags, logger *slog.Logger) (*exporter, error) {
 			return nil, fmt.Errorf("--audit.file: %w", err)
 		}
 	}
-	if e.coordinator, err = newScans(budget, logger, metrics.ScanEnded); err != nil {
+	if e.coordinator, err = newScans(budget, logger, metrics.ScanEnded, stillAllowed(safe)); err != nil {
 		return nil, err
 	}
 	e.reloader = &server.Reloader{
@@ -107,6 +108,19 @@ func applyLimits(c *config.Config, budget *engine.Budget, scans *scans) {
 	l := c.Limits()
 	budget.SetLimits(engine.Limits{MaxInFlight: l.MaxInFlight, Rate: l.Rate})
 	scans.SetMaxScans(l.MaxScans)
+}
+
+// stillAllowed returns a task as the configuration in use has it, at the moment its
+// scan starts: it may have waited for a place while an authorization ended, or the
+// configuration changed.
+func stillAllowed(safe *config.SafeConfig) func(scan.Task) (scan.Task, error) {
+	return func(task scan.Task) (scan.Task, error) {
+		selection, module, err := server.Admit(safe.Get(), task.Asked, task.Module, time.Now())
+		if err != nil {
+			return scan.Task{}, err //nolint:wrapcheck // already one clear line
+		}
+		return selection.Task(module), nil
+	}
 }
 
 // onThisMachine refuses a configuration that this machine can't carry out.

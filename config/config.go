@@ -102,12 +102,14 @@ func (c *Config) Find(target string) (Selection, bool) {
 // refuses it.
 func (s Selection) Task(m *Module) scan.Task {
 	t := s.Target
-	hosts := t.Hosts
+	hosts, asked := t.Hosts, t.Name
 	if s.Addr.IsValid() {
+		asked = s.Addr.String()
 		alone := netip.PrefixFrom(s.Addr, s.Addr.BitLen())
 		hosts = []scan.Host{{Entry: t.entryOf(s.Addr), Network: alone}}
 	}
 	return scan.Task{
+		Asked:        asked,
 		Target:       t.Name,
 		Module:       m.Name,
 		Hosts:        slices.Clone(hosts),

@@ -39,6 +39,11 @@ type Options struct {
 	Engines  map[Kind]scan.Scanner
 	MaxScans int // at once; further ones wait
 	Logger   *slog.Logger
+	// Allow is asked at the moment a scan starts, which may be a while after somebody
+	// asked for it. It returns the task as the configuration has it by then, or why
+	// it is allowed no more, which [Coordinator.Scan] returns. Nil: all tasks are
+	// carried out as they are.
+	Allow func(scan.Task) (scan.Task, error)
 	// Observe is called once at the end of each scan, with its module's name. It
 	// may be called concurrently. Nil: nobody is told.
 	Observe func(module string, result *scan.Result)
@@ -48,6 +53,7 @@ type Options struct {
 type Coordinator struct {
 	options Options
 	places  *gate.Gate
+	refused refusals
 
 	mu      sync.Mutex
 	closing chan struct{} // closed by Interrupt
@@ -71,6 +77,9 @@ func New(o Options) (*Coordinator, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the coordinator's gate: %w", err)
 	}
+	if o.Allow == nil {
+		o.Allow = func(task scan.Task) (scan.Task, error) { return task, nil }
+	}
 	if o.Observe == nil {
 		o.Observe = func(string, *scan.Result) {}
 	}
@@ -78,11 +87,17 @@ func New(o Options) (*Coordinator, error) {
 }
 
 // Scan carries the task out and returns what is known when it is done, or when
-// ctx ends. ctx must have a deadline. The error is [ErrBusy] or [ErrClosing];
-// whatever goes wrong with the scan itself is in the result.
+// ctx ends. ctx must have a deadline. Tasks for one target wait in one line for a
+// place, and the targets take turns. The error is [ErrBusy], [ErrClosing] or one of
+// Options.Allow; whatever goes wrong with the scan itself is in the result.
 func (c *Coordinator) Scan(ctx context.Context, task scan.Task) (*scan.Result, error) {
-	if err := c.places.Enter(ctx); err != nil {
+	if err := c.places.Enter(ctx, task.Target); err != nil {
 		return nil, fmt.Errorf("%w (%w)", ErrBusy, err)
+	}
+	task, err := c.options.Allow(task)
+	if err != nil {
+		c.places.Leave()
+		return nil, err
 	}
 	scanCtx, cancel := context.WithDeadline(ctx, engineDeadline(ctx))
 	defer cancel()
@@ -154,6 +169,7 @@ func (c *Coordinator) carryOut(ctx context.Context, task scan.Task, p *pass) {
 		p.fail(scan.FailedInternal, err)
 		return
 	}
+	c.refused.tell(c.options.Logger, task.Target, refused, len(failed) > 0)
 	if err := p.begin(req, refused); err != nil {
 		p.fail(scan.FailedInternal, err)
 		return

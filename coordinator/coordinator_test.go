@@ -1,10 +1,12 @@
 package coordinator_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
 	"net/netip"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -85,6 +87,93 @@ func newCoordinator(t *testing.T, r coordinator.Resolver, e scan.Scanner, maxSca
 		t.Fatal(err)
 	}
 	return c
+}
+
+// TestAllowedAtTheStart has a task wait for a place while it ceases to be allowed, or
+// becomes another one.
+func TestAllowedAtTheStart(t *testing.T) {
+	t.Parallel()
+	forbidden := errors.New("no more")
+	for name, allow := range map[string]func(scan.Task) (scan.Task, error){
+		"forbidden": func(scan.Task) (scan.Task, error) { return scan.Task{}, forbidden },
+		"changed":   func(task scan.Task) (scan.Task, error) { task.Module = "changed"; return task, nil },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			seen := make(chan string, 2)
+			first := true
+			c, err := coordinator.New(coordinator.Options{
+				Resolver: resolver{addrs: []string{"192.0.2.1"}}, MaxScans: 1, Logger: slog.New(slog.DiscardHandler),
+				Engines: map[coordinator.Kind]scan.Scanner{{Protocol: scan.TCP, Method: scan.Connect}: closedAfter(100 * time.Millisecond)},
+				Observe: func(module string, _ *scan.Result) { seen <- module },
+				Allow: func(task scan.Task) (scan.Task, error) {
+					if first {
+						first = false
+						return task, nil
+					}
+					return allow(task)
+				},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			begun := make(chan struct{})
+			go func() { close(begun); _, _ = c.Scan(within(t, time.Second), task(t)) }()
+			<-begun
+			synctest.Wait()
+			_, err = c.Scan(within(t, time.Second), task(t))
+			if name == "forbidden" && !errors.Is(err, forbidden) {
+				t.Errorf("it was scanned all the same: %v", err)
+			}
+			if got := <-seen; got != "m" {
+				t.Errorf("the first was %s", got)
+			}
+			if name == "changed" {
+				if got := <-seen; err != nil || got != "changed" {
+					t.Errorf("the second was %s, %v", got, err)
+				}
+			}
+			if c.InFlight() != 0 {
+				t.Errorf("%d are in flight", c.InFlight())
+			}
+		})
+	}
+}
+
+// TestRefusedAddressesAreToldOnce has names lead outside, elsewhere, nowhere and back.
+func TestRefusedAddressesAreToldOnce(t *testing.T) {
+	t.Parallel()
+	var told bytes.Buffer
+	r := &resolver{}
+	c, err := coordinator.New(coordinator.Options{
+		Resolver: r, MaxScans: 1, Logger: slog.New(slog.NewTextHandler(&told, nil)),
+		Engines: map[coordinator.Kind]scan.Scanner{{Protocol: scan.TCP, Method: scan.Connect}: closedAfter(0)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for _, step := range []struct {
+		addrs  []string
+		failed map[scan.Failure]error
+		want   string
+	}{
+		{[]string{"192.0.2.1"}, nil, ""},
+		{[]string{"192.0.2.1", "198.51.100.1"}, nil, "198.51.100.1"},
+		{[]string{"198.51.100.1"}, nil, ""},
+		{[]string{"198.51.100.2"}, nil, "198.51.100.2"},
+		{nil, map[scan.Failure]error{scan.FailedDNS: errors.New("no answer")}, ""},
+		{[]string{"198.51.100.2"}, nil, ""},
+		{[]string{"192.0.2.1"}, nil, "again"},
+		{[]string{"192.0.2.1"}, nil, ""},
+	} {
+		told.Reset()
+		r.addrs, r.failed = step.addrs, step.failed
+		mustScan(within(t, time.Second), t, c)
+		if got := told.String(); (step.want == "") != (got == "") || !strings.Contains(got, step.want) {
+			t.Errorf("%v, %v: it says %q, want %q", step.addrs, step.failed, got, step.want)
+		}
+	}
 }
 
 func within(t *testing.T, d time.Duration) context.Context {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -55,7 +56,7 @@ func TestGateIsFirstComeFirstServed(t *testing.T) {
 
 func enter(t *testing.T, g *gate.Gate) {
 	t.Helper()
-	if err := g.Enter(t.Context()); err != nil {
+	if err := g.Enter(t.Context(), "x"); err != nil {
 		t.Errorf("entering: %v", err)
 	}
 }
@@ -67,7 +68,7 @@ func TestGateGivesUpWithItsContext(t *testing.T) {
 		enter(t, g)
 		ctx, cancel := context.WithCancel(t.Context())
 		waited := make(chan error, 1)
-		go func() { waited <- g.Enter(ctx) }()
+		go func() { waited <- g.Enter(ctx, "x") }()
 		synctest.Wait()
 		cancel()
 		if err := <-waited; !errors.Is(err, context.Canceled) {
@@ -123,7 +124,7 @@ func TestGateUnderLoad(t *testing.T) {
 			if rand.IntN(3) == 0 {
 				go cancel()
 			}
-			if g.Enter(ctx) != nil {
+			if g.Enter(ctx, "x") != nil {
 				return
 			}
 			defer g.Leave()
@@ -140,4 +141,42 @@ func TestGateUnderLoad(t *testing.T) {
 	if g.Inside() != 0 {
 		t.Errorf("%d places are lost", g.Inside())
 	}
+}
+
+// TestGateTakesTurns has a crowd wait for one thing, and few for others: those are
+// let in by turns, and within each line in the order of their coming.
+func TestGateTakesTurns(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(t, 1)
+		enter(t, g)
+		var order []string
+		wait := func(ctx context.Context, what string) {
+			go func() {
+				if g.Enter(ctx, what) == nil {
+					order = append(order, what)
+					g.Leave()
+				}
+			}()
+			synctest.Wait()
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		for range 3 {
+			wait(t.Context(), "crowd")
+		}
+		wait(ctx, "gone")
+		wait(t.Context(), "few")
+		wait(t.Context(), "one")
+		wait(t.Context(), "few")
+		cancel()
+		synctest.Wait()
+		g.Leave()
+		synctest.Wait()
+		if got, want := strings.Join(order, " "), "crowd few one crowd few crowd"; got != want {
+			t.Errorf("they got in as %s, want %s", got, want)
+		}
+		if g.Inside() != 0 {
+			t.Errorf("%d are inside after all left", g.Inside())
+		}
+	})
 }

@@ -166,28 +166,3 @@ func (a *AddressResult) Responding() bool {
 	}
 	return false
 }
-
-// suspectOpen is how many undeclared ports an address must show open before it
-// can be suspect: more than any honest host is likely to have.
-const suspectOpen = 512
-
-// Suspect tells whether so many ports answer open that something in between (a
-// SYN proxy, a tarpit) is likely to answer for the address: more than 512 ports
-// that its owner did not name are open, and they are more than half of those of
-// them whose state is known.
-func (a *AddressResult) Suspect() bool {
-	if a.Count(Open) <= suspectOpen {
-		return false
-	}
-	open, known := 0, 0
-	for r := range a.All() {
-		if r.State == Unknown || a.plan.Declared(r.Port) {
-			continue
-		}
-		known++
-		if r.State == Open {
-			open++
-		}
-	}
-	return open > suspectOpen && open*2 > known
-}

@@ -202,6 +202,64 @@ func TestSuspect(t *testing.T) {
 	}
 }
 
+// TestSuspectFew draws the other lines: of hosts with few open ports.
+func TestSuspectFew(t *testing.T) {
+	t.Parallel()
+	silent := scan.PortResult{State: scan.Filtered, Cause: scan.CauseSilence}
+	closed := scan.PortResult{State: scan.Closed, Cause: scan.CauseRST}
+	open := scan.PortResult{State: scan.Open, Cause: scan.CauseSYNACK}
+	window := scan.PortResult{State: scan.Open, Cause: scan.CauseZeroWindow}
+	for _, tc := range []struct {
+		name     string
+		others   scan.PortResult
+		ports    map[uint16]scan.PortResult
+		declared []uint16
+		fewer    bool // ports scanned
+		want     bool
+	}{
+		{name: "a tarpit at some ports", others: closed, ports: map[uint16]scan.PortResult{1: window, 2: window, 3: window}, want: true},
+		{name: "a tarpit and as many services", others: closed, ports: map[uint16]scan.PortResult{1: window, 2: window, 3: window, 4: open, 5: open, 6: open}},
+		{name: "a tarpit and fewer services", others: closed, ports: map[uint16]scan.PortResult{1: window, 2: window, 3: window, 4: open, 5: open}, want: true},
+		{name: "two ports of an overloaded server", others: closed, ports: map[uint16]scan.PortResult{1: window, 2: window}},
+		{name: "a tarpit that the owner named", others: closed, ports: map[uint16]scan.PortResult{1: window, 2: window, 3: window}, declared: []uint16{1, 2, 3}},
+		{name: "a mail proxy", others: silent, ports: map[uint16]scan.PortResult{25: open, 110: open}, want: true},
+		{name: "a mail server that the owner named", others: silent, ports: map[uint16]scan.PortResult{25: open, 110: open}, declared: []uint16{25, 110}},
+		{name: "a mail server with one port named", others: silent, ports: map[uint16]scan.PortResult{25: open, 110: open}, declared: []uint16{25}},
+		{name: "a mail server with more to it", others: silent, ports: map[uint16]scan.PortResult{25: open, 110: open, 143: open}},
+		{name: "a mail server that refuses elsewhere", others: closed, ports: map[uint16]scan.PortResult{25: open, 110: open}},
+		{name: "one refusal amid silence", others: silent, ports: map[uint16]scan.PortResult{25: open, 110: open, 80: closed}},
+		{name: "one of the two", others: silent, ports: map[uint16]scan.PortResult{25: open}},
+		{name: "hardly anything was scanned", others: silent, ports: map[uint16]scan.PortResult{25: open, 110: open}, fewer: true},
+		{name: "a web server behind a filter", others: silent, ports: map[uint16]scan.PortResult{80: open, 443: open}},
+	} {
+		last := uint16(500)
+		if tc.fewer {
+			last = 100
+		}
+		all := []uint16{110}
+		for p := uint16(1); p <= last; p++ {
+			all = append(all, p)
+		}
+		s := spec(all...)
+		if tc.declared != nil {
+			s.Expect = &scan.Expectation{Open: scan.NewPortSet(tc.declared...)}
+		}
+		r := recorder(t, s, "192.0.2.1")
+		for _, p := range all {
+			one, ok := tc.ports[p]
+			if !ok {
+				one = tc.others
+			}
+			one.Address, one.Port = home, p
+			r.Record(one)
+		}
+		addresses, _, _ := r.Snapshot(scan.CauseDeadline)
+		if got := addresses[0].Suspect(); got != tc.want {
+			t.Errorf("%s: suspect %v, want %v", tc.name, got, tc.want)
+		}
+	}
+}
+
 func TestResponding(t *testing.T) {
 	t.Parallel()
 	for cause, want := range map[scan.Cause]bool{

@@ -85,6 +85,7 @@ func (h Host) All() iter.Seq[netip.Addr] {
 // Task is a scan that somebody asked for, before its names are resolved: whom
 // and how. What comes of it is a [Request].
 type Task struct {
+	Asked        string // what the request names: the target, or an address inside it
 	Target       string // the target's name
 	Module       string // the module's name
 	Hosts        []Host

@@ -127,6 +127,9 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, arrived time.Tim
 
 // unavailable says why the coordinator took no scan.
 func unavailable(err error) *refusal {
+	if changed, ok := errors.AsType[*refusal](err); ok { // by the time that there was a place for it
+		return changed
+	}
 	message := coordinator.ErrBusy.Error()
 	if errors.Is(err, coordinator.ErrClosing) {
 		message = coordinator.ErrClosing.Error()
