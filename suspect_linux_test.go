@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"regexp"
@@ -32,12 +33,12 @@ func probeOf(t *testing.T, config string) func(query string) string {
 	t.Cleanup(e.coordinator.Close)
 	return func(query string) string {
 		t.Helper()
-		r := httptest.NewRequest("GET", "/probe?"+query, nil)
+		r := httptest.NewRequest(http.MethodGet, "/probe?"+query, nil)
 		const scrapeTimeout = 10
 		r.Header.Set("X-Prometheus-Scrape-Timeout-Seconds", strconv.Itoa(scrapeTimeout))
 		w, begun := httptest.NewRecorder(), time.Now()
 		e.http.Handler.ServeHTTP(w, r)
-		if took := time.Since(begun); w.Code != 200 || took > scrapeTimeout*time.Second {
+		if took := time.Since(begun); w.Code != http.StatusOK || took > scrapeTimeout*time.Second {
 			t.Errorf("%s: %d after %v: %.200s", query, w.Code, took, w.Body)
 		}
 		return w.Body.String()
