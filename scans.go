@@ -21,7 +21,8 @@ type scans struct {
 // newScans wires the resolver and the engines to a coordinator. The limits of the
 // configuration come with applyLimits; allow may be nil, see [coordinator.Options].
 func newScans(budget *engine.Budget, logger *slog.Logger, observe func(string, *scan.Result), allow func(scan.Task) (scan.Task, error)) (*scans, error) {
-	resolver, err := resolve.New(net.DefaultResolver)
+	// Strict: the answer for one family is not the whole answer where the other one failed.
+	resolver, err := resolve.New(&net.Resolver{PreferGo: true, StrictErrors: true})
 	if err != nil {
 		return nil, fmt.Errorf("making the resolver: %w", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"sync"
 
@@ -13,7 +14,9 @@ import (
 )
 
 // A Lookup asks for the addresses of a name, as [net.Resolver.LookupNetIP]
-// does; network is "ip", "ip4" or "ip6". It may be called concurrently.
+// does; network is "ip", "ip4" or "ip6". With "ip" it has to fail where one family
+// can't be told, as a [net.Resolver] with StrictErrors does. It may be called
+// concurrently.
 type Lookup interface {
 	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
@@ -84,10 +87,6 @@ func addHost(h scan.Host, answer []netip.Addr, add func(netip.Addr, scan.Host) b
 // answers and errs at the hosts' places.
 func (r *Resolver) lookupAll(ctx context.Context, task scan.Task, answers [][]netip.Addr, errs []error) {
 	const atOnce = 16
-	network := "ip"
-	if task.Family != scan.AnyFamily {
-		network = task.Family.String()
-	}
 	places := make(chan struct{}, atOnce)
 	var all sync.WaitGroup
 	for i, h := range task.Hosts {
@@ -97,7 +96,7 @@ func (r *Resolver) lookupAll(ctx context.Context, task scan.Task, answers [][]ne
 		places <- struct{}{}
 		all.Go(func() {
 			defer func() { <-places }()
-			addrs, err := r.lookup.LookupNetIP(ctx, network, h.Entry)
+			addrs, err := r.ask(ctx, task.Family, h.Entry)
 			if err != nil {
 				errs[i] = fmt.Errorf("resolving %s: %w", h.Entry, err)
 			}
@@ -105,4 +104,27 @@ func (r *Resolver) lookupAll(ctx context.Context, task scan.Task, answers [][]ne
 		})
 	}
 	all.Wait()
+}
+
+// ask looks one name up. Where that fails for one family, the addresses of the other
+// are worth having, but the error stays: they are not the whole answer.
+func (r *Resolver) ask(ctx context.Context, family scan.Family, name string) ([]netip.Addr, error) {
+	if family != scan.AnyFamily {
+		return r.lookup.LookupNetIP(ctx, family.String(), name) //nolint:wrapcheck // the caller names the name
+	}
+	addrs, err := r.lookup.LookupNetIP(ctx, "ip", name)
+	if err == nil || notThere(err) {
+		return addrs, err //nolint:wrapcheck // the caller names the name
+	}
+	for _, f := range []scan.Family{scan.IPv4, scan.IPv6} {
+		half, _ := r.lookup.LookupNetIP(ctx, f.String(), name) // err says what is wrong
+		addrs = append(addrs, half...)
+	}
+	return addrs, err //nolint:wrapcheck // the caller names the name
+}
+
+// notThere tells whether a name does not exist, as opposed to nobody knowing.
+func notThere(err error) bool {
+	dns, ok := errors.AsType[*net.DNSError](err)
+	return ok && dns.IsNotFound
 }

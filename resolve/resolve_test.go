@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"testing"
@@ -12,19 +13,48 @@ import (
 	"portscan_exporter/scan"
 )
 
-// zone is a Lookup that answers from a table, "ip4 name" or "ip name".
+// zone is a Lookup that answers from a table, "ip4 name" or "ip name"; "fails" is no
+// address.
 type zone map[string][]string
 
 func (z zone) LookupNetIP(_ context.Context, network, host string) ([]netip.Addr, error) {
-	texts, ok := z[network+" "+host]
-	if !ok {
-		return nil, fmt.Errorf("no such host: %s %s", network, host)
+	texts := z[network+" "+host]
+	if len(texts) == 0 {
+		return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
 	}
 	addrs := make([]netip.Addr, 0, len(texts))
 	for _, s := range texts {
+		if s == "fails" {
+			return nil, fmt.Errorf("%s of %s: server misbehaving", network, host)
+		}
 		addrs = append(addrs, netip.MustParseAddr(s))
 	}
 	return addrs, nil
+}
+
+// TestResolveHalf has a name server that knows one family and fails at the other: the
+// half that is known is not taken for the whole.
+func TestResolveHalf(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		four, six []string
+		want      string
+		failed    bool
+	}{
+		{[]string{"192.0.2.7"}, nil, "[www=192.0.2.7]", false},
+		{nil, []string{"2001:db8::7"}, "[www=2001:db8::7]", false},
+		{[]string{"192.0.2.7"}, []string{"fails"}, "[www=192.0.2.7]", true},
+		{[]string{"fails"}, []string{"2001:db8::7"}, "[www=2001:db8::7]", true},
+		{nil, []string{"fails"}, "[]", true},
+		{[]string{"fails"}, []string{"fails"}, "[]", true},
+		{nil, nil, "[]", true},
+	} {
+		z := zone{"ip www": append(tc.four, tc.six...), "ip4 www": tc.four, "ip6 www": tc.six}
+		got, failed := resolved(t, z, task(t, scan.AnyFamily, 10, "", "www"))
+		if err := failed[scan.FailedDNS]; fmt.Sprint(got) != tc.want || (err != nil) != tc.failed {
+			t.Errorf("%v, %v: got %v, %v; want %s", tc.four, tc.six, got, err, tc.want)
+		}
+	}
 }
 
 func task(t *testing.T, family scan.Family, most int, exclude string, entries ...string) scan.Task {
