@@ -72,6 +72,7 @@ func (l *loader) load(data []byte) (*Config, []string, error) {
 			field{key: "external_labels", form: "external_labels: {vantage: dmz}", read: l.labels(l.cfg.externalLabels)},
 			field{key: "limits", form: "limits: {max_scans: 64}", read: l.limits},
 		)
+		l.yieldExclusions()
 		l.checkUse()
 	}
 	if len(l.errs) == 0 {

@@ -13,7 +13,11 @@ import (
 type Scope struct {
 	allow   []netip.Prefix
 	exclude []netip.Prefix
+	others  []hole
 }
+
+// hole is what the owner of a part of the scope has excluded from that part.
+type hole struct{ part, excluded netip.Prefix }
 
 // NewScope returns the scope of the addresses that lie in one of allow and in
 // none of exclude. Of an IPv4 network in allow the network and the broadcast
@@ -31,11 +35,37 @@ func NewScope(allow, exclude []netip.Prefix) (Scope, error) {
 	return Scope{allow: slices.Clone(allow), exclude: slices.Clone(exclude)}, nil
 }
 
-// Excluded tells whether the owner named the address, or a network around it,
-// as one never to be touched.
+// Without returns the scope without what the owner of a part of it has excluded: the
+// addresses that lie in both, where nothing in this scope that holds them is as
+// specific as the part.
+func (s Scope) Without(part, excluded netip.Prefix) Scope {
+	s.others = append(slices.Clone(s.others), hole{part, excluded})
+	return s
+}
+
+// Excluded tells whether an owner named the address, or a network around it, as one
+// never to be touched: this scope's, or that of a more specific part of it.
 func (s Scope) Excluded(addr netip.Addr) bool {
 	addr = addr.Unmap()
-	return slices.ContainsFunc(s.exclude, func(p netip.Prefix) bool { return p.Contains(addr) })
+	if slices.ContainsFunc(s.exclude, func(p netip.Prefix) bool { return p.Contains(addr) }) {
+		return true
+	}
+	bits := s.bits(addr)
+	return slices.ContainsFunc(s.others, func(h hole) bool {
+		return h.part.Bits() > bits && h.part.Contains(addr) && h.excluded.Contains(addr)
+	})
+}
+
+// bits returns the length of the most specific network that allows the address, or
+// -1.
+func (s Scope) bits(addr netip.Addr) int {
+	bits := -1
+	for _, p := range s.allow {
+		if p.Contains(addr) && !isNetworkEnd(p, addr) {
+			bits = max(bits, p.Bits())
+		}
+	}
+	return bits
 }
 
 // Match tells whether the address may be touched, and the length in bits of the
@@ -47,12 +77,7 @@ func (s Scope) Match(addr netip.Addr) (bits int, ok bool) {
 	if !unicast(addr) || s.Excluded(addr) {
 		return 0, false
 	}
-	bits = -1
-	for _, p := range s.allow {
-		if p.Contains(addr) && !isNetworkEnd(p, addr) {
-			bits = max(bits, p.Bits())
-		}
-	}
+	bits = s.bits(addr)
 	return max(bits, 0), bits >= 0
 }
 

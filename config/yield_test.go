@@ -1,0 +1,51 @@
+package config
+
+import (
+	"net/netip"
+	"testing"
+)
+
+// TestExclusionsOfOthers has targets within each other: what the one that names an
+// address most precisely excludes is touched by none that names it less precisely.
+func TestExclusionsOfOthers(t *testing.T) {
+	file := t.TempDir() + "/config.yml"
+	writeFile(t, file, `modules: {tcp: {ports: 22}}
+targets:
+  - {name: wide, hosts: [www.example.org, 192.0.2.0/28], networks: [192.0.2.0/24, "2001:db8::/32"], modules: [tcp], authorization: {owner: x}}
+  - {name: narrow, hosts: [192.0.2.2/31, "2001:db8:1::/120"], exclude_hosts: [192.0.2.3, 192.0.2.200, "2001:db8:1::7"], modules: [tcp], authorization: {owner: x}}
+  - {name: exact, hosts: [192.0.2.3], modules: [tcp], authorization: {owner: x}}
+  - {name: twin, hosts: [192.0.2.2/31], modules: [tcp], authorization: {owner: x}}
+`)
+	cfg, _, err := Load(file, noon())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		target, addr string
+		want         bool
+	}{
+		{"wide", "192.0.2.1", true},
+		{"wide", "192.0.2.2", true},
+		{"wide", "192.0.2.3", false},
+		{"wide", "192.0.2.200", true}, // narrow does not hold it
+		{"wide", "2001:db8:1::6", true},
+		{"wide", "2001:db8:1::7", false},
+		{"narrow", "192.0.2.2", true},
+		{"narrow", "192.0.2.3", false},
+		{"exact", "192.0.2.3", true},
+		{"twin", "192.0.2.3", true}, // as precise: its own owner decides
+	} {
+		for _, target := range cfg.Targets() {
+			addr := netip.MustParseAddr(tc.addr)
+			if target.Name != tc.target {
+				continue
+			}
+			if _, ok := target.Scope.Match(addr); ok != tc.want {
+				t.Errorf("%s may touch %s: %v, want %v", tc.target, tc.addr, ok, tc.want)
+			}
+			if got := target.Scope.Excluded(addr); got == tc.want {
+				t.Errorf("%s has excluded %s: %v", tc.target, tc.addr, got)
+			}
+		}
+	}
+}
