@@ -226,6 +226,10 @@ func (s *share) packets(count int) {
 	defer b.mu.Unlock()
 	if b.every > 0 {
 		s.spent += count
+		if over := s.spent - s.claimed; over > 0 { // an attempt of several packets
+			s.claimed = s.spent
+			b.next = b.next.Add(time.Duration(over) * b.every)
+		}
 	}
 }
 

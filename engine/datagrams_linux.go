@@ -31,6 +31,7 @@ type datagrams struct {
 	four    unix.SockaddrInet4
 	six     unix.SockaddrInet6
 	ended   []ending // read while sending
+	taken   int      // datagrams and errors that were read
 }
 
 type datagramSocket struct {
@@ -119,7 +120,22 @@ func (d *datagrams) makeWay(at netip.AddrPort) bool {
 			sockets[i] = s
 		}
 	}
-	return !d.system.isOurs(at)
+	if d.system.isOurs(at) {
+		d.system.want(at.Port(), true)
+		return false
+	}
+	return true
+}
+
+// yieldPorts moves the line's sockets away from ports that other lines scan.
+func (d *datagrams) yieldPorts() {
+	for _, sockets := range d.sockets {
+		for _, s := range sockets {
+			if d.system.want(s.port, false) {
+				d.makeWay(netip.AddrPortFrom(netip.IPv6Unspecified(), s.port))
+			}
+		}
+	}
 }
 
 // giveUp reads what has come to a socket that is about to be closed, and interrupts
@@ -173,10 +189,16 @@ func (d *datagrams) transmit(fd int, data []byte, to netip.AddrPort) (err error)
 		}
 		d.ended = d.readErrors(fd, d.ended)
 	}
+	if classOf(err) == errnoRefused { // another port's, again and again
+		return unix.EAGAIN
+	}
 	return err //nolint:wrapcheck // read by classify
 }
 
 func (d *datagrams) wait(patience time.Duration, ended []ending) (all []ending, more bool) {
+	if d.system.wanted.Load() > 0 {
+		d.yieldPorts()
+	}
 	ended = append(ended, d.ended...)
 	d.ended = d.ended[:0]
 	if len(ended) > 0 {
@@ -186,15 +208,19 @@ func (d *datagrams) wait(patience time.Duration, ended []ending) (all []ending, 
 	if err != nil || n == 0 {
 		return ended, err != nil // EINTR
 	}
+	before := d.taken
 	for _, p := range d.poll {
 		if p.Revents&unix.POLLERR != 0 {
 			ended = d.readErrors(int(p.Fd), ended)
+			// The kernel queues an error and then says that there is one: who reads in
+			// between leaves that word behind, with an empty queue.
+			_, _ = unix.GetsockoptInt(int(p.Fd), unix.SOL_SOCKET, unix.SO_ERROR)
 		}
 		if p.Revents&unix.POLLIN != 0 {
 			ended = d.readReplies(int(p.Fd), ended)
 		}
 	}
-	return ended, true
+	return ended, d.taken > before
 }
 
 // readReplies reads datagrams that have come to the socket, a batch at the most.
@@ -207,11 +233,12 @@ func (d *datagrams) readReplies(fd int, ended []ending) []ending {
 		if errno != 0 {
 			return ended // an error of the queue is read as such
 		}
+		d.taken++
 		from := rawAddrPort(&d.name)
 		if d.system.isOurs(from) {
 			continue
 		}
-		if d.fromElsewhere(from, d.buffer[:n]) {
+		if d.fromElsewhere(fd, from, d.buffer[:n]) {
 			from = netip.AddrPortFrom(from.Addr(), tftpPort)
 		}
 		ended = d.answer(fd, from, verdict{state: scan.Open, cause: scan.CauseReply}, ended)
@@ -220,9 +247,12 @@ func (d *datagrams) readReplies(fd int, ended []ending) []ending {
 }
 
 // fromElsewhere tells whether a datagram is the answer of a TFTP server, which comes
-// from a new port.
-func (d *datagrams) fromElsewhere(from netip.AddrPort, data []byte) bool {
+// from a new port: one that is not being asked itself.
+func (d *datagrams) fromElsewhere(fd int, from netip.AddrPort, data []byte) bool {
 	if _, ok := d.asked[from.Addr()]; !ok || from.Port() == tftpPort {
+		return false
+	}
+	if _, ok := d.under[datagramKey{from, d.variant(fd, from)}]; ok {
 		return false
 	}
 	return payload.For(tftpPort)[0].AnswersElsewhere(data)
@@ -235,6 +265,10 @@ func (d *datagrams) readErrors(fd int, ended []ending) []ending {
 		report, ok := d.queue.read(fd)
 		if !ok {
 			return ended
+		}
+		d.taken++
+		if report.tooBig() {
+			continue // of the path, not of the port
 		}
 		v := verdict{state: scan.Filtered, cause: scan.CauseICMP}
 		switch {
@@ -249,17 +283,22 @@ func (d *datagrams) readErrors(fd int, ended []ending) []ending {
 
 // answer finds the attempt of the socket that is answered.
 func (d *datagrams) answer(fd int, from netip.AddrPort, v verdict, ended []ending) []ending {
-	variant := uint8(0)
-	for i, s := range d.sockets[slotFamily(from.Addr())] {
-		if s.fd == fd {
-			variant = uint8(i)
-		}
-	}
+	variant := d.variant(fd, from)
 	if slot, ok := d.under[datagramKey{from, variant}]; ok {
 		d.drop(slot)
 		return append(ended, ending{slot: slot, verdict: v})
 	}
 	return append(ended, ending{slot: lateAnswer, verdict: v, from: from, first: variant == 0})
+}
+
+// variant returns which of the family's sockets it is.
+func (d *datagrams) variant(fd int, from netip.AddrPort) uint8 {
+	for i, s := range d.sockets[slotFamily(from.Addr())] {
+		if s.fd == fd {
+			return uint8(i)
+		}
+	}
+	return 0
 }
 
 func (d *datagrams) drop(slot int32) {

@@ -71,7 +71,7 @@ func (*dialer) resolved(netip.Addr) bool { return true }
 
 func (*dialer) ours(netip.Addr) bool { return false }
 
-func (d *dialer) line(ctx context.Context, source netip.Addr) (line, error) {
+func (d *dialer) line(ctx context.Context, source netip.Addr, _ int) (line, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	l := &dials{cancel: cancel, ended: make(chan dialEnding)}
 	l.begin = func(slot int32, nth int, to netip.AddrPort) context.CancelFunc {

@@ -102,10 +102,20 @@ func (e *Engine) Scan(ctx context.Context, req scan.Request, report func(scan.Po
 	r.runLanes(ctx, lanes)
 	for _, h := range *r.active.Load() {
 		if h.path != nil {
-			h.path.End(scan.CauseNone)
+			r.end(h)
 		}
 	}
 	return nil
+}
+
+// end says what is left to say of a host. Its silence means nothing if it, or the
+// gateway to it, is no neighbour that anybody could find.
+func (r *run) end(h *host) {
+	cause := scan.CauseNone
+	if !r.engine.system.resolved(h.addr) {
+		cause = scan.CauseNoRoute
+	}
+	h.path.End(cause)
 }
 
 // leave gives everything back. What a scan of silence took for its attempts is
@@ -129,7 +139,7 @@ func (r *run) runLanes(ctx context.Context, count int) {
 		}
 	}()
 	for len(lanes) < count {
-		line, err := r.engine.system.line(ctx, r.plan.Spec().Source)
+		line, err := r.engine.system.line(ctx, r.plan.Spec().Source, r.plan.Ports().Len()*r.all)
 		switch {
 		case err == nil:
 			lanes = append(lanes, newLane(r, line))

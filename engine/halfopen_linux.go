@@ -18,6 +18,7 @@ import (
 type halfOpen struct {
 	system *rawSystem
 	source netip.Addr
+	ring   ringSize
 	key    *packet.Key
 	held   []int    // sockets that hold the ports
 	ports  []uint16 // to send from, one a variant; see newHalfOpen
@@ -47,7 +48,7 @@ type way struct {
 // come from different ports, so that each answer says which attempt it is for, and
 // none looks to the target like another SYN of a connection that it has half open
 // (RFC 5961 section 4).
-func newHalfOpen(s *rawSystem, source netip.Addr) (*halfOpen, error) {
+func newHalfOpen(s *rawSystem, source netip.Addr, ring ringSize) (*halfOpen, error) {
 	key, err := packet.NewKey()
 	if err != nil {
 		return nil, err //nolint:wrapcheck // it says what was being done
@@ -57,16 +58,16 @@ func newHalfOpen(s *rawSystem, source netip.Addr) (*halfOpen, error) {
 		return nil, err
 	}
 	return &halfOpen{
-		system: s, source: source, key: key, held: held, ports: ports,
+		system: s, source: source, ring: ring, key: key, held: held, ports: ports,
 		route: newRouter(source), under: make(map[uint32]int32),
 	}, nil
 }
 
 func (h *halfOpen) close() {
-	for family, w := range h.ways {
+	for _, w := range h.ways {
 		if w != nil {
 			w.out.close()
-			h.system.pool.put(uint8(family), w.in)
+			h.system.pool.put(w.in)
 		}
 	}
 	h.route.close()
@@ -89,13 +90,13 @@ func (h *halfOpen) open(family uint8) (int32, scan.Cause) {
 }
 
 func (h *halfOpen) openWay(family uint8) error {
-	in, err := h.system.pool.take(family, h.ports)
+	in, err := h.system.pool.take(kind{family, h.ring}, h.ports)
 	if err != nil {
 		return err
 	}
 	out, err := newSender(family, h.source)
 	if err != nil {
-		h.system.pool.put(family, in)
+		h.system.pool.put(in)
 		return err
 	}
 	h.ways[family] = &way{out: out, in: in}

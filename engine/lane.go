@@ -128,11 +128,7 @@ func (l *lane) serve(h *host) (sent int, late bool) {
 	h.path.Tick(now)
 	late = h.path.WantsLate(now)
 	if h.path.Dark() {
-		cause := scan.CauseNone
-		if !l.run.engine.system.resolved(h.addr) {
-			cause = scan.CauseNoRoute
-		}
-		h.path.End(cause)
+		l.run.end(h)
 	}
 	if h.path.Done() {
 		h.path = nil

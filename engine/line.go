@@ -53,16 +53,17 @@ const (
 
 // system is what an engine needs of the machine it runs on.
 type system interface {
-	// line returns a line for attempts from the source, or from whichever address
-	// the system picks. Its attempts end with ctx at the latest.
-	line(ctx context.Context, source netip.Addr) (line, error)
+	// line returns a line for attempts from the source, or from whichever address the
+	// system picks. Its attempts end with ctx at the latest; attempts is about how many
+	// there will be.
+	line(ctx context.Context, source netip.Addr, attempts int) (line, error)
 
 	// late counts the answers that came, to anybody on this machine, after their
 	// attempt was given up; ok is false where that can't be told.
 	late() (count int64, ok bool)
 
-	// resolved tells whether the address's neighbour, where it is one, is known;
-	// true where that can't be told.
+	// resolved tells whether the neighbour that packets to the address are handed to is
+	// known; true where that can't be told.
 	resolved(addr netip.Addr) bool
 
 	// ours tells whether the address is this machine's own.

@@ -19,7 +19,7 @@ type ownAddresses struct {
 }
 
 // resolved implements [system].
-func (*machine) resolved(addr netip.Addr) bool { return !neighbourLost(addr) }
+func (*machine) resolved(addr netip.Addr) bool { return !neighbourLost(nextHop(addr)) }
 
 // ours tells whether the address is one of this machine's; what they are is read
 // again every second.

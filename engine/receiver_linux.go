@@ -18,21 +18,43 @@ const (
 	// of it, and [packet.Snap].
 	frameSize = 256
 
-	// frameCount is how many answers may wait to be read: lanes read every few
-	// milliseconds, but may have to wait for a processor.
-	frameCount = 8192
-
 	// blockSize is how much of a ring lies together in the kernel's memory.
 	blockSize = 64 << 10
 
-	// mostIdle bounds the receivers of a family that are kept for the next scan.
+	// mostIdle bounds the receivers of a kind that are kept for the next scan.
 	mostIdle = mostLanes
 )
+
+// ringSize is how many answers may wait to be read: lanes read every few
+// milliseconds, but may have to wait for a processor.
+type ringSize int
+
+const (
+	smallRing ringSize = 1024
+	largeRing ringSize = 8192
+)
+
+// ringFor returns the size of a ring for so many attempts in all. Many scans are
+// small, and many of them may be under way at once.
+func ringFor(attempts int) ringSize {
+	const few = 4096
+	if attempts <= few {
+		return smallRing
+	}
+	return largeRing
+}
+
+// kind is what a receiver was made for.
+type kind struct {
+	family uint8
+	size   ringSize
+}
 
 // receiver is a packet socket with a ring that the kernel writes to (packet(7),
 // PACKET_RX_RING with TPACKET_V2): an ordinary socket's buffer, which can't be made
 // larger without another privilege, holds 256 answers. It is for one goroutine.
 type receiver struct {
+	kind kind
 	fd   int
 	ring []byte
 	next int  // frame that is written next
@@ -47,13 +69,13 @@ const (
 	frameNet    = 14
 )
 
-func newReceiver(family uint8) (*receiver, error) {
+func newReceiver(k kind) (*receiver, error) {
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0) // of no protocol: it hears nothing yet
 	if err != nil {
 		return nil, os.NewSyscallError("socket", err) //nolint:wrapcheck // read by classify
 	}
-	r := &receiver{fd: fd}
-	if err := r.prepare(family); err != nil {
+	r := &receiver{kind: k, fd: fd}
+	if err := r.prepare(); err != nil {
 		r.close()
 		return nil, err
 	}
@@ -61,7 +83,8 @@ func newReceiver(family uint8) (*receiver, error) {
 }
 
 // prepare makes the ring before the socket hears anything.
-func (r *receiver) prepare(family uint8) error {
+func (r *receiver) prepare() error {
+	frames := int(r.kind.size)
 	if err := r.filter(packet.FilterNone()); err != nil {
 		return err
 	}
@@ -69,16 +92,16 @@ func (r *receiver) prepare(family uint8) error {
 		return os.NewSyscallError("setsockopt", err) //nolint:wrapcheck // read by classify
 	}
 	err := unix.SetsockoptTpacketReq(r.fd, unix.SOL_PACKET, unix.PACKET_RX_RING, &unix.TpacketReq{
-		Block_size: blockSize, Block_nr: frameCount * frameSize / blockSize, Frame_size: frameSize, Frame_nr: frameCount,
+		Block_size: blockSize, Block_nr: uint32(frames * frameSize / blockSize), Frame_size: frameSize, Frame_nr: uint32(frames), //nolint:gosec // thousands
 	})
 	if err != nil {
 		return os.NewSyscallError("setsockopt", err) //nolint:wrapcheck // read by classify
 	}
-	if r.ring, err = unix.Mmap(r.fd, 0, frameCount*frameSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err != nil {
+	if r.ring, err = unix.Mmap(r.fd, 0, frames*frameSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err != nil {
 		return os.NewSyscallError("mmap", err) //nolint:wrapcheck // read by classify
 	}
 	protocol := uint16(unix.ETH_P_IP)
-	if family == family6 {
+	if r.kind.family == family6 {
 		protocol = unix.ETH_P_IPV6
 	}
 	// Of every interface, loopback included; of one protocol, the socket hears what
@@ -114,7 +137,7 @@ func (r *receiver) read(take func(data []byte, verify bool)) (more bool) {
 		owner := (*uint32)(unsafe.Pointer(&frame[frameStatus])) //nolint:gosec // aligned: frames are
 		status := atomic.LoadUint32(owner)
 		if status&unix.TP_STATUS_USER == 0 {
-			if r.full < frameCount {
+			if r.full < int(r.kind.size) {
 				r.full = 0
 			}
 			return false
@@ -129,7 +152,7 @@ func (r *receiver) read(take func(data []byte, verify bool)) (more bool) {
 			take(frame[from:end], status&(unix.TP_STATUS_CSUMNOTREADY|unix.TP_STATUS_CSUM_VALID) == 0)
 		}
 		atomic.StoreUint32(owner, unix.TP_STATUS_KERNEL)
-		r.next = (r.next + 1) % frameCount
+		r.next = (r.next + 1) % int(r.kind.size)
 	}
 	return true
 }
@@ -137,7 +160,7 @@ func (r *receiver) read(take func(data []byte, verify bool)) (more bool) {
 // overflown tells whether answers found the ring full since the last call. The kernel
 // says so with the next answer, and when it is asked, which is where a ring was full.
 func (r *receiver) overflown() bool {
-	if !r.lost && r.full < frameCount {
+	if !r.lost && r.full < int(r.kind.size) {
 		return false
 	}
 	r.lost, r.full = false, 0
@@ -150,21 +173,21 @@ func (r *receiver) overflown() bool {
 // used concurrently.
 type receivers struct {
 	mu   sync.Mutex
-	idle [2][]*receiver // by family
+	idle map[kind][]*receiver
 }
 
 // take returns a receiver of what comes to these ports.
-func (p *receivers) take(family uint8, ports []uint16) (*receiver, error) {
+func (p *receivers) take(k kind, ports []uint16) (*receiver, error) {
 	program, err := packet.Filter4(ports)
-	if family == family6 {
+	if k.family == family6 {
 		program, err = packet.Filter6(ports)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("making a filter: %w", err)
 	}
-	r := p.pick(family)
+	r := p.pick(k)
 	if r == nil {
-		if r, err = newReceiver(family); err != nil {
+		if r, err = newReceiver(k); err != nil {
 			return nil, err
 		}
 	}
@@ -175,20 +198,20 @@ func (p *receivers) take(family uint8, ports []uint16) (*receiver, error) {
 	return r, nil
 }
 
-func (p *receivers) pick(family uint8) *receiver {
+func (p *receivers) pick(k kind) *receiver {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	last := len(p.idle[family]) - 1
+	last := len(p.idle[k]) - 1
 	if last < 0 {
 		return nil
 	}
-	r := p.idle[family][last]
-	p.idle[family] = p.idle[family][:last]
+	r := p.idle[k][last]
+	p.idle[k] = p.idle[k][:last]
 	return r
 }
 
 // put takes a receiver back, which hears nothing from then on.
-func (p *receivers) put(family uint8, r *receiver) {
+func (p *receivers) put(r *receiver) {
 	if err := r.filter(packet.FilterNone()); err != nil {
 		r.close()
 		return
@@ -196,28 +219,32 @@ func (p *receivers) put(family uint8, r *receiver) {
 	for r.read(func([]byte, bool) {}) {
 	}
 	r.overflown()
-	if !p.keep(family, r) {
+	if !p.keep(r) {
 		r.close()
 	}
 }
 
-func (p *receivers) keep(family uint8, r *receiver) bool {
+func (p *receivers) keep(r *receiver) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.idle[family]) >= mostIdle {
+	k := r.kind
+	if p.idle == nil {
+		p.idle = make(map[kind][]*receiver)
+	}
+	if len(p.idle[k]) >= mostIdle {
 		return false
 	}
-	p.idle[family] = append(p.idle[family], r)
+	p.idle[k] = append(p.idle[k], r)
 	return true
 }
 
 func (p *receivers) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for family, idle := range p.idle {
+	for k, idle := range p.idle {
 		for _, r := range idle {
 			r.close()
 		}
-		p.idle[family] = nil
+		delete(p.idle, k)
 	}
 }

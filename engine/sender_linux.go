@@ -106,7 +106,7 @@ func (s *sender) flush(failed func(slot int32, err error)) {
 }
 
 func (s *sender) transmit(headers []mmsghdr) (int, error) {
-	n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&headers[0])), uintptr(len(headers)), 0, 0, 0) //nolint:gosec // the kernel reads it at once
+	n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&headers[0])), uintptr(len(headers)), unix.MSG_DONTWAIT, 0, 0) //nolint:gosec // the kernel reads it at once
 	runtime.KeepAlive(s)
 	if errno != 0 {
 		return 0, errno //nolint:wrapcheck // read by classify

@@ -64,8 +64,8 @@ type rawSystem struct {
 	pool receivers
 }
 
-func (s *rawSystem) line(_ context.Context, source netip.Addr) (line, error) {
-	return newHalfOpen(s, source)
+func (s *rawSystem) line(_ context.Context, source netip.Addr, attempts int) (line, error) {
+	return newHalfOpen(s, source, ringFor(attempts))
 }
 
 // most is any number: an attempt takes a few bytes, and no descriptor.

@@ -169,7 +169,7 @@ func TestRingOverflows(t *testing.T) {
 	defer closeAll(held)
 	var pool receivers
 	defer pool.close()
-	in, err := pool.take(family4, ports)
+	in, err := pool.take(kind{family4, smallRing}, ports)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,20 +197,20 @@ func TestRingOverflows(t *testing.T) {
 	if n := count(); n != 1000 || in.overflown() {
 		t.Errorf("%d of 1000 answers came", n)
 	}
-	sendMany(frameCount + 1000)
-	if n := count(); n != frameCount || !in.overflown() {
-		t.Errorf("%d answers are in a ring for %d, and more came", n, frameCount)
+	sendMany(int(smallRing) + 1000)
+	if n := count(); n != int(smallRing) || !in.overflown() {
+		t.Errorf("%d answers are in a ring for %d, and more came", n, smallRing)
 	}
 	sendMany(1000)
 	if n := count(); n != 1000 || in.overflown() {
 		t.Errorf("afterwards %d of 1000 answers came", n)
 	}
-	pool.put(family4, in)
+	pool.put(in)
 	sendMany(10)
-	if again, err := pool.take(family4, ports); err != nil || again != in || count() != 0 {
+	if again, err := pool.take(kind{family4, smallRing}, ports); err != nil || again != in || count() != 0 {
 		t.Errorf("a receiver that waits for its next scan hears something, or is not kept: %v", err)
 	}
-	pool.put(family4, in)
+	pool.put(in)
 }
 
 const rawAlone = "PORTSCAN_TEST_RAW_ALONE"

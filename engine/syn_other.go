@@ -5,7 +5,7 @@ package engine
 import "errors"
 
 // ErrNoRaw says that this process may not make packets of its own.
-var ErrNoRaw = errors.New("it needs Linux: this system has no packet socket as it has")
+var ErrNoRaw = errors.New("it needs Linux")
 
 // CheckSYN returns [ErrNoRaw]: half-open scans are Linux's.
 func CheckSYN() error { return ErrNoRaw }

@@ -100,6 +100,16 @@ func (r icmpReport) portUnreachable() bool {
 	return r.kind == unreachable6 && r.code == port6
 }
 
+// tooBig tells whether the error is about the datagram's size (RFC 1191 section 4,
+// and RFC 4443 section 3.2), which says nothing of the port.
+func (r icmpReport) tooBig() bool {
+	const unreachable4, fragment4, tooBig6 = 3, 4, 2
+	if r.to.Addr().Is4() {
+		return r.kind == unreachable4 && r.code == fragment4
+	}
+	return r.kind == tooBig6
+}
+
 // errorQueue reads sockets' error queues (ip(7), MSG_ERRQUEUE).
 type errorQueue struct {
 	control [512]byte
@@ -174,6 +184,50 @@ func parseExtended(data []byte) (r icmpReport) {
 	return r
 }
 
+// nextHop returns whom packets to the address are handed to: the gateway of its route,
+// or the address itself (rtnetlink(7), RTM_GETROUTE).
+func nextHop(addr netip.Addr) netip.Addr {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
+	if err != nil {
+		return addr
+	}
+	defer func() { _ = unix.Close(fd) }()
+	if err := unix.Sendto(fd, routeQuestion(addr), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return addr
+	}
+	answer := make([]byte, unix.Getpagesize())
+	n, _, err := unix.Recvfrom(fd, answer, 0)
+	if err != nil {
+		return addr
+	}
+	messages, err := syscall.ParseNetlinkMessage(answer[:n])
+	if err != nil || len(messages) == 0 || messages[0].Header.Type != unix.RTM_NEWROUTE {
+		return addr
+	}
+	if gateway, ok := attributeAddr(messages[0].Data, unix.RTA_GATEWAY); ok {
+		return gateway
+	}
+	return addr
+}
+
+// routeQuestion is an RTM_GETROUTE for one address: a struct nlmsghdr, a struct rtmsg
+// and the attribute RTA_DST.
+func routeQuestion(addr netip.Addr) []byte {
+	const header, message, attribute = 16, 12, 4
+	raw, family := addr.AsSlice(), byte(unix.AF_INET6)
+	if addr.Is4() {
+		family = unix.AF_INET
+	}
+	b := make([]byte, header+message+attribute, header+message+attribute+len(raw))
+	binary.NativeEndian.PutUint32(b, uint32(cap(b))) //nolint:gosec // some dozen
+	binary.NativeEndian.PutUint16(b[4:], unix.RTM_GETROUTE)
+	binary.NativeEndian.PutUint16(b[6:], unix.NLM_F_REQUEST)
+	b[header], b[header+1] = family, byte(addr.BitLen()) //nolint:gosec // 32 or 128
+	binary.NativeEndian.PutUint16(b[header+message:], uint16(attribute+len(raw))) //nolint:gosec // 20 at most
+	binary.NativeEndian.PutUint16(b[header+message+2:], unix.RTA_DST)
+	return append(b, raw...)
+}
+
 // neighbourLost tells whether the kernel has looked for the neighbour with that
 // address in vain, or still is (rtnetlink(7), RTM_GETNEIGH).
 func neighbourLost(addr netip.Addr) bool {
@@ -203,9 +257,15 @@ func neighbourLost(addr netip.Addr) bool {
 	return lost
 }
 
-// neighbourAddr reads the address out of a neighbour message: a struct ndmsg of
-// 12 bytes, then attributes.
+// neighbourAddr reads the address out of a neighbour message.
 func neighbourAddr(data []byte) netip.Addr {
+	addr, _ := attributeAddr(data, unix.NDA_DST)
+	return addr
+}
+
+// attributeAddr reads an address out of a message of routes or neighbours: a struct
+// rtmsg or ndmsg, of 12 bytes both, then attributes.
+func attributeAddr(data []byte, wanted uint16) (netip.Addr, bool) {
 	const header, attribute = 12, 4
 	for at := header; at+attribute <= len(data); {
 		size := int(binary.NativeEndian.Uint16(data[at:]))
@@ -213,11 +273,10 @@ func neighbourAddr(data []byte) netip.Addr {
 		if size < attribute || at+size > len(data) {
 			break
 		}
-		if kind == unix.NDA_DST {
-			addr, _ := netip.AddrFromSlice(data[at+attribute : at+size])
-			return addr
+		if kind == wanted {
+			return netip.AddrFromSlice(data[at+attribute : at+size])
 		}
 		at += (size + 3) &^ 3
 	}
-	return netip.Addr{}
+	return netip.Addr{}, false
 }

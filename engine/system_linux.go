@@ -34,7 +34,7 @@ func NewConnect(budget *Budget) (*Engine, error) {
 // events have been read.
 func (*linux) lag() time.Duration { return 0 }
 
-func (s *linux) line(_ context.Context, source netip.Addr) (line, error) {
+func (s *linux) line(_ context.Context, source netip.Addr, _ int) (line, error) {
 	return newSockets(s, source)
 }
 

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -18,16 +19,20 @@ func NewUDP(budget *Budget) (*Engine, error) {
 	if budget == nil {
 		return nil, errNoBudget
 	}
-	return &Engine{budget: budget, system: &udpSystem{many: countPayloads(), held: make(map[uint16]int)}}, nil
+	return &Engine{budget: budget, system: &udpSystem{many: countPayloads(), held: make(map[uint16]int), scanned: make(map[uint16]struct{})}}, nil
 }
 
 // udpSystem is the system of UDP scans.
 type udpSystem struct {
 	machine
 
-	many payloadCounts
+	many   payloadCounts
+	wanted atomic.Int32 // how many ports are wanted
+
 	mu   sync.Mutex
 	held map[uint16]int // local ports of all lines, and how many sockets have each
+	// Ports that some line scans and another one holds.
+	scanned map[uint16]struct{}
 }
 
 // hold notes that a port is ours, or that it no longer is.
@@ -39,6 +44,21 @@ func (s *udpSystem) hold(port uint16, change int) {
 	}
 }
 
+// want notes that a line scans a port that another one holds. With add false it tells
+// whether somebody wants the port, who then does no more.
+func (s *udpSystem) want(port uint16, add bool) (wanted bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, wanted = s.scanned[port]
+	if add {
+		s.scanned[port] = struct{}{}
+	} else {
+		delete(s.scanned, port)
+	}
+	s.wanted.Store(int32(len(s.scanned))) //nolint:gosec // ports
+	return wanted
+}
+
 // isOurs tells whether a socket of ours is at the other end: what it receives is no
 // service's, and what it sends is no answer.
 func (s *udpSystem) isOurs(at netip.AddrPort) bool {
@@ -48,7 +68,7 @@ func (s *udpSystem) isOurs(at netip.AddrPort) bool {
 	return held && s.ours(at.Addr())
 }
 
-func (s *udpSystem) line(_ context.Context, source netip.Addr) (line, error) {
+func (s *udpSystem) line(_ context.Context, source netip.Addr, _ int) (line, error) {
 	return newDatagrams(s, source), nil
 }
 
@@ -76,7 +96,11 @@ func openDatagrams(family uint8, source netip.Addr) (fd int, port uint16, err er
 	if err != nil {
 		return -1, 0, os.NewSyscallError("socket", err) //nolint:wrapcheck // read by classify
 	}
-	if err = unix.SetsockoptInt(fd, level, option, 1); err == nil {
+	err = unix.SetsockoptInt(fd, level, option, 1)
+	if err == nil && family == family6 {
+		err = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1)
+	}
+	if err == nil {
 		port, err = bindAny(fd, family, source)
 	}
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -290,5 +291,123 @@ func TestUDPRate(t *testing.T) {
 	}
 	if least := (datagrams-4)*time.Second/20 + spec.PortTimeout; took < least {
 		t.Errorf("at 20 a second it took %v, want %v at least", took, least)
+	}
+}
+
+// farUDP makes a distant network of one program's, and returns an engine.
+func farUDP(t *testing.T, l Limits, reply func(port uint16) lab.DatagramReply) (*lab.Distant, *Engine) {
+	t.Helper()
+	far := lab.StartFar(t, lab.Far{
+		Prefixes: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")},
+		Datagram: func(_ netip.Addr, port uint16, _ int, _ []byte) lab.DatagramReply { return reply(port) },
+	})
+	e, err := NewUDP(testBudget(t, l))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return far, e
+}
+
+var distant = netip.MustParseAddr("203.0.113.7")
+
+// TestUDPServiceWithALimit has a service that answers seldom, amid silence: it is not
+// asked again to see whether the host lives, and the rest is what silence is.
+func TestUDPServiceWithALimit(t *testing.T) {
+	if !lab.Isolated(t) {
+		return
+	}
+	answered := false
+	_, e := farUDP(t, Limits{}, func(port uint16) lab.DatagramReply {
+		if port == 123 && !answered {
+			answered = true
+			return lab.DatagramReply{Data: []byte("x")}
+		}
+		return lab.DatagramReply{Silent: true}
+	})
+	got := census(scanAll(t.Context(), t, e, testRequest(t, udpSpec("1-2000"), distant)))
+	if got["open reply"] != 1 || got["open_filtered silence"] != 1999 {
+		t.Errorf("%v", got)
+	}
+}
+
+// TestUDPAnswersOfAnotherKind has a port answer as a TFTP server would from a new one.
+func TestUDPAnswersOfAnotherKind(t *testing.T) {
+	if !lab.Isolated(t) {
+		return
+	}
+	_, e := farUDP(t, Limits{}, func(port uint16) lab.DatagramReply {
+		if port == 1069 {
+			return lab.DatagramReply{Data: []byte("\x00\x05\x00\x04no\x00")}
+		}
+		return lab.DatagramReply{Silent: true}
+	})
+	for at, r := range scanAll(t.Context(), t, e, testRequest(t, udpSpec("69,70,1069"), distant)) {
+		if (r.State == scan.Open) != (at.Port() == 1069) {
+			t.Errorf("%v is %v (%v)", at, r.State, r.Cause)
+		}
+	}
+}
+
+// TestUDPLimitsOfAll holds all scans to the limit of packets a second, where an
+// attempt takes three.
+func TestUDPLimitsOfAll(t *testing.T) {
+	if !lab.Isolated(t) {
+		return
+	}
+	const rate, seconds = 50, 3
+	far, e := farUDP(t, Limits{Rate: rate}, func(uint16) lab.DatagramReply { return lab.DatagramReply{Silent: true} })
+	var addrs []netip.Addr
+	for a := netip.MustParseAddr("203.0.113.1"); len(addrs) < 200; a = a.Next() {
+		addrs = append(addrs, a)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), seconds*time.Second)
+	defer cancel()
+	scanAll(ctx, t, e, testRequest(t, udpSpec("161"), addrs...))
+	const first = 3 * firstHelping
+	if n := far.Counts().UDPIn; n > rate*seconds+first {
+		t.Errorf("%d datagrams in %d s, at %d a second", n, seconds, rate)
+	}
+}
+
+// TestUDPHomeTwice has several scans of this very machine at once: each needs ports
+// that others hold.
+func TestUDPHomeTwice(t *testing.T) {
+	if !lab.Isolated(t) {
+		return
+	}
+	e, err := NewUDP(testBudget(t, Limits{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	for i := range 3 {
+		all.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			got := census(scanBeside(ctx, t, e, testRequest(t, udpSpec("1-65535"), netip.MustParseAddr("127.0.0.1"))))
+			if got["closed icmp"] != 65535 || ctx.Err() != nil {
+				t.Errorf("scan %d: %v, %v", i, got, ctx.Err())
+			}
+		})
+	}
+	all.Wait()
+}
+
+// TestUDPTooBig has a path too narrow for the longest datagram: that says nothing of
+// the port.
+func TestUDPTooBig(t *testing.T) {
+	if !lab.Isolated(t) {
+		return
+	}
+	r := icmpReport{fromNetwork: true, to: netip.AddrPortFrom(four, 443)}
+	for _, tc := range []struct {
+		to         netip.Addr
+		kind, code uint8
+		want       bool
+	}{{four, 3, 4, true}, {four, 3, 3, false}, {four, 3, 1, false}, {six, 2, 0, true}, {six, 1, 4, false}, {four, 2, 0, false}} {
+		r.to, r.kind, r.code = netip.AddrPortFrom(tc.to, 443), tc.kind, tc.code
+		if r.tooBig() != tc.want {
+			t.Errorf("%+v: %v", tc, r.tooBig())
+		}
 	}
 }

@@ -63,7 +63,7 @@ func (p *Path) release(now instant) {
 		}
 		switch one := p.held.pop(); {
 		case p.done.has(int(one.Index)):
-		case !p.vouched():
+		case !p.canaries.known():
 			p.darken(one)
 		case one.dark, one.pace != p.quota.nth: // it was silent before the address answered first, or at a faster pace
 			one.counted, one.evidence, one.dark = 0, 0, false

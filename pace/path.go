@@ -19,6 +19,10 @@ const (
 	// canaryStride is how many attempts there are at most between canaries.
 	canaryStride = 500
 
+	// mostAhead bounds how many silent ports wait to be tried again, and so memory, where
+	// those that were not tried go first.
+	mostAhead = 4096
+
 	// canaryBehind is how many attempts go before a canary that is due.
 	canaryBehind = 32
 )
@@ -178,7 +182,7 @@ func (p *Path) ordinary(now instant) (Try, bool) {
 	// By turns, so that long waits and short ones share the sockets all along. Where
 	// listening takes none, what was not tried is what has longest to wait.
 	p.turn = !p.turn
-	if p.turn || p.hears {
+	if p.turn || p.hears && p.again.used < mostAhead {
 		if t, ok := p.fresh(); ok {
 			return t, true
 		}
@@ -270,19 +274,15 @@ func (p *Path) Answered(now, sent time.Duration, t Try, state scan.State, cause 
 }
 
 // vouch notes a port that answers: silence around a later attempt at it means
-// that the path does not work.
+// that the path does not work. With UDP that takes one that is said to be closed.
 func (p *Path) vouch(now, sent instant, index uint16, state scan.State) {
+	if p.udp && state != scan.Closed {
+		return // it would prove nothing, and a service may answer only so often
+	}
 	if !p.canaries.known() {
 		p.canaries.add(max(sent, now-early), answered)
 	}
 	p.canaries.offer(index, state == scan.Closed)
-}
-
-// vouched tells whether silence can be shown to mean something, now that the
-// address has answered. With UDP that takes a port that it says is closed: an
-// open one says nothing of whether it would.
-func (p *Path) vouched() bool {
-	return p.canaries.known() && (p.canaries.resets || !p.udp)
 }
 
 // Silent takes back an attempt that was made at sent and listened for as long as
@@ -331,7 +331,7 @@ func (p *Path) Tick(now time.Duration) {
 	case p.stuck(now):
 		p.conclude(scan.PortResult{Cause: p.lack})
 	case p.inFlight == 0 && p.ports.ended() && p.again.used == 0 && p.held.used == 0 && !p.weighing():
-		if p.darkened == 0 || !p.vouched() {
+		if p.darkened == 0 || !p.canaries.known() {
 			return // nothing is left, or [Path.Dark] has to be asked
 		}
 		p.darkened = 0

@@ -5,7 +5,7 @@ import "portscan_exporter/scan"
 // Dark tells whether all that is left to say is that the address was silent
 // wherever it was asked; [Path.End] then says it.
 func (p *Path) Dark() bool {
-	return p.left > 0 && p.left == p.darkened && p.inFlight == 0 && !p.vouched()
+	return p.left > 0 && p.left == p.darkened && p.inFlight == 0 && !p.canaries.known()
 }
 
 // End reports all ports that are left. With cause none, those that were silent
@@ -19,7 +19,7 @@ func (p *Path) End(cause scan.Cause) {
 		if p.lack != scan.CauseNone {
 			cause = p.lack
 		}
-		if p.dark != nil && !p.vouched() {
+		if p.dark != nil && !p.canaries.known() {
 			p.concludeDark()
 		}
 	}
@@ -63,6 +63,9 @@ func (p *Path) finish(t Try, r scan.PortResult) {
 	}
 	p.done.set(index)
 	p.left--
+	if p.dark != nil && p.dark.has(index) {
+		p.darkened--
+	}
 	r.Attempts = int(t.nth)
 	p.told += r.Attempts
 	if p.left == 0 && p.made > p.told {

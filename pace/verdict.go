@@ -34,11 +34,11 @@ func (p *Path) weigh(now instant, q *queue) {
 		if p.done.has(int(one.Index)) {
 			continue // it was heard late
 		}
-		vouched := p.vouched()
-		if vouched && one.dark { // what was taken for granted then
+		known := p.canaries.known()
+		if known && one.dark { // what was taken for granted then
 			one.counted, one.evidence = 0, 0
 		}
-		one.dark = !vouched
+		one.dark = !known
 		one.vain = one.vain || one.pace != p.quota.nth
 		one.count(p.quota.nth)
 		loss := p.loss(now)
@@ -98,7 +98,7 @@ func (p *Path) believe(e entry) {
 	switch {
 	case p.hears:
 		p.held.push(e)
-	case !p.vouched():
+	case !p.canaries.known():
 		p.darken(e)
 	case p.Hold(e.Kind) < p.spec.PortTimeout && e.sent <= p.lateCame:
 		p.askPatiently(e)
