@@ -222,7 +222,7 @@ func routeQuestion(addr netip.Addr) []byte {
 	binary.NativeEndian.PutUint32(b, uint32(cap(b))) //nolint:gosec // some dozen
 	binary.NativeEndian.PutUint16(b[4:], unix.RTM_GETROUTE)
 	binary.NativeEndian.PutUint16(b[6:], unix.NLM_F_REQUEST)
-	b[header], b[header+1] = family, byte(addr.BitLen()) //nolint:gosec // 32 or 128
+	b[header], b[header+1] = family, byte(addr.BitLen())                          //nolint:gosec // 32 or 128
 	binary.NativeEndian.PutUint16(b[header+message:], uint16(attribute+len(raw))) //nolint:gosec // 20 at most
 	binary.NativeEndian.PutUint16(b[header+message+2:], unix.RTA_DST)
 	return append(b, raw...)
