@@ -36,6 +36,7 @@ func fastest(t *testing.T) map[string]func(ctx context.Context, ports string, ad
 // that nobody is, with less time than the kernel takes to say so: nothing is known,
 // whatever was silent, and the scan is over when its time is.
 func TestAbsentAndShortOfTime(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	if !lab.Isolated(t) {
 		return
 	}
@@ -75,6 +76,7 @@ func TestAbsentAndShortOfTime(t *testing.T) {
 // TestOneLateErrorInTheDark has a router say of one port of a dark host, and late, that
 // there is no such host: the scan ends as if it had not.
 func TestOneLateErrorInTheDark(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	if !lab.Isolated(t) {
 		return
 	}

@@ -107,6 +107,7 @@ func TestTruthLoss(t *testing.T) {
 }
 
 func TestTruthLimitedResets(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	if !lab.Isolated(t) {
 		return
 	}
@@ -243,7 +244,8 @@ func TestTruthBan(t *testing.T) {
 }
 
 // TestTruthNobody scans an address of the own network that nobody has.
-func TestTruthNobody(t *testing.T) {
+func TestTruthNobody(t *testing.T) { //nolint:tparallel // its parts have the same addresses
+	t.Parallel() // it waits more than it works
 	if !lab.Isolated(t) {
 		return
 	}

@@ -88,7 +88,8 @@ func TestUDPSilence(t *testing.T) {
 // TestUDPLimits has hosts that say "closed" as often as real ones do, and one of two
 // addresses that share a limit: no closed port is said to be anything else, and
 // what there was no time for is unknown.
-func TestUDPLimits(t *testing.T) {
+func TestUDPLimits(t *testing.T) { //nolint:tparallel // its parts have the same addresses
+	t.Parallel() // it waits more than it works
 	if !lab.Isolated(t) {
 		return
 	}
@@ -103,7 +104,7 @@ func TestUDPLimits(t *testing.T) {
 		"the kernel's own, many ports": {lab.Host{Addrs: []netip.Addr{four}, UDP: map[string]lab.UDPAnswer{"53": lab.UDPReply}}, "1-1000", 9 * time.Second, 7, 0},
 		"the kernel's own, IPv6":       {lab.Host{Addrs: []netip.Addr{six}, UDP: map[string]lab.UDPAnswer{"53": lab.UDPReply}}, "1-100", 9 * time.Second, 40, 0},
 		"100 a second":                 {lab.Host{Addrs: []netip.Addr{four}, ICMPsPerSecond: 100, UDP: map[string]lab.UDPAnswer{"53": lab.UDPReply}}, "1-300", 20 * time.Second, 299, 1},
-		"50 a second, shared":          {lab.Host{Addrs: []netip.Addr{four, other}, ICMPsPerSecond: 50}, "1-100", 30 * time.Second, 150, 0},
+		"50 a second, shared":          {lab.Host{Addrs: []netip.Addr{four, other}, ICMPsPerSecond: 50}, "1-100", 15 * time.Second, 60, 0},
 		"100 a second, some silent":    {lab.Host{Addrs: []netip.Addr{four}, ICMPsPerSecond: 100, UDP: map[string]lab.UDPAnswer{"10-19": lab.UDPMute, "30-39": lab.UDPDrop}}, "1-150", 30 * time.Second, 130, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -123,6 +124,7 @@ func TestUDPLimits(t *testing.T) {
 
 // TestUDPLoss loses a tenth of all packets each way.
 func TestUDPLoss(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	if !lab.Isolated(t) {
 		return
 	}
