@@ -1,17 +1,7 @@
 package bench
 
 import (
-	"context"
-	"fmt"
-	"io"
-	"net/http"
 	"net/netip"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"strconv"
-	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -27,7 +17,7 @@ type cost struct {
 	wall, user, system time.Duration
 	rss                float64 // MiB at the peak
 	kernel             float64 // MiB that the kernel's own memory grew by, at the peak
-	open               int
+	open, vague        int     // ports; vague are those that may be open or filtered
 	whole              bool
 }
 
@@ -48,54 +38,94 @@ func self(f func() (open int, whole bool)) cost {
 }
 
 // dialed is the portable engine: a net.Dialer and a goroutine an attempt.
-func dialed(t *testing.T, addr netip.Addr, ports string) cost {
+func dialed(t *testing.T, b bed) cost {
+	t.Helper()
+	return portable(t, engine.NewDial, defaults(t, b.course.ports))
+}
+
+// dialedUDP is the same with datagrams.
+func dialedUDP(t *testing.T, b bed) cost {
+	t.Helper()
+	spec := defaults(t, b.course.ports)
+	spec.Protocol = scan.UDP
+	return portable(t, engine.NewDialUDP, spec)
+}
+
+func portable(t *testing.T, maker func(*engine.Budget) (*engine.Engine, error), spec scan.Spec) cost {
 	t.Helper()
 	budget, err := engine.NewBudget(engine.Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	dial, err := engine.NewDial(budget)
+	dial, err := maker(budget)
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer dial.Close()
+	return scanned(t, dial, spec, target)
+}
+
+// defaults is a spec with a module's defaults, and a long timeout.
+func defaults(t *testing.T, ports string) scan.Spec {
+	t.Helper()
 	set, err := scan.ParsePortSet(ports)
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan, err := scan.NewPlan(scan.Spec{
+	return scan.Spec{
 		Protocol: scan.TCP, Method: scan.Connect, Ports: set, Timeout: time.Minute, PortTimeout: 950 * time.Millisecond,
 		Retries: 2, MaxRetries: 10, MaxInFlight: 10000,
-	})
+	}
+}
+
+// scanned measures a scan in this process.
+func scanned(t *testing.T, by scan.Scanner, spec scan.Spec, addrs ...netip.Addr) cost {
+	t.Helper()
+	plan, err := scan.NewPlan(spec)
 	if err != nil {
 		t.Fatal(err)
 	}
-	scope, err := scan.NewScope([]netip.Prefix{netip.PrefixFrom(addr, addr.BitLen())}, nil)
+	var networks []netip.Prefix
+	var addresses []scan.Address
+	for _, a := range addrs {
+		networks, addresses = append(networks, netip.PrefixFrom(a, a.BitLen())), append(addresses, scan.Address{IP: a})
+	}
+	scope, err := scan.NewScope(networks, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	req, _, err := scan.NewRequest(plan, scope, []scan.Address{{IP: addr}})
+	req, _, err := scan.NewRequest(plan, scope, addresses)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return self(func() (int, bool) {
+	vague := 0
+	c := self(func() (open int, whole bool) {
 		recorder, err := scan.NewRecorder(req)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := dial.Scan(t.Context(), req, recorder.Record); err != nil {
+		if err := by.Scan(t.Context(), req, recorder.Record); err != nil {
 			t.Fatal(err)
 		}
 		results, _, _ := recorder.Snapshot(scan.CauseDeadline)
-		return results[0].Count(scan.Open), results[0].Count(scan.Unknown) == 0
+		unknown := 0
+		for i := range results {
+			open += results[i].Count(scan.Open)
+			vague += results[i].Count(scan.OpenFiltered)
+			unknown += results[i].Count(scan.Unknown)
+		}
+		return open, unknown == 0
 	})
+	c.vague = vague
+	return c
 }
 
 // bare is the floor: a loop over the kernel that keeps its sockets, on one
 // thread, with no waits, retries or results worth the name. It is of use against
 // a host that answers every attempt, and fast.
-func bare(t *testing.T, addr netip.Addr, ports string) cost {
+func bare(t *testing.T, b bed) cost {
 	t.Helper()
-	set, err := scan.ParsePortSet(ports)
+	set, err := scan.ParsePortSet(b.course.ports)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +138,7 @@ func bare(t *testing.T, addr netip.Addr, ports string) cost {
 			}
 			return fd
 		}
-		to := &unix.SockaddrInet4{Addr: addr.As4()}
+		to := &unix.SockaddrInet4{Addr: target.As4()}
 		var flying []int
 		for range sockets {
 			flying = append(flying, fresh())
@@ -138,131 +168,4 @@ func bare(t *testing.T, addr netip.Addr, ports string) cost {
 		}
 		return open, true
 	})
-}
-
-// nmap is nmap -sT with its defaults.
-func nmap(t *testing.T, addr netip.Addr, ports string) cost {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), nmapPatience)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "nmap", "-sT", "-n", "-Pn", "-oG", "-", "-p"+ports, addr.String())
-	begun := time.Now()
-	out, err := cmd.Output()
-	c := cost{wall: time.Since(begun), whole: err == nil, open: strings.Count(string(out), "/open/")}
-	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		c.user, c.system = time.Duration(usage.Utime.Nano()), time.Duration(usage.Stime.Nano())
-		c.rss = float64(usage.Maxrss) / 1024
-	}
-	return c
-}
-
-// nmapPatience is after how long a run of nmap is given up.
-const nmapPatience = 5 * time.Minute
-
-// exporter is the program itself, asked through /probe.
-type exporter struct {
-	url string
-	pid int
-}
-
-// start builds and starts the exporter with one target.
-func start(t *testing.T, addr netip.Addr, expect string) exporter {
-	t.Helper()
-	dir := t.TempDir()
-	binary := filepath.Join(dir, "portscan_exporter")
-	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", binary, "..")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	config := fmt.Sprintf(`
-modules:
-  all: {ports: 1-65535, timeout: 2m}
-  ten: {ports: 1-10000, timeout: 2m}
-  thousand: {ports: 1-1000}
-  twenty: {ports: 1001-1020}
-  one: {ports: 1001}
-targets:
-  - {name: host, hosts: [%q], modules: [all, ten, thousand, twenty, one], authorization: {owner: benchmark}, expect: {tcp: {allow: %q}}}
-  - {name: silent, hosts: [%q], modules: [all], authorization: {owner: benchmark}}
-`, addr, expect, silent)
-	file := filepath.Join(dir, "config.yml")
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	const listen = "127.0.0.1:10115"
-	cmd := exec.Command(binary, "--config.file="+file, "--web.listen-address="+listen, "--log.level=warn")
-	cmd.Stderr = t.Output()
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = cmd.Process.Signal(syscall.SIGTERM); _ = cmd.Wait() })
-	e := exporter{url: "http://" + listen, pid: cmd.Process.Pid}
-	for range 100 {
-		if r, err := http.Get(e.url + "/-/healthy"); err == nil { //nolint:forbidigo // a test's own server
-			_ = r.Body.Close()
-			return e
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-	t.Fatal("the exporter does not answer")
-	return e
-}
-
-// probe scans the host with one module, and measures what that takes.
-func (e exporter) probe(t *testing.T, module string) cost {
-	t.Helper()
-	_ = os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", e.pid), []byte("5"), 0o600) // resets the peak of memory
-	user, system := e.cpu(t)
-	growth := kernelGrowth(t)
-	c, err := e.ask("host", module)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.kernel, c.rss = growth(), e.memory(t, "VmHWM")
-	u, s := e.cpu(t)
-	c.user, c.system = u-user, s-system
-	return c
-}
-
-// ask scans a target with one module.
-func (e exporter) ask(target, module string) (cost, error) {
-	begun := time.Now()
-	r, err := http.Get(e.url + "/probe?target=" + target + "&module=" + module) //nolint:forbidigo // a test's own server
-	if err != nil {
-		return cost{}, err
-	}
-	body, err := io.ReadAll(r.Body)
-	_ = r.Body.Close()
-	if err != nil {
-		return cost{}, err
-	}
-	c := cost{wall: time.Since(begun), whole: strings.Contains(string(body), "\nprobe_success 1\n")}
-	for line := range strings.Lines(string(body)) {
-		if strings.HasPrefix(line, "portscan_ports{") && strings.Contains(line, `state="open"`) {
-			c.open, _ = strconv.Atoi(strings.TrimSpace(line[strings.LastIndex(line, " "):]))
-		}
-	}
-	return c, nil
-}
-
-// cpu is what the exporter has used so far, in ticks: what takes less has to be
-// measured many times over.
-func (e exporter) cpu(t *testing.T) (user, system time.Duration) {
-	t.Helper()
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", e.pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	fields := strings.Fields(string(stat[strings.LastIndex(string(stat), ")")+2:]))
-	const tick = 10 * time.Millisecond // USER_HZ is 100 on every Linux
-	u, _ := strconv.Atoi(fields[11])
-	s, _ := strconv.Atoi(fields[12])
-	return time.Duration(u) * tick, time.Duration(s) * tick
-}
-
-// memory is a field of the process's status, in MiB.
-func (e exporter) memory(t *testing.T, name string) float64 {
-	t.Helper()
-	return field(t, fmt.Sprintf("/proc/%d/status", e.pid), name+":") / 1024
 }

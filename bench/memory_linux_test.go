@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -21,6 +22,37 @@ func kernelGrowth(t *testing.T) func() float64 {
 		defer ticker.Stop()
 		for {
 			most = max(most, kernelMemory(t)-begun)
+			select {
+			case <-stop:
+				return
+			case <-ticker.C:
+			}
+		}
+	}()
+	return func() float64 {
+		close(stop)
+		<-done
+		return most
+	}
+}
+
+// peakMemory watches how much memory a process takes; the function that it returns
+// says how many MiB that was at the peak. What the kernel says when a process has
+// ended (getrusage(2), ru_maxrss) holds that of the process that started it.
+func peakMemory(pid int) func() float64 {
+	most := 0.0
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		ticker := time.NewTicker(5 * time.Millisecond)
+		defer ticker.Stop()
+		for {
+			// A process that has just ended has no such line.
+			text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+			if _, rest, ok := strings.Cut(string(text), "VmHWM:"); ok {
+				kib, _ := strconv.ParseFloat(strings.Fields(rest)[0], 64)
+				most = max(most, kib/1024)
+			}
 			select {
 			case <-stop:
 				return

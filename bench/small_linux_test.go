@@ -43,7 +43,10 @@ func smallProbes(t *testing.T, out *strings.Builder) {
 	line("1 port", 1, one, 0, "")
 	twenty := e.many(t, "twenty", rounds)
 	line("20 ports", 20, twenty, one.wall, "1 port's")
-	line("1,000 ports", 1000, e.many(t, "thousand", rounds), 0, "")
+	line("20 ports, syn", 20, e.many(t, "twenty_syn", rounds), twenty.wall, "20 ports' by connecting")
+	thousand := e.many(t, "thousand", rounds)
+	line("1,000 ports", 1000, thousand, 0, "")
+	line("1,000 ports, syn", 1000, e.many(t, "thousand_syn", rounds), thousand.wall, "1,000 ports' by connecting")
 	beside := e.beside(t, func() cost { return e.many(t, "twenty", rounds) })
 	beside.user, beside.system = 0, 0 // they are the other scan's too
 	line("20 ports, beside a scan of 65,535 silent ones", 20, beside, twenty.wall, "20 ports' alone")

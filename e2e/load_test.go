@@ -1,0 +1,247 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// TestLoad is not parallel: others on the same processor would be in its times.
+func TestLoad(t *testing.T) {
+	c := newCrowd(t)
+	e := servePlain(t, c.config(""))
+	e.probe(t, "target=t0").want(t, "probe_success", 1)
+	idle := e.metrics(t)
+
+	length := loadLength()
+	early := make(chan metrics, 1)
+	third := time.AfterFunc(length/3, func() {
+		a, err := ask("GET", e.url+"/metrics")
+		if m, bad := readMetrics(a.body); err == nil && bad == nil {
+			early <- m
+		}
+	})
+	defer third.Stop()
+	y := load(t, c, e.url, loadClients, loadEvery, length)
+	late := e.metrics(t)
+	y.wait()
+	t.Logf("%v of load: %v", length, y)
+	y.noneWrong(t)
+	if want := loadClients * int(length/(loadEvery/loadTargets)); y.complete != want {
+		t.Errorf("%d of %d probes were answered in full", y.complete, want)
+	}
+	if p99 := share(y.took, 0.99); p99 >= time.Second {
+		t.Errorf("p99 is %v, want less than 1s", p99)
+	}
+	late.want(t, refusedByLimit, 0)
+	t.Logf("before: %s", idle.figures())
+	memoryIsFlat(t, early, late)
+	t.Logf("after: %s", late.figures())
+	nothingIsLeft(t, e, idle)
+
+	// Ten times as much, from as many more clients. That is about what two processors
+	// can do, those of the clients included, so a few answers may come when nobody
+	// waits for them any more.
+	const mostLate = 20 // one in so many
+	y = load(t, c, e.url, 10*loadClients, loadEvery, 3*loadEvery)
+	over := time.Now()
+	y.wait()
+	t.Logf("ten times the load: %v", y)
+	y.noneWrong(t)
+	refusalsAreCounted(t, e, y)
+	recovers(t, c, e, over)
+	if y.late > y.asked()/mostLate {
+		t.Errorf("%d of %d probes were not answered in time", y.late, y.asked())
+	}
+	nothingIsLeft(t, e, idle)
+}
+
+// TestOverload has room for one scan at a time, so that it is the places that run
+// short and not the processor: then nobody waits in vain for an answer. The race
+// detector looks on.
+func TestOverload(t *testing.T) {
+	c := newCrowd(t)
+	e := serve(t, c.config("limits: {max_scans: 1}\n"))
+	e.probe(t, "target=t0").want(t, "probe_success", 1)
+	idle := e.metrics(t)
+	y := load(t, c, e.url, 4*loadClients, 2*time.Second, loadEvery)
+	over := time.Now()
+	y.wait()
+	t.Logf("%v", y)
+	y.noneWrong(t)
+	refusalsAreCounted(t, e, y)
+	recovers(t, c, e, over)
+	if y.refused == 0 || y.complete == 0 {
+		t.Errorf("%d were refused and %d answered: the test does not test", y.refused, y.complete)
+	}
+	if y.late > 0 {
+		t.Errorf("%d of %d probes were not answered in time", y.late, y.asked())
+	}
+	nothingIsLeft(t, e, idle)
+}
+
+// recovers looks, a scrape interval after a load was over, whether normal probes are
+// answered at once and in full.
+func recovers(t *testing.T, c crowd, e *exporter, over time.Time) {
+	t.Helper()
+	const normal, atOnce = 20, time.Second
+	time.Sleep(time.Until(over.Add(loadEvery)))
+	longest := time.Duration(0)
+	for i := range normal {
+		sent := time.Now()
+		body := get(t, e.url+"/probe?target="+c.name(i), timeoutHeader, "5")
+		took := time.Since(sent)
+		longest = max(longest, took)
+		if complete, err := c.check(i, body); err != nil || !complete || took > atOnce {
+			t.Errorf("%s: complete %v after %v: %v", c.name(i), complete, took, err)
+		}
+	}
+	t.Logf("then %d normal probes took %v at the most, and it has %s", normal, longest.Round(time.Millisecond), e.metrics(t).figures())
+}
+
+// refusalsAreCounted compares with the exporter's own count. Of who was late it is
+// not known what they would have been told.
+func refusalsAreCounted(t *testing.T, e *exporter, y *tally) {
+	t.Helper()
+	if n := int(e.metrics(t)[refusedByLimit]); n < y.refused || n > y.refused+y.late {
+		t.Errorf("%s is %d, and %d were refused, %d late", refusedByLimit, n, y.refused, y.late)
+	}
+}
+
+func memoryIsFlat(t *testing.T, early <-chan metrics, late metrics) {
+	t.Helper()
+	select {
+	case m := <-early:
+		const rss, growth = "process_resident_memory_bytes", 1.2
+		t.Logf("after a third: %s", m.figures())
+		if late[rss] > growth*m[rss] {
+			t.Errorf("it had %.1f MiB after a third of the time and has %.1f at the end", m[rss]/mib, late[rss]/mib)
+		}
+	default:
+		t.Error("its metrics could not be read during the load")
+	}
+}
+
+// nothingIsLeft waits until what a load has taken is given back.
+func nothingIsLeft(t *testing.T, e *exporter, idle metrics) {
+	t.Helper()
+	eventually(t, 10*time.Second, "goroutines and descriptors return", func() error {
+		const slack = 3
+		m := e.metrics(t)
+		for _, name := range []string{"go_goroutines", "process_open_fds", "portscan_exporter_scans_in_flight", "portscan_exporter_attempts_in_flight"} {
+			if m[name] > idle[name]+slack {
+				return fmt.Errorf("%s was %v and is %v", name, idle[name], m[name])
+			}
+		}
+		return nil
+	})
+}
+
+// fairConfig has two targets whose scans take a while at their rate, one that is
+// quick, and few places.
+func fairConfig(places, ports int) string {
+	return fmt.Sprintf(`limits: {max_scans: %d}
+modules:
+  slow: {ports: "1-%d", rate: 50, timeout: 1m}
+  quick: {ports: "1-10"}
+targets:
+  - name: flooded
+    hosts: [127.0.0.91]
+    modules: [slow]
+    authorization: {owner: "the test"}
+  - name: other
+    hosts: [127.0.0.92]
+    modules: [slow, quick]
+    authorization: {owner: "the test"}
+`, places, ports)
+}
+
+// flood sends so many probes at once, which go away when stop is called. They have
+// all gone when it returns.
+func flood(t *testing.T, e *exporter, probes int, query string) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	for range probes {
+		all.Go(func() {
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, e.url+"/probe?"+query, nil)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			req.Header.Set(timeoutHeader, "60")
+			resp, err := client.Do(req)
+			if err == nil {
+				_ = resp.Body.Close()
+			}
+		})
+	}
+	return func() { cancel(); all.Wait() }
+}
+
+// TestFairness has a crowd of probes wait for one target, and one for another. It
+// is not parallel, as its times are what it is about.
+func TestFairness(t *testing.T) {
+	const scanTakes, crowd = time.Second, 100
+	e := serve(t, fairConfig(2, 50)) // 50 ports at 50 a second
+	idle := e.metrics(t)
+	stop := flood(t, e, crowd, "target=flooded")
+	defer stop()
+	eventually(t, 10*time.Second, "the crowd is there", func() error {
+		m := e.metrics(t)
+		if more := m["process_open_fds"] - idle["process_open_fds"]; more < crowd || m["portscan_exporter_scans_in_flight"] != 2 {
+			return fmt.Errorf("%v descriptors more, %v scans", more, m["portscan_exporter_scans_in_flight"])
+		}
+		return nil
+	})
+
+	// The first waits for one of the scans under way and takes its own time; so does
+	// the next, which is the turn after the other one's. In one line with the crowd
+	// they would wait for fifty times that.
+	for range 2 {
+		sent := time.Now()
+		m := e.probe(t, "target=other", timeoutHeader, "10")
+		t.Logf("one probe among %d of another target took %v", crowd, time.Since(sent).Round(time.Millisecond))
+		m.want(t, "probe_success", 1)
+		if took := time.Since(sent); took > 4*scanTakes {
+			t.Errorf("it took %v, want no more than the rest of a scan, a scan, and what a busy machine adds", took)
+		}
+	}
+	stop()
+	nothingIsLeft(t, e, idle)
+}
+
+// TestClientGoesAway has the one place taken by a scan of 5 s, and its client hang up.
+func TestClientGoesAway(t *testing.T) {
+	e := serve(t, fairConfig(1, 250))
+	idle := e.metrics(t)
+	goAway := flood(t, e, 1, "target=flooded")
+	defer goAway()
+	scanUnderWay(t, e)
+	answered := make(chan ended, 1)
+	go func() {
+		a, err := ask("GET", e.url+"/probe?target=other&module=quick", timeoutHeader, "10")
+		answered <- ended{a, err, time.Now()}
+	}()
+	select {
+	case r := <-answered:
+		t.Fatalf("there was no place, and it was answered: %+v", r)
+	case <-time.After(300 * time.Millisecond):
+	}
+
+	goAway()
+	left := time.Now()
+	r := <-answered
+	if r.err != nil || r.status != http.StatusOK || !strings.Contains(r.body, "\nprobe_success 1\n") {
+		t.Errorf("the one who waited got %d, %v: %s", r.status, r.err, r.body)
+	}
+	if took := r.at.Sub(left); took > time.Second {
+		t.Errorf("it was answered %v after the other one had gone, want at once", took)
+	}
+	t.Logf("answered %v after the other one had gone", r.at.Sub(left).Round(time.Millisecond))
+	nothingIsLeft(t, e, idle)
+}

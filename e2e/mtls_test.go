@@ -1,0 +1,163 @@
+package e2e
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// authority signs certificates of clients.
+type authority struct {
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
+
+func newAuthority(t *testing.T) authority {
+	t.Helper()
+	a := authority{key: newKey(t)}
+	// All have the same name, so that a foreign one is told by its signature alone.
+	a.cert = &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		KeyUsage: x509.KeyUsageCertSign, IsCA: true, BasicConstraintsValid: true,
+	}
+	var err error
+	if a.cert, err = x509.ParseCertificate(a.sign(t, a.cert, a.cert, a.key)); err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func newKey(t *testing.T) *ecdsa.PrivateKey {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+func (a authority) sign(t *testing.T, template, parent *x509.Certificate, owner *ecdsa.PrivateKey) []byte {
+	t.Helper()
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, &owner.PublicKey, a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der
+}
+
+// issue makes a certificate for somebody.
+func (a authority) issue(t *testing.T, name string, ends time.Time, usage x509.ExtKeyUsage) *tls.Certificate {
+	t.Helper()
+	key := newKey(t)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name},
+		NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: ends,
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{usage},
+	}
+	return &tls.Certificate{Certificate: [][]byte{a.sign(t, template, a.cert, key)}, PrivateKey: key}
+}
+
+func (a authority) file(t *testing.T) string {
+	t.Helper()
+	return write(t, "ca.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw})))
+}
+
+// showing returns a client that trusts what the pool does, and shows a certificate
+// to whoever asks, whether or not it is one that they ask for. Nil: it has none.
+func showing(pool *x509.CertPool, cert *tls.Certificate) *http.Client {
+	if cert == nil {
+		cert = &tls.Certificate{}
+	}
+	return &http.Client{
+		Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{
+			RootCAs: pool, MinVersion: tls.VersionTLS12,
+			GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return cert, nil },
+		}},
+		Timeout: 10 * time.Second,
+	}
+}
+
+// serveTLS serves with an audit file and a web configuration that asks clients for
+// certificates.
+func serveTLS(t *testing.T, auth, caFile string) (e *exporter, pool *x509.CertPool, auditFile string) {
+	t.Helper()
+	certFile, keyFile, pool := certificate(t)
+	web := fmt.Sprintf("tls_server_config: {cert_file: %s, key_file: %s, client_auth_type: %s", certFile, keyFile, auth)
+	if caFile != "" {
+		web += ", client_ca_file: " + caFile
+	}
+	auditFile = filepath.Join(t.TempDir(), "audit.log")
+	e = serveUnasked(t, auditConfig, "--web.config.file="+write(t, "web.yml", web+"}\n"), "--audit.file="+auditFile)
+	e.url = "https://" + e.addr
+	eventually(t, 30*time.Second, "it listens", func() error {
+		e.alive(t)
+		conn, err := dial(e.addr)
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err
+	})
+	return e, pool, auditFile
+}
+
+// TestMutualTLS lets in who has a certificate of the right authority, and nobody else;
+// its name is who asked for a scan, whatever else they claim to be.
+func TestMutualTLS(t *testing.T) {
+	t.Parallel()
+	const name = "prometheus.example.org"
+	ours, foreign := newAuthority(t), newAuthority(t)
+	later, client := time.Now().Add(time.Hour), x509.ExtKeyUsageClientAuth
+	e, pool, file := serveTLS(t, "RequireAndVerifyClientCert", ours.file(t))
+
+	for what, cert := range map[string]*tls.Certificate{
+		"no certificate":       nil,
+		"a foreign one":        foreign.issue(t, name, later, client),
+		"one that has expired": ours.issue(t, name, time.Now().Add(-time.Hour), client),
+		"one for servers":      ours.issue(t, name, later, x509.ExtKeyUsageServerAuth),
+	} {
+		for _, path := range []string{"/", "/probe?target=own", "/metrics", "/-/healthy"} {
+			if a, err := askAs(showing(pool, cert), http.MethodGet, e.url+path, "", ""); err == nil {
+				t.Errorf("who shows %s got %d for %s", what, a.status, path)
+			}
+		}
+	}
+	plainIsRefused(t, e.addr, "", "")
+
+	right := showing(pool, ours.issue(t, name, later, client))
+	metrics := parse(t, wantAs(t, right, e.url+"/metrics", "", "", http.StatusOK))
+	if attempts := metrics.sum("portscan_exporter_attempts_total"); attempts != 0 {
+		t.Errorf("those who were refused had %v packets sent", attempts)
+	}
+	parse(t, wantAs(t, right, e.url+"/probe?target=own", "", "", http.StatusOK)).want(t, "probe_success", 1)
+	wantAs(t, right, e.url+"/probe?target=own", "mallory", "anything", http.StatusOK)
+	wantAs(t, right, e.url+"/probe?target=nobody", "", "", http.StatusForbidden)
+	for i, event := range []string{"scan", "scan", "refusal"} {
+		wantFields(t, audited(t, file, 3)[i], map[string]any{"event": event, "user": name})
+	}
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the audit file is %v, %v, want it for its owner alone", info.Mode(), err)
+	}
+}
+
+// TestCertificateThatProvesNothing is let in, where any will do, but is nobody.
+func TestCertificateThatProvesNothing(t *testing.T) {
+	t.Parallel()
+	e, pool, file := serveTLS(t, "RequireAnyClientCert", "")
+	cert := newAuthority(t).issue(t, "mallory", time.Now().Add(time.Hour), x509.ExtKeyUsageClientAuth)
+	wantAs(t, showing(pool, cert), e.url+"/probe?target=own", "", "", http.StatusOK)
+	if user, there := audited(t, file, 1)[0]["user"]; there {
+		t.Errorf("nobody vouches for the certificate, and %v is believed", user)
+	}
+}

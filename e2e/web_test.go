@@ -1,0 +1,434 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// page is an answer with its headers.
+type page struct {
+	answer
+	header http.Header
+}
+
+func open(t *testing.T, method, url string) page {
+	t.Helper()
+	req, err := http.NewRequest(method, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stay := *client
+	stay.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	resp, err := stay.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return page{answer{resp.StatusCode, string(body)}, resp.Header}
+}
+
+// TestPprof is there where it was asked for.
+func TestPprof(t *testing.T) {
+	t.Parallel()
+	paths := []string{"/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/goroutine?debug=2", "/debug/pprof/cmdline", "/debug/pprof/symbol", "/debug/pprof/profile?seconds=1"}
+	without, with := serve(t, targetsConfig("own")), serve(t, targetsConfig("own"), "--web.enable-pprof")
+	for _, path := range paths {
+		if err := wantStatus(without.url+path, http.StatusNotFound); err != nil {
+			t.Error(err)
+		}
+		if err := wantStatus(with.url+path, http.StatusOK); err != nil {
+			t.Error(err)
+		}
+		safe(t, with, "GET", path, open(t, "GET", with.url+path))
+	}
+}
+
+// safe fails the test unless the headers keep a browser from running what is in an
+// answer, from guessing that it is something else, and from showing it in a frame.
+func safe(t *testing.T, e *exporter, method, path string, p page) {
+	t.Helper()
+	what := fmt.Sprintf("%s %s (%d)", method, strings.TrimPrefix(path, e.url), p.status)
+	for name, want := range map[string]string{"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer"} {
+		if got := p.header.Values(name); len(got) != 1 || got[0] != want {
+			t.Errorf("%s: %s is %q, want %q", what, name, got, want)
+		}
+	}
+	policy := make(map[string]string)
+	for directive := range strings.SplitSeq(p.header.Get("Content-Security-Policy"), ";") {
+		name, sources, _ := strings.Cut(strings.TrimSpace(directive), " ")
+		policy[name] = sources
+	}
+	if policy["default-src"] != "'none'" || policy["frame-ancestors"] != "'none'" || policy["base-uri"] != "'none'" {
+		t.Errorf("%s: the policy is %q", what, policy)
+	}
+	for name, sources := range policy {
+		if strings.HasPrefix(name, "script-src") || strings.Contains(sources, "unsafe") || strings.Contains(sources, "*") {
+			t.Errorf("%s: the policy allows %s %s", what, name, sources)
+		}
+	}
+}
+
+func TestHeaders(t *testing.T) {
+	t.Parallel()
+	e := serve(t, hostileConfig)
+	e.probe(t, "target=own")
+	for _, r := range []struct {
+		method, path string
+		status       int
+	}{
+		{"GET", "/", 200},
+		{"HEAD", "/", 200},
+		{"GET", "/style.css", 200},
+		{"GET", "/config", 200},
+		{"GET", "/sd", 200},
+		{"GET", "/metrics", 200},
+		{"GET", "/logs?id=1", 200},
+		{"GET", "/probe?target=own", 200},
+		{"GET", "/probe?target=own&debug=true", 200},
+		{"GET", "/-/healthy", 200},
+		{"GET", "/-/ready", 200},
+		{"POST", "/-/reload", 200},
+		{"GET", "/probe", 400},
+		{"GET", "/logs?id=x", 400},
+		{"GET", "/../etc/passwd", 400},
+		{"GET", "/probe?target=nobody", 403},
+		{"GET", "/nowhere", 404},
+		{"GET", "/debug/pprof/", 404},
+		{"GET", "/logs?id=99999", 404},
+		{"GET", "/-/reload", 405},
+		{"DELETE", "/", 405},
+	} {
+		p := open(t, r.method, e.url+r.path)
+		if p.status != r.status {
+			t.Errorf("%s %s: status %d, want %d", r.method, r.path, p.status, r.status)
+		}
+		safe(t, e, r.method, r.path, p)
+	}
+	rewrite(t, e.config, badConfig("own"))
+	if p := open(t, "POST", e.url+"/-/reload"); p.status != 500 {
+		t.Errorf("/-/reload of a bad file: status %d", p.status)
+	} else {
+		safe(t, e, "POST", "/-/reload", p)
+	}
+
+	below := serveUnasked(t, targetsConfig("own"), "--web.route-prefix=/ports")
+	below.url = "http://" + below.addr
+	eventually(t, 30*time.Second, "it is ready", func() error {
+		below.alive(t)
+		return wantStatus(below.url+"/ports/-/ready", http.StatusOK)
+	})
+	for path, status := range map[string]int{"/ports/": 200, "/": 302, "/nowhere": 404} { // a page, who is sent there, and who is not
+		p := open(t, "GET", below.url+path)
+		if p.status != status {
+			t.Errorf("below a prefix, GET %s: status %d, want %d", path, p.status, status)
+		}
+		safe(t, below, "GET", path, p)
+	}
+}
+
+// evil is what must reach nobody's browser as it is.
+const evil = `<script>alert(1)</script>"'&`
+
+// evilConfig has it wherever a text may be anything.
+func evilConfig(host string) string {
+	quoted := "'" + strings.ReplaceAll(evil, "'", "''") + "'"
+	return strings.NewReplacer("EVIL", quoted, "HOST", host).Replace(`modules:
+  few: {ports: "1-10"}
+targets:
+  - name: own
+    hosts: [HOST]
+    modules: [few]
+    authorization: {owner: EVIL, reference: EVIL}
+    labels: {env: EVIL}
+external_labels: {vantage: EVIL}
+`)
+}
+
+// TestMarkup has markup in the configuration and in requests.
+func TestMarkup(t *testing.T) {
+	t.Parallel()
+	e := serve(t, evilConfig("127.0.0.77"))
+	url := func(path string) string {
+		return e.url + strings.NewReplacer("EVIL", "%3Cscript%3Ealert(1)%3C/script%3E%22'%26").Replace(path)
+	}
+	index := ""
+	for _, path := range []string{
+		"/probe?target=own", "/probe?target=own&debug=true", "/", "/config", "/sd", "/logs?id=1", "/metrics",
+		"/probe?target=EVIL", "/probe?target=own&module=EVIL", "/probe?target=own&debug=EVIL", "/probe?EVIL=1", "/logs?id=EVIL", "/EVIL", "/?EVIL",
+	} {
+		p := open(t, "GET", url(path))
+		harmless(t, path, p)
+		safe(t, e, "GET", path, p)
+		if path == "/" {
+			index = p.body
+		}
+	}
+	const escaped = "&lt;script&gt;alert(1)&lt;/script&gt;&#34;&#39;&amp;"
+	if n := strings.Count(index, escaped); n < 2 {
+		t.Errorf("the status page has it %d times escaped, want the owner and the reference:\n%s", n, index)
+	}
+	labelsAreWhole(t, e)
+
+	// It is no name of a host: that is said, and the configuration is not taken.
+	rewrite(t, e.config, evilConfig(`"<script>alert(1)</script>"`))
+	p := open(t, "POST", e.url+"/-/reload")
+	if p.status != http.StatusInternalServerError || !strings.Contains(p.body, "<script>") {
+		t.Errorf("/-/reload says %d, %s", p.status, p.body)
+	}
+	harmless(t, "/-/reload", p)
+}
+
+// harmless fails the test if a browser would take what is in the answer for markup.
+func harmless(t *testing.T, path string, p page) {
+	t.Helper()
+	kind, _, err := mime.ParseMediaType(p.header.Get("Content-Type"))
+	switch {
+	case err != nil:
+		t.Errorf("%s: Content-Type %q", path, p.header.Get("Content-Type"))
+	case kind == "text/html":
+		if strings.Contains(p.body, "<script") || strings.Contains(p.body, `"'&`) {
+			t.Errorf("%s: markup is in the page:\n%s", path, p.body)
+		}
+	case kind != "text/plain" && kind != "application/json":
+		t.Errorf("%s is %s, which a browser may run", path, kind)
+	}
+	if p.header.Get("X-Content-Type-Options") != "nosniff" {
+		t.Errorf("%s: a browser may guess what it is", path)
+	}
+	if path == "/" && kind != "text/html" {
+		t.Errorf("the status page is %s", kind)
+	}
+}
+
+// labelsAreWhole looks whether Prometheus gets the text as it was written.
+func labelsAreWhole(t *testing.T, e *exporter) {
+	t.Helper()
+	inMetrics := strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(evil)
+	e.probe(t, "target=own").want(t, fmt.Sprintf(`portscan_target_info{owner="%[1]s",reference="%[1]s",target="own"}`, inMetrics), 1)
+	var groups []struct{ Labels map[string]string }
+	getJSON(t, e.url+"/sd", &groups)
+	if len(groups) != 1 || groups[0].Labels["env"] != evil || groups[0].Labels["vantage"] != evil {
+		t.Errorf("/sd has %v", groups)
+	}
+}
+
+// TestNobody runs as a user without any privilege.
+func TestNobody(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	listen(t, s.listening)
+	listen(t, s.unexpected)
+	e := &exporter{addr: fmt.Sprintf("127.0.0.1:%d", freePort(t)), config: readable(t, s.config())}
+	e.process = launch(t, asNobody(t, nil, "--config.file="+e.config, "--web.listen-address="+e.addr))
+	e.awaitReady(t)
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", e.cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{"Uid:\t65534\t65534\t65534\t65534\n", "CapEff:\t0000000000000000\n", "CapPrm:\t0000000000000000\n"} {
+		if !strings.Contains(string(status), line) {
+			t.Errorf("it has more than it should: no %q in\n%s", line, status)
+		}
+	}
+	m := e.probe(t, "target=own")
+	m.want(t, "probe_success", 1)
+	m.want(t, onLoopback("127.0.0.1", s.listening, "open"), 1)
+	m.want(t, onLoopback("127.0.0.1", s.down, "open"), 0)
+	m.want(t, onLoopback("127.0.0.1", s.unexpected, "closed"), 1)
+	m.want(t, `portscan_ports{ip="127.0.0.1",protocol="tcp",state="closed"}`, 3)
+	postReload(t, e, http.StatusOK)
+	if own := e.metrics(t); own["process_open_fds"] < 1 || own["portscan_exporter_attempts_in_flight_limit"] < 50 {
+		t.Errorf("what it may take is not known: %v", own["portscan_exporter_attempts_in_flight_limit"])
+	}
+	get(t, e.url+"/")
+}
+
+// siege is what keeps connections of an exporter busy.
+type siege struct {
+	addr string
+	all  sync.WaitGroup
+
+	opened, cut, refused atomic.Int64 // slow connections; those that the server cut off; huge headers that it refused
+}
+
+const slowly = 500 * time.Millisecond // between a slow client's bytes
+
+// slow sends a request a byte at a time until ctx ends, and begins anew when it is
+// cut off.
+func (s *siege) slow(ctx context.Context) {
+	for ctx.Err() == nil {
+		conn, err := dial(s.addr)
+		if err == nil {
+			s.opened.Add(1)
+			s.trickle(ctx, conn)
+			_ = conn.Close()
+		}
+		pause(ctx, slowly) // no hurry, and no endless loop where dialling fails at once
+	}
+}
+
+func (s *siege) trickle(ctx context.Context, conn net.Conn) {
+	const request = "GET /probe?target=own HTTP/1.1\r\nHost: exporter\r\nX-Slow: "
+	for i := 0; ctx.Err() == nil; i++ {
+		next := "z"
+		if i < len(request) {
+			next = request[i : i+1]
+		}
+		if _, err := io.WriteString(conn, next); err != nil {
+			s.cut.Add(1)
+			return
+		}
+		pause(ctx, slowly)
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+// huge sends one request with a header of 1 MB after the other.
+func (s *siege) huge(ctx context.Context) {
+	request := raw("GET", "/probe?target=own", "X-Big: "+strings.Repeat("b", 1<<20)+"\r\n")
+	for ctx.Err() == nil {
+		if conn, err := dial(s.addr); err == nil {
+			_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
+			go func() { _, _ = io.WriteString(conn, request) }()
+			if a, err := readAnswer(conn); err == nil && a.status == tooLarge {
+				s.refused.Add(1)
+			}
+			_ = conn.Close()
+		}
+		pause(ctx, slowly)
+	}
+}
+
+// begin has so many slow clients, and some with huge headers, until ctx ends.
+func (s *siege) begin(ctx context.Context, slow, huge int) {
+	for range slow {
+		s.all.Go(func() { s.slow(ctx) })
+	}
+	for range huge {
+		s.all.Go(func() { s.huge(ctx) })
+	}
+}
+
+// idlers opens so many connections that have asked once and keep still from then on.
+func idlers(t *testing.T, addr string, n int) []net.Conn {
+	t.Helper()
+	const atOnce = 50
+	conns, errs := make([]net.Conn, n), make([]error, n)
+	t.Cleanup(func() {
+		for _, conn := range conns {
+			if conn != nil {
+				_ = conn.Close()
+			}
+		}
+	})
+	var all sync.WaitGroup
+	for w := range atOnce {
+		all.Go(func() {
+			for i := w; i < n; i += atOnce {
+				conns[i], errs[i] = idler(addr, i)
+			}
+		})
+	}
+	all.Wait()
+	if err := errors.Join(errs...); err != nil {
+		t.Fatalf("not all of %d connections could be had: %.2000v", n, err)
+	}
+	return conns
+}
+
+// idler takes its source port from one of several addresses: one has not enough.
+func idler(addr string, i int) (net.Conn, error) {
+	const addresses = 10
+	from := net.Dialer{Timeout: 10 * time.Second, LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 2, byte(1+i%addresses))}}
+	conn, err := from.Dial("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	if err := conn.SetDeadline(time.Now().Add(2 * time.Minute)); err != nil {
+		return conn, err
+	}
+	a, err := tryOn(conn, "/-/healthy")
+	if err == nil && a.status != http.StatusOK {
+		err = fmt.Errorf("/-/healthy: %d", a.status)
+	}
+	return conn, err
+}
+
+// needDescriptors skips the test unless this process and the exporter may each have
+// so many. Go has raised the soft limit to the hard one by itself.
+func needDescriptors(t *testing.T, n uint64) {
+	t.Helper()
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	if limit.Cur < n {
+		skip(t, fmt.Sprintf("%d descriptors are not enough for this test, which takes %d: raise the hard limit (ulimit -Hn)", limit.Cur, n))
+	}
+}
+
+// TestSiege has slow clients, huge headers and a great many idle connections, and
+// asks for probes beside them.
+func TestSiege(t *testing.T) {
+	t.Parallel()
+	const idle, slow, huge, length = 10_000, 500, 4, 10 * time.Second
+	needDescriptors(t, idle+slow+3000)
+	e := servePlain(t, targetsConfig("own")) // the race detector takes 100 KiB for each connection
+	before := e.metrics(t)
+	began := time.Now()
+	conns := idlers(t, e.addr, idle)
+	t.Logf("%d connections took %v", idle, time.Since(began).Round(time.Millisecond))
+
+	ctx, cancel := context.WithTimeout(t.Context(), length)
+	defer cancel()
+	s := &siege{addr: e.addr}
+	s.begin(ctx, slow, huge)
+	probes, longest := 0, time.Duration(0)
+	var most metrics
+	for ctx.Err() == nil {
+		sent := time.Now()
+		e.probe(t, "target=own", timeoutHeader, "10").want(t, "probe_success", 1)
+		probes, longest = probes+1, max(longest, time.Since(sent))
+		if probes%10 == 0 {
+			most = e.metrics(t)
+		}
+		pause(ctx, 50*time.Millisecond)
+	}
+	cancel()
+	s.all.Wait()
+	t.Logf("%d probes, the longest took %v; %d slow connections, %d of them cut off; %d huge headers refused; at the most: %s (before: %s)",
+		probes, longest.Round(time.Millisecond), s.opened.Load(), s.cut.Load(), s.refused.Load(), most.figures(), before.figures())
+	if longest > 2*time.Second {
+		t.Errorf("a probe took %v", longest)
+	}
+	if most["process_open_fds"] < idle+slow/2 || s.opened.Load() < slow || s.cut.Load() < slow || s.refused.Load() < huge {
+		t.Errorf("the exporter had %v descriptors at the most: the test does not test", most["process_open_fds"])
+	}
+	for i := 0; i < idle; i += 100 {
+		if a := askOn(t, conns[i], "/-/healthy"); a.status != http.StatusOK {
+			t.Fatalf("/-/healthy over an idle connection: %d", a.status)
+		}
+	}
+}
