@@ -20,7 +20,7 @@ type datagrams struct {
 	system  *udpSystem
 	source  netip.Addr
 	sockets [2][]datagramSocket // by family and variant; none until the first attempt
-	poll    []unix.PollFd
+	waker   *waker
 	slots   []datagramSlot
 	gone    []int32 // slots that were shut
 	under   map[datagramKey]int32
@@ -54,14 +54,19 @@ type datagramKey struct {
 // (RFC 1350 section 4).
 const tftpPort = 69
 
-func newDatagrams(s *udpSystem, source netip.Addr) *datagrams {
-	return &datagrams{
-		system: s, source: source,
-		under: make(map[datagramKey]int32), asked: make(map[netip.Addr]struct{}),
+func newDatagrams(s *udpSystem, source netip.Addr) (*datagrams, error) {
+	w, err := newWaker()
+	if err != nil {
+		return nil, err
 	}
+	return &datagrams{
+		system: s, source: source, waker: w,
+		under: make(map[datagramKey]int32), asked: make(map[netip.Addr]struct{}),
+	}, nil
 }
 
 func (d *datagrams) close() {
+	d.waker.close()
 	for _, sockets := range d.sockets {
 		for _, s := range sockets {
 			_ = unix.Close(s.fd)
@@ -77,7 +82,6 @@ func (d *datagrams) open(family uint8) (int32, scan.Cause) {
 			return 0, ownSide(classify(err, never))
 		}
 		d.sockets[family] = append(d.sockets[family], s)
-		d.poll = append(d.poll, unix.PollFd{Fd: int32(s.fd), Events: unix.POLLIN}) //nolint:gosec // a descriptor
 	}
 	if n := len(d.gone); n > 0 {
 		slot := d.gone[n-1]
@@ -91,6 +95,10 @@ func (d *datagrams) open(family uint8) (int32, scan.Cause) {
 func (d *datagrams) socket(family uint8) (datagramSocket, error) {
 	fd, port, err := openDatagrams(family, d.source)
 	if err != nil {
+		return datagramSocket{}, err
+	}
+	if err := d.waker.watch(fd, int32(fd), unix.EPOLLIN|unix.EPOLLERR); err != nil { //nolint:gosec // a descriptor
+		_ = unix.Close(fd)
 		return datagramSocket{}, err
 	}
 	d.system.hold(port, 1)
@@ -108,11 +116,6 @@ func (d *datagrams) makeWay(at netip.AddrPort) bool {
 			s, err := d.socket(uint8(family))
 			if err != nil {
 				return false
-			}
-			for j := range d.poll {
-				if d.poll[j].Fd == int32(old.fd) { //nolint:gosec // a descriptor
-					d.poll[j].Fd = int32(s.fd) //nolint:gosec // a descriptor
-				}
 			}
 			d.giveUp(old.fd, uint8(family), uint8(i))
 			_ = unix.Close(old.fd)
@@ -204,19 +207,15 @@ func (d *datagrams) wait(patience time.Duration, ended []ending) (all []ending, 
 	if len(ended) > 0 {
 		patience = 0
 	}
-	n, err := unix.Poll(d.poll, int((patience+time.Millisecond-1)/time.Millisecond))
-	if err != nil || n == 0 {
-		return ended, err != nil // EINTR
-	}
 	before := d.taken
-	for _, p := range d.poll {
-		if p.Revents&unix.POLLERR != 0 {
+	for _, p := range d.waker.wait(patience) {
+		if p.Events&unix.EPOLLERR != 0 {
 			ended = d.readErrors(int(p.Fd), ended)
 			// The kernel queues an error and then says that there is one: who reads in
 			// between leaves that word behind, with an empty queue.
 			_, _ = unix.GetsockoptInt(int(p.Fd), unix.SOL_SOCKET, unix.SO_ERROR)
 		}
-		if p.Revents&unix.POLLIN != 0 {
+		if p.Events&unix.EPOLLIN != 0 {
 			ended = d.readReplies(int(p.Fd), ended)
 		}
 	}

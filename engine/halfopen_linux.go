@@ -27,7 +27,7 @@ type halfOpen struct {
 	slots  []halfSlot
 	gone   []int32          // slots that were shut
 	under  map[uint32]int32 // attempts under way, by sequence number: their slots
-	poll   []unix.PollFd
+	waker  *waker
 	failed []ending // attempts that could not be made
 }
 
@@ -53,12 +53,17 @@ func newHalfOpen(s *rawSystem, source netip.Addr, ring ringSize) (*halfOpen, err
 	if err != nil {
 		return nil, err //nolint:wrapcheck // it says what was being done
 	}
-	held, ports, err := holdPorts(pace.Variants)
+	w, err := newWaker()
 	if err != nil {
 		return nil, err
 	}
+	held, ports, err := holdPorts(pace.Variants)
+	if err != nil {
+		w.close()
+		return nil, err
+	}
 	return &halfOpen{
-		system: s, source: source, ring: ring, key: key, held: held, ports: ports,
+		system: s, source: source, ring: ring, key: key, waker: w, held: held, ports: ports,
 		route: newRouter(source), under: make(map[uint32]int32),
 	}, nil
 }
@@ -70,6 +75,7 @@ func (h *halfOpen) close() {
 			h.system.pool.put(w.in)
 		}
 	}
+	h.waker.close()
 	h.route.close()
 	closeAll(h.held)
 }
@@ -99,8 +105,12 @@ func (h *halfOpen) openWay(family uint8) error {
 		h.system.pool.put(in)
 		return err
 	}
+	if err := h.waker.watch(in.fd, int32(family), unix.EPOLLIN); err != nil {
+		out.close()
+		h.system.pool.put(in)
+		return err
+	}
 	h.ways[family] = &way{out: out, in: in}
-	h.poll = append(h.poll, unix.PollFd{Fd: int32(in.fd), Events: unix.POLLIN}) //nolint:gosec // a descriptor
 	return nil
 }
 
@@ -151,7 +161,7 @@ func (h *halfOpen) wait(d time.Duration, ended []ending) (all []ending, more boo
 	if ended, more = h.read(ended); len(ended) > before || more || d <= 0 {
 		return ended, more
 	}
-	_, _ = unix.Poll(h.poll, int((d+time.Millisecond-1)/time.Millisecond)) // EINTR is as good as nothing
+	h.waker.wait(d)
 	return h.read(ended)
 }
 

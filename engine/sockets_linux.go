@@ -30,8 +30,7 @@ import (
 type sockets struct {
 	system *linux
 	source netip.Addr
-	epoll  int
-	events []unix.EpollEvent
+	waker  *waker
 	slots  []socket
 	fresh  []int32 // with attempts that epoll does not watch, nor anybody has looked at
 	gone   []int32 // slots that were shut
@@ -49,12 +48,11 @@ type socket struct {
 }
 
 func newSockets(s *linux, source netip.Addr) (*sockets, error) {
-	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	w, err := newWaker()
 	if err != nil {
-		return nil, err //nolint:wrapcheck // the caller asks whether descriptors lack
+		return nil, err
 	}
-	const eventsAtOnce = 256
-	return &sockets{system: s, source: source, epoll: epoll, events: make([]unix.EpollEvent, eventsAtOnce)}, nil
+	return &sockets{system: s, source: source, waker: w}, nil
 }
 
 func (s *sockets) open(family uint8) (int32, scan.Cause) {
@@ -84,7 +82,7 @@ func (s *sockets) close() {
 			_ = unix.Close(s.slots[i].fd)
 		}
 	}
-	_ = unix.Close(s.epoll)
+	s.waker.close()
 }
 
 // connect calls connect() on the slot's socket.
@@ -142,20 +140,17 @@ func (s *sockets) wait(d time.Duration, ended []ending) (all []ending, more bool
 	if len(ended) > 0 {
 		d = 0
 	}
-	n, err := unix.EpollWait(s.epoll, s.events, int((d+time.Millisecond-1)/time.Millisecond))
-	if err != nil {
-		return ended, true // EINTR
-	}
-	for i := range s.events[:n] {
-		slot := s.events[i].Fd
+	events := s.waker.wait(d)
+	for i := range events {
+		slot := events[i].Fd
 		if !s.slots[slot].busy {
 			continue
 		}
-		if v, over := s.harvest(&s.slots[slot], s.events[i].Events); over {
+		if v, over := s.harvest(&s.slots[slot], events[i].Events); over {
 			ended = s.end(slot, v, ended)
 		}
 	}
-	return ended, n == len(s.events)
+	return ended, len(events) == cap(events)
 }
 
 func (s *sockets) end(slot int32, v verdict, ended []ending) []ending {
@@ -174,8 +169,7 @@ func (s *sockets) glance(slot int32) (v verdict, over bool) {
 		}
 		return v, true
 	}
-	event := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLERR | unix.EPOLLET, Fd: slot}
-	if err := unix.EpollCtl(s.epoll, unix.EPOLL_CTL_ADD, socket.fd, &event); err != nil {
+	if err := s.waker.watch(socket.fd, slot, unix.EPOLLIN|unix.EPOLLOUT|unix.EPOLLERR|unix.EPOLLET); err != nil {
 		dissolve(socket.fd)
 		return verdict{cause: ownSide(classify(err, never))}, true
 	}

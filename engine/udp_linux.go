@@ -69,7 +69,7 @@ func (s *udpSystem) isOurs(at netip.AddrPort) bool {
 }
 
 func (s *udpSystem) line(_ context.Context, source netip.Addr, _ int) (line, error) {
-	return newDatagrams(s, source), nil
+	return newDatagrams(s, source)
 }
 
 // most is any number: an attempt takes a few bytes, and no descriptor.
