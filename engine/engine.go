@@ -202,6 +202,7 @@ func (r *run) newHost(addr netip.Addr, at int) *host {
 	path, err := pace.NewPath(pace.Options{
 		Plan: r.plan, Order: r.order, Seed: rand.Uint32(), //nolint:gosec // an order that looks random is enough
 		Late: r.lateOK && !r.engine.system.ours(addr), Hears: r.engine.system.hears(), Lag: r.engine.system.lag(),
+		Addresses: min(r.all, mostActive),
 		Report: func(index int, p scan.PortResult) {
 			p.Address, p.Port = addr, ports.At(index)
 			r.report(p)

@@ -1,6 +1,10 @@
 package pace
 
-import "time"
+import (
+	"time"
+
+	"portscan_exporter/scan"
+)
 
 const (
 	// canaryEvery is the least time between canaries at ports that answer with a
@@ -217,4 +221,16 @@ func (c *canaries) loss(now instant) float64 {
 // lossInAll returns the share of canaries lost since the start.
 func (c *canaries) lossInAll() float64 {
 	return float64(c.lostInAll) / float64(max(1, c.sentInAll))
+}
+
+// vouch notes a port that answers: silence around a later attempt at it means
+// that the path does not work. With UDP that takes one that is said to be closed.
+func (p *Path) vouch(now, sent instant, index uint16, state scan.State) {
+	if p.udp && state != scan.Closed {
+		return // it would prove nothing, and a service may answer only so often
+	}
+	if !p.canaries.known() {
+		p.canaries.add(max(sent, now-early), answered)
+	}
+	p.canaries.offer(index, state == scan.Closed)
 }

@@ -19,9 +19,9 @@ const (
 	// canaryStride is how many attempts there are at most between canaries.
 	canaryStride = 500
 
-	// mostAhead bounds how many silent ports wait to be tried again, and so memory, where
-	// those that were not tried go first.
-	mostAhead = 4096
+	// mostAhead bounds how many silent ports of all addresses wait to be tried again, and
+	// so memory, where those that were not tried go first.
+	mostAhead = 1 << 17
 
 	// canaryBehind is how many attempts go before a canary that is due.
 	canaryBehind = 32
@@ -39,6 +39,7 @@ type Path struct {
 	report Report
 	late   bool // that late answers came will be told
 	hears  bool // late answers themselves will be
+	ahead  int  // of silent ports, those that were not tried go no further than this many
 	udp    bool
 
 	left     int
@@ -79,6 +80,10 @@ type Options struct {
 	Late   bool // the sender can tell that answers came after it stopped listening, and will call Late
 	Hears  bool // the sender never stops listening, and will call Heard with answers that are late
 
+	// Addresses is how many are scanned side by side, which share the memory there is;
+	// 0 is one.
+	Addresses int
+
 	// Lag is how late the sender may be to notice an answer, beyond what any
 	// network does; 0 for one that reads them as they come.
 	Lag time.Duration
@@ -93,7 +98,7 @@ func NewPath(o Options) (*Path, error) {
 	spec := o.Plan.Spec()
 	p := &Path{
 		spec: spec, order: o.Order, ports: cursor{order: o.Order, seed: o.Seed}, report: o.Report,
-		late: o.Late, hears: o.Hears, udp: spec.Protocol == scan.UDP,
+		late: o.Late, hears: o.Hears, ahead: mostAhead / max(1, o.Addresses), udp: spec.Protocol == scan.UDP,
 		left: n, lateCame: -1, trips: roundTrips{lag: o.Lag}, done: newBitset(n), window: newWindow(spec.MaxInFlight),
 		rate: perSecond(spec.Rate), careful: perSecond(unknownRate),
 	}
@@ -182,7 +187,7 @@ func (p *Path) ordinary(now instant) (Try, bool) {
 	// By turns, so that long waits and short ones share the sockets all along. Where
 	// listening takes none, what was not tried is what has longest to wait.
 	p.turn = !p.turn
-	if p.turn || p.hears && p.again.used < mostAhead {
+	if p.turn || p.hears && p.again.used < p.ahead {
 		if t, ok := p.fresh(); ok {
 			return t, true
 		}
@@ -271,18 +276,6 @@ func (p *Path) Answered(now, sent time.Duration, t Try, state scan.State, cause 
 		}
 	}
 	p.finish(t, scan.PortResult{State: state, Cause: cause, RTT: now - sent})
-}
-
-// vouch notes a port that answers: silence around a later attempt at it means
-// that the path does not work. With UDP that takes one that is said to be closed.
-func (p *Path) vouch(now, sent instant, index uint16, state scan.State) {
-	if p.udp && state != scan.Closed {
-		return // it would prove nothing, and a service may answer only so often
-	}
-	if !p.canaries.known() {
-		p.canaries.add(max(sent, now-early), answered)
-	}
-	p.canaries.offer(index, state == scan.Closed)
 }
 
 // Silent takes back an attempt that was made at sent and listened for as long as
