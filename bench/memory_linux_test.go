@@ -14,45 +14,37 @@ import (
 // peak.
 func kernelGrowth(t *testing.T) func() float64 {
 	t.Helper()
-	begun, most := kernelMemory(t), 0.0
-	stop, done := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(done)
-		ticker := time.NewTicker(20 * time.Millisecond)
-		defer ticker.Stop()
-		for {
-			most = max(most, kernelMemory(t)-begun)
-			select {
-			case <-stop:
-				return
-			case <-ticker.C:
-			}
-		}
-	}()
-	return func() float64 {
-		close(stop)
-		<-done
-		return most
-	}
+	begun := kernelMemory(t)
+	return peak(20*time.Millisecond, func() float64 { return kernelMemory(t) - begun })
 }
 
 // peakMemory watches how much memory a process takes; the function that it returns
 // says how many MiB that was at the peak. What the kernel says when a process has
 // ended (getrusage(2), ru_maxrss) holds that of the process that started it.
 func peakMemory(pid int) func() float64 {
+	return peak(5*time.Millisecond, func() float64 {
+		// A process that has just ended has no such line.
+		text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		_, rest, ok := strings.Cut(string(text), "VmHWM:")
+		if !ok {
+			return 0
+		}
+		kib, _ := strconv.ParseFloat(strings.Fields(rest)[0], 64)
+		return kib / 1024
+	})
+}
+
+// peak measures again and again, until the function that it returns is called,
+// which says the most that was measured, or 0 if all was less.
+func peak(every time.Duration, measure func() float64) func() float64 {
 	most := 0.0
 	stop, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
-		ticker := time.NewTicker(5 * time.Millisecond)
+		ticker := time.NewTicker(every)
 		defer ticker.Stop()
 		for {
-			// A process that has just ended has no such line.
-			text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-			if _, rest, ok := strings.Cut(string(text), "VmHWM:"); ok {
-				kib, _ := strconv.ParseFloat(strings.Fields(rest)[0], 64)
-				most = max(most, kib/1024)
-			}
+			most = max(most, measure())
 			select {
 			case <-stop:
 				return
