@@ -47,3 +47,18 @@ func (m *machine) ours(addr netip.Addr) bool {
 func (m *machine) ownWord(r icmpReport, to netip.Addr) bool {
 	return !r.fromNetwork || m.ours(r.offender) && r.offender != to
 }
+
+// listening is what the systems have in common whose lines hear all answers at a few
+// sockets, for as long as they are open.
+type listening struct {
+	machine
+}
+
+// most is any number: an attempt takes a few bytes, and no descriptor.
+func (*listening) most() int { return 1 << 20 }
+
+func (*listening) late() (int64, bool) { return 0, false }
+
+func (*listening) hears() bool { return true }
+
+func (*listening) lag() time.Duration { return 0 }

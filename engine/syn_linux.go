@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -59,7 +58,7 @@ func CheckSYN() error {
 
 // rawSystem is the system of half-open scans.
 type rawSystem struct {
-	machine
+	listening
 
 	pool receivers
 }
@@ -68,16 +67,7 @@ func (s *rawSystem) line(_ context.Context, source netip.Addr, attempts int) (li
 	return newHalfOpen(s, source, ringFor(attempts))
 }
 
-// most is any number: an attempt takes a few bytes, and no descriptor.
-func (*rawSystem) most() int { return 1 << 20 }
-
-func (*rawSystem) late() (int64, bool) { return 0, false }
-
-func (*rawSystem) hears() bool { return true }
-
 func (*rawSystem) packets(uint16) int { return 1 }
-
-func (*rawSystem) lag() time.Duration { return 0 }
 
 func (s *rawSystem) close() { s.pool.close() }
 

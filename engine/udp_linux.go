@@ -6,7 +6,6 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -24,7 +23,7 @@ func NewUDP(budget *Budget) (*Engine, error) {
 
 // udpSystem is the system of UDP scans.
 type udpSystem struct {
-	machine
+	listening
 
 	many   payloadCounts
 	wanted atomic.Int32 // how many ports are wanted
@@ -72,16 +71,7 @@ func (s *udpSystem) line(_ context.Context, source netip.Addr, _ int) (line, err
 	return newDatagrams(s, source)
 }
 
-// most is any number: an attempt takes a few bytes, and no descriptor.
-func (*udpSystem) most() int { return 1 << 20 }
-
-func (*udpSystem) late() (int64, bool) { return 0, false }
-
-func (*udpSystem) hears() bool { return true }
-
 func (s *udpSystem) packets(port uint16) int { return max(1, s.many[port]) }
-
-func (*udpSystem) lag() time.Duration { return 0 }
 
 func (*udpSystem) close() {}
 
