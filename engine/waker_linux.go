@@ -45,6 +45,13 @@ func (w *waker) watch(fd int, mark int32, events uint32) error {
 	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(w.epoll, unix.EPOLL_CTL_ADD, fd, &event)) //nolint:wrapcheck // read by classify
 }
 
+// change has the waker tell of other events on fd from now on, of those that are so
+// already too.
+func (w *waker) change(fd int, mark int32, events uint32) {
+	event := unix.EpollEvent{Events: events, Fd: mark}
+	_ = unix.EpollCtl(w.epoll, unix.EPOLL_CTL_MOD, fd, &event) // never fails for what is watched
+}
+
 // wait returns what has happened, and waits for the first of it no longer than d.
 func (w *waker) wait(d time.Duration) []unix.EpollEvent {
 	n := w.look()
