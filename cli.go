@@ -16,6 +16,7 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 
 	"portscan_exporter/config"
+	"portscan_exporter/coordinator"
 	"portscan_exporter/engine"
 	"portscan_exporter/scan"
 	"portscan_exporter/server"
@@ -109,7 +110,7 @@ func scanOnce(cfg *config.Config, task scan.Task, logger *slog.Logger) (*scan.Re
 	if err != nil {
 		return nil, fmt.Errorf("making the budget: %w", err)
 	}
-	scans, err := newScans(budget, logger, nil, nil)
+	scans, err := newScans(budget, coordinator.Options{Logger: logger})
 	if err != nil {
 		return nil, err
 	}

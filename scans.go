@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"log/slog"
 	"net"
 
 	"portscan_exporter/coordinator"
@@ -19,25 +18,24 @@ type scans struct {
 }
 
 // newScans wires the resolver and the engines to a coordinator. The limits of the
-// configuration come with applyLimits; allow may be nil, see [coordinator.Options].
-func newScans(budget *engine.Budget, logger *slog.Logger, observe func(string, *scan.Result), allow func(scan.Task) (scan.Task, error)) (*scans, error) {
+// configuration come with applyLimits; the resolver, the engines and their number are
+// put into the options here.
+func newScans(budget *engine.Budget, o coordinator.Options) (*scans, error) {
 	// Strict: the answer for one family is not the whole answer where the other one failed.
 	resolver, err := resolve.New(&net.Resolver{PreferGo: true, StrictErrors: true})
 	if err != nil {
 		return nil, fmt.Errorf("making the resolver: %w", err)
 	}
 	s := &scans{engines: make(map[coordinator.Kind]*engine.Engine)}
-	scanners := make(map[coordinator.Kind]scan.Scanner)
+	o.Resolver, o.MaxScans, o.Engines = resolver, 1, make(map[coordinator.Kind]scan.Scanner)
 	for kind, maker := range engineMakers() {
 		e, err := maker(budget)
 		if err != nil {
 			return nil, fmt.Errorf("making the engine of %v %v: %w", kind.Protocol, kind.Method, err)
 		}
-		s.engines[kind], scanners[kind] = e, e
+		s.engines[kind], o.Engines[kind] = e, e
 	}
-	s.Coordinator, err = coordinator.New(coordinator.Options{
-		Resolver: resolver, Engines: scanners, MaxScans: 1, Logger: logger, Observe: observe, Allow: allow,
-	})
+	s.Coordinator, err = coordinator.New(o)
 	if err != nil {
 		return nil, fmt.Errorf("making the coordinator: %w", err)
 	}

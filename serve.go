@@ -21,6 +21,7 @@ import (
 	"portscan_exporter/audit"
 	"portscan_exporter/collector"
 	"portscan_exporter/config"
+	"portscan_exporter/coordinator"
 	"portscan_exporter/engine"
 	"portscan_exporter/scan"
 	"portscan_exporter/server"
@@ -64,7 +65,9 @@ func newExporter(f *flags, logger *slog.Logger) (*exporter, error) {
 			return nil, fmt.Errorf("--audit.file: %w", err)
 		}
 	}
-	if e.coordinator, err = newScans(budget, logger, metrics.ScanEnded, stillAllowed(safe)); err != nil {
+	if e.coordinator, err = newScans(budget, coordinator.Options{
+		Logger: logger, Allow: stillAllowed(safe), Observe: metrics.ScanEnded, Joined: metrics.ProbeJoined,
+	}); err != nil {
 		return nil, err
 	}
 	e.reloader = &server.Reloader{

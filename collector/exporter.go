@@ -163,6 +163,9 @@ func (e *Exporter) ScanEnded(module string, r *scan.Result) {
 	e.scanDuration.WithLabelValues(module).Observe(r.Finished.Sub(r.Started).Seconds())
 }
 
+// ProbeJoined counts a probe that shared a scan begun for another one.
+func (e *Exporter) ProbeJoined(module string) { e.coalesced.WithLabelValues(module).Inc() }
+
 // AuditFailed counts a line of the audit file that was lost.
 func (e *Exporter) AuditFailed() { e.auditFailures.Inc() }
 

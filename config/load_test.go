@@ -70,7 +70,7 @@ func TestLoadWarnings(t *testing.T) {
 			`expired.yml:15: targets[2].authorization.expires: the authorization expired (2026-01-15T12:00:00Z): probes of this target are refused until it is renewed`,
 		}},
 		{"max_age", []string{
-			`max_age.yml:2: modules.tcp.max_age: max_age is not used by this version yet: every probe scans anew`,
+			`max_age.yml:2: modules.tcp.max_age: max_age is not used by this version yet: a probe that finds no scan under way begins one`,
 		}},
 		{"no_targets", []string{
 			`no_targets.yml: there is no target, so nothing can be scanned: write one under targets`,

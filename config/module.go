@@ -140,7 +140,7 @@ func (l *loader) checkMethod(m *moduleDraft) {
 		l.errorf(m.methodAt, "method syn is for tcp alone: write protocol: tcp, or leave the method out")
 	}
 	if m.MaxAge > 0 {
-		l.warnf(m.maxAgeAt, "max_age is not used by this version yet: every probe scans anew")
+		l.warnf(m.maxAgeAt, "max_age is not used by this version yet: a probe that finds no scan under way begins one")
 	}
 	l.checkTime(m)
 }

@@ -1,12 +1,17 @@
-// Package coordinator decides when scans run. In this first form every probe
-// has a scan of its own, which ends with it; the coordinator bounds how many
-// run at once, hands each to its engine, and says at the probe's deadline what
-// is known by then.
+// Package coordinator decides when scans run. Probes that ask for the same scan
+// while it is under way share it; it ends when the last of them has left. The
+// coordinator bounds how many run at once, hands each to its engine, and says at a
+// probe's deadline what is known by then.
 //
 // Its contract: [Coordinator.Scan] returns by its context's end at the latest,
-// whatever resolver and engine do; a scan holds its place until the engine has
-// really returned; after [Coordinator.Close] nothing of it runs any more. No
-// lock is held across a call to anything else.
+// whatever resolver and engine do; whatever becomes of a scan, a panic included,
+// reaches all that wait for it; nobody joins a scan that has ended, or that has been
+// told to; a scan holds its place until the engine has really returned; after
+// [Coordinator.Close] nothing of it runs any more.
+//
+// There is one lock, over who waits for what. It is held across no call to anything
+// else, and a scan itself never takes it: what is known of a scan has a lock of its
+// own (pass).
 package coordinator
 
 import (
@@ -47,6 +52,9 @@ type Options struct {
 	// Observe is called once at the end of each scan, with its module's name. It
 	// may be called concurrently. Nil: nobody is told.
 	Observe func(module string, result *scan.Result)
+	// Joined is called once for each probe that shares a scan begun for another one,
+	// with its module's name. It may be called concurrently. Nil: nobody is told.
+	Joined func(module string)
 }
 
 // Coordinator runs scans. Make one with [New]; it may be used concurrently.
@@ -56,7 +64,8 @@ type Coordinator struct {
 	refused refusals
 
 	mu      sync.Mutex
-	closing chan struct{} // closed by Interrupt
+	shared  map[group][]*shared // that can be joined
+	closing chan struct{}       // closed by Interrupt
 	closed  bool
 	running sync.WaitGroup
 }
@@ -66,6 +75,8 @@ var (
 	ErrBusy = errors.New("all scans allowed at once are under way: try again later, or raise limits.max_scans")
 	// ErrClosing says that the exporter is shutting down.
 	ErrClosing = errors.New("the exporter is shutting down")
+	// ErrPanic says that a scan could not be begun because of a fault in this program.
+	ErrPanic = errors.New("the scan panicked, see the log")
 )
 
 // New returns a coordinator.
@@ -83,45 +94,36 @@ func New(o Options) (*Coordinator, error) {
 	if o.Observe == nil {
 		o.Observe = func(string, *scan.Result) {}
 	}
-	return &Coordinator{options: o, places: places, closing: make(chan struct{})}, nil
+	if o.Joined == nil {
+		o.Joined = func(string) {}
+	}
+	return &Coordinator{options: o, places: places, shared: make(map[group][]*shared), closing: make(chan struct{})}, nil
 }
 
-// Scan carries the task out and returns what is known when it is done, or when
-// ctx ends. ctx must have a deadline. Tasks for one target wait in one line for a
-// place, and the targets take turns. The error is [ErrBusy], [ErrClosing] or one of
-// Options.Allow; whatever goes wrong with the scan itself is in the result.
+// Scan carries the task out, or joins a scan of the same task that is under way, and
+// returns what is known when it is done, or when ctx ends. The result is the same one
+// for all that joined: it must not be changed. ctx must have a deadline. A scan ends at
+// the deadline of the last that waits for it, and its plan's timeout after its start at
+// the latest. Tasks for one target wait in one line for a place, and the targets take
+// turns. The error is [ErrBusy], [ErrClosing], [ErrPanic] or one of Options.Allow;
+// whatever goes wrong with the scan itself is in the result.
 func (c *Coordinator) Scan(ctx context.Context, task scan.Task) (*scan.Result, error) {
-	if err := c.places.Enter(ctx, task.Target); err != nil {
-		return nil, fmt.Errorf("%w (%w)", ErrBusy, err)
-	}
-	task, err := c.options.Allow(task)
+	w, err := c.join(ctx, task)
 	if err != nil {
-		c.places.Leave()
 		return nil, err
 	}
-	scanCtx, cancel := context.WithDeadline(ctx, engineDeadline(ctx))
-	defer cancel()
-	p := newPass(task)
-	done, err := c.start(scanCtx, task, p)
-	if err != nil {
-		c.places.Leave()
-		return nil, err
-	}
+	s := w.shared
 	select {
-	case <-done:
+	case <-s.done:
 	case <-ctx.Done():
 	case <-c.closing:
-		p.fail(scan.FailedCanceled, ErrClosing)
-		cancel()
+		c.interrupt(s)
 		select {
-		case <-done:
+		case <-s.done:
 		case <-ctx.Done():
 		}
 	}
-	if errors.Is(ctx.Err(), context.Canceled) {
-		p.fail(scan.FailedCanceled, ctx.Err())
-	}
-	return p.result(), nil
+	return c.leave(ctx, w)
 }
 
 // engineDeadline leaves the engine time to come home with what it knows before
@@ -135,23 +137,34 @@ func engineDeadline(ctx context.Context) time.Time {
 	return deadline.Add(-min(most, time.Until(deadline)/share))
 }
 
-// start runs the pass in a goroutine of its own, so that a probe can leave at
-// its deadline whatever the engine does. done is closed when it is over.
-func (c *Coordinator) start(ctx context.Context, task scan.Task, p *pass) (done chan struct{}, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed {
-		return nil, ErrClosing
+// lead carries a shared scan out, in a goroutine of its own, so that a probe can
+// leave at its deadline whatever the engine does.
+func (c *Coordinator) lead(ctx context.Context, s *shared) {
+	defer close(s.done)
+	defer func() {
+		if v := recover(); v != nil {
+			c.options.Logger.Error("A scan panicked", "target", s.asked.Target, "module", s.asked.Module, "panic", v, "stack", string(debug.Stack()))
+			c.giveUp(s, fmt.Errorf("%w: %v", ErrPanic, v))
+		}
+	}()
+	if err := c.places.Enter(ctx, s.asked.Target); err != nil {
+		c.giveUp(s, fmt.Errorf("%w (%w)", ErrBusy, err))
+		return
 	}
-	done = make(chan struct{})
-	c.running.Go(func() {
-		defer close(done)
-		defer c.places.Leave()
-		c.carryOut(ctx, task, p)
-		p.finish(time.Now())
-		c.options.Observe(task.Module, p.result())
-	})
-	return done, nil
+	defer c.places.Leave()
+	task, err := c.options.Allow(s.asked)
+	if err != nil {
+		c.giveUp(s, err)
+		return
+	}
+	p := newPass(task)
+	if !c.begin(s, task, p) {
+		return
+	}
+	c.carryOut(ctx, task, p)
+	c.over(s)
+	p.finish(time.Now())
+	c.options.Observe(task.Module, p.result())
 }
 
 // carryOut resolves, checks and scans. A panic below it is a failed scan.

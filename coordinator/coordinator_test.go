@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -121,7 +122,9 @@ func TestAllowedAtTheStart(t *testing.T) {
 			go func() { close(begun); _, _ = c.Scan(within(t, time.Second), task(t)) }()
 			<-begun
 			synctest.Wait()
-			_, err = c.Scan(within(t, time.Second), task(t))
+			second := task(t)
+			second.Target = "another"
+			_, err = c.Scan(within(t, time.Second), second)
 			if name == "forbidden" && !errors.Is(err, forbidden) {
 				t.Errorf("it was scanned all the same: %v", err)
 			}
@@ -234,6 +237,17 @@ func TestDeadlineGivesWhatIsKnown(t *testing.T) {
 	}
 }
 
+// others returns tasks for so many targets, which share no scan.
+func others(t *testing.T, n int) (all []scan.Task) {
+	t.Helper()
+	for i := range n {
+		one := task(t)
+		one.Target = strconv.Itoa(i)
+		all = append(all, one)
+	}
+	return all
+}
+
 // TestStubbornScanKeepsItsPlace holds the place of a scan whose probe has left
 // until its engine is home: it still costs what a scan costs.
 func TestStubbornScanKeepsItsPlace(t *testing.T) {
@@ -260,9 +274,9 @@ func TestWaitsForAPlace(t *testing.T) {
 		c := newCoordinator(t, resolver{addrs: []string{"192.0.2.1"}}, closedAfter(300*time.Millisecond), 1)
 		defer c.Close()
 		var whole atomic.Int64
-		for range 3 {
+		for _, one := range others(t, 3) {
 			go func() {
-				if r, err := c.Scan(within(t, time.Second), task(t)); err == nil && r.Success() {
+				if r, err := c.Scan(within(t, time.Second), one); err == nil && r.Success() {
 					whole.Add(1)
 				}
 			}()
@@ -273,7 +287,7 @@ func TestWaitsForAPlace(t *testing.T) {
 		}
 		c.SetMaxScans(2)
 		begun := time.Now()
-		go func() { _, _ = c.Scan(within(t, time.Second), task(t)) }()
+		go func() { _, _ = c.Scan(within(t, time.Second), others(t, 1)[0]) }()
 		mustScan(within(t, time.Second), t, c)
 		if took := time.Since(begun); took != 300*time.Millisecond {
 			t.Errorf("two scans beside a limit of 2 took %v", took)
@@ -344,11 +358,11 @@ func TestInterrupt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := newCoordinator(t, resolver{addrs: []string{"192.0.2.1"}}, closedAfter(time.Hour), 1)
-		time.AfterFunc(time.Second, c.Interrupt)
+		time.AfterFunc(500*time.Millisecond, c.Interrupt)
 		begun := time.Now()
 		r := mustScan(within(t, time.Minute), t, c)
-		if took := time.Since(begun); took != time.Second {
-			t.Errorf("answered %v after the start, interrupted after 1s", took)
+		if took := time.Since(begun); took != 500*time.Millisecond {
+			t.Errorf("answered %v after the start, interrupted after 500ms", took)
 		}
 		if r.Failed[scan.FailedCanceled] == nil || r.Addresses[0].Count(scan.Unknown) != 3 {
 			t.Errorf("failed %v, %d ports unknown", r.Failed, r.Addresses[0].Count(scan.Unknown))
@@ -367,7 +381,7 @@ func TestClientGoesAway(t *testing.T) {
 		c := newCoordinator(t, resolver{addrs: []string{"192.0.2.1"}}, closedAfter(time.Hour), 1)
 		defer c.Close()
 		ctx, cancel := context.WithCancel(within(t, time.Minute))
-		time.AfterFunc(time.Second, cancel)
+		time.AfterFunc(500*time.Millisecond, cancel)
 		r := mustScan(ctx, t, c)
 		if r.Failed[scan.FailedCanceled] == nil {
 			t.Errorf("failed %v, want canceled", r.Failed)

@@ -150,7 +150,7 @@ modules:
   quick: {ports: "1-10"}
 targets:
   - name: flooded
-    hosts: [127.0.0.91]
+    hosts: [127.0.91.0/24]
     modules: [slow]
     authorization: {owner: "the test"}
   - name: other
@@ -160,15 +160,16 @@ targets:
 `, places, ports)
 }
 
-// flood sends so many probes at once, which go away when stop is called. They have
-// all gone when it returns.
-func flood(t *testing.T, e *exporter, probes int, query string) (stop func()) {
+// flood sends so many probes of the target that is flooded, each of another address
+// so that none shares a scan, which go away when stop is called. They have all gone
+// when it returns.
+func flood(t *testing.T, e *exporter, probes int) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	var all sync.WaitGroup
-	for range probes {
+	for i := range probes {
 		all.Go(func() {
-			req, err := http.NewRequestWithContext(ctx, http.MethodGet, e.url+"/probe?"+query, nil)
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("%s/probe?target=127.0.91.%d", e.url, 1+i), nil)
 			if err != nil {
 				t.Error(err)
 				return
@@ -189,7 +190,7 @@ func TestFairness(t *testing.T) {
 	const scanTakes, crowd = time.Second, 100
 	e := serve(t, fairConfig(2, 50)) // 50 ports at 50 a second
 	idle := e.metrics(t)
-	stop := flood(t, e, crowd, "target=flooded")
+	stop := flood(t, e, crowd)
 	defer stop()
 	eventually(t, 10*time.Second, "the crowd is there", func() error {
 		m := e.metrics(t)
@@ -219,7 +220,7 @@ func TestFairness(t *testing.T) {
 func TestClientGoesAway(t *testing.T) {
 	e := serve(t, fairConfig(1, 250))
 	idle := e.metrics(t)
-	goAway := flood(t, e, 1, "target=flooded")
+	goAway := flood(t, e, 1)
 	defer goAway()
 	scanUnderWay(t, e)
 	answered := make(chan ended, 1)

@@ -4,6 +4,7 @@ import (
 	"iter"
 	"math"
 	"net/netip"
+	"reflect"
 )
 
 // Family says which IP versions a target is scanned over. The zero value is both.
@@ -93,4 +94,12 @@ type Task struct {
 	MaxAddresses int // a target that resolves to more is an error
 	Scope        Scope
 	Plan         Plan
+}
+
+// Equal tells whether two tasks are the same scan: whoever asked for them, and in
+// whatever words.
+func (t Task) Equal(o Task) bool {
+	other := o
+	other.Asked = t.Asked
+	return reflect.DeepEqual(t, other)
 }

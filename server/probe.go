@@ -131,8 +131,10 @@ func unavailable(err error) *refusal {
 		return changed
 	}
 	message := coordinator.ErrBusy.Error()
-	if errors.Is(err, coordinator.ErrClosing) {
-		message = coordinator.ErrClosing.Error()
+	for _, other := range []error{coordinator.ErrClosing, coordinator.ErrPanic} {
+		if errors.Is(err, other) {
+			message = other.Error()
+		}
 	}
 	return &refusal{status: http.StatusServiceUnavailable, reason: collector.RefusedLimit, message: message}
 }

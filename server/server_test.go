@@ -98,7 +98,7 @@ func build(t *testing.T, text string, names stub, change func(*server.Options)) 
 	})
 	must()
 	h.scans, err = coordinator.New(coordinator.Options{
-		Resolver: resolver, MaxScans: 8, Logger: logger, Observe: h.exporter.ScanEnded,
+		Resolver: resolver, MaxScans: 8, Logger: logger, Observe: h.exporter.ScanEnded, Joined: h.exporter.ProbeJoined,
 		Engines: map[coordinator.Kind]scan.Scanner{{Protocol: scan.TCP, Method: scan.Connect}: connect},
 	})
 	must()

@@ -1,0 +1,199 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"portscan_exporter/scan"
+)
+
+// shared is one scan and the probes that wait for it. What is above the blank line
+// never changes; the rest is under the coordinator's lock.
+type shared struct {
+	asked  scan.Task // as the first probe asked for it
+	cancel context.CancelFunc
+	done   chan struct{} // closed when the engine has returned
+
+	task    scan.Task // what a probe has to ask for to join
+	waiters []*waiter
+	latest  time.Time   // when the scan ends in any case; zero until it has begun
+	alarm   *time.Timer // rings when the scan is to end
+	pass    *pass       // nil until it has begun
+	err     error       // why it never will
+}
+
+// waiter is a probe that waits for a scan.
+type waiter struct {
+	shared *shared
+	until  time.Time // by when the engine is to be home
+}
+
+// group is among which scans one to join is looked for.
+type group struct{ target, module string }
+
+func groupOf(t scan.Task) group { return group{t.Target, t.Module} }
+
+// join has a probe wait for a scan of the task: for one that is under way, or for a
+// new one. [Coordinator.leave] is to be called afterwards.
+func (c *Coordinator) join(ctx context.Context, task scan.Task) (*waiter, error) {
+	w := &waiter{until: engineDeadline(ctx)}
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return nil, ErrClosing
+	}
+	in := c.shared[groupOf(task)]
+	if at := slices.IndexFunc(in, func(s *shared) bool { return s.task.Equal(task) }); at >= 0 {
+		in[at].take(w)
+		c.mu.Unlock()
+		c.options.Joined(task.Module)
+		return w, nil
+	}
+	defer c.mu.Unlock()
+	scanCtx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // it may outlive the probe
+	s := &shared{asked: task, cancel: cancel, done: make(chan struct{}), task: task}
+	s.alarm = time.AfterFunc(time.Until(w.until), func() { c.ring(s) })
+	s.take(w)
+	c.shared[groupOf(task)] = append(in, s)
+	c.running.Go(func() {
+		defer cancel()
+		c.lead(scanCtx, s)
+	})
+	return w, nil
+}
+
+// take has a probe wait. The caller holds the lock.
+func (s *shared) take(w *waiter) {
+	w.shared = s
+	s.waiters = append(s.waiters, w)
+	s.alarm.Reset(time.Until(s.end()))
+}
+
+// end is when the scan is to end: when nobody can wait for it any longer. The caller
+// holds the lock.
+func (s *shared) end() time.Time {
+	var end time.Time
+	for _, w := range s.waiters {
+		if w.until.After(end) {
+			end = w.until
+		}
+	}
+	if !s.latest.IsZero() && s.latest.Before(end) {
+		return s.latest
+	}
+	return end
+}
+
+// ring ends the scan, unless a probe has joined at this very moment that waits longer.
+func (c *Coordinator) ring(s *shared) {
+	c.mu.Lock()
+	left := time.Until(s.end())
+	if left > 0 {
+		s.alarm.Reset(left)
+	} else {
+		c.retire(s)
+	}
+	c.mu.Unlock()
+	if left <= 0 {
+		s.cancel()
+	}
+}
+
+// begin takes what the scan has become by its start, and what will be known of it. It
+// returns false when the exporter is shutting down.
+func (c *Coordinator) begin(s *shared, task scan.Task, p *pass) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	listed := c.retire(s)
+	if c.closed {
+		s.err = ErrClosing
+		return false
+	}
+	s.task, s.pass, s.latest = task, p, p.started.Add(task.Plan.Spec().Timeout)
+	if listed {
+		c.shared[groupOf(task)] = append(c.shared[groupOf(task)], s)
+		s.alarm.Reset(time.Until(s.end()))
+	}
+	return true
+}
+
+// giveUp notes why the scan can't begin, or how it failed.
+func (c *Coordinator) giveUp(s *shared, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.retire(s)
+	if s.err = err; c.closed {
+		s.err = ErrClosing
+	}
+}
+
+// over has nobody join the scan any more: its result is about to be made.
+func (c *Coordinator) over(s *shared) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.retire(s)
+}
+
+// retire has nobody join the scan any more, and tells whether somebody could before.
+// The caller holds the lock.
+func (c *Coordinator) retire(s *shared) bool {
+	if !c.listed(s) {
+		return false
+	}
+	s.alarm.Stop()
+	g := groupOf(s.task)
+	if c.shared[g] = slices.DeleteFunc(c.shared[g], func(o *shared) bool { return o == s }); len(c.shared[g]) == 0 {
+		delete(c.shared, g)
+	}
+	return true
+}
+
+// listed tells whether the scan can be joined. The caller holds the lock.
+func (c *Coordinator) listed(s *shared) bool { return slices.Contains(c.shared[groupOf(s.task)], s) }
+
+// interrupt ends the scan because the exporter does.
+func (c *Coordinator) interrupt(s *shared) {
+	c.mu.Lock()
+	c.retire(s)
+	p := s.pass
+	c.mu.Unlock()
+	if p != nil {
+		p.fail(scan.FailedCanceled, ErrClosing)
+	}
+	s.cancel()
+}
+
+// leave takes the answer for a probe. The last one to leave ends the scan.
+func (c *Coordinator) leave(ctx context.Context, w *waiter) (*scan.Result, error) {
+	s := w.shared
+	c.mu.Lock()
+	at := slices.Index(s.waiters, w)
+	s.waiters = slices.Delete(s.waiters, at, at+1)
+	last := len(s.waiters) == 0
+	switch {
+	case last:
+		c.retire(s)
+	case c.listed(s): // it may have been the one that would have waited longest
+		s.alarm.Reset(time.Until(s.end()))
+	}
+	p, err, closed := s.pass, s.err, c.closed
+	c.mu.Unlock()
+	if last {
+		if p != nil && errors.Is(ctx.Err(), context.Canceled) {
+			p.fail(scan.FailedCanceled, ctx.Err())
+		}
+		s.cancel()
+	}
+	switch {
+	case err != nil:
+		return nil, err
+	case p == nil && closed:
+		return nil, ErrClosing
+	case p == nil:
+		return nil, fmt.Errorf("%w (%w)", ErrBusy, ctx.Err())
+	}
+	return p.result(), nil
+}
