@@ -120,7 +120,9 @@ func scanOnce(cfg *config.Config, task scan.Task, logger *slog.Logger) (*scan.Re
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, task.Plan.Spec().Timeout)
 	defer cancel()
-	return scans.Scan(ctx, task) //nolint:wrapcheck // already one clear line
+	task.MaxAge = 0 // it ends with this program
+	a, err := scans.Scan(ctx, task)
+	return a.Result, err //nolint:wrapcheck // already one clear line
 }
 
 // printTable prints the ports, and returns whether one is not as expected.

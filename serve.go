@@ -72,7 +72,10 @@ func newExporter(f *flags, logger *slog.Logger) (*exporter, error) {
 	}
 	e.reloader = &server.Reloader{
 		File: f.configFile, Config: safe, Exporter: metrics, Logger: logger,
-		Apply: func(c *config.Config) { applyLimits(c, budget, e.coordinator) },
+		Apply: func(c *config.Config) {
+			applyLimits(c, budget, e.coordinator)
+			e.coordinator.Forget()
+		},
 	}
 	// Summed before it is read: a file that changes in between is loaded again.
 	e.loaded, _ = config.Checksum(f.configFile) // loading says what is wrong with it

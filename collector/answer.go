@@ -23,4 +23,12 @@ type Answer struct {
 
 	Duration time.Duration // from the request's arrival
 	Result   *scan.Result
+	Age      time.Duration // since the scan's end; 0 where it ended with the probe
+	Progress float64       // how far the scan under way behind the answer is, from 0 to 1; 1: there is none
+}
+
+// Success is what probe_success says: the scan is whole, and not older than its module
+// lets it become.
+func (a Answer) Success() bool {
+	return a.Result.Success() && (a.MaxAge == 0 || a.Age <= a.MaxAge+a.Timeout)
 }

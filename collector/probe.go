@@ -43,7 +43,7 @@ func (p *Probe) Collect(ch chan<- prometheus.Metric) {
 
 func (p *Probe) collectProbe(g gauges) {
 	a, d := p.answer, p.descs
-	g.flag(d.success, a.Result.Success())
+	g.flag(d.success, a.Success())
 	g.seconds(d.duration, a.Duration)
 	g.seconds(d.lookup, a.Result.Lookup)
 	g.put(d.targetInfo, 1, a.Target, a.Owner, a.Reference)
@@ -61,7 +61,7 @@ func (p *Probe) collectScan(g gauges) {
 	g.seconds(d.scanDuration, r.Finished.Sub(r.Started))
 	g.seconds(d.scanTimeout, a.Timeout)
 	g.seconds(d.scanMaxAge, a.MaxAge)
-	g.put(d.scanProgress, 1)
+	g.put(d.scanProgress, a.Progress)
 	g.put(d.attempts, float64(r.Attempts), protocol)
 	g.put(d.retries, float64(r.Retries), protocol)
 	unknown := make(map[scan.Cause]int)
@@ -130,5 +130,9 @@ func (g gauges) seconds(d *prometheus.Desc, v time.Duration, labels ...string) {
 }
 
 func (g gauges) time(d *prometheus.Desc, t time.Time, labels ...string) {
+	if t.IsZero() { // never
+		g.put(d, 0, labels...)
+		return
+	}
 	g.put(d, float64(t.UnixNano())/float64(time.Second), labels...)
 }

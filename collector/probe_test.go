@@ -76,7 +76,7 @@ func answer(r *scan.Result) collector.Answer {
 	return collector.Answer{
 		Target: "web", Owner: "net team", Reference: "CHG-1234", Timeout: 9 * time.Second,
 		Expires:  time.Date(2027, 7, 1, 0, 0, 0, 0, time.UTC),
-		MaxPorts: 1000, Duration: 1600 * time.Millisecond, Result: r,
+		MaxPorts: 1000, Duration: 1600 * time.Millisecond, Result: r, Progress: 1,
 	}
 }
 
@@ -257,5 +257,31 @@ func BenchmarkProbeNotable(b *testing.B) {
 		if _, err := reg.Gather(); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// TestEarlierScans has an answer grow old, and one with no scan to show yet.
+func TestEarlierScans(t *testing.T) {
+	t.Parallel()
+	a := answers(t)["whole"]
+	a.MaxAge = time.Minute
+	for age, want := range map[time.Duration]string{0: "1", time.Minute + 9*time.Second: "1", time.Minute + 10*time.Second: "0"} {
+		a.Age = age
+		if got := exposition(t, collector.NewProbe(a)); !strings.Contains(got, "\nprobe_success "+want+"\n") {
+			t.Errorf("%v after the scan probe_success is not %s", age, want)
+		}
+	}
+	a.Result, a.Progress = &scan.Result{Plan: a.Result.Plan}, 0.25
+	got := exposition(t, collector.NewProbe(a))
+	for _, line := range []string{
+		"probe_success 0", "portscan_scan_timestamp_seconds 0", "portscan_scan_duration_seconds 0", "portscan_scan_progress_ratio 0.25",
+		"portscan_addresses 0", `portscan_ports_unknown{reason="deadline"} 0`, "portscan_scan_max_age_seconds 60",
+	} {
+		if !strings.Contains(got, "\n"+line+"\n") {
+			t.Errorf("without a scan to show it lacks %s", line)
+		}
+	}
+	if strings.Contains(got, "portscan_port_") || strings.Contains(got, "portscan_ports{") {
+		t.Errorf("without a scan to show it says of ports:\n%s", got)
 	}
 }

@@ -115,6 +115,7 @@ func (s Selection) Task(m *Module) scan.Task {
 		Hosts:        slices.Clone(hosts),
 		Family:       t.Family,
 		MaxAddresses: m.MaxAddresses,
+		MaxAge:       m.MaxAge,
 		Scope:        t.Scope,
 		Plan:         t.plans[m],
 	}

@@ -69,9 +69,6 @@ func TestLoadWarnings(t *testing.T) {
 			`expired.yml:7: targets[0].authorization.expires: the authorization expired (2026-01-14): probes of this target are refused until it is renewed`,
 			`expired.yml:15: targets[2].authorization.expires: the authorization expired (2026-01-15T12:00:00Z): probes of this target are refused until it is renewed`,
 		}},
-		{"max_age", []string{
-			`max_age.yml:2: modules.tcp.max_age: max_age is not used by this version yet: a probe that finds no scan under way begins one`,
-		}},
 		{"no_targets", []string{
 			`no_targets.yml: there is no target, so nothing can be scanned: write one under targets`,
 		}},

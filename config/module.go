@@ -139,9 +139,6 @@ func (l *loader) checkMethod(m *moduleDraft) {
 	if m.Protocol == scan.UDP && m.Method == scan.SYN {
 		l.errorf(m.methodAt, "method syn is for tcp alone: write protocol: tcp, or leave the method out")
 	}
-	if m.MaxAge > 0 {
-		l.warnf(m.maxAgeAt, "max_age is not used by this version yet: a probe that finds no scan under way begins one")
-	}
 	l.checkTime(m)
 }
 

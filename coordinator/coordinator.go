@@ -19,7 +19,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -65,8 +67,8 @@ type Coordinator struct {
 
 	mu      sync.Mutex
 	shared  map[group][]*shared // that can be joined
-	closing chan struct{}       // closed by Interrupt
-	closed  bool
+	shelf   shelf
+	closed  bool // by Interrupt
 	running sync.WaitGroup
 }
 
@@ -97,33 +99,30 @@ func New(o Options) (*Coordinator, error) {
 	if o.Joined == nil {
 		o.Joined = func(string) {}
 	}
-	return &Coordinator{options: o, places: places, shared: make(map[group][]*shared), closing: make(chan struct{})}, nil
+	return &Coordinator{options: o, places: places, shared: make(map[group][]*shared), shelf: shelf{kept: make(map[group][]*kept)}}, nil
 }
 
 // Scan carries the task out, or joins a scan of the same task that is under way, and
-// returns what is known when it is done, or when ctx ends. The result is the same one
-// for all that joined: it must not be changed. ctx must have a deadline. A scan ends at
-// the deadline of the last that waits for it, and its plan's timeout after its start at
-// the latest. Tasks for one target wait in one line for a place, and the targets take
-// turns. The error is [ErrBusy], [ErrClosing], [ErrPanic] or one of Options.Allow;
-// whatever goes wrong with the scan itself is in the result.
-func (c *Coordinator) Scan(ctx context.Context, task scan.Task) (*scan.Result, error) {
-	w, err := c.join(ctx, task)
-	if err != nil {
-		return nil, err
+// returns what is known when it is done, or when ctx ends. ctx must have a deadline. A
+// scan ends at the deadline of the last that waits for it, and its plan's timeout after
+// its start at the latest. Tasks for one target wait in one line for a place, and the
+// targets take turns. The error is [ErrBusy], [ErrClosing], [ErrPanic] or one of
+// Options.Allow; whatever goes wrong with the scan itself is in the result.
+//
+// With a max_age the answer may be a complete result that is not older. Otherwise there
+// is a scan, as above, but for its end: it goes on to its plan's timeout, whoever waits;
+// and a probe whose ctx ends first gets the result before, or an empty one.
+func (c *Coordinator) Scan(ctx context.Context, task scan.Task) (Answer, error) {
+	w, a, err := c.join(ctx, task)
+	if err != nil || w == nil {
+		return a, err
 	}
 	s := w.shared
 	select {
 	case <-s.done:
 	case <-ctx.Done():
-	case <-c.closing:
-		c.interrupt(s)
-		select {
-		case <-s.done:
-		case <-ctx.Done():
-		}
 	}
-	return c.leave(ctx, w)
+	return c.leave(ctx, w, task)
 }
 
 // engineDeadline leaves the engine time to come home with what it knows before
@@ -162,8 +161,13 @@ func (c *Coordinator) lead(ctx context.Context, s *shared) {
 		return
 	}
 	c.carryOut(ctx, task, p)
-	c.over(s)
-	p.finish(time.Now())
+	if task.MaxAge > 0 {
+		p.finish(time.Now())
+		c.over(s, p.result())
+	} else { // whoever comes now is not to be answered with what was before
+		c.over(s, nil)
+		p.finish(time.Now())
+	}
 	c.options.Observe(task.Module, p.result())
 }
 
@@ -209,10 +213,11 @@ func (c *Coordinator) InFlight() int { return c.places.Inside() }
 // known. New scans are refused from then on.
 func (c *Coordinator) Interrupt() {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.closed {
-		c.closed = true
-		close(c.closing)
+	c.closed = true
+	under := slices.Concat(slices.Collect(maps.Values(c.shared))...)
+	c.mu.Unlock()
+	for _, s := range under {
+		c.interrupt(s)
 	}
 }
 

@@ -188,11 +188,11 @@ func within(t *testing.T, d time.Duration) context.Context {
 
 func mustScan(ctx context.Context, t *testing.T, c *coordinator.Coordinator) *scan.Result {
 	t.Helper()
-	r, err := c.Scan(ctx, task(t))
+	a, err := c.Scan(ctx, task(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return r
+	return a.Result
 }
 
 func TestScanWhole(t *testing.T) {
@@ -276,7 +276,7 @@ func TestWaitsForAPlace(t *testing.T) {
 		var whole atomic.Int64
 		for _, one := range others(t, 3) {
 			go func() {
-				if r, err := c.Scan(within(t, time.Second), one); err == nil && r.Success() {
+				if a, err := c.Scan(within(t, time.Second), one); err == nil && a.Result.Success() {
 					whole.Add(1)
 				}
 			}()

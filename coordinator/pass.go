@@ -86,6 +86,26 @@ func (p *pass) finish(now time.Time) {
 	p.final = p.now()
 }
 
+// ended tells whether the pass has finished by itself.
+func (p *pass) ended() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.final != nil && p.failed[scan.FailedCanceled] == nil
+}
+
+// progress returns how far a pass is, from 0 to 1; 0 of one that has not begun.
+func (p *pass) progress() float64 {
+	if p == nil {
+		return 0
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.recorder == nil {
+		return 0
+	}
+	return p.recorder.Progress()
+}
+
 // result returns what is known now. A pass still under way ends here for its
 // probe: what was not reached by now was not reached in time.
 func (p *pass) result() *scan.Result {

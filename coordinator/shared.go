@@ -19,10 +19,11 @@ type shared struct {
 
 	task    scan.Task // what a probe has to ask for to join
 	waiters []*waiter
-	latest  time.Time   // when the scan ends in any case; zero until it has begun
+	latest  time.Time   // when the scan ends in any case; zero until that is known
 	alarm   *time.Timer // rings when the scan is to end
 	pass    *pass       // nil until it has begun
 	err     error       // why it never will
+	dropped bool        // its result is not to be retained
 }
 
 // waiter is a probe that waits for a scan.
@@ -37,24 +38,32 @@ type group struct{ target, module string }
 func groupOf(t scan.Task) group { return group{t.Target, t.Module} }
 
 // join has a probe wait for a scan of the task: for one that is under way, or for a
-// new one. [Coordinator.leave] is to be called afterwards.
-func (c *Coordinator) join(ctx context.Context, task scan.Task) (*waiter, error) {
+// new one. [Coordinator.leave] is to be called afterwards. There is no waiter where
+// what is retained is answer enough.
+func (c *Coordinator) join(ctx context.Context, task scan.Task) (*waiter, Answer, error) {
 	w := &waiter{until: engineDeadline(ctx)}
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
-		return nil, ErrClosing
+		return nil, Answer{}, ErrClosing
+	}
+	if a, ok := c.young(task, time.Now()); ok {
+		c.mu.Unlock()
+		return nil, a, nil
 	}
 	in := c.shared[groupOf(task)]
 	if at := slices.IndexFunc(in, func(s *shared) bool { return s.task.Equal(task) }); at >= 0 {
 		in[at].take(w)
 		c.mu.Unlock()
 		c.options.Joined(task.Module)
-		return w, nil
+		return w, Answer{}, nil
 	}
 	defer c.mu.Unlock()
 	scanCtx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // it may outlive the probe
 	s := &shared{asked: task, cancel: cancel, done: make(chan struct{}), task: task}
+	if task.MaxAge > 0 {
+		s.latest = time.Now().Add(task.Plan.Spec().Timeout) // for a place; from its start on it counts anew
+	}
 	s.alarm = time.AfterFunc(time.Until(w.until), func() { c.ring(s) })
 	s.take(w)
 	c.shared[groupOf(task)] = append(in, s)
@@ -62,7 +71,7 @@ func (c *Coordinator) join(ctx context.Context, task scan.Task) (*waiter, error)
 		defer cancel()
 		c.lead(scanCtx, s)
 	})
-	return w, nil
+	return w, Answer{}, nil
 }
 
 // take has a probe wait. The caller holds the lock.
@@ -72,9 +81,12 @@ func (s *shared) take(w *waiter) {
 	s.alarm.Reset(time.Until(s.end()))
 }
 
-// end is when the scan is to end: when nobody can wait for it any longer. The caller
-// holds the lock.
+// end is when the scan is to end: when nobody can wait for it any longer, or, with a
+// max_age, when its own time is over. The caller holds the lock.
 func (s *shared) end() time.Time {
+	if s.task.MaxAge > 0 {
+		return s.latest
+	}
 	var end time.Time
 	for _, w := range s.waiters {
 		if w.until.After(end) {
@@ -130,11 +142,14 @@ func (c *Coordinator) giveUp(s *shared, err error) {
 	}
 }
 
-// over has nobody join the scan any more: its result is about to be made.
-func (c *Coordinator) over(s *shared) {
+// over has nobody join the scan any more. A result is retained.
+func (c *Coordinator) over(s *shared, result *scan.Result) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.retire(s)
+	if result != nil && !s.dropped && !c.closed {
+		c.shelf.put(s.task, result, time.Now())
+	}
 }
 
 // retire has nobody join the scan any more, and tells whether somebody could before.
@@ -166,20 +181,21 @@ func (c *Coordinator) interrupt(s *shared) {
 	s.cancel()
 }
 
-// leave takes the answer for a probe. The last one to leave ends the scan.
-func (c *Coordinator) leave(ctx context.Context, w *waiter) (*scan.Result, error) {
+// leave takes the answer for a probe. The last one to leave ends the scan, unless it
+// has a max_age.
+func (c *Coordinator) leave(ctx context.Context, w *waiter, asked scan.Task) (Answer, error) {
 	s := w.shared
 	c.mu.Lock()
 	at := slices.Index(s.waiters, w)
 	s.waiters = slices.Delete(s.waiters, at, at+1)
-	last := len(s.waiters) == 0
+	last := len(s.waiters) == 0 && s.task.MaxAge == 0
 	switch {
 	case last:
 		c.retire(s)
 	case c.listed(s): // it may have been the one that would have waited longest
 		s.alarm.Reset(time.Until(s.end()))
 	}
-	p, err, closed := s.pass, s.err, c.closed
+	p, err, closed, known := s.pass, s.err, c.closed, c.shelf.find(asked)
 	c.mu.Unlock()
 	if last {
 		if p != nil && errors.Is(ctx.Err(), context.Canceled) {
@@ -187,13 +203,32 @@ func (c *Coordinator) leave(ctx context.Context, w *waiter) (*scan.Result, error
 		}
 		s.cancel()
 	}
+	if asked.MaxAge > 0 {
+		if a, ok := meanwhile(p, known, asked); ok && (err == nil || errors.Is(err, ErrBusy)) {
+			return a, nil
+		}
+	}
 	switch {
 	case err != nil:
-		return nil, err
+		return Answer{}, err
 	case p == nil && closed:
-		return nil, ErrClosing
+		return Answer{}, ErrClosing
 	case p == nil:
-		return nil, fmt.Errorf("%w (%w)", ErrBusy, ctx.Err())
+		return Answer{}, fmt.Errorf("%w (%w)", ErrBusy, ctx.Err())
 	}
-	return p.result(), nil
+	return Answer{Result: p.result(), Progress: 1}, nil
+}
+
+// meanwhile returns what a probe is shown whose scan has a max_age and has not ended:
+// what is retained, or, where a scan has begun for the first time, nothing.
+func meanwhile(p *pass, known *kept, asked scan.Task) (a Answer, ok bool) {
+	switch {
+	case p != nil && p.ended():
+		return Answer{}, false
+	case known != nil:
+		return Answer{Result: known.result, Retained: true, Progress: p.progress()}, true
+	case p != nil:
+		return Answer{Result: &scan.Result{Plan: asked.Plan}, Retained: true, Progress: p.progress()}, true
+	}
+	return Answer{}, false
 }

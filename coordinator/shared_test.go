@@ -261,7 +261,8 @@ func TestFailureReachesAll(t *testing.T) {
 			var all sync.WaitGroup
 			for range 5 {
 				all.Go(func() {
-					r, err := c.Scan(within(t, time.Second), task(t))
+					a, err := c.Scan(within(t, time.Second), task(t))
+					r := a.Result
 					if !errors.Is(err, tc.err) || tc.err == nil && (r == nil || r.Failed[scan.FailedInternal] == nil) {
 						t.Errorf("%s: one got %v, %v", name, r, err)
 					}
@@ -283,7 +284,8 @@ func TestInterruptReachesAll(t *testing.T) {
 		var all sync.WaitGroup
 		for range 3 {
 			all.Go(func() {
-				r, err := c.Scan(within(t, time.Minute), task(t))
+				a, err := c.Scan(within(t, time.Minute), task(t))
+				r := a.Result
 				if err != nil || r.Failed[scan.FailedCanceled] == nil {
 					t.Errorf("one that waits for the scan: %v, %v", r, err)
 				}
@@ -326,7 +328,8 @@ func TestManyInterleavings(t *testing.T) {
 					timer := time.AfterFunc(hangsUp, cancel)
 					defer timer.Stop()
 					begun := time.Now()
-					r, err := c.Scan(ctx, one)
+					a, err := c.Scan(ctx, one)
+					r := a.Result
 					took := time.Since(begun)
 					if took > min(deadline, hangsUp) || err != nil && !errors.Is(err, coordinator.ErrBusy) {
 						t.Errorf("deadline %v, hangs up after %v: answered after %v, %v", deadline, hangsUp, took, err)

@@ -16,6 +16,7 @@ type Recorder struct {
 	mu       sync.Mutex
 	byIP     map[netip.Addr]int // index into results
 	results  []AddressResult
+	reported int // ports of addresses
 	attempts int
 	retries  int
 }
@@ -55,12 +56,23 @@ func (r *Recorder) Record(p PortResult) {
 	if !ok {
 		return
 	}
+	if r.results[i].cells[at].cause() == CauseNone {
+		r.reported++
+	}
 	r.results[i].cells[at] = newCell(p.State, p.Cause)
 	if p.RTT > 0 && (r.plan.spec.KeepAll || r.plan.Notable(p.Port, p.State)) {
 		r.results[i].rtts[p.Port] = p.RTT
 	}
 	r.attempts += p.Attempts
 	r.retries += max(0, p.Attempts-1)
+}
+
+// Progress returns which part of all ports something was reported of, from 0 to 1.
+func (r *Recorder) Progress() float64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := len(r.results) * r.plan.ports.Len()
+	return float64(r.reported) / float64(max(1, all))
 }
 
 // Snapshot returns a copy of what is known now, address by address, with the

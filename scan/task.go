@@ -5,6 +5,7 @@ import (
 	"math"
 	"net/netip"
 	"reflect"
+	"time"
 )
 
 // Family says which IP versions a target is scanned over. The zero value is both.
@@ -91,7 +92,8 @@ type Task struct {
 	Module       string // the module's name
 	Hosts        []Host
 	Family       Family
-	MaxAddresses int // a target that resolves to more is an error
+	MaxAddresses int           // a target that resolves to more is an error
+	MaxAge       time.Duration // how old a result may be that saves a scan; 0: every scan belongs to who asked
 	Scope        Scope
 	Plan         Plan
 }

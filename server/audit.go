@@ -9,11 +9,13 @@ import (
 
 	"portscan_exporter/audit"
 	"portscan_exporter/config"
+	"portscan_exporter/coordinator"
 	"portscan_exporter/scan"
 )
 
-// auditScan writes down that a probe was answered with a scan.
-func (s *Server) auditScan(r *http.Request, arrived time.Time, t *config.Target, m *config.Module, result *scan.Result) {
+// auditScan writes down that a probe was answered with a scan, or with an earlier one.
+func (s *Server) auditScan(r *http.Request, arrived time.Time, t *config.Target, m *config.Module, known coordinator.Answer) {
+	result := known.Result
 	e := s.auditEntry(r, arrived, audit.Scan, http.StatusOK)
 	e.Target, e.Module = t.Name, m.Name
 	e.Owner, e.Reference = t.Authorization.Owner, t.Authorization.Reference
@@ -25,6 +27,9 @@ func (s *Server) auditScan(r *http.Request, arrived time.Time, t *config.Target,
 	e.Ports, e.Attempts = result.Plan.Ports().Len(), result.Attempts
 	e.Duration = time.Since(arrived)
 	e.Outcome, e.Reason = outcome(result)
+	if known.Retained {
+		e.Outcome, e.Reason, e.Attempts = "retained", "", 0
+	}
 	s.options.Audit(e)
 }
 

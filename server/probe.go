@@ -38,20 +38,20 @@ func (s *Server) probe(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 
 	log.Debug("Probe begins", "ports", task.Plan.Ports().String(), "budget", budget, "left_for_the_answer", allowance)
-	result, err := s.options.Scans.Scan(ctx, task)
+	known, err := s.options.Scans.Scan(ctx, task)
 	if err != nil {
 		log.Debug("Probe was not admitted", "err", err)
 		s.refuse(w, r, arrived, unavailable(err))
 		return
 	}
-	answer := newAnswer(selection.Target, module, result, time.Since(arrived))
+	answer := newAnswer(selection.Target, module, known, arrived)
 	log.outcome(answer)
-	s.auditScan(r, arrived, selection.Target, module, result)
+	s.auditScan(r, arrived, selection.Target, module, known)
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collector.NewProbe(answer))
 	s.history.add(record{
 		when: arrived, target: selection.Target.Name, module: module.Name,
-		success: result.Success(), duration: answer.Duration, log: log.text(),
+		success: answer.Success(), duration: answer.Duration, log: log.text(),
 	})
 	if question.debug {
 		s.writeDebug(w, task, answer, log, reg)
@@ -100,8 +100,9 @@ func writeAllowance(task scan.Task, m *config.Module, budget time.Duration) time
 	return min(budget/4, cost)
 }
 
-func newAnswer(t *config.Target, m *config.Module, result *scan.Result, took time.Duration) collector.Answer {
-	return collector.Answer{
+func newAnswer(t *config.Target, m *config.Module, known coordinator.Answer, arrived time.Time) collector.Answer {
+	now := time.Now()
+	a := collector.Answer{
 		Target:    t.Name,
 		Owner:     t.Authorization.Owner,
 		Reference: t.Authorization.Reference,
@@ -110,9 +111,14 @@ func newAnswer(t *config.Target, m *config.Module, result *scan.Result, took tim
 		MaxAge:    m.MaxAge,
 		MaxPorts:  m.MaxPorts,
 		All:       m.ReportAll,
-		Duration:  took,
-		Result:    result,
+		Duration:  now.Sub(arrived),
+		Result:    known.Result,
+		Progress:  known.Progress,
 	}
+	if known.Retained {
+		a.Age = now.Sub(known.Result.Finished)
+	}
+	return a
 }
 
 // refuse answers a request that gets no scan, counts it and writes it down.

@@ -89,10 +89,10 @@ type deadlines struct {
 	err  error
 }
 
-func (d *deadlines) Scan(ctx context.Context, task scan.Task) (*scan.Result, error) {
+func (d *deadlines) Scan(ctx context.Context, task scan.Task) (coordinator.Answer, error) {
 	deadline, _ := ctx.Deadline()
 	d.left = time.Until(deadline)
-	return &scan.Result{Plan: task.Plan}, d.err
+	return coordinator.Answer{Result: &scan.Result{Plan: task.Plan}, Progress: 1}, d.err
 }
 
 func TestProbeDeadlines(t *testing.T) {

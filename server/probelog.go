@@ -61,5 +61,8 @@ func (l *probeLog) outcome(a collector.Answer) {
 			l.Debug("Scan is not whole", "reason", f.String(), "err", err)
 		}
 	}
-	l.Debug("Probe ends", "success", r.Success(), "duration", a.Duration, "attempts", r.Attempts, "retries", r.Retries)
+	if a.Age > 0 {
+		l.Debug("The answer is an earlier scan's", "ended", r.Finished, "age", a.Age, "progress_of_the_next", a.Progress)
+	}
+	l.Debug("Probe ends", "success", a.Success(), "duration", a.Duration, "attempts", r.Attempts, "retries", r.Retries)
 }

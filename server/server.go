@@ -21,12 +21,13 @@ import (
 	"portscan_exporter/audit"
 	"portscan_exporter/collector"
 	"portscan_exporter/config"
+	"portscan_exporter/coordinator"
 	"portscan_exporter/scan"
 )
 
 // Scans runs scans; see [portscan_exporter/coordinator.Coordinator.Scan].
 type Scans interface {
-	Scan(ctx context.Context, task scan.Task) (*scan.Result, error)
+	Scan(ctx context.Context, task scan.Task) (coordinator.Answer, error)
 }
 
 // Options are what a server is made of. All are required but for ExternalURL,
