@@ -43,7 +43,7 @@ type Entry struct {
 	Attempts  int           `json:"attempts"`            // packets or connects
 	Duration  time.Duration `json:"duration_ns,omitempty"`
 
-	Outcome string `json:"outcome"`          // complete, incomplete or failed; of a refusal its reason, as the metric has it
+	Outcome string `json:"outcome"`          // retained, complete, incomplete or failed; of a refusal its reason, as the metric has it
 	Reason  string `json:"reason,omitempty"` // in words
 	Status  int    `json:"status"`           // of HTTP
 }

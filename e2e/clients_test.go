@@ -139,7 +139,10 @@ func TestLongRun(t *testing.T) {
 		}
 		return nil
 	})
-	after.want(t, `portscan_exporter_scans_total{module="quick"}`, rounds*atOnce+1)
+	scans, joined := after[`portscan_exporter_scans_total{module="quick"}`], after[`portscan_exporter_probes_coalesced_total{module="quick"}`]
+	if scans+joined != rounds*atOnce+1 || scans < rounds+1 {
+		t.Errorf("%v scans, and %v probes that joined one", scans, joined)
+	}
 	after.want(t, `portscan_exporter_scan_failures_total{module="quick"}`, 0)
 	after.want(t, "portscan_exporter_scans_in_flight", 0)
 	after.want(t, "portscan_exporter_attempts_in_flight", 0)
