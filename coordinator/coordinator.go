@@ -217,7 +217,7 @@ func (c *Coordinator) Interrupt() {
 	under := slices.Concat(slices.Collect(maps.Values(c.shared))...)
 	c.mu.Unlock()
 	for _, s := range under {
-		c.interrupt(s)
+		c.interrupt(s, ErrClosing)
 	}
 }
 

@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"errors"
 	"slices"
 	"time"
 
@@ -133,6 +134,8 @@ func (c *Coordinator) Forget() {
 	}
 }
 
+var errForgotten = errors.New("the configuration has changed")
+
 // drop forgets a task's result, and ends its scan.
 func (c *Coordinator) drop(task scan.Task) {
 	c.mu.Lock()
@@ -151,6 +154,6 @@ func (c *Coordinator) drop(task scan.Task) {
 	}
 	c.mu.Unlock()
 	for _, s := range ends {
-		s.cancel()
+		c.interrupt(s, errForgotten)
 	}
 }

@@ -145,10 +145,15 @@ func TestForget(t *testing.T) {
 			other := sweep(t)
 			other.Target = "other"
 			c.ask(t, other)
+			waits := make(chan coordinator.Answer, 1)
+			go func() { waits <- c.ask(t, other) }()
+			synctest.Wait()
 			now.Store(&allow)
 			c.Forget()
 			now.Store(&same)
-			synctest.Wait()
+			if a := <-waits; len(a.Result.Addresses) != 0 || a.Result.Success() {
+				t.Errorf("%s: one that waits is shown a part of the sweep", name)
+			}
 			stays := name == "the same"
 			if under := c.InFlight() == 1; under != stays {
 				t.Errorf("%s: the sweep is under way: %v", name, under)

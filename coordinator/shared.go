@@ -169,14 +169,14 @@ func (c *Coordinator) retire(s *shared) bool {
 // listed tells whether the scan can be joined. The caller holds the lock.
 func (c *Coordinator) listed(s *shared) bool { return slices.Contains(c.shared[groupOf(s.task)], s) }
 
-// interrupt ends the scan because the exporter does.
-func (c *Coordinator) interrupt(s *shared) {
+// interrupt ends the scan, and says why to those that wait for it.
+func (c *Coordinator) interrupt(s *shared, why error) {
 	c.mu.Lock()
 	c.retire(s)
 	p := s.pass
 	c.mu.Unlock()
 	if p != nil {
-		p.fail(scan.FailedCanceled, ErrClosing)
+		p.fail(scan.FailedCanceled, why)
 	}
 	s.cancel()
 }
