@@ -125,7 +125,11 @@ func stillAllowed(safe *config.SafeConfig) func(scan.Task) (scan.Task, error) {
 		if err != nil {
 			return scan.Task{}, err //nolint:wrapcheck // already one clear line
 		}
-		return selection.Task(module), nil
+		now := selection.Task(module)
+		if now.Target != task.Target { // an address may have been given to another target
+			return scan.Task{}, fmt.Errorf("%s belongs to target %s now, and not to %s", task.Asked, now.Target, task.Target)
+		}
+		return now, nil
 	}
 }
 

@@ -73,9 +73,8 @@ func (p *pass) record(r scan.PortResult) { p.recorder.Record(r) }
 func (p *pass) fail(f scan.Failure, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.failed[f] = err
-	if p.final != nil {
-		p.final = p.now()
+	if p.final == nil { // what comes afterwards does not change what was found
+		p.failed[f] = err
 	}
 }
 

@@ -144,7 +144,7 @@ func (c *Coordinator) drop(task scan.Task) {
 	}
 	var ends []*shared
 	for _, s := range c.shared[groupOf(task)] {
-		if s.task.Equal(task) {
+		if s.task.Equal(task) && s.pass != nil { // else it is looked at when it begins
 			ends = append(ends, s)
 		}
 	}

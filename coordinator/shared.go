@@ -115,7 +115,7 @@ func (c *Coordinator) ring(s *shared) {
 }
 
 // begin takes what the scan has become by its start, and what will be known of it. It
-// returns false when the exporter is shutting down.
+// returns false when nobody is there for it any more, or the exporter is shutting down.
 func (c *Coordinator) begin(s *shared, task scan.Task, p *pass) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -124,11 +124,13 @@ func (c *Coordinator) begin(s *shared, task scan.Task, p *pass) bool {
 		s.err = ErrClosing
 		return false
 	}
-	s.task, s.pass, s.latest = task, p, p.started.Add(task.Plan.Spec().Timeout)
-	if listed {
-		c.shared[groupOf(task)] = append(c.shared[groupOf(task)], s)
-		s.alarm.Reset(time.Until(s.end()))
+	if !listed { // its probes have gone, or their time is over
+		s.err = ErrBusy
+		return false
 	}
+	s.task, s.pass, s.latest = task, p, p.started.Add(task.Plan.Spec().Timeout)
+	c.shared[groupOf(task)] = append(c.shared[groupOf(task)], s)
+	s.alarm.Reset(time.Until(s.end()))
 	return true
 }
 
