@@ -34,7 +34,7 @@ type Module struct {
 // moduleDraft is a module with the places that later checks name.
 type moduleDraft struct {
 	*Module
-	portsAt, methodAt, maxAgeAt, maxRetriesAt, sourceAt value
+	portsAt, methodAt, maxRetriesAt, sourceAt value
 }
 
 // unset is what an integer is that the file doesn't name.
@@ -106,7 +106,7 @@ func (l *loader) moduleFields(m *moduleDraft) []field {
 		{key: "rate", form: "rate: 0", read: l.integer(&m.Rate, 0)},
 		{key: "report", form: "report: notable", read: oneOf(l, &m.ReportAll, reports())},
 		{key: "max_ports", form: "max_ports: 1000", read: l.integer(&m.MaxPorts, 1)},
-		{key: "max_age", form: "max_age: 0s", read: noting(&m.maxAgeAt, l.duration(&m.MaxAge, 0))},
+		{key: "max_age", form: "max_age: 0s", read: l.duration(&m.MaxAge, 0)},
 		{key: "max_addresses", form: "max_addresses: 256", read: l.integer(&m.MaxAddresses, 1)},
 		{key: "source_address", form: `source_address: "192.0.2.1"`, read: noting(&m.sourceAt, l.address(&m.SourceAddress))},
 		{key: "scrape_interval", form: "scrape_interval: 1m", read: l.duration(&m.ScrapeInterval, 0)},

@@ -1,7 +1,7 @@
 // Package coordinator decides when scans run. Probes that ask for the same scan
-// while it is under way share it; it ends when the last of them has left. The
-// coordinator bounds how many run at once, hands each to its engine, and says at a
-// probe's deadline what is known by then.
+// while it is under way share it; it ends when the last of them has left, or, with a
+// max_age, at its own time, and its result is retained. The coordinator bounds how many
+// run at once, hands each to its engine, and says at a probe's deadline what is known.
 //
 // Its contract: [Coordinator.Scan] returns by its context's end at the latest,
 // whatever resolver and engine do; whatever becomes of a scan, a panic included,
@@ -10,8 +10,8 @@
 // [Coordinator.Close] nothing of it runs any more.
 //
 // There is one lock, over who waits for what. It is held across no call to anything
-// else, and a scan itself never takes it: what is known of a scan has a lock of its
-// own (pass).
+// else, and a scan takes it when it begins and ends, never for a port: what is known
+// of a scan has a lock of its own (pass).
 package coordinator
 
 import (

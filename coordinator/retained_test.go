@@ -71,10 +71,7 @@ func TestSweepOutlivesItsProbes(t *testing.T) {
 func TestProgressOfASweep(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCounted(t, 1, func(ctx context.Context, req scan.Request, report func(scan.PortResult)) error {
-			report(scan.PortResult{Address: req.Addresses()[0].IP, Port: 1, State: scan.Open, Cause: scan.CauseHandshake, Attempts: 1})
-			return closedAfter(10*time.Second)(ctx, req, report)
-		}, nil)
+		c := newCounted(t, 1, oneOpenAtOnce(10*time.Second), nil)
 		defer c.Close()
 		if a := c.ask(t, sweep(t)); a.Progress != 1.0/3 || len(a.Result.Addresses) != 0 {
 			t.Errorf("it is at %v, with %d addresses", a.Progress, len(a.Result.Addresses))

@@ -113,15 +113,20 @@ func TestOtherTasksAreNotJoined(t *testing.T) {
 	})
 }
 
+// oneOpenAtOnce reports port 1 open, and every port closed after some time.
+func oneOpenAtOnce(d time.Duration) engine {
+	return func(ctx context.Context, req scan.Request, report func(scan.PortResult)) error {
+		report(scan.PortResult{Address: req.Addresses()[0].IP, Port: 1, State: scan.Open, Cause: scan.CauseHandshake, Attempts: 1})
+		return closedAfter(d)(ctx, req, report)
+	}
+}
+
 // TestEachLeavesAtItsDeadline has three wait for a scan that takes longer than two of
 // them may.
 func TestEachLeavesAtItsDeadline(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCounted(t, 1, func(ctx context.Context, req scan.Request, report func(scan.PortResult)) error {
-			report(scan.PortResult{Address: req.Addresses()[0].IP, Port: 1, State: scan.Open, Cause: scan.CauseHandshake, Attempts: 1})
-			return closedAfter(500*time.Millisecond)(ctx, req, report)
-		}, nil)
+		c := newCounted(t, 1, oneOpenAtOnce(500*time.Millisecond), nil)
 		defer c.Close()
 		begun := time.Now()
 		var all sync.WaitGroup
