@@ -46,6 +46,7 @@ type serveFlags struct {
 	routePrefix    string
 	pprof          bool
 	auditFile      string
+	stateFile      string
 	web            *web.FlagConfig
 }
 
@@ -94,6 +95,7 @@ func (f *serveFlags) register(c *kingpin.CmdClause) {
 	c.Flag("web.external-url", "The URL under which Prometheus and people reach the exporter, if not as they ask (behind a proxy, say).").Default("").StringVar(&f.externalURL)
 	c.Flag("web.route-prefix", "Where the exporter's paths begin. The path of --web.external-url if not given.").Default("").StringVar(&f.routePrefix)
 	c.Flag("audit.file", "Write a line of JSON to this file for every scan and refusal. SIGHUP opens it anew.").Default("").StringVar(&f.auditFile)
+	c.Flag("state.file", "Keep in this file what a restart is not to forget: retained results, which ports were open, changes. In memory alone if not given.").Default("").StringVar(&f.stateFile)
 	c.Flag("web.enable-pprof", "Serve Go's profiles under /debug/pprof.").Default("false").BoolVar(&f.pprof)
 }
 

@@ -74,13 +74,18 @@ func newExporter(f *flags, logger *slog.Logger) (*exporter, error) {
 		File: f.configFile, Config: safe, Exporter: metrics, Logger: logger,
 		Apply: func(c *config.Config) {
 			applyLimits(c, budget, e.coordinator)
-			e.coordinator.Forget()
+			e.coordinator.Reconfigured(tasks(c))
 		},
 	}
 	// Summed before it is read: a file that changes in between is loaded again.
 	e.loaded, _ = config.Checksum(f.configFile) // loading says what is wrong with it
 	if err := e.reloader.Reload(); err != nil {
 		return nil, fmt.Errorf("loading the configuration: %w", err)
+	}
+	if f.serve.stateFile != "" {
+		if err := e.coordinator.Restore(f.serve.stateFile, tasks(safe.Get())); err != nil {
+			return nil, fmt.Errorf("--state.file: %w", err)
+		}
 	}
 	handler, err := server.New(server.Options{
 		Config: safe, Scans: e.coordinator, Exporter: metrics, Gatherer: registry,
@@ -114,6 +119,16 @@ func applyLimits(c *config.Config, budget *engine.Budget, scans *scans) {
 	l := c.Limits()
 	budget.SetLimits(engine.Limits{MaxInFlight: l.MaxInFlight, Rate: l.Rate})
 	scans.SetMaxScans(l.MaxScans)
+}
+
+// tasks returns the scans of all targets with each of their modules.
+func tasks(c *config.Config) (all []scan.Task) {
+	for _, t := range c.Targets() {
+		for _, m := range t.Modules {
+			all = append(all, config.Selection{Target: t}.Task(m))
+		}
+	}
+	return all
 }
 
 // stillAllowed returns a task as the configuration in use has it, at the moment its

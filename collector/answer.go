@@ -5,6 +5,7 @@ package collector
 import (
 	"time"
 
+	"portscan_exporter/coordinator"
 	"portscan_exporter/scan"
 )
 
@@ -23,8 +24,9 @@ type Answer struct {
 
 	Duration time.Duration // from the request's arrival
 	Result   *scan.Result
-	Age      time.Duration // since the scan's end; 0 where it ended with the probe
-	Progress float64       // how far the scan under way behind the answer is, from 0 to 1; 1: there is none
+	Memory   coordinator.Memory // of earlier scans
+	Age      time.Duration      // since the scan's end; 0 where it ended with the probe
+	Progress float64            // how far the scan under way behind the answer is, from 0 to 1; 1: there is none
 }
 
 // Success is what probe_success says: the scan is whole, and not older than its module

@@ -5,7 +5,7 @@ import "github.com/prometheus/client_golang/prometheus"
 // descs are all metrics of a probe: every name, label and help text.
 type descs struct {
 	success, duration, lookup                        *prometheus.Desc
-	portOpen, portFiltered, portResponse             *prometheus.Desc
+	portOpen, portFiltered, portResponse, portChange *prometheus.Desc
 	ports, violating, omitted, responding, suspect   *prometheus.Desc
 	addresses, refused, addressInfo                  *prometheus.Desc
 	scanTime, scanDuration, scanTimeout, scanMaxAge  *prometheus.Desc
@@ -26,6 +26,7 @@ func newDescs() *descs {
 		portOpen:     desc("portscan_port_open", "1 if the port is open, 0 if it is not. Absent where that is unknown, and for UDP ports that stay silent.", ip, port, protocol, expected),
 		portFiltered: desc("portscan_port_filtered", "1 if the port is silent or a filter refuses it, 0 if it answered. Absent where that is unknown.", ip, port, protocol, expected),
 		portResponse: desc("portscan_port_response_seconds", "Time from the last attempt to the answer, for reported ports that gave one.", ip, port, protocol),
+		portChange:   desc("portscan_port_last_change_timestamp_seconds", "When the scan ended that saw the port in another state than the complete one before, as Unix time. Absent where none has.", ip, port, protocol),
 
 		ports:      desc("portscan_ports", "Ports of the plan by state. The five states add up to the plan.", ip, protocol, state),
 		violating:  desc("portscan_ports_violating", "Ports that are not as the target's owner expects: open and expected closed, or known not to be open and expected open.", ip, protocol, expected),
@@ -56,7 +57,7 @@ func newDescs() *descs {
 func (d *descs) all() []*prometheus.Desc {
 	return []*prometheus.Desc{
 		d.success, d.duration, d.lookup,
-		d.portOpen, d.portFiltered, d.portResponse,
+		d.portOpen, d.portFiltered, d.portResponse, d.portChange,
 		d.ports, d.violating, d.omitted, d.responding, d.suspect,
 		d.addresses, d.refused, d.addressInfo,
 		d.scanTime, d.scanDuration, d.scanTimeout, d.scanMaxAge,

@@ -106,6 +106,9 @@ func (p *Probe) collectPort(g gauges, r PortReport) {
 	if r.RTT > 0 {
 		g.seconds(d.portResponse, r.RTT, ip, port, protocol)
 	}
+	if at, ok := p.answer.Memory.LastChange(r.Address, r.Port); ok {
+		g.time(d.portChange, at, ip, port, protocol)
+	}
 }
 
 // gauges writes const gauges to a channel.

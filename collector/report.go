@@ -19,12 +19,13 @@ const (
 	unexpectedOpen rank = iota
 	expected
 	allowed
-	open // nothing was expected of the protocol
-	rest // reported with "report: all" alone
+	open   // nothing was expected of the protocol
+	opened // once, and is no more
+	rest   // reported with "report: all" alone
 	ranks
 )
 
-func rankOf(plan scan.Plan, r scan.PortResult) rank {
+func rankOf(plan scan.Plan, once scan.PortSet, r scan.PortResult) rank {
 	switch e := plan.Expected(r.Port); {
 	case e == scan.ExpectClosed && r.State == scan.Open:
 		return unexpectedOpen
@@ -34,6 +35,8 @@ func rankOf(plan scan.Plan, r scan.PortResult) rank {
 		return allowed
 	case r.State == scan.Open:
 		return open
+	case once.Contains(r.Port):
+		return opened
 	default:
 		return rest
 	}
@@ -41,16 +44,17 @@ func rankOf(plan scan.Plan, r scan.PortResult) rank {
 
 // Report returns the ports that the answer reports one by one, at most
 // MaxPorts: open ones that should be closed first, then those that must be
-// open, those that may be, the other open ones, and the rest; within each in
-// order of address and port. omitted counts by address what did not fit.
+// open, those that may be, the other open ones, those that were open once, and the
+// rest; within each in order of address and port. omitted counts by address what did not fit.
 // Ports whose state is unknown are never among them.
 func (a Answer) Report() (ports []PortReport, omitted map[netip.Addr]int) {
 	var byRank [ranks][]PortReport
 	omitted = make(map[netip.Addr]int)
 	plan := a.Result.Plan
 	for i := range a.Result.Addresses {
+		once := a.Memory.Opened(a.Result.Addresses[i].IP)
 		for r := range a.Result.Addresses[i].All() {
-			k := rankOf(plan, r)
+			k := rankOf(plan, once, r)
 			if r.State == scan.Unknown || (k == rest && !a.All) {
 				continue
 			}

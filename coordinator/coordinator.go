@@ -2,6 +2,8 @@
 // while it is under way share it; it ends when the last of them has left, or, with a
 // max_age, at its own time, and its result is retained. The coordinator bounds how many
 // run at once, hands each to its engine, and says at a probe's deadline what is known.
+// It remembers which ports were open, tells of those that change, and can keep all that
+// in a file.
 //
 // Its contract: [Coordinator.Scan] returns by its context's end at the latest,
 // whatever resolver and engine do; whatever becomes of a scan, a panic included,
@@ -11,7 +13,8 @@
 //
 // There is one lock, over who waits for what. It is held across no call to anything
 // else, and a scan takes it when it begins and ends, never for a port: what is known
-// of a scan has a lock of its own (pass).
+// of a scan has a lock of its own (pass), and so has what scans have shown (memory).
+// No two of them are ever held at once.
 package coordinator
 
 import (
@@ -70,6 +73,9 @@ type Coordinator struct {
 	shelf   shelf
 	closed  bool // by Interrupt
 	running sync.WaitGroup
+
+	memory *memory
+	keeper *keeper // nil: nothing outlives the program
 }
 
 var (
@@ -99,7 +105,10 @@ func New(o Options) (*Coordinator, error) {
 	if o.Joined == nil {
 		o.Joined = func(string) {}
 	}
-	return &Coordinator{options: o, places: places, shared: make(map[group][]*shared), shelf: shelf{kept: make(map[group][]*kept)}}, nil
+	return &Coordinator{
+		options: o, places: places, memory: newMemory(),
+		shared: make(map[group][]*shared), shelf: shelf{kept: make(map[group][]*kept)},
+	}, nil
 }
 
 // Scan carries the task out, or joins a scan of the same task that is under way, and
@@ -114,15 +123,18 @@ func New(o Options) (*Coordinator, error) {
 // and a probe whose ctx ends first gets the result before, or an empty one.
 func (c *Coordinator) Scan(ctx context.Context, task scan.Task) (Answer, error) {
 	w, a, err := c.join(ctx, task)
-	if err != nil || w == nil {
-		return a, err
+	if w != nil {
+		select {
+		case <-w.shared.done:
+		case <-ctx.Done():
+		}
+		a, err = c.leave(ctx, w, task)
 	}
-	s := w.shared
-	select {
-	case <-s.done:
-	case <-ctx.Done():
+	if err != nil {
+		return Answer{}, err
 	}
-	return c.leave(ctx, w, task)
+	a.Memory = c.memory.of(groupOf(task), a.Result)
+	return a, nil
 }
 
 // engineDeadline leaves the engine time to come home with what it knows before
@@ -161,14 +173,25 @@ func (c *Coordinator) lead(ctx context.Context, s *shared) {
 		return
 	}
 	c.carryOut(ctx, task, p)
-	if task.MaxAge > 0 {
-		p.finish(time.Now())
-		c.over(s, p.result())
-	} else { // whoever comes now is not to be answered with what was before
+	if task.MaxAge == 0 { // whoever comes now is not to be answered with what was before
 		c.over(s, nil)
-		p.finish(time.Now())
+	}
+	p.finish(time.Now())
+	c.learn(task, p.result())
+	if task.MaxAge > 0 {
+		c.over(s, p.result())
+		c.keeper.altered()
 	}
 	c.options.Observe(task.Module, p.result())
+}
+
+// learn remembers what a scan has shown, before anybody is answered with it.
+func (c *Coordinator) learn(task scan.Task, r *scan.Result) {
+	told, more, altered := c.memory.learn(task, r)
+	tell(c.options.Logger, task, told, more)
+	if altered {
+		c.keeper.altered()
+	}
 }
 
 // carryOut resolves, checks and scans. A panic below it is a failed scan.
@@ -181,7 +204,8 @@ func (c *Coordinator) carryOut(ctx context.Context, task scan.Task, p *pass) {
 	}()
 	found, failed := c.options.Resolver.Resolve(ctx, task)
 	p.resolved(time.Now(), failed)
-	req, refused, err := scan.NewRequest(task.Plan, task.Scope, found)
+	plan := task.Plan.Watching(c.memory.opened(groupOf(task), found))
+	req, refused, err := scan.NewRequest(plan, task.Scope, found)
 	if err != nil {
 		p.fail(scan.FailedInternal, err)
 		return
@@ -209,6 +233,32 @@ func (c *Coordinator) SetMaxScans(n int) { c.places.SetLimit(n) }
 // InFlight returns how many scans are under way.
 func (c *Coordinator) InFlight() int { return c.places.Inside() }
 
+// UnderWay is a scan that has begun and not ended.
+type UnderWay struct {
+	Target, Module string
+	Started        time.Time
+	Progress       float64 // from 0 to 1: of how many ports something is known
+}
+
+// UnderWay returns the scans under way that probes can join.
+func (c *Coordinator) UnderWay() (all []UnderWay) {
+	c.mu.Lock()
+	under := slices.Concat(slices.Collect(maps.Values(c.shared))...)
+	passes := make([]*pass, len(under))
+	for i, s := range under {
+		passes[i] = s.pass
+	}
+	c.mu.Unlock()
+	for i, p := range passes {
+		if p != nil {
+			all = append(all, UnderWay{
+				Target: under[i].asked.Target, Module: under[i].asked.Module, Started: p.started, Progress: p.progress(),
+			})
+		}
+	}
+	return all
+}
+
 // Interrupt ends the scans under way: their probes answer at once with what is
 // known. New scans are refused from then on.
 func (c *Coordinator) Interrupt() {
@@ -221,8 +271,10 @@ func (c *Coordinator) Interrupt() {
 	}
 }
 
-// Close interrupts, and waits until every scan's engine has returned.
+// Close interrupts, waits until every scan's engine has returned, and saves what is to
+// outlive the program.
 func (c *Coordinator) Close() {
 	c.Interrupt()
 	c.running.Wait()
+	c.keeper.close()
 }

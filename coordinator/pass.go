@@ -92,6 +92,16 @@ func (p *pass) ended() bool {
 	return p.final != nil && p.failed[scan.FailedCanceled] == nil
 }
 
+// canceled returns why the pass was ended before its time, if it was.
+func (p *pass) canceled() map[scan.Failure]error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.failed[scan.FailedCanceled]; err != nil {
+		return map[scan.Failure]error{scan.FailedCanceled: err}
+	}
+	return nil
+}
+
 // progress returns how far a pass is, from 0 to 1; 0 of one that has not begun.
 func (p *pass) progress() float64 {
 	if p == nil {

@@ -14,6 +14,7 @@ type Answer struct {
 	Result   *scan.Result // never nil; of a scan that has not ended yet: what is known by now
 	Retained bool         // Result was there before the probe came, or is empty for want of one
 	Progress float64      // from 0 to 1: how far the scan behind the answer is that is still under way; 1: there is none
+	Memory   Memory       // what earlier scans have shown of the result's addresses
 }
 
 // Bounds of what is retained: so many results, and ports of addresses in them, of a
@@ -89,11 +90,11 @@ func (s *shelf) remove(k *kept) {
 	s.cells -= k.cells()
 }
 
-// tasks returns whose results there are.
-func (s *shelf) tasks() (all []scan.Task) {
+// all returns copies of what is retained.
+func (s *shelf) all() (all []kept) {
 	for _, in := range s.kept {
 		for _, k := range in {
-			all = append(all, k.task)
+			all = append(all, *k)
 		}
 	}
 	return all
@@ -113,12 +114,17 @@ func (c *Coordinator) young(task scan.Task, now time.Time) (Answer, bool) {
 	return Answer{Result: k.result, Retained: true, Progress: 1}, true
 }
 
-// Forget drops results and ends scans of tasks that Options.Allow takes no more, or
-// takes as other ones. It is to be called after the configuration has changed. Scans
-// that probes wait for, with no max_age, end with those.
-func (c *Coordinator) Forget() {
+// Reconfigured is to be called after the configuration has changed, with the tasks of
+// all targets and modules in it. It ends scans and drops results of tasks that
+// Options.Allow takes no more, or takes as other ones, and forgets what was seen of
+// what is no longer there. Scans that probes wait for, with no max_age, end with those.
+func (c *Coordinator) Reconfigured(now []scan.Task) {
+	c.memory.reconfigured(now)
 	c.mu.Lock()
-	tasks := c.shelf.tasks()
+	var tasks []scan.Task
+	for _, k := range c.shelf.all() {
+		tasks = append(tasks, k.task)
+	}
 	for _, in := range c.shared {
 		for _, s := range in {
 			if s.task.MaxAge > 0 {
@@ -132,6 +138,7 @@ func (c *Coordinator) Forget() {
 			c.drop(task)
 		}
 	}
+	c.keeper.altered()
 }
 
 var errForgotten = errors.New("the configuration has changed")

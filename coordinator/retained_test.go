@@ -146,7 +146,7 @@ func TestForget(t *testing.T) {
 			go func() { waits <- c.ask(t, other) }()
 			synctest.Wait()
 			now.Store(&allow)
-			c.Forget()
+			c.Reconfigured(nil)
 			now.Store(&same)
 			if a := <-waits; len(a.Result.Addresses) != 0 || a.Result.Success() {
 				t.Errorf("%s: one that waits is shown a part of the sweep", name)

@@ -32,10 +32,13 @@ type waiter struct {
 	until  time.Time // by when the engine is to be home
 }
 
-// group is among which scans one to join is looked for.
-type group struct{ target, module string }
+// group is among which scans one to join is looked for, and what memory is sorted by.
+type group struct {
+	target, module string
+	protocol       scan.Protocol
+}
 
-func groupOf(t scan.Task) group { return group{t.Target, t.Module} }
+func groupOf(t scan.Task) group { return group{t.Target, t.Module, t.Plan.Spec().Protocol} }
 
 // join has a probe wait for a scan of the task: for one that is under way, or for a
 // new one. [Coordinator.leave] is to be called afterwards. There is no waiter where
@@ -230,7 +233,7 @@ func meanwhile(p *pass, known *kept, asked scan.Task) (a Answer, ok bool) {
 	case known != nil:
 		return Answer{Result: known.result, Retained: true, Progress: p.progress()}, true
 	case p != nil:
-		return Answer{Result: &scan.Result{Plan: asked.Plan}, Retained: true, Progress: p.progress()}, true
+		return Answer{Result: &scan.Result{Plan: asked.Plan, Failed: p.canceled()}, Retained: true, Progress: p.progress()}, true
 	}
 	return Answer{}, false
 }

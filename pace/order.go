@@ -7,7 +7,7 @@ import (
 )
 
 // Order is the order in which the ports of a plan are tried: those that must or
-// may be open first, so that a scan that is cut off has learnt what matters,
+// may be open, or were so before, first, so that a scan that is cut off has learnt what matters,
 // then the rest; each part shuffled, since firewalls take a rising sequence for
 // an attack. It takes a bit a port, and may be used concurrently.
 type Order struct {
@@ -23,7 +23,7 @@ func NewOrder(plan scan.Plan) *Order {
 	o := &Order{declared: newBitset(n), ports: n, width: bits.Len(uint(max(1, n-1)))}
 	i := 0
 	for port := range plan.Ports().All() {
-		if plan.Declared(port) {
+		if plan.Watched(port) {
 			o.declared.set(i)
 			o.declaredCount++
 		}

@@ -37,8 +37,9 @@ type Spec struct {
 // Only [NewPlan] makes one that is of use; the zero value is refused wherever a
 // plan is taken. It may be used concurrently.
 type Plan struct {
-	spec  Spec
-	ports PortSet
+	spec    Spec
+	ports   PortSet
+	watched PortSet // see Watching
 }
 
 // ErrEmptyPlan says that a plan would cover no port at all.
@@ -99,6 +100,17 @@ func (p Plan) Declared(port uint16) bool {
 	e := p.spec.Expect
 	return e != nil && (e.Open.Contains(port) || e.Allow.Contains(port))
 }
+
+// Watching returns the plan with ports that were open before. They are tried as
+// patiently as those that the owner named, and their details are kept. The plan covers
+// no more by it.
+func (p Plan) Watching(ports PortSet) Plan {
+	p.watched = ports.Intersect(p.ports)
+	return p
+}
+
+// Watched tells whether the owner named the port, or it was open before.
+func (p Plan) Watched(port uint16) bool { return p.Declared(port) || p.watched.Contains(port) }
 
 // Notable tells whether somebody needs to know of the port in that state: the
 // ones that the owner named, and those that are open.

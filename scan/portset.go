@@ -119,12 +119,18 @@ func normalize(ranges []portRange) PortSet {
 		}
 		out = append(out, r)
 	}
+	return counted(out)
+}
+
+// counted returns the set of ranges that rise, and neither overlap nor touch. It owns
+// its argument.
+func counted(ranges []portRange) PortSet {
 	before := 0
-	for i := range out {
-		out[i].before = uint16(before)
-		before += out[i].len()
+	for i := range ranges {
+		ranges[i].before = uint16(before)
+		before += ranges[i].len()
 	}
-	return PortSet{ranges: slices.Clip(out)}
+	return PortSet{ranges: slices.Clip(ranges)}
 }
 
 // Len returns how many ports are in the set.
@@ -219,6 +225,12 @@ func (s PortSet) Minus(other PortSet) PortSet {
 	}
 	return normalize(out)
 }
+
+// Intersect returns the ports that are in both sets.
+func (s PortSet) Intersect(other PortSet) PortSet { return s.Minus(s.Minus(other)) }
+
+// Ranges returns how many ranges of neighbours the set is kept as: what it takes of memory.
+func (s PortSet) Ranges() int { return len(s.ranges) }
 
 // Equal tells whether both sets hold the same ports.
 func (s PortSet) Equal(other PortSet) bool { return slices.Equal(s.ranges, other.ranges) }

@@ -70,10 +70,12 @@ func TestPortSetAlgebra(t *testing.T) {
 		a, inA := randomSet(random)
 		b, inB := randomSet(random)
 		check(t, "a", a, inA)
-		union, minus := make(map[uint16]bool), make(map[uint16]bool)
+		union, minus, both := make(map[uint16]bool), make(map[uint16]bool), make(map[uint16]bool)
 		for p := range inA {
 			union[p] = true
-			if !inB[p] {
+			if inB[p] {
+				both[p] = true
+			} else {
 				minus[p] = true
 			}
 		}
@@ -82,6 +84,7 @@ func TestPortSetAlgebra(t *testing.T) {
 		}
 		check(t, "a.Union(b)", a.Union(b), union)
 		check(t, "a.Minus(b)", a.Minus(b), minus)
+		check(t, "a.Intersect(b)", a.Intersect(b), both)
 		check(t, "a, unchanged", a, inA)
 	}
 }

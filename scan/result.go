@@ -121,7 +121,7 @@ func (a *AddressResult) UnknownBy() map[Cause]int {
 }
 
 // All yields every port of the plan in rising order. RTT is set for the ports
-// whose details are kept: the notable ones, or all with [Spec].KeepAll.
+// whose details are kept: the open and the watched ones, or all with [Spec].KeepAll.
 func (a *AddressResult) All() iter.Seq[PortResult] {
 	return func(yield func(PortResult) bool) {
 		i := 0
@@ -137,6 +137,48 @@ func (a *AddressResult) All() iter.Seq[PortResult] {
 			}
 		}
 	}
+}
+
+// Watched yields the open and the watched ports (see [Plan.Watched]) in rising order.
+func (a *AddressResult) Watched() iter.Seq[PortResult] {
+	return func(yield func(PortResult) bool) {
+		for r := range a.All() {
+			if (r.State == Open || a.plan.Watched(r.Port)) && !yield(r) {
+				return
+			}
+		}
+	}
+}
+
+// ByState returns the ports by state: each port of the plan is in one of the sets.
+func (a *AddressResult) ByState() map[State]PortSet {
+	by := make(map[State]PortSet)
+	for state, ports := range a.split(func(c cell) uint8 { return uint8(c.state()) }) {
+		by[State(state)] = ports
+	}
+	return by
+}
+
+// split returns the ports by what key says of their cells.
+func (a *AddressResult) split(key func(cell) uint8) map[uint8]PortSet {
+	var ranges [1 << 8][]portRange
+	i := 0
+	for port := range a.plan.ports.All() {
+		k := key(a.cells[i])
+		i++
+		if n := len(ranges[k]); n > 0 && ranges[k][n-1].hi == port-1 {
+			ranges[k][n-1].hi = port
+		} else {
+			ranges[k] = append(ranges[k], portRange{lo: port, hi: port})
+		}
+	}
+	by := make(map[uint8]PortSet)
+	for k, r := range ranges {
+		if len(r) > 0 {
+			by[uint8(k)] = counted(r) //nolint:gosec // there are 256
+		}
+	}
+	return by
 }
 
 // Violating counts the ports that are not as the target's owner expects: open

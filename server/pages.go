@@ -7,6 +7,7 @@ import (
 	"html/template"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -52,6 +53,7 @@ type indexTarget struct {
 	Expires                               string // "": never
 	Expired                               bool
 	Probe                                 string // link that probes it now
+	Progress                              string // of a scan under way; "": there is none
 }
 
 type indexProbe struct {
@@ -81,6 +83,10 @@ func (s *Server) index(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (s *Server) indexTargets(now time.Time) []indexTarget {
+	progress := make(map[[2]string]string)
+	for _, u := range s.options.Scans.UnderWay() {
+		progress[[2]string{u.Target, u.Module}] = strconv.Itoa(int(100*u.Progress)) + " %"
+	}
 	var rows []indexTarget
 	for _, t := range s.options.Config.Get().Targets() {
 		hosts := make([]string, 0, len(t.Hosts))
@@ -91,8 +97,9 @@ func (s *Server) indexTargets(now time.Time) []indexTarget {
 			row := indexTarget{
 				Name: t.Name, Module: m.Name, Hosts: strings.Join(hosts, ", "),
 				Owner: t.Authorization.Owner, Reference: t.Authorization.Reference,
-				Expired: t.Authorization.Expired(now),
-				Probe:   s.base() + "probe?" + url.Values{"target": {t.Name}, "module": {m.Name}}.Encode(),
+				Expired:  t.Authorization.Expired(now),
+				Progress: progress[[2]string{t.Name, m.Name}],
+				Probe:    s.base() + "probe?" + url.Values{"target": {t.Name}, "module": {m.Name}}.Encode(),
 			}
 			if !t.Authorization.Expires.IsZero() {
 				row.Expires = stamp(t.Authorization.Expires)

@@ -114,6 +114,7 @@ func newAnswer(t *config.Target, m *config.Module, known coordinator.Answer, arr
 		Duration:  now.Sub(arrived),
 		Result:    known.Result,
 		Progress:  known.Progress,
+		Memory:    known.Memory,
 	}
 	if known.Retained {
 		a.Age = now.Sub(known.Result.Finished)

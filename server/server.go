@@ -25,9 +25,10 @@ import (
 	"portscan_exporter/scan"
 )
 
-// Scans runs scans; see [portscan_exporter/coordinator.Coordinator.Scan].
+// Scans runs scans; see [portscan_exporter/coordinator.Coordinator].
 type Scans interface {
 	Scan(ctx context.Context, task scan.Task) (coordinator.Answer, error)
+	UnderWay() []coordinator.UnderWay
 }
 
 // Options are what a server is made of. All are required but for ExternalURL,

@@ -1,0 +1,23 @@
+package scan
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+)
+
+// Digest returns a text that is the same for tasks that are [Task.Equal], whichever
+// program made them, and that differs for others.
+func (t Task) Digest() string {
+	spec := t.Plan.spec
+	ports, exclude, expect := spec.Ports.String(), spec.Exclude.String(), "nothing"
+	if e := spec.Expect; e != nil {
+		expect = fmt.Sprintf("open %v, allow %v", e.Open, e.Allow)
+	}
+	spec.Ports, spec.Exclude, spec.Expect = PortSet{}, PortSet{}, nil // each is written out by itself
+	h := sha256.New()
+	fmt.Fprintf(h, "%q %q %q %v %v %v\n", t.Target, t.Module, t.Hosts, t.Family, t.MaxAddresses, int64(t.MaxAge))
+	fmt.Fprintf(h, "%v %v %v\n", t.Scope.allow, t.Scope.exclude, t.Scope.others)
+	fmt.Fprintf(h, "%+v\n%v\n%v\n%v\n%v\n%v\n", spec, ports, exclude, expect, t.Plan.ports, t.Plan.watched)
+	return hex.EncodeToString(h.Sum(nil))
+}
