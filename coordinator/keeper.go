@@ -146,7 +146,7 @@ func (k *keeper) save() error {
 func replace(file string, data []byte) error {
 	const mine = 0o600
 	next := file + ".new"
-	f, err := os.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mine) //nolint:gosec // where the user wants it
+	f, err := os.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mine)
 	if err != nil {
 		return err //nolint:wrapcheck // it names the file
 	}

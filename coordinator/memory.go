@@ -198,7 +198,8 @@ func (m *memory) drop(g group, ip netip.Addr) {
 	}
 	m.count--
 	m.size -= old.size()
-	if delete(m.seen[g], ip); len(m.seen[g]) == 0 {
+	delete(m.seen[g], ip)
+	if len(m.seen[g]) == 0 {
 		delete(m.seen, g)
 	}
 }

@@ -102,7 +102,7 @@ func (h *host) answer(_ context.Context, req scan.Request, report func(scan.Port
 	return nil
 }
 
-var theHost = netip.MustParseAddr("192.0.2.1") //nolint:gochecknoglobals // an address
+var theHost = netip.MustParseAddr("192.0.2.1")
 
 // scan scans with some ports in the state, and the others closed; it returns the answer
 // and what was logged.

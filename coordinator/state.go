@@ -1,7 +1,6 @@
 package coordinator
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -82,7 +81,7 @@ type savedChange struct {
 
 // readBounded reads the file, if it is not larger than any of ours.
 func readBounded(file string) ([]byte, error) {
-	f, err := os.Open(file) //nolint:gosec // the user's own
+	f, err := os.Open(file)
 	if err != nil {
 		return nil, err //nolint:wrapcheck // it names the file
 	}
@@ -259,7 +258,7 @@ func (s savedMemory) read() (*remembered, error) {
 	for name, text := range s.States {
 		state, ok := named(name, scan.States()...)
 		ports, err := scan.ParsePortSet(text)
-		if err = errors.Join(err, unless(ok, "state", name)); err != nil {
+		if err := errors.Join(err, unless(ok, "state", name)); err != nil {
 			return nil, err
 		}
 		if r.states == nil {
@@ -278,11 +277,12 @@ func (s savedChange) read() (Change, error) {
 	to, okTo := named(s.To, scan.States()...)
 	protocol, okProtocol := named(s.Protocol, scan.TCP, scan.UDP)
 	expected, okExpected := named(s.Expected, scan.ExpectAny, scan.ExpectOpen, scan.ExpectClosed)
-	return Change{
-			Time: s.Time, Module: s.Module, IP: s.IP, Port: s.Port, Protocol: protocol,
-			From: from, To: to, Expected: expected, Flapping: s.Flapping,
-		}, cmp.Or(unless(okFrom, "state", s.From), unless(okTo, "state", s.To),
-			unless(okProtocol, "protocol", s.Protocol), unless(okExpected, "expectation", s.Expected))
+	c := Change{
+		Time: s.Time, Module: s.Module, IP: s.IP, Port: s.Port, Protocol: protocol,
+		From: from, To: to, Expected: expected, Flapping: s.Flapping,
+	}
+	return c, errors.Join(unless(okFrom, "state", s.From), unless(okTo, "state", s.To),
+		unless(okProtocol, "protocol", s.Protocol), unless(okExpected, "expectation", s.Expected))
 }
 
 // named returns the one of that name.

@@ -30,6 +30,11 @@ func (k *killed) start(t *testing.T) {
 
 func (k *killed) await(t *testing.T) {
 	t.Helper()
+	defer func() {
+		if t.Failed() {
+			t.Logf("it printed:\n%s", k.output.String())
+		}
+	}()
 	eventually(t, 30*time.Second, "the exporter is ready", func() error { return wantStatus(k.url+"/-/ready", 200) })
 }
 
@@ -52,7 +57,7 @@ func TestStateFile(t *testing.T) {
   now: {ports: "%[1]d-%[2]d"}
 targets:
   - name: own
-    hosts: [127.0.0.1/30]
+    hosts: [127.0.0.0/30]
     modules: [sweep, now]
     authorization: {owner: "the test"}
     expect: {tcp: {}}
@@ -75,8 +80,7 @@ targets:
 		t.Errorf("the port has closed, and %s is not there", changed)
 	}
 	if !strings.Contains(k.output.String(), fmt.Sprintf(`msg="A port changed state" target=own module=now ip=127.0.0.1 port=%d protocol=tcp from=open to=closed expected=closed`, port)) {
-		t.Errorf("the log has no line of the change:
-%s", k.output.String())
+		t.Errorf("the log has no line of the change:\n%s", k.output.String())
 	}
 	time.Sleep(2 * time.Second) // it saves at most once a second
 

@@ -173,9 +173,9 @@ func (a *AddressResult) split(key func(cell) uint8) map[uint8]PortSet {
 		}
 	}
 	by := make(map[uint8]PortSet)
-	for k, r := range ranges {
-		if len(r) > 0 {
-			by[uint8(k)] = counted(r) //nolint:gosec // there are 256
+	for k := range ranges {
+		if r := ranges[k]; len(r) > 0 {
+			by[uint8(k)] = counted(r)
 		}
 	}
 	return by

@@ -15,26 +15,26 @@ import (
 )
 
 // saved is a result with every kind of port, and its task.
-func saved(t testing.TB) (*scan.Result, scan.Plan, scan.Scope) {
-	t.Helper()
+func saved(tb testing.TB) (*scan.Result, scan.Plan, scan.Scope) {
+	tb.Helper()
 	p, err := scan.NewPlan(scan.Spec{
 		Protocol: scan.TCP, Method: scan.Connect, Ports: scan.NewPortSet(1, 2, 3, 4, 5, 6, 7, 80), Expect: &scan.Expectation{Open: scan.NewPortSet(80)},
 		Timeout: time.Second, PortTimeout: time.Second, MaxInFlight: 1,
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	s, err := scan.NewScope([]netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, nil)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	req, _, err := scan.NewRequest(p, s, found("192.0.2.1", "192.0.2.2"))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	rec, err := scan.NewRecorder(req)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	ip := netip.MustParseAddr("192.0.2.1")
 	for port, state := range map[uint16]scan.State{1: scan.Closed, 2: scan.Closed, 3: scan.Filtered, 4: scan.OpenFiltered, 80: scan.Open} {

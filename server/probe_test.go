@@ -85,6 +85,8 @@ func TestProbeDebug(t *testing.T) {
 
 // deadlines records the deadline of the scans that it is asked for.
 type deadlines struct {
+	server.Scans
+
 	left time.Duration
 	err  error
 }
