@@ -62,18 +62,18 @@ func closedAfter(d time.Duration) engine {
 	}
 }
 
-func task(t *testing.T) scan.Task {
-	t.Helper()
+func task(tb testing.TB) scan.Task {
+	tb.Helper()
 	plan, err := scan.NewPlan(scan.Spec{
 		Protocol: scan.TCP, Method: scan.Connect, Ports: scan.NewPortSet(1, 2, 3),
 		Timeout: time.Second, PortTimeout: time.Second, MaxInFlight: 1,
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	scope, err := scan.NewScope([]netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, []netip.Prefix{netip.MustParsePrefix("192.0.2.9/32")})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return scan.Task{Target: "t", Module: "m", Plan: plan, Scope: scope, MaxAddresses: 10}
 }
@@ -179,10 +179,10 @@ func TestRefusedAddressesAreToldOnce(t *testing.T) {
 	}
 }
 
-func within(t *testing.T, d time.Duration) context.Context {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), d)
-	t.Cleanup(cancel)
+func within(tb testing.TB, d time.Duration) context.Context {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), d)
+	tb.Cleanup(cancel)
 	return ctx
 }
 

@@ -69,17 +69,17 @@ func (h *host) build(t *testing.T) {
 	}
 }
 
-func taskOf(t *testing.T, ports string) scan.Task {
-	t.Helper()
-	one := task(t)
+func taskOf(tb testing.TB, ports string) scan.Task {
+	tb.Helper()
+	one := task(tb)
 	spec := one.Plan.Spec()
 	var err error
 	if spec.Ports, err = scan.ParsePortSet(ports); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	spec.Expect = &scan.Expectation{Open: scan.NewPortSet(1)}
 	if one.Plan, err = scan.NewPlan(spec); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return one
 }

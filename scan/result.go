@@ -126,12 +126,8 @@ func (a *AddressResult) All() iter.Seq[PortResult] {
 	return func(yield func(PortResult) bool) {
 		i := 0
 		for port := range a.plan.ports.All() {
-			c := a.cells[i]
+			r := a.at(port, i)
 			i++
-			r := PortResult{Address: a.IP, Port: port, State: c.state(), Cause: c.cause()}
-			if r.Cause.Answered() {
-				r.RTT = a.rtts[port]
-			}
 			if !yield(r) {
 				return
 			}
@@ -139,11 +135,25 @@ func (a *AddressResult) All() iter.Seq[PortResult] {
 	}
 }
 
+// at returns the port whose cell is the i-th.
+func (a *AddressResult) at(port uint16, i int) PortResult {
+	c := a.cells[i]
+	r := PortResult{Address: a.IP, Port: port, State: c.state(), Cause: c.cause()}
+	if r.Cause.Answered() && len(a.rtts) > 0 {
+		r.RTT = a.rtts[port]
+	}
+	return r
+}
+
 // Watched yields the open and the watched ports (see [Plan.Watched]) in rising order.
 func (a *AddressResult) Watched() iter.Seq[PortResult] {
+	ports := a.split(func(c cell) uint8 { return uint8(c.state()) })[uint8(Open)].Union(a.plan.watched)
+	if e := a.plan.spec.Expect; e != nil {
+		ports = ports.Union(e.Open).Union(e.Allow)
+	}
 	return func(yield func(PortResult) bool) {
-		for r := range a.All() {
-			if (r.State == Open || a.plan.Watched(r.Port)) && !yield(r) {
+		for port := range ports.Intersect(a.plan.ports).All() {
+			if i, ok := a.plan.ports.Index(port); ok && !yield(a.at(port, i)) {
 				return
 			}
 		}

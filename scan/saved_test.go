@@ -2,6 +2,7 @@ package scan_test
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"reflect"
 	"strings"
@@ -215,6 +216,32 @@ func TestByState(t *testing.T) {
 		got[s.String()] = ports.String()
 	}
 	want := map[string]string{"open": "80", "closed": "1-2", "filtered": "3", "open_filtered": "4", "unknown": "5-7"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestWatched(t *testing.T) {
+	t.Parallel()
+	s := spec(1, 2, 3, 4, 5)
+	s.Expect = &scan.Expectation{Open: scan.NewPortSet(1), Allow: scan.NewPortSet(2, 99)}
+	req, _, err := scan.NewRequest(plan(t, s).Watching(scan.NewPortSet(4)), scope(t, []string{"192.0.2.0/24"}, nil), found("192.0.2.1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec, err := scan.NewRecorder(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec.Record(scan.PortResult{Address: home, Port: 3, State: scan.Open, Cause: scan.CauseHandshake, RTT: time.Second})
+	rec.Record(scan.PortResult{Address: home, Port: 4, State: scan.Closed, Cause: scan.CauseRST, RTT: time.Second})
+	rec.Record(scan.PortResult{Address: home, Port: 5, State: scan.Closed, Cause: scan.CauseRST, RTT: time.Second})
+	addresses, _, _ := rec.Snapshot(scan.CauseDeadline)
+	var got []string
+	for p := range addresses[0].Watched() {
+		got = append(got, fmt.Sprint(p.Port, p.State, p.RTT))
+	}
+	want := []string{"1 unknown 0s", "2 unknown 0s", "3 open 1s", "4 closed 1s"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
