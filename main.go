@@ -125,7 +125,7 @@ func parseExternalURL(text string) (*url.URL, error) {
 		return nil, nil //nolint:nilnil // no URL is no URL
 	}
 	u, err := url.Parse(text)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" {
 		return nil, fmt.Errorf("--web.external-url=%s: write a whole URL, such as https://ports.example.org/exporter", text)
 	}
 	return u, nil

@@ -145,6 +145,7 @@ func TestServeRefusesToStart(t *testing.T) {
 		"address in use":       {[]string{"--config.file=" + good, listen}, exitFailure, "address already in use"},
 		"no file":              {[]string{"--config.file=/nonexistent.yml"}, exitFailure, "/nonexistent.yml"},
 		"foreign source":       {[]string{"--config.file=" + foreign}, exitFailure, "192.0.2.77"},
+		"no host in the URL":   {[]string{"--config.file=" + good, "--web.external-url=https://:8443/ports"}, exitFailure, "--web.external-url=https://:8443/ports: write a whole URL"},
 		"bad URL":              {[]string{"--config.file=" + good, "--web.external-url=exporter"}, exitFailure, "--web.external-url=exporter: write a whole URL"},
 		"no interval":          {[]string{"--config.file=" + good, "--config.auto-reload-interval=0s"}, exitRefused, "write a duration above 0"},
 		"bad prefix":           {[]string{"--config.file=" + good, "--web.route-prefix=/{a"}, exitFailure, "route prefix"},

@@ -2,10 +2,12 @@ package server
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -61,7 +63,7 @@ func (s *Server) group(cfg *config.Config, self *url.URL, t *config.Target, m *c
 	if m.ScrapeInterval > 0 {
 		// Both or neither, and the timeout within the interval: on any other
 		// pair Prometheus drops the target without a word.
-		timeout := min(m.Timeout+s.options.TimeoutOffset, m.ScrapeInterval)
+		timeout := min(wholeMilliseconds(m.Timeout+s.options.TimeoutOffset), m.ScrapeInterval)
 		labels["__scrape_interval__"] = milliseconds(m.ScrapeInterval)
 		labels["__scrape_timeout__"] = milliseconds(timeout)
 	}
@@ -71,23 +73,49 @@ func (s *Server) group(cfg *config.Config, self *url.URL, t *config.Target, m *c
 // milliseconds writes a duration as Prometheus reads it: it takes no fractions.
 func milliseconds(d time.Duration) string { return fmt.Sprintf("%dms", max(1, d.Milliseconds())) }
 
+// wholeMilliseconds rounds up, so that an offset of half a millisecond leaves the
+// scan all of its time.
+func wholeMilliseconds(d time.Duration) time.Duration {
+	return (d + time.Millisecond - 1).Truncate(time.Millisecond)
+}
+
 // self returns the URL of /probe as Prometheus reaches it: below the external
 // URL, or else where the request came in.
 func (s *Server) self(r *http.Request) (*url.URL, error) {
-	u := url.URL{Scheme: "http", Host: r.Host, Path: s.prefix}
+	u := &url.URL{Scheme: "http", Path: s.prefix}
 	if r.TLS != nil {
 		u.Scheme = "https"
 	}
 	if e := s.options.ExternalURL; e != nil {
-		u = url.URL{Scheme: e.Scheme, Host: e.Host, Path: e.Path}
-	}
-	if u.Hostname() == "" {
-		return nil, fmt.Errorf("the request does not say which host it asked: set --web.external-url")
+		u.Scheme, u.Host, u.Path = e.Scheme, e.Host, e.Path
+	} else {
+		host, err := askedHost(r.Host)
+		if err != nil {
+			return nil, fmt.Errorf("%w: set --web.external-url", err)
+		}
+		u.Host = host
 	}
 	if u.Port() == "" {
 		port := map[string]string{"http": "80", "https": "443"}[u.Scheme]
 		u.Host = net.JoinHostPort(u.Hostname(), port)
 	}
 	u.Path = strings.TrimSuffix(u.Path, "/") + "/probe"
-	return &u, nil
+	return u, nil
+}
+
+// askedHost returns the host of a request, where Prometheus can scrape what it asks for.
+func askedHost(host string) (string, error) {
+	u, err := url.Parse("http://" + host)
+	switch {
+	case host == "" || err == nil && u.Hostname() == "":
+		return "", errors.New("the request does not say which host it asked")
+	case err != nil || u.Host != host:
+		return "", errors.New("the host that the request asked can't be scraped")
+	}
+	// Clients leave the zone out of what they ask (RFC 9110 section 7.2, RFC 6874
+	// section 4), and nobody is reached without it.
+	if addr, err := netip.ParseAddr(u.Hostname()); err == nil && addr.Is6() && addr.IsLinkLocalUnicast() {
+		return "", fmt.Errorf("%v is reached through one interface alone, and the request does not say which", addr)
+	}
+	return host, nil
 }
