@@ -101,14 +101,7 @@ func serveTLS(t *testing.T, auth, caFile string) (e *exporter, pool *x509.CertPo
 	auditFile = filepath.Join(t.TempDir(), "audit.log")
 	e = serveUnasked(t, auditConfig, "--web.config.file="+write(t, "web.yml", web+"}\n"), "--audit.file="+auditFile)
 	e.url = "https://" + e.addr
-	eventually(t, 30*time.Second, "it listens", func() error {
-		e.alive(t)
-		conn, err := dial(e.addr)
-		if err == nil {
-			_ = conn.Close()
-		}
-		return err
-	})
+	e.awaitListener(t)
 	return e, pool, auditFile
 }
 

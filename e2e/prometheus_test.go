@@ -16,7 +16,8 @@ import (
 // prometheusServer is a running Prometheus.
 type prometheusServer struct {
 	*process
-	url string
+	url   string
+	began time.Time
 }
 
 // prometheus starts a Prometheus whose scrape configuration is the given text,
@@ -26,7 +27,7 @@ func prometheus(t *testing.T, config string) *prometheusServer {
 	path := needProgram(t, "prometheus")
 	addr := fmt.Sprintf("127.0.0.1:%d", freePort(t))
 	file := write(t, "prometheus.yml", config)
-	p := &prometheusServer{url: "http://" + addr}
+	p := &prometheusServer{url: "http://" + addr, began: time.Now()}
 	p.process = start(t, path, "--config.file="+file, "--web.listen-address="+addr, "--log.level=warn",
 		"--storage.tsdb.path="+filepath.Join(filepath.Dir(file), "data"))
 	eventually(t, 30*time.Second, "Prometheus is ready", func() error {
@@ -101,11 +102,38 @@ func (p *prometheusServer) becomes(t *testing.T, within time.Duration, expressio
 // scrapeTarget is one target of Prometheus as its API shows it.
 type scrapeTarget struct {
 	Labels         map[string]string
+	ScrapePool     string // the name of its job
 	ScrapeURL      string
 	LastError      string
 	Health         string
 	ScrapeInterval string
 	ScrapeTimeout  string
+}
+
+// name is the target's name and its module.
+func (s scrapeTarget) name() string { return s.Labels["instance"] + "/" + s.Labels["module"] }
+
+// discovered returns the active targets, and how many relabelling has dropped. It
+// fails the test where Prometheus could not make a target of what it had discovered:
+// of that there is a line in its log and no trace in its lists.
+func (p *prometheusServer) discovered(t *testing.T) (active []scrapeTarget, dropped int) {
+	t.Helper()
+	var a struct {
+		Data struct {
+			ActiveTargets  []scrapeTarget
+			DroppedTargets []any
+		}
+	}
+	getJSON(t, p.url+"/api/v1/targets", &a)
+	if n := p.metrics(t).sum("prometheus_target_sync_failed_total"); n != 0 {
+		t.Fatalf("of %v entries Prometheus made no target", n)
+	}
+	return a.Data.ActiveTargets, len(a.Data.DroppedTargets)
+}
+
+func (p *prometheusServer) metrics(t *testing.T) metrics {
+	t.Helper()
+	return parse(t, get(t, p.url+"/metrics"))
 }
 
 // targets waits until Prometheus has as many active targets, all up, and returns
@@ -115,22 +143,16 @@ func (p *prometheusServer) targets(t *testing.T, want int) map[string]scrapeTarg
 	found := make(map[string]scrapeTarget)
 	// Prometheus takes up what it has discovered every 5 s.
 	eventually(t, 30*time.Second, "Prometheus has found its targets", func() error {
-		var a struct {
-			Data struct {
-				ActiveTargets  []scrapeTarget
-				DroppedTargets []any
-			}
-		}
-		getJSON(t, p.url+"/api/v1/targets", &a)
-		if n := len(a.Data.DroppedTargets); n > 0 {
-			t.Fatalf("%d targets were dropped: %v", n, a.Data.DroppedTargets)
+		active, dropped := p.discovered(t)
+		if dropped > 0 {
+			t.Fatalf("%d targets were dropped", dropped)
 		}
 		clear(found)
-		for _, target := range a.Data.ActiveTargets {
+		for _, target := range active {
 			if target.Health != "up" {
 				return fmt.Errorf("%s is %s: %s", target.ScrapeURL, target.Health, target.LastError)
 			}
-			found[target.Labels["instance"]+"/"+target.Labels["module"]] = target
+			found[target.name()] = target
 		}
 		if len(found) != want {
 			return fmt.Errorf("%d targets, want %d: %v", len(found), want, slices.Sorted(maps.Keys(found)))

@@ -14,6 +14,12 @@ import (
 // from descriptor 3 on, and their number and its own id in the environment.
 func socketFrom(t *testing.T, l *net.TCPListener, args ...string) *exporter {
 	t.Helper()
+	return socketInto(t, l, append([]string{binary(t)}, args...)...)
+}
+
+// socketInto starts a command that becomes the program, as [socketFrom] does.
+func socketInto(t *testing.T, l *net.TCPListener, command ...string) *exporter {
+	t.Helper()
 	shell := needProgram(t, "sh")
 	socket, err := l.File()
 	if err != nil {
@@ -21,7 +27,7 @@ func socketFrom(t *testing.T, l *net.TCPListener, args ...string) *exporter {
 	}
 	defer socket.Close()
 	script := `export LISTEN_FDS=1 LISTEN_PID=$$; exec "$0" "$@"`
-	cmd := exec.CommandContext(t.Context(), shell, append([]string{"-c", script, binary(t)}, args...)...)
+	cmd := exec.CommandContext(t.Context(), shell, append([]string{"-c", script}, command...)...)
 	cmd.Cancel = func() error { return nil } // the test's end ends it, as every program
 	cmd.ExtraFiles = []*os.File{socket}
 	return &exporter{addr: l.Addr().String(), process: launch(t, cmd)}
@@ -31,6 +37,7 @@ func socketFrom(t *testing.T, l *net.TCPListener, args ...string) *exporter {
 // the exporter did is answered, too.
 func TestSystemdSocket(t *testing.T) {
 	t.Parallel()
+	binary(t) // whoever comes early does not wait until it is built
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

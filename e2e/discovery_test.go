@@ -1,0 +1,170 @@
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// follow waits until Prometheus has these targets and no others.
+func (p *prometheusServer) follow(t *testing.T, want ...string) {
+	t.Helper()
+	slices.Sort(want)
+	eventually(t, 30*time.Second, "Prometheus has the targets", func() error {
+		if got := p.names(t); !slices.Equal(got, want) {
+			return fmt.Errorf("it has %v, want %v", got, want)
+		}
+		return nil
+	})
+}
+
+// names returns the targets that Prometheus has, each with its module, in order.
+func (p *prometheusServer) names(t *testing.T) (names []string) {
+	t.Helper()
+	active, dropped := p.discovered(t)
+	if dropped > 0 {
+		t.Fatalf("%d targets were dropped", dropped)
+	}
+	for _, target := range active {
+		names = append(names, target.name())
+	}
+	slices.Sort(names)
+	return names
+}
+
+// keeps fails the test unless Prometheus has these targets all the time until it has
+// asked anew for the list, and taken up what it was told.
+func (p *prometheusServer) keeps(t *testing.T, want ...string) {
+	t.Helper()
+	slices.Sort(want)
+	// The sync under way may be of an older list; the one after it is not.
+	const asked, took, more = "prometheus_sd_refresh_duration_seconds_count", "prometheus_target_sync_length_seconds_count", 2
+	before := p.metrics(t)
+	eventually(t, 60*time.Second, "Prometheus has asked again", func() error {
+		if got := p.names(t); !slices.Equal(got, want) {
+			t.Fatalf("Prometheus has %v, want %v", got, want)
+		}
+		now := p.metrics(t)
+		if a, b := now.sum(asked)-before.sum(asked), now.sum(took)-before.sum(took); a < more || b < more {
+			return fmt.Errorf("%v and %v times, want %d", a, b, more)
+		}
+		return nil
+	})
+}
+
+// often is the job that README shows, with a list that is asked for every second.
+func often(e *exporter) string {
+	return job(e, "scrape_interval: 5s") + "        refresh_interval: 1s\n"
+}
+
+// TestDiscoveryFollowsReloads changes the configuration, with no touch of Prometheus.
+func TestDiscoveryFollowsReloads(t *testing.T) {
+	t.Parallel()
+	both := func(names ...string) string {
+		text := strings.Replace(targetsConfig(names...), "targets:", "  more: {ports: \"1-20\"}\ntargets:", 1)
+		return strings.Replace(text, "[few]", "[few, more]", 1) // of the first one
+	}
+	e := serve(t, both("first", "second"))
+	p := prometheus(t, often(e))
+	p.follow(t, "first/few", "first/more", "second/few")
+
+	rewrite(t, e.config, both("second", "third", "fourth"))
+	postReload(t, e, http.StatusOK)
+	want := []string{"second/few", "second/more", "third/few", "fourth/few"}
+	p.follow(t, want...)
+
+	rewrite(t, e.config, badConfig("fifth"))
+	postReload(t, e, http.StatusInternalServerError)
+	p.keeps(t, want...)
+	p.targets(t, len(want))
+
+	rewrite(t, e.config, "modules: {few: {ports: 1}}\ntargets: []\n")
+	postReload(t, e, http.StatusOK)
+	p.follow(t) // no target is the truth now
+}
+
+// timesConfig has a module of each kind of times.
+const timesConfig = `modules:
+  plain: {ports: 1}
+  fast: {ports: 1, timeout: 9s, scrape_interval: 2s}
+  odd: {ports: 1, timeout: 9250ms, scrape_interval: 1m30s}
+  slow: {ports: 1, timeout: 20m, scrape_interval: 10m}
+  daily: {ports: 1, timeout: 1h, scrape_interval: 1d}
+targets:
+  - name: own
+    hosts: [127.0.0.1]
+    modules: [plain, fast, odd, slow, daily]
+    authorization: {owner: "the test"}
+`
+
+// TestDiscoveryTimesReachTheScrape has Prometheus servers with all kinds of times of
+// their own, and of their jobs.
+func TestDiscoveryTimesReachTheScrape(t *testing.T) {
+	t.Parallel()
+	e := serve(t, timesConfig)
+	type times struct{ interval, timeout time.Duration }
+	modules := map[string]times{
+		"fast":  {2 * time.Second, 2 * time.Second},
+		"odd":   {90 * time.Second, 9750 * time.Millisecond},
+		"slow":  {10 * time.Minute, 10 * time.Minute},
+		"daily": {24 * time.Hour, time.Hour + 500*time.Millisecond},
+	}
+	for global, jobs := range map[string]map[string]times{ // with what comes of a module that says nothing
+		"": {
+			"":                    {time.Minute, 10 * time.Second},
+			"scrape_interval: 3s": {3 * time.Second, 3 * time.Second},
+			"scrape_timeout: 55s": {time.Minute, 55 * time.Second},
+			"scrape_interval: 2h, scrape_timeout: 2h": {2 * time.Hour, 2 * time.Hour},
+		},
+		"scrape_interval: 1s, scrape_timeout: 1s": {
+			"":                      {time.Second, time.Second},
+			"scrape_interval: 1h":   {time.Hour, time.Second},
+			"scrape_timeout: 500ms": {time.Second, 500 * time.Millisecond},
+			"scrape_interval: 5s, scrape_timeout: 4s": {5 * time.Second, 4 * time.Second},
+		},
+		"scrape_interval: 1h, scrape_timeout: 45m": {
+			"":                    {time.Hour, 45 * time.Minute},
+			"scrape_interval: 5s": {5 * time.Second, 5 * time.Second},
+			"scrape_timeout: 1s":  {time.Hour, time.Second},
+		},
+		"scrape_interval: 4s": {
+			"":                   {4 * time.Second, 4 * time.Second},
+			"scrape_timeout: 1s": {4 * time.Second, time.Second},
+		},
+	} {
+		t.Run(global, func(t *testing.T) {
+			t.Parallel()
+			config := fmt.Sprintf("global: {%s}\nscrape_configs:\n", global)
+			for own := range jobs {
+				comma := ", "
+				if own == "" {
+					comma = ""
+				}
+				config += fmt.Sprintf("  - {job_name: %q%s%s, http_sd_configs: [{url: %q}]}\n", "job "+own, comma, own, e.url+"/sd")
+			}
+			p := prometheus(t, config)
+			var active []scrapeTarget
+			eventually(t, 30*time.Second, "Prometheus has all targets", func() error {
+				var dropped int
+				active, dropped = p.discovered(t)
+				if want := len(jobs) * (1 + len(modules)); len(active) != want || dropped != 0 {
+					return fmt.Errorf("it has %d and has dropped %d, want %d", len(active), dropped, want)
+				}
+				return nil
+			})
+			for _, target := range active {
+				want, ok := modules[target.Labels["module"]]
+				if !ok {
+					want = jobs[strings.TrimPrefix(target.ScrapePool, "job ")]
+				}
+				got := times{duration(t, target.ScrapeInterval), duration(t, target.ScrapeTimeout)}
+				if got != want {
+					t.Errorf("%s, %s: every %v for %v, want %v", target.ScrapePool, target.name(), got.interval, got.timeout, want)
+				}
+			}
+		})
+	}
+}
