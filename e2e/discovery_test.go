@@ -137,15 +137,16 @@ func TestDiscoveryTimesReachTheScrape(t *testing.T) {
 	} {
 		t.Run(global, func(t *testing.T) {
 			t.Parallel()
-			config := fmt.Sprintf("global: {%s}\nscrape_configs:\n", global)
+			var config strings.Builder
+			fmt.Fprintf(&config, "global: {%s}\nscrape_configs:\n", global)
 			for own := range jobs {
 				comma := ", "
 				if own == "" {
 					comma = ""
 				}
-				config += fmt.Sprintf("  - {job_name: %q%s%s, http_sd_configs: [{url: %q}]}\n", "job "+own, comma, own, e.url+"/sd")
+				fmt.Fprintf(&config, "  - {job_name: %q%s%s, http_sd_configs: [{url: %q}]}\n", "job "+own, comma, own, e.url+"/sd")
 			}
-			p := prometheus(t, config)
+			p := prometheus(t, config.String())
 			var active []scrapeTarget
 			eventually(t, 30*time.Second, "Prometheus has all targets", func() error {
 				var dropped int

@@ -244,8 +244,8 @@ func TestThreeExporters(t *testing.T) {
 	})
 	p.want(t, `count(up{job="portscan"})`, float64(len(owners))) // and it forgets none
 
-	back := *f.all[dies]
-	back.process = start(t, binary(t), "--config.file="+back.config, "--web.listen-address="+back.addr, "--audit.file="+f.audits[dies])
+	gone := f.all[dies]
+	start(t, binary(t), "--config.file="+gone.config, "--web.listen-address="+gone.addr, "--audit.file="+f.audits[dies])
 	p.becomes(t, 30*time.Second, `count(up{job="portscan"} == 1)`, float64(len(owners)))
 	if got := f.owners(t); !maps.Equal(got, owners) {
 		t.Errorf("the targets are shared in another way than before: %v, want %v", got, owners)

@@ -140,11 +140,12 @@ func TestDiscoveryByEveryWay(t *testing.T) {
 		proxied(t, "cutting", "/ports", true, nil),
 		proxied(t, "tls-proxy", "", false, &pair).trusts(certFile, ""),
 	}
-	config := "global: {scrape_interval: 1s}\nscrape_configs:\n"
+	var config strings.Builder
+	config.WriteString("global: {scrape_interval: 1s}\nscrape_configs:\n")
 	for _, w := range ways {
-		config += w.config()
+		config.WriteString(w.config())
 	}
-	p := prometheus(t, config)
+	p := prometheus(t, config.String())
 	eventually(t, 40*time.Second, "every exporter's target is up", func() error {
 		active, dropped := p.discovered(t)
 		if len(active) != len(ways) || dropped != 0 {
