@@ -64,6 +64,10 @@ fmt: $(GOLANGCI_LINT) ## Format the sources.
 	$(GOLANGCI_LINT) fmt
 	if [[ -e e2e/go.mod ]]; then cd e2e; ../$(GOLANGCI_LINT) fmt --config ../.golangci.yml; fi
 
+.PHONY: dashboards
+dashboards: ## Write grafana/dashboards from grafana/generate.
+	go generate ./grafana/...
+
 .PHONY: bench
 bench: test-deps ## Benchmarks, and the exporter beside nmap and others: writes BENCHMARKS.md.
 	go test -run '^$$' -bench . -benchmem ./...

@@ -1,0 +1,218 @@
+package main
+
+import (
+	"cmp"
+	"strconv"
+)
+
+// query is an expression, and how its series are called.
+type query struct{ expr, legend string }
+
+// queries numbers the queries of a panel as Grafana does.
+func queries(format string, instant bool, all ...query) []target {
+	targets := make([]target, len(all))
+	for i, q := range all {
+		targets[i] = target{
+			RefID: string(rune('A' + i)), Datasource: chosen(), Expr: q.expr, LegendFormat: q.legend,
+			Format: format, Instant: instant, Range: !instant,
+		}
+	}
+	return targets
+}
+
+// stat is one figure.
+type stat struct {
+	title, description string
+	unit               string
+	expr               string
+	noValue            string // shown where there are no data at all
+	steps              []step
+	words              []mapping
+}
+
+type statOptions struct {
+	GraphMode              string        `json:"graphMode"`
+	ColorMode              string        `json:"colorMode"`
+	JustifyMode            string        `json:"justifyMode"`
+	TextMode               string        `json:"textMode"`
+	Orientation            string        `json:"orientation"`
+	WideLayout             bool          `json:"wideLayout"`
+	ShowPercentChange      bool          `json:"showPercentChange"`
+	PercentChangeColorMode string        `json:"percentChangeColorMode"`
+	ReduceOptions          reduceOptions `json:"reduceOptions"`
+}
+
+type reduceOptions struct {
+	Calcs  []string `json:"calcs"`
+	Fields string   `json:"fields"`
+	Values bool     `json:"values"`
+}
+
+func (s stat) panel() *panel {
+	return &panel{
+		Type: "stat", Title: s.title, Description: s.description, Datasource: chosen(),
+		Targets: queries("time_series", true, query{expr: s.expr}),
+		FieldConfig: &fieldConfig{
+			Defaults: field{
+				Unit: s.unit, NoValue: cmp.Or(s.noValue, "no data"), Color: &color{Mode: "thresholds"}, Mappings: s.words,
+				Thresholds: &thresholds{Mode: "absolute", Steps: s.steps},
+			},
+			Overrides: []override{},
+		},
+		Options: statOptions{
+			GraphMode: "none", ColorMode: "value", JustifyMode: "auto", TextMode: "auto", Orientation: "auto",
+			WideLayout: true, PercentChangeColorMode: "standard",
+			ReduceOptions: reduceOptions{Calcs: []string{"lastNotNull"}},
+		},
+	}
+}
+
+// graph is series over time.
+type graph struct {
+	title, description string
+	unit               string
+	stacked, bars      bool
+	full               bool // the scale goes to 1
+	queries            []query
+	limits             []string // the names of series that are limits, and drawn as such
+}
+
+type graphStyle struct {
+	DrawStyle   string   `json:"drawStyle"`
+	LineWidth   int      `json:"lineWidth"`
+	FillOpacity int      `json:"fillOpacity"`
+	ShowPoints  string   `json:"showPoints"`
+	SpanNulls   bool     `json:"spanNulls"`
+	Stacking    stacking `json:"stacking"`
+}
+
+type stacking struct {
+	Mode  string `json:"mode"`
+	Group string `json:"group"`
+}
+
+type graphOptions struct {
+	Legend  legend  `json:"legend"`
+	Tooltip tooltip `json:"tooltip"`
+}
+
+type legend struct {
+	DisplayMode string   `json:"displayMode"`
+	Placement   string   `json:"placement"`
+	ShowLegend  bool     `json:"showLegend"`
+	Calcs       []string `json:"calcs"`
+}
+
+type tooltip struct {
+	Mode string `json:"mode"`
+	Sort string `json:"sort"`
+}
+
+func (g graph) panel() *panel {
+	style := graphStyle{
+		DrawStyle: "line", LineWidth: 1, FillOpacity: 10, ShowPoints: "auto",
+		Stacking: stacking{Mode: "none", Group: "A"},
+	}
+	if g.bars {
+		style.DrawStyle, style.FillOpacity = "bars", 60
+	}
+	if g.stacked {
+		style.FillOpacity, style.Stacking.Mode = 40, "normal"
+	}
+	defaults := field{Unit: g.unit, Min: new(float64), Color: &color{Mode: "palette-classic"}, Custom: style}
+	if g.full {
+		defaults.Max = new(1.0)
+	}
+	return &panel{
+		Type: "timeseries", Title: g.title, Description: g.description, Datasource: chosen(),
+		Targets:     queries("time_series", false, g.queries...),
+		FieldConfig: &fieldConfig{Defaults: defaults, Overrides: limitStyle(g.limits)},
+		Options: graphOptions{
+			Legend:  legend{DisplayMode: "list", Placement: "bottom", ShowLegend: true, Calcs: []string{}},
+			Tooltip: tooltip{Mode: "multi", Sort: "desc"},
+		},
+	}
+}
+
+// limitStyle draws limits dashed, red, and with nothing below them.
+func limitStyle(names []string) []override {
+	overrides := make([]override, len(names))
+	for i, name := range names {
+		overrides[i] = override{
+			Matcher: matcher{ID: "byRegexp", Options: "/^" + name + "/"},
+			Properties: []property{
+				{ID: "color", Value: color{Mode: "fixed", FixedColor: "red"}},
+				{ID: "custom.lineStyle", Value: map[string]any{"fill": "dash", "dash": []int{10, 10}}},
+				{ID: "custom.fillOpacity", Value: 0},
+			},
+		}
+	}
+	return overrides
+}
+
+// timeline is states over time, a band a series.
+type timeline struct {
+	title, description string
+	queries            []query
+	words              []mapping
+}
+
+type timelineOptions struct {
+	ShowValue   string  `json:"showValue"`
+	RowHeight   float64 `json:"rowHeight"`
+	MergeValues bool    `json:"mergeValues"`
+	AlignValue  string  `json:"alignValue"`
+	PerPage     int     `json:"perPage"`
+	Legend      legend  `json:"legend"`
+	Tooltip     tooltip `json:"tooltip"`
+}
+
+type timelineStyle struct {
+	LineWidth   int  `json:"lineWidth"`
+	FillOpacity int  `json:"fillOpacity"`
+	SpanNulls   bool `json:"spanNulls"` // a gap is a port that was not known, and stays one
+}
+
+func (t timeline) panel() *panel {
+	const page = 20 // bands at once
+	return &panel{
+		Type: "state-timeline", Title: t.title, Description: t.description, Datasource: chosen(),
+		Targets: queries("time_series", false, t.queries...),
+		FieldConfig: &fieldConfig{
+			Defaults: field{
+				Unit: "none", Color: &color{Mode: "thresholds"}, Mappings: t.words,
+				Thresholds: &thresholds{Mode: "absolute", Steps: always("text")},
+				Custom:     timelineStyle{FillOpacity: 80},
+			},
+			Overrides: []override{},
+		},
+		Options: timelineOptions{
+			ShowValue: "never", RowHeight: 0.8, MergeValues: true, AlignValue: "left", PerPage: page,
+			Legend:  legend{DisplayMode: "list", Placement: "bottom", ShowLegend: true, Calcs: []string{}},
+			Tooltip: tooltip{Mode: "single", Sort: "none"},
+		},
+	}
+}
+
+// month is for how long before its end an authorization is to be renewed, in seconds.
+const month = 30 * 86400.0
+
+// always is one colour for all values.
+func always(color string) []step { return []step{{Color: color}} }
+
+// bad is green at 0, and the colour from 1 on.
+func bad(color string) []step { return from(1, color) }
+
+// from is green below the value, and the colour from there on.
+func from(value float64, color string) []step {
+	return []step{{Color: "green"}, {Value: new(value), Color: color}}
+}
+
+// words shows values as words, in their order.
+func words(all ...word) []mapping {
+	m := make(map[string]word, len(all))
+	for i, w := range all {
+		m[strconv.Itoa(i)] = word{Text: w.Text, Color: w.Color, Index: i}
+	}
+	return []mapping{{Type: "value", Options: m}}
+}
