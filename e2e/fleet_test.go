@@ -1,0 +1,253 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// mayBeEmpty are panels that have no data in the scene below, and why.
+var mayBeEmpty = map[string]string{
+	"Last change of each port": "portscan_port_last_change_timestamp_seconds is not exported yet: take this out when it is",
+}
+
+// notServedYet are pages of the exporter that dashboards lead to and that it has not
+// got.
+var notServedYet = []string{"/target/"}
+
+// estate is two exporters with targets of all kinds, and ports that open and close.
+// The outer one looks once, and stays with what it saw.
+type estate struct {
+	inner, outer                                  *exporter
+	listening, down, unexpected, closing, waiting int
+	closeClosing                                  func()
+}
+
+func newEstate(t *testing.T) *estate {
+	t.Helper()
+	s := &estate{
+		listening: freePort(t), down: freePort(t), unexpected: freePort(t), closing: freePort(t), waiting: freePort(t),
+	}
+	listen(t, s.listening)
+	s.closeClosing = listen(t, s.closing)
+	ports := fmt.Sprintf(`[%d, %d, %d, %d]`, s.listening, s.down, s.unexpected, s.closing)
+	violating := fmt.Sprintf(`
+    hosts: [127.0.0.1]
+    authorization: {owner: "web team", reference: "T-1", expires: %s}
+    expect: {tcp: {open: "%d,%d", allow: "%d"}}
+`, time.Now().AddDate(0, 0, 10).Format(time.DateOnly), s.listening, s.down, s.closing)
+	s.inner = serve(t, fmt.Sprintf(`modules:
+  quick: {ports: %[1]s}
+  again: {ports: [%[2]d, %[3]d]}
+  fine: {ports: [%[2]d]}
+  slow: {ports: "1-2000", rate: 100, timeout: 1s}
+  sweep: {ports: "1-200", rate: 40, timeout: 60s, max_age: 1s}
+targets:
+  - name: violating
+    modules: [quick, again]%[4]s
+  - {name: fine, hosts: [127.0.0.1], modules: [fine], authorization: {owner: "net team"}, expect: {tcp: {open: %[2]d}}}
+  - {name: incomplete, hosts: [127.0.0.1], modules: [slow], authorization: {owner: "net team"}}
+  - {name: swept, hosts: [127.0.0.1], modules: [sweep], authorization: {owner: "net team"}}
+  - {name: ended, hosts: [127.0.0.1], modules: [quick], authorization: {owner: "net team", expires: 2020-01-01}}
+external_labels: {vantage: inner}
+`, ports, s.listening, s.unexpected, violating))
+	s.outer = serve(t, fmt.Sprintf(`modules:
+  quick: {ports: %s, max_age: 1h}
+targets:
+  - name: violating
+    modules: [quick]%s
+external_labels: {vantage: outer}
+`, ports, violating))
+	return s
+}
+
+// TestDashboards looks at both dashboards with a real Prometheus that scrapes real
+// exporters, after ports have opened and closed.
+func TestDashboards(t *testing.T) {
+	t.Parallel()
+	const interval = 2 * time.Second
+	s := newEstate(t)
+	v := viewer{start: time.Now(), step: interval}
+	v.prometheus = prometheus(t, fmt.Sprintf(`global: {scrape_interval: 2s, scrape_timeout: 2s}
+scrape_configs:
+  - {job_name: portscan, http_sd_configs: [{url: %s/sd}]}
+  - {job_name: portscan_outer, http_sd_configs: [{url: %s/sd}]}
+  - {job_name: portscan_exporter, static_configs: [{targets: ["%s", "%s"]}]}
+`, s.inner.url, s.outer.url, s.inner.addr, s.outer.addr))
+	open := func(vantage string, port int) string {
+		return fmt.Sprintf(`min(portscan_port_open{instance="violating",vantage="%s",port="%d"})`, vantage, port)
+	}
+	v.prometheus.becomes(t, 60*time.Second, open("inner", s.closing), 1)
+	v.prometheus.becomes(t, 30*time.Second, open("outer", s.closing), 1)
+	// What opens before the first scrapes was open all the time, for all that is known.
+	v.prometheus.becomes(t, 30*time.Second, `count(count_over_time(probe_success{instance="violating"}[1m]) > 2)`, 3)
+	listen(t, s.unexpected)
+	s.closeClosing()
+	v.prometheus.becomes(t, 30*time.Second, open("inner", s.unexpected), 1)
+	v.prometheus.becomes(t, 30*time.Second, open("inner", s.closing), 0)
+	v.prometheus.becomes(t, 60*time.Second, `probe_success{instance="swept"}`, 1)
+
+	fleet, target := readDashboard(t, "portscan-fleet"), readDashboard(t, "portscan-target")
+	// A scan may come late on a busy machine, and be there with the next scrape.
+	eventually(t, 60*time.Second, "the dashboards show what there is", func() error {
+		v.end = time.Now()
+		of, one := v.view(t, fleet, nil), v.view(t, target, map[string]string{"target": "violating"})
+		if t.Failed() {
+			t.FailNow()
+		}
+		return errors.Join(
+			fleet.complete(of), target.complete(one),
+			s.checkFleet(of), s.checkTables(of), s.checkTarget(one),
+		)
+	})
+	for _, name := range []string{"fine", "incomplete", "swept", "ended"} {
+		v.view(t, target, map[string]string{"target": name}) // fails where Prometheus refuses a query
+	}
+	v.view(t, fleet, map[string]string{"target": "violating", "vantage": "outer"})
+	s.followLinks(t, fleet, target)
+}
+
+// complete fails where a variable has no value or a query gave no number, and where a panel that may be empty
+// is not.
+func (d *dashboard) complete(a answers) error {
+	var errs []error
+	for _, variable := range d.Templating.List {
+		if variable.Type == "query" && len(a["$"+variable.Name]) == 0 {
+			errs = append(errs, fmt.Errorf("%s: the variable %s has no value", d.UID, variable.Name))
+		}
+	}
+	for _, p := range d.Panels {
+		_, allowed := mayBeEmpty[p.Title]
+		for _, q := range p.Targets {
+			switch got := a.hasData(p.Title + "/" + q.RefID); {
+			case !got && !allowed:
+				errs = append(errs, fmt.Errorf("%s: %s is empty: %s", d.UID, p.Title, q.Expr))
+			case got && allowed:
+				errs = append(errs, fmt.Errorf("%s: %s has data: it is not to be in the list of panels that may be empty", d.UID, p.Title))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// checkFleet looks at the figures.
+func (s *estate) checkFleet(a answers) error {
+	var errs []error
+	for title, want := range map[string]float64{
+		"Targets":                  5,
+		"Refused or down":          1, // ended
+		"Incomplete":               1, // incomplete
+		"Violating":                1,
+		"Unexpected open":          1, // two modules see it
+		"Expected, not open":       1, // two vantages see it
+		"Suspect addresses":        0,
+		"Authorizations to renew":  2,
+		"Exporters":                2,
+		"Exporters down":           0,
+		"Configuration not loaded": 0,
+		"Targets configured":       6,
+		"Audit lines lost":         0,
+	} {
+		errs = append(errs, a.figure(title, want))
+	}
+	for query, what := range map[string]string{"Ports opened and closed/A": "opened", "Ports opened and closed/B": "closed"} {
+		if len(a[query]) != 1 || slices.Max(a[query][0].all()) < 1 {
+			errs = append(errs, fmt.Errorf("no port is seen to have %s: %v", what, a[query]))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// rows are a table's rows: these labels and the value of each, sorted.
+func rows(all []series, labels ...string) []string {
+	var found []string
+	for _, s := range all {
+		var cells []string
+		for _, l := range labels {
+			cells = append(cells, s.Metric[l])
+		}
+		found = append(found, strings.Join(append(cells, fmt.Sprint(s.Value.value())), " "))
+	}
+	slices.Sort(found)
+	return found
+}
+
+// checkTables looks at the fleet's tables.
+func (s *estate) checkTables(a answers) error {
+	var errs []error
+	want := func(query string, labels []string, want ...string) {
+		slices.Sort(want)
+		if got := rows(a[query], labels...); !slices.Equal(got, want) {
+			errs = append(errs, fmt.Errorf("%s has rows %q, want %q", query, got, want))
+		}
+	}
+	port := []string{"instance", "owner", "ip", "port", "protocol", "vantage"}
+	missing := fmt.Sprintf("violating web team 127.0.0.1 %d tcp ", s.down)
+	want("Expected ports that are not open/A", port, missing+"inner 0", missing+"outer 0")
+	want("Open from one vantage and not from another/A", []string{"instance", "ip", "port", "vantage"},
+		fmt.Sprintf("violating 127.0.0.1 %d inner 1", s.unexpected), fmt.Sprintf("violating 127.0.0.1 %d outer 1", s.closing))
+	want("All targets/B", []string{"instance"}, "violating 1", "fine 1", "incomplete 1", "swept 1", "ended 0")
+	want("All targets/C", []string{"instance"}, "violating 1", "fine 1", "incomplete 0", "swept 1")
+	want("All targets/D", []string{"instance"}, "violating 1", "fine 0", "incomplete 0", "swept 0")
+	want("All targets/E", []string{"instance"}, "violating 1", "fine 0", "incomplete 0", "swept 0")
+	unexpected := a["Unexpected open ports/A"]
+	since := func(v float64) bool { return v == 0 }
+	if _, ok := mayBeEmpty["Last change of each port"]; !ok {
+		since = func(v float64) bool { return v > float64(time.Now().Add(-time.Hour).UnixMilli()) }
+	}
+	if got := fmt.Sprintf("violating web team 127.0.0.1 %d tcp inner", s.unexpected); len(unexpected) != 1 ||
+		!strings.HasPrefix(rows(unexpected, port...)[0], got) || !since(unexpected[0].Value.value()) {
+		errs = append(errs, fmt.Errorf("unexpected open ports: %q, want %s since some minutes", rows(unexpected, port...), got))
+	}
+	return errors.Join(errs...)
+}
+
+// checkTarget looks at the dashboard of the violating target.
+func (s *estate) checkTarget(a answers) error {
+	const closed, open, unexpected, missing = 0, 1, 4, 5
+	want := map[string]float64{
+		fmt.Sprint(s.listening, " inner"): open, fmt.Sprint(s.listening, " outer"): open,
+		fmt.Sprint(s.down, " inner"): missing, fmt.Sprint(s.down, " outer"): missing,
+		fmt.Sprint(s.unexpected, " inner"): unexpected,
+		fmt.Sprint(s.closing, " inner"):    closed, fmt.Sprint(s.closing, " outer"): open,
+	}
+	got := make(map[string]float64)
+	for _, band := range a["State of each port/A"] {
+		values := band.all()
+		got[band.Metric["port"]+" "+band.Metric["vantage"]] = values[len(values)-1]
+	}
+	var errs []error
+	if !maps.Equal(got, want) {
+		errs = append(errs, fmt.Errorf("the ports are in the states %v, want %v", got, want))
+	}
+	for title, want := range map[string]float64{
+		"Scrapes": 1, "Scans": 1, "Unexpected open": 1, "Expected, not open": 1, "Progress": 1,
+	} {
+		errs = append(errs, a.figure(title, want))
+	}
+	return errors.Join(errs...)
+}
+
+// followLinks asks the exporter for the pages that the dashboards lead to.
+func (s *estate) followLinks(t *testing.T, all ...*dashboard) {
+	t.Helper()
+	values := map[string]string{"target": "violating", "__value.raw": "violating"}
+	for _, d := range all {
+		for _, path := range d.exporterLinks(t) {
+			for name, value := range values {
+				path = strings.ReplaceAll(path, "${"+name+"}", value)
+			}
+			later := slices.ContainsFunc(notServedYet, func(prefix string) bool { return strings.HasPrefix(path, prefix) })
+			switch err := wantStatus(s.inner.url+path, 200); {
+			case err != nil && !later:
+				t.Errorf("%s: %v", d.UID, err)
+			case err == nil && later:
+				t.Errorf("%s is served: it is not to be in the list of pages that are not", path)
+			}
+		}
+	}
+}
