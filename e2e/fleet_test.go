@@ -10,11 +10,6 @@ import (
 	"time"
 )
 
-// mayBeEmpty are panels that have no data in the scene below, and why.
-var mayBeEmpty = map[string]string{
-	"Last change of each port": "portscan_port_last_change_timestamp_seconds is not exported yet: take this out when it is",
-}
-
 // notServedYet are pages of the exporter that dashboards lead to and that it has not
 // got.
 var notServedYet = []string{"/target/"}
@@ -111,8 +106,7 @@ scrape_configs:
 	s.followLinks(t, fleet, target)
 }
 
-// complete fails where a variable has no value or a query gave no number, and where a panel that may be empty
-// is not.
+// complete fails where a variable has no value or a query gave no number.
 func (d *dashboard) complete(a answers) error {
 	var errs []error
 	for _, variable := range d.Templating.List {
@@ -121,13 +115,9 @@ func (d *dashboard) complete(a answers) error {
 		}
 	}
 	for _, p := range d.Panels {
-		_, allowed := mayBeEmpty[p.Title]
 		for _, q := range p.Targets {
-			switch got := a.hasData(p.Title + "/" + q.RefID); {
-			case !got && !allowed:
+			if !a.hasData(p.Title + "/" + q.RefID) {
 				errs = append(errs, fmt.Errorf("%s: %s is empty: %s", d.UID, p.Title, q.Expr))
-			case got && allowed:
-				errs = append(errs, fmt.Errorf("%s: %s has data: it is not to be in the list of panels that may be empty", d.UID, p.Title))
 			}
 		}
 	}
@@ -195,10 +185,7 @@ func (s *estate) checkTables(a answers) error {
 	want("All targets/D", []string{"instance"}, "violating 1", "fine 0", "incomplete 0", "swept 0")
 	want("All targets/E", []string{"instance"}, "violating 1", "fine 0", "incomplete 0", "swept 0")
 	unexpected := a["Unexpected open ports/A"]
-	since := func(v float64) bool { return v == 0 }
-	if _, ok := mayBeEmpty["Last change of each port"]; !ok {
-		since = func(v float64) bool { return v > float64(time.Now().Add(-time.Hour).UnixMilli()) }
-	}
+	since := func(v float64) bool { return v > float64(time.Now().Add(-time.Hour).UnixMilli()) }
 	if got := fmt.Sprintf("violating web team 127.0.0.1 %d tcp inner", s.unexpected); len(unexpected) != 1 ||
 		!strings.HasPrefix(rows(unexpected, port...)[0], got) || !since(unexpected[0].Value.value()) {
 		errs = append(errs, fmt.Errorf("unexpected open ports: %q, want %s since some minutes", rows(unexpected, port...), got))
