@@ -1,0 +1,107 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// exampleConfig has what the examples name: the targets web and mail, and addresses.
+func exampleConfig(t *testing.T) string {
+	t.Helper()
+	return fmt.Sprintf(`modules:
+  tcp_default: {ports: %d}
+  udp_default: {protocol: udp, ports: %d}
+targets:
+  - name: web
+    hosts: [127.0.0.1, "::1"]
+    modules: [tcp_default, udp_default]
+    authorization: {owner: "the test"}
+  - name: mail
+    hosts: [127.0.0.2]
+    modules: [tcp_default]
+    authorization: {owner: "the test"}
+`, freePort(t), freePort(t))
+}
+
+// TestScrapeExamples has a real Prometheus for each of them, changed in nothing but
+// where files and the exporter are, and how often it looks.
+func TestScrapeExamples(t *testing.T) {
+	t.Parallel()
+	e := serve(t, exampleConfig(t))
+	nodes := write(t, "nodes.json", `[{"targets": ["127.0.0.1:9100", "[::1]:9100"]}, {"targets": ["127.0.0.2:9100"]}]`)
+	alerts, err := filepath.Abs(rulesDir + "/alerts.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string][]string{
+		"sd":        {"mail/tcp_default", "web/tcp_default", "web/udp_default"},
+		"static":    {"mail/tcp_default", "web/tcp_default", "web/udp_default"},
+		"discovery": {"127.0.0.1/tcp_default", "127.0.0.2/tcp_default", "::1/tcp_default"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			config := strings.NewReplacer("localhost:10115", e.addr, "nodes/*.json", nodes, "../alerts.yml", alerts).
+				Replace(read(t, rulesDir+"/examples/"+name+".yml"))
+			p := prometheus(t, "global: {scrape_interval: 1s, evaluation_interval: 1s}\n"+config)
+			targets := p.targets(t, len(want)+1)
+			for _, target := range append(want, e.addr+"/") { // the last is the exporter itself
+				if _, ok := targets[target]; !ok {
+					t.Errorf("there is no %s", target)
+				}
+			}
+			for _, target := range want {
+				instance, module, _ := strings.Cut(target, "/")
+				p.becomes(t, 20*time.Second, fmt.Sprintf(`portscan:up{job="portscan",instance="%s",module="%s",owner="the test"}`, instance, module), 1)
+			}
+			p.want(t, "count(portscan:up)", float64(len(want)))
+			p.want(t, "portscan:exporter_info", 1)
+		})
+	}
+}
+
+// TestOperatorExample wants the jobs of sd.yml in operator.yml.
+func TestOperatorExample(t *testing.T) {
+	t.Parallel()
+	var plain struct {
+		Scrape []struct {
+			Name string `yaml:"job_name"`
+		} `yaml:"scrape_configs"`
+	}
+	if err := yaml.Unmarshal([]byte(read(t, rulesDir+"/examples/sd.yml")), &plain); err != nil {
+		t.Fatal(err)
+	}
+	var want, got []string
+	for _, job := range plain.Scrape {
+		want = append(want, job.Name)
+	}
+	documents := yaml.NewDecoder(strings.NewReader(read(t, rulesDir+"/examples/operator.yml")))
+	for {
+		var resource struct {
+			APIVersion string `yaml:"apiVersion"`
+			Kind       string
+			Spec       struct {
+				JobName string `yaml:"jobName"`
+			}
+		}
+		if err := documents.Decode(&resource); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		if resource.APIVersion != "monitoring.coreos.com/v1alpha1" || resource.Kind != "ScrapeConfig" {
+			t.Errorf("there is a %s %s", resource.APIVersion, resource.Kind)
+		}
+		got = append(got, resource.Spec.JobName)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("operator.yml has the jobs %v, sd.yml %v", got, want)
+	}
+}
