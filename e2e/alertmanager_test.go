@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -124,7 +125,7 @@ rule_files: ["%s"]
 	firing := r.awaits(t, 1, "firing")
 	want := map[string]string{
 		"alertname": "PortscanUnexpectedOpenPort", "severity": "critical", "job": "portscan", "instance": "own", "env": "test",
-		"target": "own", "owner": "the test", "ip": "127.0.0.1", "port": fmt.Sprint(unexpected), "protocol": "tcp", "expected": "closed",
+		"target": "own", "owner": "the test", "ip": "127.0.0.1", "port": strconv.Itoa(unexpected), "protocol": "tcp", "expected": "closed",
 	}
 	if !maps.Equal(firing.Labels, want) {
 		t.Errorf("the alert has labels %v, want %v", firing.Labels, want)
