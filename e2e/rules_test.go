@@ -130,7 +130,8 @@ func TestRulesAreTested(t *testing.T) {
 	}
 }
 
-// TestRulesNameMetrics holds every metric that a rule selects against METRICS.md.
+// TestRulesNameMetrics holds every metric that a rule selects, or asks for in what it
+// says, against METRICS.md.
 func TestRulesNameMetrics(t *testing.T) {
 	t.Parallel()
 	known := map[string]bool{"up": true} // Prometheus's own
@@ -153,6 +154,13 @@ func TestRulesNameMetrics(t *testing.T) {
 		}
 	}
 	for _, r := range all {
+		for _, text := range r.Annotations {
+			for _, name := range regexp.MustCompile(`(portscan|probe)_\w+`).FindAllString(text, -1) {
+				if !known[name] {
+					t.Errorf("%s speaks of %s, which METRICS.md does not have", r.Alert, name)
+				}
+			}
+		}
 		if r.Record != "" && !used[r.Record] {
 			t.Errorf("no rule uses %s", r.Record)
 		}
