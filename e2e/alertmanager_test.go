@@ -119,6 +119,7 @@ targets:
 alerting: {alertmanagers: [{static_configs: [{targets: ["%s"]}]}]}
 rule_files: ["%s"]
 `, e.addr, alertmanager(t, r), write(t, "alerts.yml", impatient)))
+	p.becomes(t, 30*time.Second, `count(probe_success == 1)`, 2) // of both modules: a change is what a scan sees after another
 	p.becomes(t, 30*time.Second, `count(portscan:port_open{expected="open"} == 1)`, 1)
 
 	closePort := listen(t, unexpected)
