@@ -6,223 +6,181 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/http"
+	"maps"
 	"os/signal"
-	"strings"
 	"syscall"
-	"text/tabwriter"
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
+	"github.com/prometheus/common/promslog"
 
+	"portscan_exporter/collector"
 	"portscan_exporter/config"
 	"portscan_exporter/coordinator"
 	"portscan_exporter/engine"
 	"portscan_exporter/scan"
 	"portscan_exporter/server"
+	"portscan_exporter/terminal"
 )
 
 type scanFlags struct {
 	target, module, ports string
-	all                   bool
+	output                string
+	all, progress         bool
 }
 
-func (f *scanFlags) register(c *kingpin.CmdClause) {
-	c.Arg("target", "A configured target's name, or an address inside one.").Required().StringVar(&f.target)
-	c.Flag("module", "The module to scan with, one of the target's. Its first if not given.").StringVar(&f.module)
+func (f *scanFlags) register(c *kingpin.CmdClause, configFile *string) {
+	hints := completion{configFile: configFile, flags: f}
+	c.Arg("target", "A configured target's name, or an address inside one.").Required().HintAction(hints.targets).StringVar(&f.target)
+	c.Flag("module", "The module to scan with, one of the target's. Its first if not given.").HintAction(hints.modules).StringVar(&f.module)
 	c.Flag("ports", "Scan these ports instead of the module's, less its exclude_ports.").StringVar(&f.ports)
 	c.Flag("all", "List every port, not the notable ones alone.").BoolVar(&f.all)
+	c.Flag("output", "How to print it: table, json, prometheus (as /probe answers), or textfile (for node_exporter's textfile collector).").
+		Default(string(terminal.Table)).EnumVar(&f.output, terminal.Formats()...)
+	c.Flag("progress", "Draw a progress bar where standard error is a terminal.").Default("true").BoolVar(&f.progress)
 }
 
-// run scans and prints a table. Exit status: 0 all as expected; 1 a port is not;
-// 2 the scan was refused, incomplete or failed.
-func (f *scanFlags) run(configFile string, logger *slog.Logger, stdout, stderr io.Writer) int {
-	refuse := func(err error) int {
+// runScan scans and prints what came of it. Exit status: 0 all as expected; 1 a port
+// is not; 2 the scan was refused, incomplete or failed.
+func (f *flags) runScan(stdout, stderr io.Writer) int {
+	screen := terminal.NewScreen(stderr)
+	f.log.Writer = screen
+	report, err := f.scan.scan(f.configFile, promslog.New(&f.log), screen)
+	if err != nil {
 		fmt.Fprintf(stderr, "portscan_exporter: %v\n", err)
 		return exitRefused
 	}
-	cfg, _, err := config.Load(configFile, time.Now())
-	if err != nil {
-		return refuse(err)
+	report.Color = terminal.Colorful(stdout)
+	format := terminal.Format(f.scan.output)
+	if err := report.Write(stdout, format); err != nil {
+		fmt.Fprintf(stderr, "portscan_exporter: %v\n", err)
+		return exitRefused
 	}
-	task, err := f.task(cfg, time.Now())
-	if err != nil {
-		return refuse(err)
-	}
-	if task.Plan.Spec().Method == scan.SYN {
-		if err := engine.CheckSYN(); err != nil {
-			return refuse(fmt.Errorf("module %s: method syn can't be used here: %w", task.Module, err))
+	if format != terminal.Table { // which has them in it
+		for _, note := range report.Notes() {
+			fmt.Fprintf(stderr, "portscan_exporter: %s\n", note)
 		}
 	}
-	result, err := scanOnce(cfg, task, logger)
-	if err != nil {
-		return refuse(err)
-	}
-	violating := printTable(stdout, result, f.all)
 	switch {
-	case violating:
+	case report.Violating() > 0:
 		return exitFailure
-	case !result.Success():
+	case !report.Success():
 		return exitRefused
 	default:
 		return exitOK
 	}
 }
 
-// task finds what the command line names, under the same rules as /probe.
-func (f *scanFlags) task(cfg *config.Config, now time.Time) (scan.Task, error) {
-	selection, module, err := server.Admit(cfg, f.target, f.module, now)
+// scan carries out what the command line asks for, under the same rules as /probe.
+func (f *scanFlags) scan(configFile string, logger *slog.Logger, screen *terminal.Screen) (terminal.Report, error) {
+	cfg, _, err := config.Load(configFile, time.Now())
 	if err != nil {
-		return scan.Task{}, err //nolint:wrapcheck // already one clear line
+		return terminal.Report{}, err //nolint:wrapcheck // a line for each error, with its file and line
 	}
-	task := selection.Task(module)
-	if f.ports == "" {
-		return task, nil
-	}
-	only, err := scan.ParsePortSet(f.ports)
+	begun := time.Now()
+	selection, module, err := server.Admit(cfg, f.target, f.module, begun)
 	if err != nil {
-		return scan.Task{}, fmt.Errorf("--ports: %w", err)
+		return terminal.Report{}, f.suggest(cfg, err)
 	}
-	task.Plan, err = planOnly(task.Plan, only)
-	return task, err
+	task, err := f.task(selection, module)
+	if err != nil {
+		return terminal.Report{}, err
+	}
+	if task.Plan.Spec().Method == scan.SYN {
+		if err := engine.CheckSYN(); err != nil {
+			return terminal.Report{}, fmt.Errorf("module %s: method syn can't be used here: %w", task.Module, err)
+		}
+	}
+	result, err := f.scanOnce(cfg, task, logger, screen)
+	if err != nil {
+		return terminal.Report{}, err
+	}
+	t := selection.Target
+	return terminal.Report{
+		Asked: task.Asked, Module: module.Name, EveryPort: f.all,
+		Answer: collector.Answer{
+			Target: t.Name, Owner: t.Authorization.Owner, Reference: t.Authorization.Reference, Expires: t.Authorization.Expires,
+			Timeout: module.Timeout, MaxAge: module.MaxAge, MaxPorts: module.MaxPorts, All: module.ReportAll || f.all,
+			Duration: time.Since(begun), Result: result, Progress: 1,
+		},
+	}, nil
 }
 
-// planOnly returns the plan for other ports than the module's. Those that the
-// module excludes stay excluded.
-func planOnly(p scan.Plan, only scan.PortSet) (scan.Plan, error) {
-	spec := p.Spec()
+// task is the scan of a selection as the flags change it.
+func (f *scanFlags) task(selection config.Selection, module *config.Module) (scan.Task, error) {
+	task := selection.Task(module)
+	task.MaxAge = 0 // it ends with this program
+	spec := task.Plan.Spec()
+	spec.KeepAll = spec.KeepAll || f.all
+	if f.ports != "" {
+		only, err := scan.ParsePortSet(f.ports)
+		if err != nil {
+			return scan.Task{}, fmt.Errorf("--ports: %w", err)
+		}
+		if spec, err = restrict(spec, only); err != nil {
+			return scan.Task{}, err
+		}
+	}
+	var err error
+	if task.Plan, err = scan.NewPlan(spec); err != nil {
+		return scan.Task{}, fmt.Errorf("--ports: %w: the module excludes the others", err)
+	}
+	return task, nil
+}
+
+// restrict has other ports scanned than the module's. Those that the module excludes
+// stay excluded.
+func restrict(spec scan.Spec, only scan.PortSet) (scan.Spec, error) {
 	everything, err := scan.ParsePortSet("1-65535")
 	if err != nil {
-		return scan.Plan{}, fmt.Errorf("--ports: %w", err)
+		return scan.Spec{}, fmt.Errorf("--ports: %w", err)
 	}
 	spec.Ports = only
 	spec.Exclude = spec.Exclude.Union(everything.Minus(only))
-	plan, err := scan.NewPlan(spec)
-	if err != nil {
-		return scan.Plan{}, fmt.Errorf("--ports: %w: the module excludes the others", err)
-	}
-	return plan, nil
+	return spec, nil
 }
 
-// scanOnce carries one task out. Ctrl-C ends it with what is known by then.
-func scanOnce(cfg *config.Config, task scan.Task, logger *slog.Logger) (*scan.Result, error) {
+// errInterrupted is why a scan is incomplete that somebody has ended.
+var errInterrupted = errors.New("it was interrupted")
+
+// scanOnce carries one task out. Ctrl-C ends it with what is known by then; a second
+// one ends the program.
+func (f *scanFlags) scanOnce(cfg *config.Config, task scan.Task, logger *slog.Logger, screen *terminal.Screen) (*scan.Result, error) {
 	budget, err := engine.NewBudget(engine.Limits{})
 	if err != nil {
 		return nil, fmt.Errorf("making the budget: %w", err)
 	}
-	scans, err := newScans(budget, coordinator.Options{Logger: logger})
+	var tally terminal.Tally
+	scans, err := newScans(budget, coordinator.Options{Logger: logger}, tally.Watch)
 	if err != nil {
 		return nil, err
 	}
 	defer scans.Close()
 	applyLimits(cfg, budget, scans)
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	interrupted, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	ctx, cancel := context.WithTimeout(ctx, task.Plan.Spec().Timeout)
+	context.AfterFunc(interrupted, stop)
+	deadline := time.Now().Add(task.Plan.Spec().Timeout)
+	ctx, cancel := context.WithDeadline(interrupted, deadline)
 	defer cancel()
-	task.MaxAge = 0 // it ends with this program
-	a, err := scans.Scan(ctx, task)
-	return a.Result, err //nolint:wrapcheck // already one clear line
-}
-
-// printTable prints the ports, and returns whether one is not as expected.
-func printTable(w io.Writer, r *scan.Result, all bool) (violating bool) {
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "ADDRESS\tPORT\tPROTOCOL\tSTATE\tEXPECTED\tRESPONSE")
-	var notes []string
-	for i := range r.Addresses {
-		a := &r.Addresses[i]
-		hidden := make(map[scan.State]int)
-		for p := range a.All() {
-			if !all && !r.Plan.Notable(p.Port, p.State) {
-				hidden[p.State]++
-				continue
-			}
-			response := "-"
-			if p.RTT > 0 {
-				response = p.RTT.Round(time.Microsecond).String()
-			}
-			fmt.Fprintf(table, "%v\t%d\t%v\t%s\t%v\t%s\n",
-				a.IP, p.Port, r.Plan.Spec().Protocol, shout(p.State), r.Plan.Expected(p.Port), response)
-		}
-		notes = append(notes, restNotes(a, hidden)...)
-		open, notOpen := a.Violating()
-		violating = violating || open+notOpen > 0
+	if f.progress {
+		hide := screen.Show(task.Asked, &tally, deadline)
+		defer hide()
 	}
-	_ = table.Flush()
-	for _, ip := range r.Refused {
-		notes = append(notes, fmt.Sprintf("%v lies outside the target's networks and was not touched", ip))
-	}
-	for _, f := range scan.Failures() {
-		if err := r.Failed[f]; err != nil {
-			notes = append(notes, fmt.Sprintf("the scan is incomplete (%v): %v", f, err))
-		}
-	}
-	for _, n := range notes {
-		fmt.Fprintln(w, n)
-	}
-	return violating
-}
-
-// restNotes counts the ports of an address that the table leaves out, and the
-// unknown ones by cause.
-func restNotes(a *scan.AddressResult, hidden map[scan.State]int) []string {
-	var counts, notes []string
-	for _, s := range scan.States() {
-		if n := hidden[s]; n > 0 {
-			counts = append(counts, fmt.Sprintf("%d %v", n, s))
-		}
-	}
-	if len(counts) > 0 {
-		notes = append(notes, fmt.Sprintf("not shown of %v: %s", a.IP, strings.Join(counts, ", ")))
-	}
-	for _, cause := range scan.UnknownCauses() {
-		if n := a.UnknownBy()[cause]; n > 0 {
-			notes = append(notes, fmt.Sprintf("unknown on %v because of %v: %d", a.IP, cause, n))
-		}
-	}
-	return notes
-}
-
-// shout writes a state as the table does: OPEN|FILTERED for open_filtered.
-func shout(s scan.State) string {
-	return strings.ToUpper(strings.ReplaceAll(s.String(), "_", "|"))
-}
-
-type healthFlags struct {
-	url string
-}
-
-func (f *healthFlags) register(c *kingpin.CmdClause) {
-	c.Flag("url", "The URL to ask.").Default("http://127.0.0.1:10115/-/healthy").StringVar(&f.url)
-}
-
-// run asks once and returns 0 for a 200.
-func (f *healthFlags) run(stdout, stderr io.Writer) int {
-	const patience = 5 * time.Second
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	if err := askHealth(ctx, f.url); err != nil {
-		fmt.Fprintf(stderr, "portscan_exporter: asking for health: %v\n", err)
-		return exitFailure
-	}
-	fmt.Fprintln(stdout, "Healthy")
-	return exitOK
-}
-
-func askHealth(ctx context.Context, url string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	answer, err := scans.Scan(ctx, task)
 	if err != nil {
-		return err //nolint:wrapcheck // run says what was being done
+		return nil, err //nolint:wrapcheck // already one clear line
 	}
-	client := http.Client{}
-	resp, err := client.Do(req)
-	if err != nil {
-		return err //nolint:wrapcheck // run says what was being done
+	return sayInterrupted(answer.Result), nil
+}
+
+// sayInterrupted has a result say so in words for a person.
+func sayInterrupted(r *scan.Result) *scan.Result {
+	if r.Failed[scan.FailedCanceled] == nil {
+		return r
 	}
-	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode != http.StatusOK {
-		return errors.New(resp.Status)
-	}
-	return nil
+	said := *r
+	said.Failed = maps.Clone(r.Failed)
+	said.Failed[scan.FailedCanceled] = errInterrupted
+	return &said
 }

@@ -64,24 +64,23 @@ func run(args []string, stdout, stderr io.Writer) int {
 	serve := app.Command("serve", "Answer probes over HTTP (the default).").Default()
 	f.serve.register(serve)
 	scan := app.Command("scan", "Scan one configured target now and print its ports.")
-	f.scan.register(scan)
+	f.scan.register(scan, &f.configFile)
 	health := app.Command("healthcheck", "Ask a running exporter whether it is healthy, for images without a shell.")
 	f.health.register(health)
 
-	command, err := app.Parse(args)
+	command, err := app.Parse(completionArgs(app, args))
 	if err != nil {
 		fmt.Fprintf(stderr, "portscan_exporter: %v, try --help\n", err)
 		return exitRefused
 	}
 	f.log.Writer = stderr
-	logger := promslog.New(&f.log)
 	switch command {
 	case scan.FullCommand():
-		return f.scan.run(f.configFile, logger, stdout, stderr)
+		return f.runScan(stdout, stderr)
 	case health.FullCommand():
 		return f.health.run(stdout, stderr)
 	default:
-		return f.runServe(logger, stdout, stderr)
+		return f.runServe(promslog.New(&f.log), stdout, stderr)
 	}
 }
 

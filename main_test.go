@@ -3,11 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,9 +15,6 @@ import (
 	"github.com/prometheus/common/promslog"
 	"github.com/prometheus/exporter-toolkit/web"
 	"go.uber.org/goleak"
-
-	"portscan_exporter/config"
-	"portscan_exporter/scan"
 )
 
 // noLeaks makes a test fail when it leaves a goroutine behind.
@@ -159,6 +154,8 @@ func TestServeRefusesToStart(t *testing.T) {
 		"scan, other module":   {[]string{"scan", "t", "--module=x", "--config.file=" + good}, exitRefused, `module "x" is not configured: target "t" lists the modules`},
 		"scan, bad ports":      {[]string{"scan", "t", "--ports=0", "--config.file=" + good}, exitRefused, "--ports: port 0 is out of range"},
 		"scan, no file":        {[]string{"scan", "t", "--config.file=/nonexistent.yml"}, exitRefused, "/nonexistent.yml"},
+		"scan, a typo":         {[]string{"scan", "tt", "--config.file=" + good}, exitRefused, `owner's authorization; did you mean "t"?`},
+		"scan, no such output": {[]string{"scan", "t", "--output=xml", "--config.file=" + good}, exitRefused, "must be one of table,json,prometheus,textfile"},
 		"unhealthy":            {[]string{"healthcheck", "--url=http://" + freeAddress(t)}, exitFailure, "asking for health"},
 	} {
 		var stdout, stderr bytes.Buffer
@@ -190,6 +187,10 @@ targets:
 		want []string
 	}{
 		"as expected":       {[]string{"good"}, exitOK, []string{"127.0.0.1  " + port, "OPEN", "not shown of 127.0.0.1: 4 closed"}},
+		"json":              {[]string{"good", "--output=json"}, exitOK, []string{`"complete":true`, `"violating":0`}},
+		"json, violating":   {[]string{"bad", "--ports=" + port, "--output=json"}, exitFailure, []string{`"violating":1`}},
+		"prometheus":        {[]string{"good", "--output=prometheus"}, exitOK, []string{"\nprobe_success 1\n"}},
+		"textfile":          {[]string{"good", "--output=textfile", "--no-progress"}, exitOK, []string{"\nprobe_success{module=\"m\",target=\"good\"} 1\n"}},
 		"all":               {[]string{"good", "--all"}, exitOK, []string{"127.0.0.1  1 ", "CLOSED"}},
 		"not as expected":   {[]string{"bad", "--ports=" + port}, exitFailure, []string{"127.0.0.1  " + port}},
 		"excluded for good": {[]string{"bad", "--ports=3"}, exitRefused, []string{"no port to scan is left"}},
@@ -206,59 +207,4 @@ targets:
 			}
 		}
 	}
-}
-
-// TestTable prints what no scan of a healthy loopback shows.
-func TestTable(t *testing.T) {
-	t.Parallel()
-	task := taskOf(t)
-	req, refused, err := scan.NewRequest(task.Plan, task.Scope, []scan.Address{
-		{IP: netip.MustParseAddr("2001:db8::1")}, {IP: netip.MustParseAddr("203.0.113.1")},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	rec, err := scan.NewRecorder(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := netip.MustParseAddr("2001:db8::1")
-	rec.Record(scan.PortResult{Address: at, Port: 22, State: scan.OpenFiltered, Cause: scan.CauseSilence})
-	rec.Record(scan.PortResult{Address: at, Port: 80, State: scan.Filtered, Cause: scan.CauseSilence})
-	r := &scan.Result{Plan: task.Plan, Refused: refused, Failed: map[scan.Failure]error{scan.FailedDNS: errors.New("no such host")}}
-	r.Addresses, _, _ = rec.Snapshot(scan.CauseDeadline)
-	var out bytes.Buffer
-	if !printTable(&out, r, false) {
-		t.Error("an expected port that is filtered violates nothing")
-	}
-	want := `ADDRESS      PORT  PROTOCOL  STATE          EXPECTED  RESPONSE
-2001:db8::1  22    tcp       OPEN|FILTERED  open      -
-2001:db8::1  80    tcp       FILTERED       open      -
-2001:db8::1  443   tcp       UNKNOWN        open      -
-not shown of 2001:db8::1: 1 unknown
-unknown on 2001:db8::1 because of deadline: 2
-203.0.113.1 lies outside the target's networks and was not touched
-the scan is incomplete (dns): no such host
-`
-	if out.String() != want {
-		t.Errorf("printed:\n%s\nwant:\n%s", out.String(), want)
-	}
-}
-
-func taskOf(t *testing.T) scan.Task {
-	t.Helper()
-	cfg, _, err := config.Load(writeConfig(t, `
-modules: {m: {ports: 7}}
-targets:
-  - {name: t, hosts: ["2001:db8::1"], modules: [m], authorization: {owner: me}, expect: {tcp: {open: "22,80,443"}}}
-`), time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := scanFlags{target: "t"}
-	task, err := f.task(cfg, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return task
 }

@@ -19,8 +19,8 @@ type scans struct {
 
 // newScans wires the resolver and the engines to a coordinator. The limits of the
 // configuration come with applyLimits; the resolver, the engines and their number are
-// put into the options here.
-func newScans(budget *engine.Budget, o coordinator.Options) (*scans, error) {
+// put into the options here. Each engine goes through watch, if there is one.
+func newScans(budget *engine.Budget, o coordinator.Options, watch ...func(scan.Scanner) scan.Scanner) (*scans, error) {
 	// Strict: the answer for one family is not the whole answer where the other one failed.
 	resolver, err := resolve.New(&net.Resolver{PreferGo: true, StrictErrors: true})
 	if err != nil {
@@ -34,6 +34,9 @@ func newScans(budget *engine.Budget, o coordinator.Options) (*scans, error) {
 			return nil, fmt.Errorf("making the engine of %v %v: %w", kind.Protocol, kind.Method, err)
 		}
 		s.engines[kind], o.Engines[kind] = e, e
+		for _, w := range watch {
+			o.Engines[kind] = w(o.Engines[kind])
+		}
 	}
 	s.Coordinator, err = coordinator.New(o)
 	if err != nil {

@@ -1,0 +1,55 @@
+package terminal
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+)
+
+// TestTextfilesSideBySide puts scans together as node_exporter does: of two targets,
+// of one target with two modules, and of an address by itself.
+func TestTextfilesSideBySide(t *testing.T) {
+	t.Parallel()
+	web := made(t)
+	slow, mail, alone := web, web, web
+	slow.Module = "tcp_all"
+	mail.Asked, mail.Target = "mail", "mail"
+	alone.Asked = ip4.String()
+	var all prometheus.Gatherers
+	for _, r := range []Report{web, slow, mail, alone} {
+		text := written(t, r, Textfile)
+		all = append(all, prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) { return parse(t, text), nil }))
+	}
+	families, err := all.Gather() // it finds series that are there twice, and metrics with two meanings
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			labels := make(map[string]string)
+			for _, l := range m.GetLabel() {
+				labels[l.GetName()] = l.GetValue()
+			}
+			if labels["target"] == "" || labels["module"] == "" {
+				t.Errorf("%s has labels %v", f.GetName(), labels)
+			}
+		}
+	}
+}
+
+func parse(t *testing.T, text string) (families []*dto.MetricFamily) {
+	t.Helper()
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	byName, err := parser.TextToMetricFamilies(strings.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range byName {
+		families = append(families, f)
+	}
+	return families
+}
