@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
-	"github.com/hbollon/go-edlib"
 
 	"portscan_exporter/config"
 )
@@ -77,29 +76,13 @@ func (f *scanFlags) suggest(cfg *config.Config, refusal error) error {
 	near, ok := "", false
 	if selection, found := cfg.Find(f.target); found {
 		if _, listed := selection.Target.Module(f.module); !listed {
-			near, ok = nearest(f.module, moduleNames(selection.Target.Modules))
+			near, ok = config.Nearest(f.module, moduleNames(selection.Target.Modules))
 		}
 	} else if _, err := netip.ParseAddr(f.target); err != nil {
-		near, ok = nearest(f.target, targetNames(cfg))
+		near, ok = config.Nearest(f.target, targetNames(cfg))
 	}
 	if !ok {
 		return refusal
 	}
 	return fmt.Errorf("%w; did you mean %q?", refusal, near)
-}
-
-// nearest returns the known word that takes the fewest changes to get to, if these
-// are so few that it is likely what was meant.
-func nearest(word string, known []string) (best string, ok bool) {
-	const longest = 64 // bytes; beyond that it is no slip of the finger
-	if len(word) > longest {
-		return "", false
-	}
-	least := min(max(1, len(word)/3)+1, len(word)) // another word altogether is none that was meant
-	for _, k := range known {
-		if n := edlib.OSADamerauLevenshteinDistance(strings.ToLower(word), strings.ToLower(k)); n < least {
-			best, least = k, n
-		}
-	}
-	return best, best != ""
 }

@@ -8,7 +8,7 @@ import (
 // suggest says what to write instead of a word that is not known: the nearest
 // known one where that is close, else all of them.
 func suggest(word string, known []string) string {
-	if near, ok := nearest(word, known); ok {
+	if near, ok := Nearest(word, known); ok {
 		return fmt.Sprintf("did you mean %q?", near)
 	}
 	if len(known) == 0 {
@@ -17,14 +17,14 @@ func suggest(word string, known []string) string {
 	return "write one of " + strings.Join(known, ", ")
 }
 
-// nearest returns the known word that takes the fewest changes to get to, if
-// these are so few that it is likely what was meant.
-func nearest(word string, known []string) (string, bool) {
+// Nearest returns the known word that takes the fewest changes to get to, if
+// these are so few that it is likely what was meant. It may be called concurrently.
+func Nearest(word string, known []string) (string, bool) {
 	const longest = 64 // bytes; beyond that it is no slip of the finger
 	if len(word) > longest {
 		return "", false
 	}
-	best, least := "", max(1, len(word)/3)+1
+	best, least := "", min(max(1, len(word)/3)+1, len(word)) // another word altogether is none that was meant
 	for _, k := range known {
 		if n := distance(strings.ToLower(word), strings.ToLower(k)); n < least {
 			best, least = k, n
