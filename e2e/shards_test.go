@@ -55,7 +55,7 @@ func (f *fleet) prometheus(t *testing.T) *prometheusServer {
 	}
 	jobs = strings.ReplaceAll(jobs, `/sd"}`, `/sd", refresh_interval: 1s}`)
 	global := fmt.Sprintf("global: {scrape_interval: %v, scrape_timeout: %v, evaluation_interval: 1s}\n", shardEvery, shardEvery)
-	return prometheus(t, global+"rule_files: ["+exporterDownRule(t)+"]\n"+jobs)
+	return prometheus(t, global+"rule_files: ["+impatient(t, filepath.Join("..", "prometheus", "alerts.yml"))+"]\n"+jobs)
 }
 
 // example returns the example of a document that has this word in it.
@@ -83,17 +83,6 @@ func impatient(t *testing.T, path string) string {
 	}
 	waits := regexp.MustCompile(`(?m)^(\s*(?:keep_firing_)?for:).*$`)
 	return write(t, filepath.Base(path), waits.ReplaceAllString(string(text), "$1 0s"))
-}
-
-// exporterDownRule is a file with rules, one of which tells of an exporter that is
-// gone: ours, where they are there.
-func exporterDownRule(t *testing.T) string {
-	t.Helper()
-	ours := filepath.Join("..", "prometheus", "alerts.yml")
-	if _, err := os.Stat(ours); err == nil {
-		return impatient(t, ours)
-	}
-	return write(t, "rules.yml", "groups: [{name: test, rules: [{alert: PortscanExporterDown, expr: 'up{job=\"portscan_exporter\"} == 0'}]}]\n")
 }
 
 // goesDark waits until an alert tells of this exporter. None tells of another.
