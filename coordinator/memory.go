@@ -24,7 +24,7 @@ type memory struct {
 	mu      sync.Mutex
 	current map[group]scan.Task // what the configuration has; nil: anything
 	seen    map[group]map[netip.Addr]*remembered
-	whole   map[group]Sight // the last scan of a whole target; without its addresses' ports
+	whole   map[group]Sight // the last scan of a whole target; its addresses are in seen
 	count   int             // addresses
 	size    int             // of them all
 	history history
@@ -120,16 +120,25 @@ func (m *memory) learn(task scan.Task, r *scan.Result) (told []Change, more int,
 	if _, ok := m.current[g]; !ok && m.current != nil {
 		return nil, 0, false // it has left the configuration in the meantime
 	}
-	m.note(g, task, r)
+	shows := m.shows(g, task)
+	if shows {
+		m.note(g, task, r)
+	}
 	for _, a := range shown {
 		old := m.seen[g][a.IP]
 		if old == nil {
 			old = &remembered{}
 		}
 		if old.last.After(r.Started) {
+			if old.shown == nil && shows { // what came later is known from a file, without details
+				again := *old
+				again.show(a, old, shows)
+				m.put(g, a.IP, &again)
+			}
 			continue
 		}
 		next, changes, untold := old.next(a, task, r)
+		next.show(a, old, shows)
 		told, more = append(told, changes...), more+untold
 		altered = altered || len(changes)+untold > 0 || (old.states == nil) != (next.states == nil) || !next.opened.Equal(old.opened)
 		m.put(g, a.IP, next)
@@ -144,7 +153,7 @@ func (m *memory) learn(task scan.Task, r *scan.Result) (told []Change, more int,
 
 // next returns what is remembered after another scan, and what has changed.
 func (r *remembered) next(a *AddressSight, task scan.Task, by *scan.Result) (next *remembered, told []Change, untold int) {
-	next = &remembered{last: by.Started, states: r.states, opened: r.opened, changed: r.changed, shown: a}
+	next = &remembered{last: by.Started, states: r.states, opened: r.opened, changed: r.changed}
 	if a.Suspect {
 		return next, nil, 0
 	}
@@ -228,28 +237,35 @@ func (m *memory) reconfigured(tasks []scan.Task) {
 		m.current[groupOf(t)] = t
 		targets[t.Target] = true
 	}
+	outdated := m.outdate()
 	for g, in := range m.seen {
 		t, ok := m.current[g]
 		for ip, r := range maps.Clone(in) {
 			if _, inScope := t.Scope.Match(ip); !ok || !inScope {
 				m.drop(g, ip)
-			} else if less, ok := r.within(t.Plan.Ports()); ok {
+			} else if less, ok := r.within(t.Plan.Ports(), !outdated[g]); ok {
 				m.put(g, ip, less)
 			}
 		}
 	}
-	maps.DeleteFunc(m.whole, func(g group, _ Sight) bool { _, ok := m.current[g]; return !ok })
 	m.history.keep(targets)
 }
 
-// within returns what is remembered of some ports alone, and whether that is less.
-func (r *remembered) within(ports scan.PortSet) (*remembered, bool) {
+// within returns what is remembered of some ports alone, and whether that is less. What
+// people are shown of the address is kept with all of the rest or not at all; seen tells
+// whether it still holds.
+func (r *remembered) within(ports scan.PortSet, seen bool) (*remembered, bool) {
 	all := r.opened.Union(scan.NewPortSet(slices.Collect(maps.Keys(r.changed))...))
 	for _, in := range r.states {
 		all = all.Union(in)
 	}
 	if all.Minus(ports).IsEmpty() {
-		return r, false
+		if seen || r.shown == nil {
+			return r, false
+		}
+		unseen := *r
+		unseen.shown = nil
+		return &unseen, true
 	}
 	less := &remembered{
 		last: r.last, states: make(map[scan.State]scan.PortSet), opened: r.opened.Intersect(ports), changed: maps.Clone(r.changed),
