@@ -3,6 +3,8 @@ package coordinator_test
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -61,6 +63,77 @@ func TestReloadWhileASweepWaits(t *testing.T) {
 	})
 }
 
+// TestReloadBetweenLeaveAndStart has the configuration change after a scan was allowed,
+// and before it has begun.
+func TestReloadBetweenLeaveAndStart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		gone := errors.New("it is not configured any more")
+		var asked atomic.Int64
+		var c *counted
+		c = newCounted(t, 1, closedAfter(time.Second), func(task scan.Task) (scan.Task, error) {
+			if asked.Add(1) > 1 {
+				return scan.Task{}, gone
+			}
+			c.Reconfigured(nil)
+			return task, nil
+		})
+		defer c.Close()
+		if _, err := c.Scan(within(t, 5*time.Second), sweep(t)); !errors.Is(err, gone) {
+			t.Errorf("it was answered with %v", err)
+		}
+		c.wantScans(t, 0, 0)
+	})
+}
+
+// TestManyReloads has probes of sweeps come and go while the configuration changes: none
+// is shown a result of a configuration that was no more when it came.
+func TestManyReloads(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(10) {
+		synctest.Test(t, func(t *testing.T) {
+			random := rand.New(rand.NewPCG(seed, 2))
+			upTo := func(d time.Duration) time.Duration { return time.Duration(random.Int64N(int64(d))) }
+			var generation atomic.Int64
+			now := func() scan.Task { // its ports tell which configuration it is of
+				one := taskOf(t, "1-"+strconv.FormatInt(generation.Load()+2, 10))
+				one.MaxAge = 20 * time.Millisecond
+				return one
+			}
+			c := newCounted(t, 2, closedAfter(30*time.Millisecond), func(asked scan.Task) (scan.Task, error) {
+				one := now()
+				one.Target = asked.Target
+				return one, nil
+			})
+			var all sync.WaitGroup
+			for range 500 {
+				deadline, one := 5*time.Millisecond+upTo(100*time.Millisecond), now()
+				one.Target = string(rune('a' + random.IntN(3)))
+				came := int(generation.Load() + 2)
+				all.Go(func() {
+					begun := time.Now()
+					a, err := c.Scan(within(t, deadline), one)
+					if took := time.Since(begun); took > deadline || err != nil && !errors.Is(err, coordinator.ErrBusy) {
+						t.Errorf("deadline %v: answered after %v, %v", deadline, took, err)
+					}
+					if err == nil && a.Result.Plan.Ports().Len() < came {
+						t.Errorf("it came when there were %d ports, and is shown %d", came, a.Result.Plan.Ports().Len())
+					}
+				})
+				if time.Sleep(upTo(5 * time.Millisecond)); random.IntN(20) == 0 {
+					generation.Add(1)
+					c.Reconfigured([]scan.Task{now()})
+				}
+			}
+			all.Wait()
+			c.Close()
+			if c.InFlight() != 0 || c.scans.Load() == 0 {
+				t.Errorf("%d in flight, %d scans", c.InFlight(), c.scans.Load())
+			}
+		})
+	}
+}
+
 // TestUnderWay looks at scans on their way.
 func TestUnderWay(t *testing.T) {
 	t.Parallel()
@@ -71,7 +144,9 @@ func TestUnderWay(t *testing.T) {
 		}, nil)
 		defer c.Close()
 		begun := time.Now()
-		c.ask(t, sweep(t))
+		whole := sweep(t)
+		whole.Asked = "t"
+		c.ask(t, whole)
 		other := sweep(t)
 		other.Target = "it waits for a place"
 		c.ask0(t, other)

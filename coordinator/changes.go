@@ -14,7 +14,8 @@ import (
 // Bounds of what is told of changes.
 const (
 	mostTold      = 1000      // changes in one scan, a log line each; the others are counted
-	flapSpan      = time.Hour // in which a port's changes are counted
+	mostToldSoon  = 3000      // changes of a target in flapSpan
+	flapSpan      = time.Hour // in which a port's changes are counted, and a target's
 	mostFlaps     = 10        // of them that are told of
 	mostHistory   = 100       // changes kept of a target
 	mostHistories = 20_000    // changes kept in all
@@ -128,8 +129,8 @@ func order(a, b bool) int {
 }
 
 // tell writes a line for each change.
-func tell(logger *slog.Logger, task scan.Task, told []Change, more int) {
-	for _, c := range told {
+func tell(logger *slog.Logger, task scan.Task, n news) {
+	for _, c := range n.told {
 		args := []any{
 			"target", task.Target, "module", c.Module, "ip", c.IP, "port", c.Port, "protocol", c.Protocol.String(),
 			"from", c.From.String(), "to", c.To.String(), "expected", c.Expected.String(),
@@ -139,8 +140,11 @@ func tell(logger *slog.Logger, task scan.Task, told []Change, more int) {
 		}
 		logger.Info("A port changed state", args...)
 	}
-	if more > 0 {
-		logger.Info("More ports changed state, too many for a line each", "target", task.Target, "module", task.Module, "ports", more)
+	if n.more > 0 {
+		logger.Info("More ports changed state, too many for a line each", "target", task.Target, "module", task.Module, "ports", n.more)
+	}
+	if n.evicted > 0 {
+		logger.Warn("There are too many addresses to remember which of their ports were open: what was seen of some is forgotten", "addresses", n.evicted)
 	}
 }
 
@@ -148,15 +152,40 @@ func tell(logger *slog.Logger, task scan.Task, told []Change, more int) {
 type history struct {
 	byTarget map[string][]Change
 	count    int
+	told     map[string]toldOf
 }
 
-func newHistory() history { return history{byTarget: make(map[string][]Change)} }
+// toldOf is how much was told of a target's changes in the last while.
+type toldOf struct {
+	since time.Time
+	lines int
+}
+
+func newHistory() history {
+	return history{byTarget: make(map[string][]Change), told: make(map[string]toldOf)}
+}
+
+// room returns how many of a target's changes may be told of now.
+func (h *history) room(target string, at time.Time) int {
+	t := h.told[target]
+	if at.Sub(t.since) >= flapSpan {
+		t = toldOf{since: at}
+		delete(h.told, target)
+	}
+	return min(mostTold, mostToldSoon-t.lines)
+}
 
 // add keeps changes, of which the first weigh most.
 func (h *history) add(target string, changes []Change) {
 	if len(changes) == 0 {
 		return
 	}
+	t := h.told[target]
+	if t.lines == 0 {
+		t.since = changes[0].Time
+	}
+	t.lines += len(changes)
+	h.told[target] = t
 	changes = slices.Clone(changes[:min(len(changes), mostHistory)])
 	slices.Reverse(changes) // so that what weighs most is the newest
 	h.count -= len(h.byTarget[target])
@@ -181,12 +210,15 @@ func (h *history) dropOldest() {
 	delete(h.byTarget, oldest)
 }
 
-// keep forgets all other targets.
-func (h *history) keep(targets map[string]bool) {
+// keep forgets the changes that keep says false of.
+func (h *history) keep(keep func(target string, c Change) bool) {
 	for target, changes := range h.byTarget {
-		if !targets[target] {
-			h.count -= len(changes)
+		kept := slices.DeleteFunc(slices.Clone(changes), func(c Change) bool { return !keep(target, c) })
+		h.count -= len(changes) - len(kept)
+		h.byTarget[target] = kept
+		if len(kept) == 0 {
 			delete(h.byTarget, target)
+			delete(h.told, target)
 		}
 	}
 }

@@ -26,6 +26,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"portscan_exporter/gate"
@@ -68,11 +69,18 @@ type Coordinator struct {
 	places  *gate.Gate
 	refused refusals
 
-	mu      sync.Mutex
-	shared  map[group][]*shared // that can be joined
-	shelf   shelf
-	closed  bool // by Interrupt
-	running sync.WaitGroup
+	mu     sync.Mutex
+	shared map[group][]*shared // that can be joined
+	shelf  shelf
+	// unfinished are scans with a max_age that the program's end cut short, by the
+	// digest of their tasks: before they go on, and after they were ended.
+	unfinished map[string]kept
+	closed     bool // by Interrupt
+	running    sync.WaitGroup
+
+	// configuration counts the configurations there were. It rises after a new one is in
+	// use, and under the lock.
+	configuration atomic.Int64
 
 	memory *memory
 	keeper *keeper // nil: nothing outlives the program
@@ -108,6 +116,7 @@ func New(o Options) (*Coordinator, error) {
 	return &Coordinator{
 		options: o, places: places, memory: newMemory(),
 		shared: make(map[group][]*shared), shelf: shelf{kept: make(map[group][]*kept)},
+		unfinished: make(map[string]kept),
 	}, nil
 }
 
@@ -163,13 +172,8 @@ func (c *Coordinator) lead(ctx context.Context, s *shared) {
 		return
 	}
 	defer c.places.Leave()
-	task, err := c.options.Allow(s.asked)
-	if err != nil {
-		c.giveUp(s, err)
-		return
-	}
-	p := newPass(task)
-	if !c.begin(s, task, p) {
+	task, p := c.start(s)
+	if p == nil {
 		return
 	}
 	c.carryOut(ctx, task, p)
@@ -185,11 +189,32 @@ func (c *Coordinator) lead(ctx context.Context, s *shared) {
 	c.options.Observe(task.Module, p.result())
 }
 
+// start has a scan begin, as what the configuration makes of it at that very moment;
+// there is no pass where it may not.
+func (c *Coordinator) start(s *shared) (scan.Task, *pass) {
+	for {
+		configuration := c.configuration.Load()
+		task, err := c.options.Allow(s.asked)
+		if err != nil {
+			c.giveUp(s, err)
+			return task, nil
+		}
+		p := newPass(task, c.cutShort(task))
+		switch begun, changed := c.begin(s, task, p, configuration); {
+		case begun:
+			c.goesOn(task)
+			return task, p
+		case !changed:
+			return task, nil
+		}
+	}
+}
+
 // learn remembers what a scan has shown, before anybody is answered with it.
 func (c *Coordinator) learn(task scan.Task, r *scan.Result) {
-	told, more, altered := c.memory.learn(task, r)
-	tell(c.options.Logger, task, told, more)
-	if altered {
+	n := c.memory.learn(task, r)
+	tell(c.options.Logger, task, n)
+	if n.altered {
 		c.keeper.altered()
 	}
 }
@@ -215,6 +240,10 @@ func (c *Coordinator) carryOut(ctx context.Context, task scan.Task, p *pass) {
 		p.fail(scan.FailedInternal, err)
 		return
 	}
+	if req, err = p.rest(req, task.Scope); err != nil {
+		p.fail(scan.FailedInternal, err)
+		return
+	}
 	spec := task.Plan.Spec()
 	engine, ok := c.options.Engines[Kind{Protocol: spec.Protocol, Method: spec.Method}]
 	if !ok {
@@ -233,14 +262,14 @@ func (c *Coordinator) SetMaxScans(n int) { c.places.SetLimit(n) }
 // InFlight returns how many scans are under way.
 func (c *Coordinator) InFlight() int { return c.places.Inside() }
 
-// UnderWay is a scan that has begun and not ended.
+// UnderWay is a scan of a whole target that has begun and not ended.
 type UnderWay struct {
 	Target, Module string
 	Started        time.Time
 	Progress       float64 // from 0 to 1: of how many ports something is known
 }
 
-// UnderWay returns the scans under way that probes can join.
+// UnderWay returns the scans of whole targets that are under way and that probes can join.
 func (c *Coordinator) UnderWay() (all []UnderWay) {
 	c.mu.Lock()
 	under := slices.Concat(slices.Collect(maps.Values(c.shared))...)
@@ -250,7 +279,7 @@ func (c *Coordinator) UnderWay() (all []UnderWay) {
 	}
 	c.mu.Unlock()
 	for i, p := range passes {
-		if p != nil {
+		if p != nil && under[i].asked.Asked == under[i].asked.Target {
 			all = append(all, UnderWay{
 				Target: under[i].asked.Target, Module: under[i].asked.Module, Started: p.started, Progress: p.progress(),
 			})

@@ -19,20 +19,23 @@ import (
 type keeper struct {
 	file    string
 	logger  *slog.Logger
-	content func() ([]byte, error)
+	content func() (data []byte, left int, err error)
+	busy    func() bool // there are scans under way whose findings are to be saved
 
 	dirty  chan struct{} // holds one
 	end    chan struct{}
 	ended  chan struct{}
 	once   sync.Once
-	failed bool // the last time; of the goroutine alone
+	failed bool // the last time; of the goroutine alone, as the next
+	left   int  // results that there was no room for, the last time
 }
 
 // How often is saved at the most: a killed program loses no more than that, and the
-// disk is busy with it for no more than a twentieth of the time.
+// disk is busy with it for no more than a fifth of the time.
 const (
 	saveEvery = time.Second
-	saveShare = 20
+	saveShare = 4
+	saveBusy  = time.Minute // what scans with a max_age have found so far
 )
 
 // Restore reads the state file, and from then on saves in it what is retained and
@@ -56,6 +59,7 @@ func (c *Coordinator) Restore(file string, now []scan.Task) error {
 	c.memory.reconfigured(now)
 	k := &keeper{
 		file: file, logger: c.options.Logger, content: c.state,
+		busy:  func() bool { return len(c.sweeping()) > 0 },
 		dirty: make(chan struct{}, 1), end: make(chan struct{}), ended: make(chan struct{}),
 	}
 	if err := k.save(); err != nil {
@@ -99,11 +103,17 @@ func (k *keeper) close() {
 func (k *keeper) run() {
 	defer close(k.ended)
 	defer k.trySave()
+	busy := time.NewTicker(saveBusy)
+	defer busy.Stop()
 	for {
 		select {
 		case <-k.end:
 			return
 		case <-k.dirty:
+		case <-busy.C:
+			if !k.busy() {
+				continue
+			}
 		}
 		begun := time.Now()
 		k.trySave()
@@ -130,10 +140,14 @@ func (k *keeper) trySave() {
 }
 
 func (k *keeper) save() error {
-	data, err := k.content()
+	data, left, err := k.content()
 	if err != nil {
 		return err
 	}
+	if left > 0 && k.left == 0 {
+		k.logger.Warn("The state is too large: retained results are left out of it, and are scanned anew after a restart", "file", k.file, "results", left)
+	}
+	k.left = left
 	if err := replace(k.file, data); err != nil {
 		return fmt.Errorf("writing the state file: %w", err)
 	}

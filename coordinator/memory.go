@@ -12,10 +12,11 @@ import (
 
 // Bounds of what is remembered. What goes first is what was seen the longest ago.
 const (
-	mostOpened     = 1000    // ports of an address that were open once
-	mostChanged    = 1000    // ports of an address with the time of their last change
-	mostAddresses  = 100_000 // in all
-	mostRemembered = 1 << 20 // ranges of ports and times of changes, some 16 bytes each, in all
+	mostOpened    = 1000     // ports of an address that were open once
+	mostChanged   = 1000     // ports of an address with the time of their last change
+	mostWatched   = 1000     // ports that a scan watches because they were open once
+	mostAddresses = 100_000  // in all
+	mostBytes     = 32 << 20 // in all, about
 )
 
 // memory is what scans have shown of addresses, by target and module. It has a lock of
@@ -24,38 +25,35 @@ type memory struct {
 	mu      sync.Mutex
 	current map[group]scan.Task // what the configuration has; nil: anything
 	seen    map[group]map[netip.Addr]*remembered
-	whole   map[group]Sight // the last scan of a whole target; its addresses are in seen
-	count   int             // addresses
-	size    int             // of them all
+	count   int // addresses
+	size    int // of them all, in bytes
+	evicted int // addresses that there was no room for, since somebody was told
 	history history
+	sights  sights
 }
 
 // remembered is what is known of an address from earlier scans. It does not change: a
 // scan puts another one in its place.
 type remembered struct {
-	last    time.Time                   // when the last scan began that is in it
-	states  map[scan.State]scan.PortSet // by the last complete scan of the address
+	last    time.Time                   // when the last scan of it ended
+	whole   time.Time                   // when the last complete one began
+	states  map[scan.State]scan.PortSet // by that one
 	opened  scan.PortSet                // seen open once
 	changed map[uint16]lastChange
-	shown   *AddressSight // by the last scan; nil: by one before the program began
 }
 
+// size returns about how many bytes it takes.
 func (r *remembered) size() int {
-	n := 1 + r.opened.Ranges() + 4*len(r.changed)
+	const base, perRange, perChange = 300, 6, 100
+	ranges := r.opened.Ranges()
 	for _, ports := range r.states {
-		n += ports.Ranges()
+		ranges += ports.Ranges()
 	}
-	if r.shown != nil {
-		n += 8 + 4*len(r.shown.Details)
-		for _, ports := range r.shown.States {
-			n += ports.Ranges()
-		}
-	}
-	return n
+	return base + perRange*ranges + perChange*len(r.changed)
 }
 
 func newMemory() *memory {
-	return &memory{seen: make(map[group]map[netip.Addr]*remembered), whole: make(map[group]Sight), history: newHistory()}
+	return &memory{seen: make(map[group]map[netip.Addr]*remembered), history: newHistory(), sights: newSights()}
 }
 
 // Memory is what earlier scans have shown of a result's addresses. It may be used
@@ -94,22 +92,36 @@ func (m *memory) of(g group, r *scan.Result) Memory {
 	return Memory{byIP: by}
 }
 
-// opened returns the ports that were open once on one of the addresses.
+// opened returns the ports that were open once on one of the addresses; of too many,
+// those of the first addresses.
 func (m *memory) opened(g group, found []scan.Address) (ports scan.PortSet) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, a := range found {
-		if r := m.seen[g][a.IP.Unmap()]; r != nil && !r.opened.IsEmpty() {
-			ports = ports.Union(r.opened)
+		r := m.seen[g][a.IP.Unmap()]
+		if r == nil || r.opened.IsEmpty() {
+			continue
 		}
+		more := ports.Union(r.opened)
+		if more.Len() > mostWatched {
+			break
+		}
+		ports = more
 	}
 	return ports
 }
 
-// learn takes a scan's result in, and returns the changes to tell of, and how many more
-// there were. An address that is suspect teaches nothing: it is not the host that
-// answers. altered tells whether there is something new to save.
-func (m *memory) learn(task scan.Task, r *scan.Result) (told []Change, more int, altered bool) {
+// news is what a scan has brought.
+type news struct {
+	told    []Change // to tell of
+	more    int      // changes beyond those
+	altered bool     // there is something to save
+	evicted int      // addresses that were forgotten for want of room
+}
+
+// learn takes a scan's result in. An address that is suspect teaches nothing: it is not
+// the host that answers.
+func (m *memory) learn(task scan.Task, r *scan.Result) (n news) {
 	shown := make([]*AddressSight, len(r.Addresses))
 	for i := range r.Addresses {
 		shown[i] = sightOf(&r.Addresses[i], r.Finished)
@@ -117,50 +129,41 @@ func (m *memory) learn(task scan.Task, r *scan.Result) (told []Change, more int,
 	g := groupOf(task)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if _, ok := m.current[g]; !ok && m.current != nil {
-		return nil, 0, false // it has left the configuration in the meantime
+	now, known := m.current[g]
+	if !known && m.current != nil {
+		return n // it has left the configuration in the meantime
 	}
-	shows := m.shows(g, task)
-	if shows {
-		m.note(g, task, r)
-	}
+	m.sights.note(g, task, now, r, shown)
 	for _, a := range shown {
+		if _, inScope := now.Scope.Match(a.IP); a.Suspect || known && !inScope {
+			continue
+		}
 		old := m.seen[g][a.IP]
 		if old == nil {
 			old = &remembered{}
 		}
-		if old.last.After(r.Started) {
-			if old.shown == nil && shows { // what came later is known from a file, without details
-				again := *old
-				again.show(a, old, shows)
-				m.put(g, a.IP, &again)
-			}
-			continue
-		}
 		next, changes, untold := old.next(a, task, r)
-		next.show(a, old, shows)
-		told, more = append(told, changes...), more+untold
-		altered = altered || len(changes)+untold > 0 || (old.states == nil) != (next.states == nil) || !next.opened.Equal(old.opened)
+		n.told, n.more = append(n.told, changes...), n.more+untold
+		n.altered = n.altered || !maps.EqualFunc(old.states, next.states, scan.PortSet.Equal) || !next.opened.Equal(old.opened)
 		m.put(g, a.IP, next)
 	}
-	slices.SortStableFunc(told, byWeight)
-	if over := len(told) - mostTold; over > 0 {
-		told, more = told[:mostTold], more+over
+	slices.SortStableFunc(n.told, byWeight)
+	room := m.history.room(task.Target, r.Finished)
+	if over := len(n.told) - room; over > 0 {
+		n.told, n.more = n.told[:room], n.more+over
 	}
-	m.history.add(task.Target, told)
-	return told, more, altered
+	m.history.add(task.Target, n.told)
+	n.evicted, m.evicted = m.evicted, 0
+	return n
 }
 
-// next returns what is remembered after another scan, and what has changed.
+// next returns what is remembered after another scan, and what has changed. A scan that
+// began before the last complete one says what was open, and nothing of changes.
 func (r *remembered) next(a *AddressSight, task scan.Task, by *scan.Result) (next *remembered, told []Change, untold int) {
-	next = &remembered{last: by.Started, states: r.states, opened: r.opened, changed: r.changed}
-	if a.Suspect {
-		return next, nil, 0
-	}
-	next.opened = recall(r, a.States[scan.Open])
-	if a.States[scan.Unknown].IsEmpty() {
+	next = &remembered{last: by.Finished, whole: r.whole, states: r.states, opened: recall(r, a.States[scan.Open]), changed: r.changed}
+	if a.States[scan.Unknown].IsEmpty() && !by.Started.Before(r.whole) {
 		told, untold = next.compare(a.IP, a.States, task, by.Finished)
-		next.states = a.States
+		next.whole, next.states = by.Started, a.States
 	}
 	return next, told, untold
 }
@@ -188,15 +191,15 @@ func recall(r *remembered, open scan.PortSet) scan.PortSet {
 // put remembers an address. The caller holds the lock.
 func (m *memory) put(g group, ip netip.Addr, r *remembered) {
 	m.drop(g, ip)
-	for m.count > 0 && (m.count >= mostAddresses || m.size+r.size() > mostRemembered) {
-		m.drop(m.oldest())
-	}
 	if m.seen[g] == nil {
 		m.seen[g] = make(map[netip.Addr]*remembered)
 	}
 	m.seen[g][ip] = r
 	m.count++
 	m.size += r.size()
+	if m.count > mostAddresses || m.size > mostBytes {
+		m.evict()
+	}
 }
 
 // drop forgets an address. The caller holds the lock.
@@ -213,66 +216,26 @@ func (m *memory) drop(g group, ip netip.Addr) {
 	}
 }
 
-// oldest returns whose last scan is the longest ago. The caller holds the lock.
-func (m *memory) oldest() (at group, ip netip.Addr) {
-	var oldest *remembered
+// evict forgets addresses whose last scan is the longest ago: a part of all at once,
+// since it looks at every one. The caller holds the lock.
+func (m *memory) evict() {
+	type place struct {
+		g    group
+		ip   netip.Addr
+		last time.Time
+	}
+	all := make([]place, 0, m.count)
 	for g, in := range m.seen {
-		for a, r := range in {
-			if oldest == nil || r.last.Before(oldest.last) {
-				oldest, at, ip = r, g, a
-			}
+		for ip, r := range in {
+			all = append(all, place{g, ip, r.last})
 		}
 	}
-	return at, ip
-}
-
-// reconfigured forgets what the configuration no longer has: targets, modules of
-// theirs, addresses, ports.
-func (m *memory) reconfigured(tasks []scan.Task) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.current = make(map[group]scan.Task, len(tasks))
-	targets := make(map[string]bool)
-	for _, t := range tasks {
-		m.current[groupOf(t)] = t
-		targets[t.Target] = true
-	}
-	outdated := m.outdate()
-	for g, in := range m.seen {
-		t, ok := m.current[g]
-		for ip, r := range maps.Clone(in) {
-			if _, inScope := t.Scope.Match(ip); !ok || !inScope {
-				m.drop(g, ip)
-			} else if less, ok := r.within(t.Plan.Ports(), !outdated[g]); ok {
-				m.put(g, ip, less)
-			}
+	slices.SortFunc(all, func(a, b place) int { return a.last.Compare(b.last) })
+	for _, p := range all {
+		if m.count <= mostAddresses-mostAddresses/16 && m.size <= mostBytes-mostBytes/16 {
+			return
 		}
+		m.drop(p.g, p.ip)
+		m.evicted++
 	}
-	m.history.keep(targets)
-}
-
-// within returns what is remembered of some ports alone, and whether that is less. What
-// people are shown of the address is kept with all of the rest or not at all; seen tells
-// whether it still holds.
-func (r *remembered) within(ports scan.PortSet, seen bool) (*remembered, bool) {
-	all := r.opened.Union(scan.NewPortSet(slices.Collect(maps.Keys(r.changed))...))
-	for _, in := range r.states {
-		all = all.Union(in)
-	}
-	if all.Minus(ports).IsEmpty() {
-		if seen || r.shown == nil {
-			return r, false
-		}
-		unseen := *r
-		unseen.shown = nil
-		return &unseen, true
-	}
-	less := &remembered{
-		last: r.last, states: make(map[scan.State]scan.PortSet), opened: r.opened.Intersect(ports), changed: maps.Clone(r.changed),
-	}
-	for s, in := range r.states {
-		less.states[s] = in.Intersect(ports)
-	}
-	maps.DeleteFunc(less.changed, func(port uint16, _ lastChange) bool { return !ports.Contains(port) })
-	return less, true
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -263,6 +264,73 @@ func TestManyChanges(t *testing.T) {
 	}
 }
 
+// TestManyFlappingPorts has ports change in each scan, all of them not too often.
+func TestManyFlappingPorts(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, "1-3000")
+	defer h.Close()
+	lines := 0
+	for i := range 20 {
+		h.states = make(map[uint16]scan.State)
+		for p := range uint16(1000) {
+			h.states[1+p+1000*uint16(i%3)] = scan.Filtered
+		}
+		_, told := h.again(t)
+		lines += strings.Count(strings.Join(told, "\n"), "A port changed")
+	}
+	if lines != 3000 {
+		t.Errorf("%d lines, want 3000 for a target in an hour", lines)
+	}
+}
+
+// TestProbeDuringASweep has a probe of an address come and go, cut short, while its
+// whole target is scanned: the scan counts all the same.
+func TestProbeDuringASweep(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		open := scan.Closed
+		c := newCounted(t, 2, func(ctx context.Context, req scan.Request, report func(scan.PortResult)) error {
+			if len(req.Plan().Ports().String()) > 1 {
+				report(scan.PortResult{Address: theHost, Port: 2, State: open, Cause: map[scan.State]scan.Cause{scan.Open: scan.CauseHandshake, scan.Closed: scan.CauseRST}[open]})
+			}
+			select {
+			case <-time.After(10 * time.Second):
+			case <-ctx.Done():
+				return nil
+			}
+			for _, p := range []uint16{1, 3} {
+				report(scan.PortResult{Address: theHost, Port: p, State: scan.Closed, Cause: scan.CauseRST})
+			}
+			return nil
+		}, nil)
+		defer c.Close()
+		whole := sweep(t)
+		whole.MaxAge = time.Second
+		whole.Asked = "t"
+		sweepOnce := func() coordinator.Answer {
+			t.Helper()
+			a, err := c.Scan(within(t, 20*time.Second), whole)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return a
+		}
+		sweepOnce()
+		time.Sleep(5 * time.Second)
+		open = scan.Open
+		alone := task(t)
+		alone.Asked, alone.Hosts = "192.0.2.1", []scan.Host{{Entry: "192.0.2.1", Network: netip.MustParsePrefix("192.0.2.1/32")}}
+		go func() {
+			time.Sleep(3 * time.Second)
+			_, _ = c.Scan(within(t, time.Second), alone)
+		}()
+		a := sweepOnce()
+		if at, ok := a.Memory.LastChange(theHost, 2); !ok || !at.Equal(a.Result.Finished) || a.Memory.Opened(theHost).String() != "2" {
+			t.Errorf("the change of port 2 was seen at %v, %v, and %v were open", at, ok, a.Memory.Opened(theHost))
+		}
+	})
+}
+
 // TestReconfiguredMemory has a reload take ports, and then all, away.
 func TestReconfiguredMemory(t *testing.T) {
 	t.Parallel()
@@ -273,6 +341,11 @@ func TestReconfiguredMemory(t *testing.T) {
 	h.task = taskOf(t, "1-2,9")
 	h.Reconfigured([]scan.Task{h.task})
 	a, told := h.scan(t, scan.Open, 9)
+	for _, c := range h.Changes("t") {
+		if c.Port != 2 {
+			t.Errorf("of port %d, which is scanned no more, it remembers a change", c.Port)
+		}
+	}
 	if a.Memory.Opened(theHost).String() != "2,9" || len(told) != 0 {
 		t.Errorf("with other ports it remembers %v, and tells %q", a.Memory.Opened(theHost), told)
 	}
@@ -283,8 +356,8 @@ func TestReconfiguredMemory(t *testing.T) {
 		t.Error("the change of a port that is still scanned is forgotten")
 	}
 	h.Reconfigured(nil)
-	if len(h.Changes("t")) != 0 {
-		t.Errorf("of a target that is gone it remembers %v", h.Changes("t"))
+	for _, c := range h.Changes("t") {
+		t.Errorf("of a target that is gone it remembers %v", c)
 	}
 	if a, _ := h.scan(t, scan.Open, 2); !a.Memory.Opened(theHost).IsEmpty() {
 		t.Errorf("of a target that is gone it learns %v", a.Memory.Opened(theHost))

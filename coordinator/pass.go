@@ -17,6 +17,8 @@ type pass struct {
 	plan    scan.Plan
 	named   bool // there are names to resolve
 	started time.Time
+	began   time.Time    // in this program
+	before  *scan.Result // what is known already; nil: nothing
 
 	mu       sync.Mutex
 	finished time.Time // zero while under way
@@ -27,20 +29,28 @@ type pass struct {
 	final    *scan.Result   // once it has finished
 }
 
-func newPass(task scan.Task) *pass {
-	return &pass{
+// newPass returns a pass that begins now, or one that goes on with what is known from
+// before, if that is not nil.
+func newPass(task scan.Task, before *scan.Result) *pass {
+	p := &pass{
 		plan:    task.Plan,
 		named:   slices.ContainsFunc(task.Hosts, scan.Host.IsName),
 		started: time.Now(),
+		began:   time.Now(),
+		before:  before,
 		failed:  make(map[scan.Failure]error),
 	}
+	if before != nil {
+		p.started = before.Started
+	}
+	return p
 }
 
 // resolved notes how long the names took and which of them failed.
 func (p *pass) resolved(now time.Time, failed map[scan.Failure]error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.lookup = now.Sub(p.started)
+	p.lookup = now.Sub(p.began)
 	maps.Copy(p.failed, failed)
 }
 
@@ -142,7 +152,7 @@ func (p *pass) now() *scan.Result {
 	if p.recorder == nil {
 		if len(r.Failed) == 0 && p.named {
 			r.Failed[scan.FailedDNS] = errNotResolved
-			r.Lookup = r.Finished.Sub(p.started)
+			r.Lookup = r.Finished.Sub(p.began)
 		}
 		return r
 	}
@@ -151,5 +161,8 @@ func (p *pass) now() *scan.Result {
 		missing = scan.CauseInternal
 	}
 	r.Addresses, r.Attempts, r.Retries = p.recorder.Snapshot(missing)
+	if p.before != nil {
+		r.Attempts, r.Retries = r.Attempts+p.before.Attempts, r.Retries+p.before.Retries
+	}
 	return r
 }

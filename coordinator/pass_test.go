@@ -17,13 +17,13 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // TestWhatEndedStaysAsItWas has somebody leave, or a reload come, when a pass has ended.
 func TestWhatEndedStaysAsItWas(t *testing.T) {
 	t.Parallel()
-	p := newPass(scan.Task{})
+	p := newPass(scan.Task{}, nil)
 	p.finish(time.Now())
 	p.fail(scan.FailedCanceled, errors.New("too late"))
 	if !p.ended() || len(p.result().Failed) != 0 || p.canceled() != nil {
 		t.Errorf("ended %v, failed %v", p.ended(), p.result().Failed)
 	}
-	q := newPass(scan.Task{})
+	q := newPass(scan.Task{}, nil)
 	q.fail(scan.FailedCanceled, errors.New("in time"))
 	q.finish(time.Now())
 	if q.ended() || q.result().Failed[scan.FailedCanceled] == nil || q.canceled() == nil {

@@ -108,7 +108,7 @@ func (c *Coordinator) young(task scan.Task, now time.Time) (Answer, bool) {
 		return Answer{}, false
 	}
 	k.asked = now
-	if !k.result.Success() || now.Sub(k.result.Finished) > task.MaxAge {
+	if age := now.Sub(k.result.Finished); !k.result.Success() || age < 0 || age > task.MaxAge {
 		return Answer{}, false
 	}
 	return Answer{Result: k.result, Retained: true, Progress: 1}, true
@@ -121,6 +121,7 @@ func (c *Coordinator) young(task scan.Task, now time.Time) (Answer, bool) {
 func (c *Coordinator) Reconfigured(now []scan.Task) {
 	c.memory.reconfigured(now)
 	c.mu.Lock()
+	c.configuration.Add(1)
 	var tasks []scan.Task
 	for _, k := range c.shelf.all() {
 		tasks = append(tasks, k.task)

@@ -118,23 +118,28 @@ func (c *Coordinator) ring(s *shared) {
 }
 
 // begin takes what the scan has become by its start, and what will be known of it. It
-// returns false when nobody is there for it any more, or the exporter is shutting down.
-func (c *Coordinator) begin(s *shared, task scan.Task, p *pass) bool {
+// has not begun when nobody is there for it any more, the exporter is shutting down, or
+// the configuration has changed since.
+func (c *Coordinator) begin(s *shared, task scan.Task, p *pass, configuration int64) (begun, changed bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	listed := c.retire(s)
-	if c.closed {
+	listed := c.listed(s)
+	switch {
+	case c.closed:
+		c.retire(s)
 		s.err = ErrClosing
-		return false
-	}
-	if !listed { // its probes have gone, or their time is over
+		return false, false
+	case !listed: // its probes have gone, or their time is over
 		s.err = ErrBusy
-		return false
+		return false, false
+	case c.configuration.Load() != configuration:
+		return false, true
 	}
+	c.retire(s)
 	s.task, s.pass, s.latest = task, p, p.started.Add(task.Plan.Spec().Timeout)
 	c.shared[groupOf(task)] = append(c.shared[groupOf(task)], s)
 	s.alarm.Reset(time.Until(s.end()))
-	return true
+	return true, false
 }
 
 // giveUp notes why the scan can't begin, or how it failed.
@@ -149,26 +154,32 @@ func (c *Coordinator) giveUp(s *shared, err error) {
 
 // over has nobody join the scan any more. A result is retained.
 func (c *Coordinator) over(s *shared, result *scan.Result) {
+	digest := ""
+	if result != nil {
+		digest = s.task.Digest() // it does not change after the beginning
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.retire(s)
-	if result != nil && !s.dropped && !c.closed {
+	switch {
+	case result == nil || s.dropped:
+	case c.closed:
+		c.unfinished[digest] = kept{task: s.task, result: result}
+	default:
 		c.shelf.put(s.task, result, time.Now())
 	}
 }
 
-// retire has nobody join the scan any more, and tells whether somebody could before.
-// The caller holds the lock.
-func (c *Coordinator) retire(s *shared) bool {
+// retire has nobody join the scan any more. The caller holds the lock.
+func (c *Coordinator) retire(s *shared) {
 	if !c.listed(s) {
-		return false
+		return
 	}
 	s.alarm.Stop()
 	g := groupOf(s.task)
 	if c.shared[g] = slices.DeleteFunc(c.shared[g], func(o *shared) bool { return o == s }); len(c.shared[g]) == 0 {
 		delete(c.shared, g)
 	}
-	return true
 }
 
 // listed tells whether the scan can be joined. The caller holds the lock.

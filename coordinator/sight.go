@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"cmp"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -39,6 +40,16 @@ type AddressSight struct {
 	Opened     scan.PortSet                // seen open once
 
 	changed map[uint16]lastChange
+}
+
+// size returns about how many bytes it takes.
+func (a *AddressSight) size() int {
+	const base, perRange, perDetail = 600, 6, 120
+	ranges := 0
+	for _, ports := range a.States {
+		ranges += ports.Ranges()
+	}
+	return base + perRange*ranges + perDetail*len(a.Details)
 }
 
 // LastChange returns when the scan ended that last saw the port in another state than
@@ -83,15 +94,21 @@ func (c *Coordinator) Sights(target string) []Sight {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var all []Sight
-	for g, s := range m.whole {
+	for g, s := range m.sights.whole {
 		if target != "" && g.target != target {
 			continue
 		}
 		s.Addresses = make([]*AddressSight, 0, len(s.scanned))
 		for _, ip := range s.scanned {
-			if r := m.seen[g][ip]; r != nil && r.shown != nil {
-				s.Addresses = append(s.Addresses, r.shown)
+			shown := m.sights.of[g][ip]
+			if shown == nil {
+				continue
 			}
+			a := *shown
+			if r := m.seen[g][ip]; r != nil {
+				a.Opened, a.changed = r.opened, r.changed
+			}
+			s.Addresses = append(s.Addresses, &a)
 		}
 		s.Gone = len(s.scanned) - len(s.Addresses)
 		all = append(all, s)
@@ -120,52 +137,96 @@ func sightOf(a *scan.AddressResult, finished time.Time) *AddressSight {
 	return s
 }
 
-// note keeps when and how a whole target was scanned. The caller holds the lock.
-func (m *memory) note(g group, task scan.Task, r *scan.Result) {
-	if task.Asked != task.Target || m.whole[g].Started.After(r.Started) {
-		return
-	}
-	s := Sight{
-		Target: task.Target, Module: task.Module, Plan: task.Plan, Started: r.Started, Finished: r.Finished,
-		Failed: r.Failed, Refused: r.Refused, task: task,
-	}
-	for i := range r.Addresses {
-		s.scanned = append(s.scanned, r.Addresses[i].IP)
-	}
-	m.whole[g] = s
+// mostSights is how many bytes, about, all sights of addresses may take.
+const mostSights = 32 << 20
+
+// sights is what people are shown, under the memory's lock.
+type sights struct {
+	whole map[group]Sight // the last scan of a whole target, without its addresses
+	of    map[group]map[netip.Addr]*AddressSight
+	size  int
 }
 
-// shows tells whether people are to see what a scan of the task has shown: not if the
-// configuration has another one by now. The caller holds the lock.
-func (m *memory) shows(g group, task scan.Task) bool {
-	if m.current == nil {
-		return true
-	}
-	now := m.current[g]
-	if task.Asked != task.Target { // one address of it
-		task.Hosts = now.Hosts
-	}
-	return task.Equal(now)
+func newSights() sights {
+	return sights{whole: make(map[group]Sight), of: make(map[group]map[netip.Addr]*AddressSight)}
 }
 
-// show has people see what a scan has shown of an address, beside what is remembered of
-// it; or, unless shows, what they saw before. Nobody else has either of them yet.
-func (r *remembered) show(a *AddressSight, before *remembered, shows bool) {
-	if r.shown = before.shown; shows {
-		a.Opened, a.changed = r.opened, r.changed
-		r.shown = a
-	}
-}
-
-// outdate forgets the sights of what the configuration has otherwise now, or no more,
-// and returns of what. The caller holds the lock.
-func (m *memory) outdate() map[group]bool {
-	gone := make(map[group]bool)
-	for g, s := range m.whole {
-		if now, ok := m.current[g]; !ok || !s.task.Equal(now) {
-			gone[g] = true
-			delete(m.whole, g)
+// note keeps what a scan has shown, unless the configuration has another task by now.
+// now is that one; the zero value: there is no configuration.
+func (s *sights) note(g group, task, now scan.Task, r *scan.Result, shown []*AddressSight) {
+	whole := task.Asked == task.Target
+	if !now.Plan.IsZero() {
+		whole = task.Equal(now)
+		task.Hosts = now.Hosts // it may have been one address alone
+		if !task.Equal(now) {
+			return
 		}
 	}
-	return gone
+	if whole && !s.whole[g].Finished.After(r.Finished) {
+		sight := Sight{
+			Target: task.Target, Module: task.Module, Plan: task.Plan, Started: r.Started, Finished: r.Finished,
+			Failed: r.Failed, Refused: r.Refused, task: task,
+		}
+		for i := range r.Addresses {
+			sight.scanned = append(sight.scanned, r.Addresses[i].IP)
+		}
+		s.whole[g] = sight
+	}
+	for _, a := range shown {
+		if old := s.of[g][a.IP]; old == nil || !old.Finished.After(a.Finished) {
+			s.put(g, a)
+		}
+	}
+}
+
+func (s *sights) put(g group, a *AddressSight) {
+	if s.of[g] == nil {
+		s.of[g] = make(map[netip.Addr]*AddressSight)
+	}
+	if old := s.of[g][a.IP]; old != nil {
+		s.size -= old.size()
+	}
+	s.of[g][a.IP] = a
+	if s.size += a.size(); s.size > mostSights {
+		s.evict()
+	}
+}
+
+// evict forgets the addresses whose last scan is the longest ago, a part of all at once.
+func (s *sights) evict() {
+	type place struct {
+		g group
+		a *AddressSight
+	}
+	var all []place
+	for g, in := range s.of {
+		for _, a := range in {
+			all = append(all, place{g, a})
+		}
+	}
+	slices.SortFunc(all, func(a, b place) int { return a.a.Finished.Compare(b.a.Finished) })
+	for _, p := range all {
+		if s.size <= mostSights-mostSights/16 {
+			return
+		}
+		s.size -= p.a.size()
+		delete(s.of[p.g], p.a.IP)
+	}
+}
+
+// outdate forgets what the configuration has otherwise now, or no more.
+func (s *sights) outdate(current map[group]scan.Task) {
+	maps.DeleteFunc(s.whole, func(g group, sight Sight) bool {
+		now, ok := current[g]
+		return !ok || !sight.task.Equal(now)
+	})
+	for g, in := range s.of {
+		if _, ok := s.whole[g]; ok {
+			continue
+		}
+		for _, a := range in {
+			s.size -= a.size()
+		}
+		delete(s.of, g)
+	}
 }

@@ -253,7 +253,7 @@ func TestSightOfAnOldScan(t *testing.T) {
 	p.task = old
 	p.scan(t, p.alone("192.0.2.1"), "192.0.2.1:2")
 	p.want(t, "with an old probe of one address", "t/m success=true",
-		"192.0.2.1 of 192.0.2.1: open 1, unexpected -, missing -, unknown -, opened 1",
+		"192.0.2.1 of 192.0.2.1: open 1, unexpected -, missing -, unknown -, opened 1-2",
 		"192.0.2.2 of 192.0.2.2: open -, unexpected -, missing 1, unknown -, opened -")
 }
 

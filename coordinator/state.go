@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"net/netip"
 	"os"
 	"slices"
 	"time"
@@ -21,8 +19,11 @@ import (
 const (
 	stateFormat  = "portscan_exporter state"
 	stateVersion = 1
-	mostState    = 64 << 20 // bytes of the file
+	mostState    = 192 << 20 // bytes of the file
+	mostResults  = 96 << 20  // bytes of results in it; the rest is for the memory, which is bounded
 )
+
+var errTooLarge = errors.New("writing the state: it is larger than would be read again")
 
 var errUnusable = errors.New("it is not a state file that this version can read")
 
@@ -38,6 +39,7 @@ type content struct {
 	Remembered []savedMemory            `json:"remembered"`
 	Changes    map[string][]savedChange `json:"changes"` // by target, oldest first
 	Results    []savedResult            `json:"results"`
+	Unfinished []savedResult            `json:"unfinished"` // scans under way
 }
 
 // savedResult is a retained result. What it was asked for is known by its digest.
@@ -47,36 +49,6 @@ type savedResult struct {
 	Module string          `json:"module"`
 	Digest string          `json:"task"`
 	Result json.RawMessage `json:"result"`
-}
-
-// savedMemory is what is remembered of an address.
-type savedMemory struct {
-	Target   string                `json:"target"`
-	Module   string                `json:"module"`
-	Protocol string                `json:"protocol"`
-	IP       netip.Addr            `json:"ip"`
-	Last     time.Time             `json:"last"`
-	States   map[string]string     `json:"states,omitempty"` // ports by state
-	Opened   string                `json:"opened,omitempty"`
-	Changed  map[uint16]savedTimes `json:"changed,omitempty"`
-}
-
-type savedTimes struct {
-	At    time.Time `json:"at"`
-	Since time.Time `json:"since"`
-	Times int       `json:"times"`
-}
-
-type savedChange struct {
-	Time     time.Time  `json:"time"`
-	Module   string     `json:"module"`
-	IP       netip.Addr `json:"ip"`
-	Port     uint16     `json:"port"`
-	Protocol string     `json:"protocol"`
-	From     string     `json:"from"`
-	To       string     `json:"to"`
-	Expected string     `json:"expected"`
-	Flapping bool       `json:"flapping,omitempty"`
 }
 
 // readBounded reads the file, if it is not larger than any of ours.
@@ -96,36 +68,55 @@ func readBounded(file string) ([]byte, error) {
 	return data, nil
 }
 
-// state returns the content of the state file. What would make it too large is left
-// out: results that were not asked for the longest.
-func (c *Coordinator) state() ([]byte, error) {
+// state returns the content of the state file, and how many results were left out
+// because it would be too large: those that were not asked for the longest go first.
+func (c *Coordinator) state() (data []byte, left int, err error) {
 	all := c.memory.saved()
 	c.mu.Lock()
 	results := c.shelf.all()
 	c.mu.Unlock()
 	slices.SortFunc(results, func(a, b kept) int { return b.asked.Compare(a.asked) })
-	size := 0
+	room := mostResults
+	if all.Results, left, err = saveResults(results, &room); err != nil {
+		return nil, 0, err
+	}
+	unfinished, more, err := saveResults(c.sweeping(), &room)
+	if err != nil {
+		return nil, 0, err
+	}
+	all.Unfinished, left = unfinished, left+more
+	inner, err := json.Marshal(all)
+	if err != nil {
+		return nil, 0, fmt.Errorf("writing the state: %w", err)
+	}
+	data, err = json.Marshal(envelope{Format: stateFormat, Version: stateVersion, SHA256: checksum(inner), Content: inner})
+	if err != nil {
+		return nil, 0, fmt.Errorf("writing the state: %w", err)
+	}
+	if len(data) > mostState {
+		return nil, 0, errTooLarge
+	}
+	return data, left, nil
+}
+
+// saveResults writes results for which there is room, of which it takes some, and
+// returns how many were left.
+func saveResults(results []kept, room *int) (saved []savedResult, left int, err error) {
 	for _, k := range results {
 		result, err := k.result.Save()
 		if err != nil {
-			return nil, err //nolint:wrapcheck // it says what was being done
+			return nil, 0, err //nolint:wrapcheck // it says what was being done
 		}
-		if size += len(result); size > mostState/2 {
-			break // the rest is for the memory, which is bounded
+		if len(result) > *room {
+			left++
+			continue
 		}
-		all.Results = append(all.Results, savedResult{
+		*room -= len(result)
+		saved = append(saved, savedResult{
 			Asked: k.task.Asked, Target: k.task.Target, Module: k.task.Module, Digest: k.task.Digest(), Result: result,
 		})
 	}
-	inner, err := json.Marshal(all)
-	if err != nil {
-		return nil, fmt.Errorf("writing the state: %w", err)
-	}
-	data, err := json.Marshal(envelope{Format: stateFormat, Version: stateVersion, SHA256: checksum(inner), Content: inner})
-	if err != nil {
-		return nil, fmt.Errorf("writing the state: %w", err)
-	}
-	return data, nil
+	return saved, left, nil
 }
 
 func checksum(data []byte) string {
@@ -164,140 +155,40 @@ func (c *Coordinator) restore(data []byte) error {
 		return err
 	}
 	c.memory = memory
-	now := time.Now()
 	for _, r := range slices.Backward(all.Results) { // what was asked for last comes last
-		task, err := c.options.Allow(scan.Task{Asked: r.Asked, Target: r.Target, Module: r.Module})
-		if err != nil || task.MaxAge == 0 || task.Digest() != r.Digest {
-			continue
-		}
-		result, err := scan.ReadResult(r.Result, task.Plan, task.Scope)
-		if err != nil || result.Finished.After(now) {
-			continue
-		}
-		c.mu.Lock()
-		c.shelf.put(task, result, now)
-		c.mu.Unlock()
-		c.memory.learn(task, result) // so that it is seen; there is no news in it
-	}
-	return nil
-}
-
-// saved returns what is remembered, in a form that can be written.
-func (m *memory) saved() *content {
-	m.mu.Lock()
-	seen := make(map[group]map[netip.Addr]*remembered, len(m.seen))
-	for g, in := range m.seen {
-		seen[g] = maps.Clone(in)
-	}
-	changes := maps.Clone(m.history.byTarget)
-	m.mu.Unlock()
-	all := &content{Changes: make(map[string][]savedChange, len(changes))}
-	for g, in := range seen {
-		for ip, r := range in {
-			all.Remembered = append(all.Remembered, r.saved(g, ip))
+		if k, ok := c.readResult(r); ok {
+			c.mu.Lock()
+			c.shelf.put(k.task, k.result, k.asked)
+			c.mu.Unlock()
+			c.memory.learn(k.task, k.result) // so that it is seen; there is no news in it
 		}
 	}
-	for target, list := range changes {
-		for _, c := range list {
-			all.Changes[target] = append(all.Changes[target], savedChange{
-				Time: c.Time, Module: c.Module, IP: c.IP, Port: c.Port, Protocol: c.Protocol.String(),
-				From: c.From.String(), To: c.To.String(), Expected: c.Expected.String(), Flapping: c.Flapping,
-			})
-		}
-	}
-	return all
-}
-
-func (r *remembered) saved(g group, ip netip.Addr) savedMemory {
-	s := savedMemory{
-		Target: g.target, Module: g.module, Protocol: g.protocol.String(), IP: ip, Last: r.last, Opened: r.opened.String(),
-		States: make(map[string]string), Changed: make(map[uint16]savedTimes),
-	}
-	for state, ports := range r.states {
-		s.States[state.String()] = ports.String()
-	}
-	for port, c := range r.changed {
-		s.Changed[port] = savedTimes{At: c.at, Since: c.since, Times: c.times}
-	}
-	return s
-}
-
-// restore takes in what was remembered.
-func (m *memory) restore(all *content) error {
-	slices.SortStableFunc(all.Remembered, func(a, b savedMemory) int { return a.Last.Compare(b.Last) })
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, s := range all.Remembered {
-		g := group{target: s.Target, module: s.Module}
-		protocol, ok := named(s.Protocol, scan.TCP, scan.UDP)
-		r, err := s.read()
-		if err = errors.Join(err, unless(ok, "protocol", s.Protocol)); err != nil {
-			return fmt.Errorf("%w: of %v it remembers: %w", errUnusable, s.IP, err)
-		}
-		g.protocol = protocol
-		m.put(g, s.IP, r)
-	}
-	for target, list := range all.Changes {
-		for _, s := range list {
-			c, err := s.read()
-			if err != nil {
-				return fmt.Errorf("%w: of target %s it remembers: %w", errUnusable, target, err)
-			}
-			m.history.add(target, []Change{c})
+	for _, r := range all.Unfinished {
+		if k, ok := c.readResult(r); ok {
+			c.mu.Lock()
+			c.unfinished[r.Digest] = k
+			c.mu.Unlock()
 		}
 	}
 	return nil
 }
 
-func (s savedMemory) read() (*remembered, error) {
-	r := &remembered{last: s.Last, changed: make(map[uint16]lastChange)}
-	var err error
-	if r.opened, err = scan.ParsePortSet(s.Opened); err != nil {
-		return nil, err //nolint:wrapcheck // it says what is wrong
+// readResult reads a result, if the configuration still has the same task. Ports that
+// were open once have details in it.
+func (c *Coordinator) readResult(r savedResult) (k kept, ok bool) {
+	task, err := c.options.Allow(scan.Task{Asked: r.Asked, Target: r.Target, Module: r.Module})
+	if err != nil || task.MaxAge == 0 || task.Digest() != r.Digest {
+		return kept{}, false
 	}
-	for name, text := range s.States {
-		state, ok := named(name, scan.States()...)
-		ports, err := scan.ParsePortSet(text)
-		if err := errors.Join(err, unless(ok, "state", name)); err != nil {
-			return nil, err
-		}
-		if r.states == nil {
-			r.states = make(map[scan.State]scan.PortSet)
-		}
-		r.states[state] = ports
+	var addresses struct{ Addresses []scan.Address }
+	if err := json.Unmarshal(r.Result, &addresses); err != nil {
+		return kept{}, false
 	}
-	for port, c := range s.Changed {
-		r.changed[port] = lastChange{at: c.At, since: c.Since, times: c.Times}
+	watching := task.Plan.Watching(c.memory.opened(groupOf(task), addresses.Addresses))
+	result, err := scan.ReadResult(r.Result, watching, task.Scope)
+	if now := time.Now(); err != nil || result.Finished.After(now) || result.Started.After(result.Finished) {
+		return kept{}, false
 	}
-	return r, nil
-}
-
-func (s savedChange) read() (Change, error) {
-	from, okFrom := named(s.From, scan.States()...)
-	to, okTo := named(s.To, scan.States()...)
-	protocol, okProtocol := named(s.Protocol, scan.TCP, scan.UDP)
-	expected, okExpected := named(s.Expected, scan.ExpectAny, scan.ExpectOpen, scan.ExpectClosed)
-	c := Change{
-		Time: s.Time, Module: s.Module, IP: s.IP, Port: s.Port, Protocol: protocol,
-		From: from, To: to, Expected: expected, Flapping: s.Flapping,
-	}
-	return c, errors.Join(unless(okFrom, "state", s.From), unless(okTo, "state", s.To),
-		unless(okProtocol, "protocol", s.Protocol), unless(okExpected, "expectation", s.Expected))
-}
-
-// named returns the one of that name.
-func named[T fmt.Stringer](name string, all ...T) (found T, ok bool) {
-	for _, one := range all {
-		if one.String() == name {
-			return one, true
-		}
-	}
-	return found, false
-}
-
-func unless(ok bool, what, name string) error {
-	if ok {
-		return nil
-	}
-	return fmt.Errorf("a %s %q that is not known here", what, name)
+	result.Plan = task.Plan
+	return kept{task: task, result: result, asked: time.Now()}, true
 }

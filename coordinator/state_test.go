@@ -70,6 +70,77 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+// TestSavedWithoutNews has a program killed after scans that nobody was told of.
+func TestSavedWithoutNews(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "state.json")
+	h := newHost(t, "1-5")
+	defer func() { h.Close() }()
+	h.restart(t, file)
+	for i := range 12 { // the last change is one of too many
+		h.scan(t, []scan.State{scan.Closed, scan.Open}[i%2], 4)
+	}
+	h.task = taskOf(t, "1-6")
+	h.Reconfigured([]scan.Task{h.task})
+	before, _ := h.scan(t, scan.Open, 4) // port 6 is new
+	time.Sleep(2500 * time.Millisecond)
+	killed, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Close()
+	if err := os.WriteFile(file, killed, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h.build(t)
+	if err := h.Restore(file, []scan.Task{h.task}); err != nil {
+		t.Fatal(err)
+	}
+	after, told := h.scan(t, scan.Open, 4, 6)
+	was, _ := before.Memory.LastChange(theHost, 4)
+	if at, ok := after.Memory.LastChange(theHost, 4); !ok || !at.Equal(was) {
+		t.Errorf("port 4 last changed at %v, want %v", at, was)
+	}
+	if len(told) != 1 || told[0] != change(6, "closed", "open", "closed") {
+		t.Errorf("of a port that changed while it was down it tells %q", told)
+	}
+}
+
+// TestClockThatWasWrong has a state file from the future.
+func TestClockThatWasWrong(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "state.json")
+	const ahead = `"2999-01-01T00:00:00Z"`
+	inner := coordinator.Sealed([]byte(`{"remembered":[{"target":"t","module":"m","protocol":"tcp","ip":"192.0.2.1","last":` + ahead + `,"whole":` + ahead +
+		`,"states":{"closed":"1-5"},"changed":{"2":{"at":` + ahead + `,"since":` + ahead + `,"times":10}}}]}`))
+	if err := os.WriteFile(file, inner, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h := newHost(t, "1-5")
+	defer func() { h.Close() }()
+	if log := h.restart(t, file); log != "" {
+		t.Errorf("it says %q", log)
+	}
+	a, told := h.scan(t, scan.Open, 3)
+	if len(told) != 1 || a.Memory.Opened(theHost).String() != "3" {
+		t.Errorf("told %q, open once %v", told, a.Memory.Opened(theHost))
+	}
+	if at, ok := a.Memory.LastChange(theHost, 2); !ok || at.After(time.Now()) {
+		t.Errorf("port 2 changed at %v", at)
+	}
+}
+
+func copyFile(t *testing.T, from, to string) {
+	t.Helper()
+	data, err := os.ReadFile(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(to, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func asText(changes []coordinator.Change) (all []string) {
 	for _, c := range changes {
 		c.Time = c.Time.UTC().Round(0)
@@ -128,7 +199,7 @@ func TestStateFileOfNoUse(t *testing.T) {
 			t.Fatal(err)
 		}
 		if name == "large" { // with nothing but zeros behind it
-			if err := os.Truncate(file, 65<<20); err != nil {
+			if err := os.Truncate(file, 193<<20); err != nil {
 				t.Fatal(err)
 			}
 		}

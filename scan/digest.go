@@ -17,7 +17,11 @@ func (t Task) Digest() string {
 	spec.Ports, spec.Exclude, spec.Expect = PortSet{}, PortSet{}, nil // each is written out by itself
 	h := sha256.New()
 	fmt.Fprintf(h, "%q %q %q %v %v %v\n", t.Target, t.Module, t.Hosts, t.Family, t.MaxAddresses, int64(t.MaxAge))
-	fmt.Fprintf(h, "%v %v %v\n", t.Scope.allow, t.Scope.exclude, t.Scope.others)
+	fmt.Fprintf(h, "%v %v", t.Scope.allow, t.Scope.exclude)
+	for _, o := range t.Scope.others {
+		fmt.Fprintf(h, " %v %v", o.part, o.excluded)
+	}
+	fmt.Fprintln(h)
 	fmt.Fprintf(h, "%+v\n%v\n%v\n%v\n%v\n%v\n", spec, ports, exclude, expect, t.Plan.ports, t.Plan.watched)
 	return hex.EncodeToString(h.Sum(nil))
 }

@@ -109,6 +109,13 @@ func (p Plan) Watching(ports PortSet) Plan {
 	return p
 }
 
+// Only returns the plan for some of its ports. Without any it covers nothing, and is
+// refused as the zero value is.
+func (p Plan) Only(ports PortSet) Plan {
+	p.ports = p.ports.Intersect(ports)
+	return p
+}
+
 // Watched tells whether the owner named the port, or it was open before.
 func (p Plan) Watched(port uint16) bool { return p.Declared(port) || p.watched.Contains(port) }
 
