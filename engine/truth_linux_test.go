@@ -53,7 +53,7 @@ func (c truthCase) run(t *testing.T) {
 		begun := time.Now()
 		score := lab.Sound(t, func() lab.Score {
 			begun = time.Now()
-			ctx, cancel := context.WithTimeout(t.Context(), max(c.within, 9*time.Second))
+			ctx, cancel := context.WithTimeout(t.Context(), max(c.within, 60*time.Second))
 			defer cancel()
 			return lab.CompareReports(host.State, scanAll(ctx, t, e, testRequest(t, spec, c.host.Addrs...)))
 		}, host)
@@ -167,7 +167,7 @@ func far(t *testing.T, spec scan.Spec, unknown int, reply func(port uint16, atte
 		begun := time.Now()
 		score := lab.Sound(t, func() lab.Score {
 			begun = time.Now()
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 			defer cancel()
 			return lab.CompareReports(truth, scanAll(ctx, t, e, testRequest(t, spec, addr)))
 		})
