@@ -89,11 +89,11 @@ func (s *Sight) Missing(a *AddressSight) scan.PortSet {
 // Sights returns what the last scans of whole targets have shown: of one target, or,
 // where target is "", of all. They are in order of target and module. There is none of a
 // target that was not scanned yet as it is configured now.
-func (c *Coordinator) Sights(target string) []Sight {
+func (c *Coordinator) Sights(target string) []*Sight {
 	m := c.memory
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var all []Sight
+	var all []*Sight
 	for g, s := range m.sights.whole {
 		if target != "" && g.target != target {
 			continue
@@ -111,9 +111,9 @@ func (c *Coordinator) Sights(target string) []Sight {
 			s.Addresses = append(s.Addresses, &a)
 		}
 		s.Gone = len(s.scanned) - len(s.Addresses)
-		all = append(all, s)
+		all = append(all, &s)
 	}
-	slices.SortFunc(all, func(a, b Sight) int {
+	slices.SortFunc(all, func(a, b *Sight) int {
 		return cmp.Or(cmp.Compare(a.Target, b.Target), cmp.Compare(a.Module, b.Module))
 	})
 	return all

@@ -6,10 +6,7 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
-	"net/url"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/prometheus/common/version"
 )
@@ -19,95 +16,66 @@ var pageFiles embed.FS
 
 // pages are what people see.
 type pages struct {
-	index *template.Template
-	css   []byte
+	index, target *template.Template
 }
 
 func newPages() (*pages, error) {
-	index, err := template.ParseFS(pageFiles, "pages/index.html")
-	if err != nil {
-		return nil, fmt.Errorf("reading the status page's template: %w", err)
+	p := &pages{}
+	for name, into := range map[string]**template.Template{"index.html": &p.index, "target.html": &p.target} {
+		t, err := template.New(name).ParseFS(pageFiles, "pages/layout.html", "pages/"+name)
+		if err != nil {
+			return nil, fmt.Errorf("reading the template of a page: %w", err)
+		}
+		*into = t
 	}
-	css, err := pageFiles.ReadFile("pages/style.css")
-	if err != nil {
-		return nil, fmt.Errorf("reading the status page's style: %w", err)
-	}
-	return &pages{index: index, css: css}, nil
+	return p, nil
 }
 
-func (p *pages) style(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "text/css; charset=utf-8")
-	_, _ = w.Write(p.css)
+// assets are what pages take beside them, by path, with their types.
+func assets() map[string]string {
+	return map[string]string{
+		"style.css": "text/css; charset=utf-8",
+		"script.js": "text/javascript; charset=utf-8",
+		"icon.svg":  "image/svg+xml",
+	}
 }
 
-// indexPage is what the status page shows.
-type indexPage struct {
+// asset answers with a file that pages take beside them.
+func asset(name, kind string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", kind)
+		http.ServeFileFS(w, r, pageFiles, "pages/"+name)
+	}
+}
+
+// frame is what every page has around its content.
+type frame struct {
 	Base    string // our root as the browser reaches it, with a slash at its end
+	Title   string
 	Version string
-	Targets []indexTarget
-	Probes  []indexProbe
 }
 
-type indexTarget struct {
-	Name, Module, Hosts, Owner, Reference string
-	Expires                               string // "": never
-	Expired                               bool
-	Probe                                 string // link that probes it now
-	Progress                              string // of a scan under way; "": there is none
+func (s *Server) frame(title string) frame {
+	return frame{Base: s.base(), Title: title, Version: strings.TrimSpace("portscan_exporter " + version.Version)}
 }
 
-type indexProbe struct {
-	ID             int64
-	When           string
-	Target, Module string
-	Success        bool
-	Duration       string
-}
+// pagePolicy lets pages have what they take beside them, and nothing else.
+const pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
 
-func (s *Server) index(w http.ResponseWriter, _ *http.Request) {
-	page := indexPage{Base: s.base(), Version: version.Info(), Targets: s.indexTargets(time.Now())}
-	for _, r := range s.history.all() {
-		page.Probes = append(page.Probes, indexProbe{
-			ID: r.id, When: stamp(r.when), Target: r.target, Module: r.module,
-			Success: r.success, Duration: r.duration.Round(time.Millisecond).String(),
-		})
-	}
+// page answers with a page, of some size.
+func (s *Server) page(w http.ResponseWriter, t *template.Template, content any, size int) {
 	var b bytes.Buffer
-	if err := s.pages.index.Execute(&b, page); err != nil {
-		s.options.Logger.Error("The status page could not be made", "err", err)
-		text(w, http.StatusInternalServerError, "the status page could not be made\n")
+	b.Grow(size)
+	if err := t.Execute(&b, content); err != nil {
+		s.options.Logger.Error("A page could not be made", "page", t.Name(), "err", err)
+		text(w, http.StatusInternalServerError, "the page could not be made, see the log\n")
 		return
 	}
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	h := w.Header()
+	h.Set("Content-Security-Policy", pagePolicy)
+	h.Set("Cache-Control", "no-store") // so that who comes back from a probe sees what it has shown
+	h.Set("Content-Type", "text/html; charset=utf-8")
 	_, _ = w.Write(b.Bytes())
-}
-
-func (s *Server) indexTargets(now time.Time) []indexTarget {
-	progress := make(map[[2]string]string)
-	for _, u := range s.options.Scans.UnderWay() {
-		progress[[2]string{u.Target, u.Module}] = strconv.Itoa(int(100*u.Progress)) + " %"
-	}
-	var rows []indexTarget
-	for _, t := range s.options.Config.Get().Targets() {
-		hosts := make([]string, 0, len(t.Hosts))
-		for _, h := range t.Hosts {
-			hosts = append(hosts, h.Entry)
-		}
-		for _, m := range t.Modules {
-			row := indexTarget{
-				Name: t.Name, Module: m.Name, Hosts: strings.Join(hosts, ", "),
-				Owner: t.Authorization.Owner, Reference: t.Authorization.Reference,
-				Expired:  t.Authorization.Expired(now),
-				Progress: progress[[2]string{t.Name, m.Name}],
-				Probe:    s.base() + "probe?" + url.Values{"target": {t.Name}, "module": {m.Name}}.Encode(),
-			}
-			if !t.Authorization.Expires.IsZero() {
-				row.Expires = stamp(t.Authorization.Expires)
-			}
-			rows = append(rows, row)
-		}
-	}
-	return rows
 }
 
 // base returns our root as a browser reaches it.
@@ -117,5 +85,3 @@ func (s *Server) base() string {
 	}
 	return s.prefix + "/"
 }
-
-func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }

@@ -29,6 +29,8 @@ import (
 type Scans interface {
 	Scan(ctx context.Context, task scan.Task) (coordinator.Answer, error)
 	UnderWay() []coordinator.UnderWay
+	Sights(target string) []*coordinator.Sight
+	Changes(target string) []coordinator.Change
 }
 
 // Options are what a server is made of. All are required but for ExternalURL,
@@ -105,7 +107,10 @@ func (s *Server) routes() http.Handler {
 		ErrorLog: slog.NewLogLogger(s.options.Logger.Handler(), slog.LevelError),
 	}))
 	mux.HandleFunc("GET /{$}", s.index)
-	mux.HandleFunc("GET /style.css", s.pages.style)
+	mux.HandleFunc("GET /target/{name}", s.target)
+	for name, kind := range assets() {
+		mux.HandleFunc("GET /"+name, asset(name, kind))
+	}
 	mux.HandleFunc("GET /logs", s.logs)
 	mux.HandleFunc("GET /config", s.config)
 	mux.HandleFunc("GET /-/healthy", healthy)

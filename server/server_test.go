@@ -74,15 +74,15 @@ type house struct {
 
 // build makes a house over the text of a configuration; change adjusts the
 // options.
-func build(t *testing.T, text string, names stub, change func(*server.Options)) *house {
-	t.Helper()
-	h := &house{file: filepath.Join(t.TempDir(), "config.yml"), registry: prometheus.NewRegistry()}
-	write(t, h.file, text)
+func build(tb testing.TB, text string, names stub, change func(*server.Options)) *house {
+	tb.Helper()
+	h := &house{file: filepath.Join(tb.TempDir(), "config.yml"), registry: prometheus.NewRegistry()}
+	write(tb, h.file, text)
 	var err error
 	must := func() {
 		if err != nil {
-			t.Helper()
-			t.Fatal(err)
+			tb.Helper()
+			tb.Fatal(err)
 		}
 	}
 	h.budget, err = engine.NewBudget(engine.Limits{})
@@ -102,7 +102,7 @@ func build(t *testing.T, text string, names stub, change func(*server.Options)) 
 		Engines: map[coordinator.Kind]scan.Scanner{{Protocol: scan.TCP, Method: scan.Connect}: connect},
 	})
 	must()
-	t.Cleanup(h.scans.Close)
+	tb.Cleanup(h.scans.Close)
 	h.reloader = &server.Reloader{File: h.file, Config: safe, Exporter: h.exporter, Logger: logger, Apply: func(c *config.Config) { h.scans.SetMaxScans(c.Limits().MaxScans) }}
 	err = h.reloader.Reload()
 	must()
@@ -118,10 +118,10 @@ func build(t *testing.T, text string, names stub, change func(*server.Options)) 
 	return h
 }
 
-func write(t *testing.T, file, text string) {
-	t.Helper()
+func write(tb testing.TB, file, text string) {
+	tb.Helper()
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
@@ -141,9 +141,9 @@ func local(t *testing.T) (text string, l net.Listener) {
 }
 
 // get asks for a path and returns the answer; headers are pairs.
-func (h *house) get(t *testing.T, path string, headers ...string) *httptest.ResponseRecorder {
-	t.Helper()
-	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil)
+func (h *house) get(tb testing.TB, path string, headers ...string) *httptest.ResponseRecorder {
+	tb.Helper()
+	r := httptest.NewRequestWithContext(tb.Context(), http.MethodGet, path, nil)
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Add(headers[i], headers[i+1])
 	}
@@ -152,11 +152,11 @@ func (h *house) get(t *testing.T, path string, headers ...string) *httptest.Resp
 	return w
 }
 
-func wantLines(t *testing.T, what, body string, lines ...string) {
-	t.Helper()
+func wantLines(tb testing.TB, what, body string, lines ...string) {
+	tb.Helper()
 	for _, l := range lines {
 		if !strings.Contains(body, l) {
-			t.Errorf("%s lacks %q:\n%s", what, l, body)
+			tb.Errorf("%s lacks %q:\n%s", what, l, body)
 		}
 	}
 }
@@ -182,7 +182,7 @@ func TestLifeEndpoints(t *testing.T) {
 	text, _ := local(t)
 	ready := true
 	h := build(t, text, nil, func(o *server.Options) { o.Ready = func() bool { return ready } })
-	for path, want := range map[string]int{"/-/healthy": 200, "/-/ready": 200, "/metrics": 200, "/config": 200, "/": 200, "/style.css": 200, "/sd": 200, "/nothing": 404, "/debug/pprof/": 404, "/logs": 400, "/logs?id=99": 404} {
+	for path, want := range map[string]int{"/-/healthy": 200, "/-/ready": 200, "/metrics": 200, "/config": 200, "/": 200, "/style.css": 200, "/script.js": 200, "/icon.svg": 200, "/target/local": 200, "/target/nobody": 404, "/target/127.0.0.1": 404, "/target/": 404, "/sd": 200, "/nothing": 404, "/debug/pprof/": 404, "/logs": 400, "/logs?id=99": 404} {
 		if w := h.get(t, path); w.Code != want {
 			t.Errorf("%s answers %d, want %d", path, w.Code, want)
 		}
@@ -267,10 +267,10 @@ func TestPages(t *testing.T) {
 	h.get(t, "/exporter/probe?target=local")
 	w := h.get(t, "/exporter/")
 	wantLines(t, "the status page", w.Body.String(),
-		`<td>local</td><td>fast</td>`, `net &lt;team&gt;`, `href="/exporter/probe?module=fast&amp;target=local"`, `href="/exporter/style.css"`,
-		`ended 2020-01-02 00:00:00 UTC`, `href="/exporter/logs?id=1"`)
+		`href="/exporter/target/local?module=fast"`, `net &lt;team&gt;`, `href="/exporter/probe?module=fast&amp;target=local"`, `href="/exporter/style.css"`,
+		`authorization ended`, `href="/exporter/logs?id=1"`)
 	csp := w.Header().Get("Content-Security-Policy")
-	if !strings.Contains(csp, "default-src 'none'") || w.Header().Get("X-Content-Type-Options") != "nosniff" || strings.Contains(w.Body.String(), "<script") {
+	if !strings.Contains(csp, "default-src 'none'") || w.Header().Get("X-Content-Type-Options") != "nosniff" || strings.Count(w.Body.String(), "<script") != 1 {
 		t.Errorf("headers %v", w.Header())
 	}
 	if w := h.get(t, "/"); w.Code != http.StatusFound || w.Header().Get("Location") != "/exporter/" {
