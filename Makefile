@@ -17,6 +17,8 @@ LDFLAGS := -s -w \
 	-X $(VERSION_PACKAGE).BuildDate=$(BUILD_DATE)
 
 GOLANGCI_LINT := .build/bin/golangci-lint
+# Where `make build` puts the program.
+OUTPUT ?= portscan_exporter
 FUZZTIME ?= 60s
 
 # What the tests need and is not installed; see scripts/install-test-deps.
@@ -24,7 +26,7 @@ export PATH := $(PATH):$(CURDIR)/.build/chrony/usr/sbin
 
 .PHONY: build
 build: ## Build ./portscan_exporter, static.
-	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o portscan_exporter .
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o $(OUTPUT) .
 
 .PHONY: test
 test: test-deps lint cross test-go test-e2e ## Install what the tests need, then check and test everything.
@@ -76,6 +78,10 @@ bench: test-deps ## Benchmarks, and the exporter beside nmap and others: writes 
 .PHONY: fuzz
 fuzz: ## Run every fuzz test for FUZZTIME.
 	scripts/fuzz $(FUZZTIME)
+
+.PHONY: image
+image: ## Build the container image portscan_exporter:VERSION.
+	docker build --tag portscan_exporter:$(VERSION) .
 
 .PHONY: clean
 clean: ## Remove what the other targets leave.

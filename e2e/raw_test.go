@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -175,4 +176,33 @@ func TestWithoutTheCapability(t *testing.T) {
 	}
 	oneLine(a.body, "CAP_NET_RAW")
 	serves(t, e, "first")
+}
+
+// TestPermittedCapability gives the capability to the program's file, and not to the
+// process: the program raises it for each raw socket, and has it not in between.
+func TestPermittedCapability(t *testing.T) {
+	t.Parallel()
+	setcap := needProgram(t, "setcap")
+	s := newScene(t)
+	listen(t, s.listening)
+	cmd := asNobody(t, nil)
+	dir := t.TempDir()
+	for _, d := range []string{dir, filepath.Dir(dir)} {
+		if err := os.Chmod(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd.Path = filepath.Join(dir, "portscan_exporter")
+	copyFile(t, binary(t), cmd.Path)
+	if out, err := exec.Command(setcap, "cap_net_raw+p", cmd.Path).CombinedOutput(); err != nil {
+		skip(t, fmt.Sprintf("files here carry no capabilities: %v: %s", err, out))
+	}
+	e := &exporter{addr: fmt.Sprintf("127.0.0.1:%d", freePort(t)), config: readable(t, rawConfig(s))}
+	cmd.Args = append(cmd.Args, "--config.file="+e.config, "--web.listen-address="+e.addr)
+	e.process = launch(t, cmd)
+	e.awaitReady(t)
+	m := e.probe(t, "target=own&module=half")
+	m.want(t, "probe_success", 1)
+	m.want(t, onLoopback("127.0.0.1", s.listening, "open"), 1)
+	noneEffective(t, strconv.Itoa(cmd.Process.Pid))
 }

@@ -70,7 +70,7 @@ const (
 )
 
 func newReceiver(k kind) (*receiver, error) {
-	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0) // of no protocol: it hears nothing yet
+	fd, err := openRaw(unix.AF_PACKET, unix.SOCK_DGRAM, 0) // of no protocol: it hears nothing yet
 	if err != nil {
 		return nil, os.NewSyscallError("socket", err) //nolint:wrapcheck // read by classify
 	}

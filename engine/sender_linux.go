@@ -44,7 +44,7 @@ func newSender(family uint8, source netip.Addr) (*sender, error) {
 		domain, level, option = unix.AF_INET6, unix.SOL_IPV6, unix.IPV6_RECVERR
 		size = unix.SizeofSockaddrInet6
 	}
-	fd, err := unix.Socket(domain, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_RAW)
+	fd, err := openRaw(domain, unix.SOCK_RAW, unix.IPPROTO_RAW)
 	if err != nil {
 		return nil, os.NewSyscallError("socket", err) //nolint:wrapcheck // read by classify
 	}

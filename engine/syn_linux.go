@@ -44,7 +44,7 @@ func CheckSYN() error {
 		{unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_RAW},
 		{unix.AF_PACKET, unix.SOCK_DGRAM, 0},
 	} {
-		fd, err := unix.Socket(kind[0], kind[1]|unix.SOCK_CLOEXEC, kind[2])
+		fd, err := openRaw(kind[0], kind[1], kind[2])
 		if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
 			return ErrNoRaw
 		}

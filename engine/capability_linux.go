@@ -1,0 +1,44 @@
+package engine
+
+import (
+	"errors"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+)
+
+// openRaw opens a socket that takes CAP_NET_RAW. A program whose file carries
+// cap_net_raw+p, as the image's does, may have the capability and starts without it
+// (permitted and not effective, capabilities(7)): then it is raised for this one
+// call. Capabilities are a thread's own, and no other thread gets this one.
+func openRaw(domain, kind, protocol int) (fd int, err error) {
+	fd, err = unix.Socket(domain, kind|unix.SOCK_CLOEXEC, protocol)
+	if !errors.Is(err, unix.EPERM) {
+		return fd, err //nolint:wrapcheck // read by classify
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	lower, raised := raiseNetRaw()
+	if !raised {
+		return -1, err //nolint:wrapcheck // read by classify
+	}
+	defer lower()
+	return unix.Socket(domain, kind|unix.SOCK_CLOEXEC, protocol) //nolint:wrapcheck // read by classify
+}
+
+// raiseNetRaw makes CAP_NET_RAW effective for the calling thread, where it is
+// permitted and was not effective. The returned function puts things back.
+func raiseNetRaw() (lower func(), raised bool) {
+	const bit = 1 << unix.CAP_NET_RAW
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var was [2]unix.CapUserData // the first has the capabilities 0 to 31
+	if unix.Capget(&header, &was[0]) != nil || was[0].Permitted&bit == 0 || was[0].Effective&bit != 0 {
+		return nil, false
+	}
+	now := was
+	now[0].Effective |= bit
+	if unix.Capset(&header, &now[0]) != nil {
+		return nil, false
+	}
+	return func() { _ = unix.Capset(&header, &was[0]) }, true // nobody is refused to have less
+}
