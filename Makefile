@@ -17,6 +17,8 @@ LDFLAGS := -s -w \
 	-X $(VERSION_PACKAGE).BuildDate=$(BUILD_DATE)
 
 GOLANGCI_LINT := .build/bin/golangci-lint
+# Modules of their own below this one: what they stand on is none of the exporter's.
+MODULES := $(patsubst %/go.mod,%,$(wildcard e2e/go.mod release/go.mod deploy/kubernetes/check/go.mod))
 # Where `make build` puts the program.
 OUTPUT ?= portscan_exporter
 FUZZTIME ?= 60s
@@ -29,7 +31,7 @@ build: ## Build ./portscan_exporter, static.
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o $(OUTPUT) .
 
 .PHONY: test
-test: test-deps lint cross test-go test-e2e ## Install what the tests need, then check and test everything.
+test: test-deps lint cross test-go test-modules test-e2e ## Install what the tests need, then check and test everything.
 
 .PHONY: test-deps
 test-deps: ## Install the programs that the tests need (Debian-like, as root).
@@ -39,11 +41,13 @@ test-deps: ## Install the programs that the tests need (Debian-like, as root).
 lint: $(GOLANGCI_LINT) ## Formatting, linters, the arrows of the house, and a tidy go.mod.
 	go mod tidy -diff
 	$(GOLANGCI_LINT) run --allow-parallel-runners ./...
-	if [[ -e e2e/go.mod ]]; then \
-		cd e2e; \
-		go mod tidy -diff; \
-		../$(GOLANGCI_LINT) run --allow-parallel-runners --config ../.golangci.yml ./...; \
-	fi
+	for module in $(MODULES); do \
+		( \
+			cd $$module; \
+			go mod tidy -diff; \
+			$(CURDIR)/$(GOLANGCI_LINT) run --allow-parallel-runners --config $(CURDIR)/.golangci.yml ./... \
+		) || exit 1; \
+	done
 
 .PHONY: cross
 cross: ## Vet everything, tests included, for all systems.
@@ -53,18 +57,23 @@ cross: ## Vet everything, tests included, for all systems.
 test-go: ## The tests of this module, with the race detector.
 	CGO_ENABLED=1 go test -race ./...
 
+.PHONY: test-modules
+test-modules: ## The tests of the release's parts and of the Kubernetes manifests.
+	cd release; go vet ./...; go test ./...
+	cd deploy/kubernetes/check; go vet ./...; go test -count=1 ./... # what it reads is outside of its module
+
 .PHONY: test-e2e
 test-e2e: ## The tests against real programs.
 	if [[ -e e2e/go.mod ]]; then \
 		cd e2e; \
 		go vet ./...; \
-		go test ./...; \
+		go test -count=1 ./...; \
 	fi
 
 .PHONY: fmt
 fmt: $(GOLANGCI_LINT) ## Format the sources.
 	$(GOLANGCI_LINT) fmt
-	if [[ -e e2e/go.mod ]]; then cd e2e; ../$(GOLANGCI_LINT) fmt --config ../.golangci.yml; fi
+	for module in $(MODULES); do (cd $$module; $(CURDIR)/$(GOLANGCI_LINT) fmt --config $(CURDIR)/.golangci.yml) || exit 1; done
 
 .PHONY: dashboards
 dashboards: ## Write grafana/dashboards from grafana/generate.
@@ -83,9 +92,18 @@ fuzz: ## Run every fuzz test for FUZZTIME.
 image: ## Build the container image portscan_exporter:VERSION.
 	docker build --tag portscan_exporter:$(VERSION) .
 
+.PHONY: manifests
+manifests: ## Make the PrometheusRule in deploy/kubernetes from prometheus/alerts.yml.
+	cd deploy/kubernetes/check; go run .
+
+.PHONY: release
+release: ## Build archives, packages, checksums and notes of this commit into dist.
+	rm -rf dist
+	cd release; go run .
+
 .PHONY: clean
 clean: ## Remove what the other targets leave.
-	rm -rf portscan_exporter .build
+	rm -rf portscan_exporter .build dist
 
 .PHONY: help
 help: ## List the targets.

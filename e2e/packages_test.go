@@ -1,0 +1,176 @@
+package e2e
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// install puts a file of the release into the system, for whoever installs it.
+func (r systemRoot) fetch(t *testing.T, path, as string) string {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	r.put(t, as, f)
+	return as
+}
+
+const (
+	installedConfig = "/etc/portscan_exporter/config.yml"
+	installedUnit   = "/usr/lib/systemd/system/portscan_exporter.service"
+	// ownTarget is what an owner adds to the installed configuration.
+	ownTarget = `
+  - name: mine
+    hosts: [127.0.0.1]
+    modules: [tcp_default]
+    authorization: {owner: "the test"}
+`
+)
+
+// testDeb installs a package with dpkg, uses it, upgrades it, and removes it.
+func testDeb(t *testing.T, dist, newer string) {
+	t.Helper()
+	needProgram(t, "dpkg")
+	r := newSystemRoot(t)
+	r.do(t, "dpkg", "--install", r.fetch(t, one(t, dist, "*.deb"), "/tmp/first.deb"))
+	if got := r.do(t, "dpkg-query", "--show", "--showformat=${Status}", "portscan-exporter"); got != "install ok installed" {
+		t.Errorf("dpkg says %q", got)
+	}
+	r.do(t, "id", "portscan_exporter")
+	r.do(t, "dpkg", "--verify", "portscan-exporter")
+	checkUnits(t, r)
+	useInstalled(t, r)
+	rotate(t, r)
+
+	r.put(t, installedConfig, strings.NewReader(r.do(t, "cat", installedConfig)+ownTarget))
+	r.do(t, "dpkg", "--force-confdef", "--force-confold", "--install", r.fetch(t, one(t, newer, "*.deb"), "/tmp/newer.deb"))
+	r.contains(t, installedConfig, "name: mine")
+	r.contains(t, installedConfig+".dpkg-dist", "# newer")
+	if got := r.do(t, "portscan_exporter", "--version"); !strings.Contains(got, "version 99.0.0 ") {
+		t.Errorf("after the upgrade it is %s", got)
+	}
+	r.do(t, "portscan_exporter", "--config.check", "--config.file="+installedConfig)
+
+	r.do(t, "dpkg", "--remove", "portscan-exporter")
+	if r.has(t, "/usr/bin/portscan_exporter") || r.has(t, installedUnit) || !r.has(t, installedConfig) {
+		t.Error("a removed package has to leave its configuration, and nothing else")
+	}
+	r.do(t, "dpkg", "--purge", "portscan-exporter")
+	if left := r.do(t, "sh", "-c", "find / -xdev -path /proc -prune -o -path /tmp -prune -o -path '*portscan_exporter*' -newer /tmp/first.deb -print"); left != "" {
+		t.Errorf("a purged package has left %s", left)
+	}
+}
+
+// testRPM does the same with rpm, as far as that goes on this system.
+func testRPM(t *testing.T, dist, newer string) {
+	t.Helper()
+	needProgram(t, "rpm")
+	r := newSystemRoot(t)
+	rpm := func(args ...string) string {
+		t.Helper()
+		// The system's packages are dpkg's: rpm knows of none of them, and would rather not.
+		return r.do(t, append([]string{"rpm", "--nodeps", "--force-debian"}, args...)...)
+	}
+	first := r.fetch(t, one(t, dist, "*.rpm"), "/tmp/first.rpm")
+	r.do(t, "rpm", "--checksig", "--nosignature", first)
+	rpm("--install", first)
+	r.do(t, "id", "portscan_exporter")
+	configs := r.do(t, "rpm", "--query", "--configfiles", "portscan-exporter")
+	if want := "/etc/default/portscan_exporter\n/etc/logrotate.d/portscan_exporter\n/etc/portscan_exporter/config.yml\n"; configs != want {
+		t.Errorf("its configuration is %q, want %q", configs, want)
+	}
+	useInstalled(t, r)
+	r.put(t, installedConfig, strings.NewReader(r.do(t, "cat", installedConfig)+ownTarget))
+	rpm("--upgrade", r.fetch(t, one(t, newer, "*.rpm"), "/tmp/newer.rpm"))
+	r.contains(t, installedConfig, "name: mine")
+	r.contains(t, installedConfig+".rpmnew", "# newer")
+	if got := r.do(t, "portscan_exporter", "--version"); !strings.Contains(got, "version 99.0.0 ") {
+		t.Errorf("after the upgrade it is %s", got)
+	}
+	rpm("--erase", "portscan-exporter")
+	if r.has(t, "/usr/bin/portscan_exporter") || r.has(t, installedUnit) || !r.has(t, installedConfig+".rpmsave") {
+		t.Error("a removed package has to leave a changed configuration, and nothing else")
+	}
+}
+
+// checkUnits has systemd look at the installed units, with and without the drop-in.
+func checkUnits(t *testing.T, r systemRoot) {
+	t.Helper()
+	needProgram(t, "systemd-analyze")
+	verify := func() {
+		t.Helper()
+		cmd := r.command(t, "systemd-analyze", "verify", "--man=no", "portscan_exporter.service", "portscan_exporter.socket")
+		// It has a word to say about other units of this system, too.
+		if out, err := cmd.CombinedOutput(); err != nil || strings.Contains(string(out), "portscan_exporter") {
+			t.Errorf("systemd-analyze verify: %v\n%s", err, out)
+		}
+	}
+	verify()
+	score := func(threshold string) string {
+		t.Helper()
+		out := r.do(t, "systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold="+threshold, "portscan_exporter.service")
+		line := regexp.MustCompile(`Overall exposure level for portscan_exporter.service: (\S+)`).FindStringSubmatch(out)
+		if line == nil {
+			t.Fatalf("no score: %s", out)
+		}
+		return line[1]
+	}
+	scores := []string{score("15")}
+	r.do(t, "install", "-D", "-m", "644", "/usr/share/doc/portscan-exporter/examples/syn.conf", "/etc/systemd/system/portscan_exporter.service.d/syn.conf")
+	verify()
+	scores = append(scores, score("20"))
+	r.do(t, "rm", "-r", "/etc/systemd/system/portscan_exporter.service.d")
+	t.Logf("systemd's scores without and with syn.conf: %v", scores)
+}
+
+// useInstalled runs what the installed unit would, as its user and with its socket.
+func useInstalled(t *testing.T, r systemRoot) {
+	t.Helper()
+	start := regexp.MustCompile(`(?m)^ExecStart=(.+)$`).FindStringSubmatch(r.do(t, "cat", installedUnit))
+	if start == nil {
+		t.Fatal("the unit starts nothing")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	socket, err := l.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	root, enter := r.enter[len(r.enter)-1], r.enter[:len(r.enter)-1]
+	script := ". /etc/default/portscan_exporter; export LISTEN_FDS=1 LISTEN_PID=$$; exec " + start[1]
+	cmd := exec.CommandContext(t.Context(), enter[0], append(enter[1:len(enter):len(enter)],
+		"--userspec=portscan_exporter:portscan_exporter", root, "/bin/sh", "-c", script)...)
+	cmd.Cancel = func() error { return nil } // the test's end ends it, as every program
+	cmd.ExtraFiles = []*os.File{socket}
+	e := &exporter{addr: l.Addr().String()}
+	e.process = launch(t, cmd)
+	e.awaitReady(t)
+	e.probe(t, "target=localhost").want(t, "probe_success", 1)
+	e.stop(t)
+}
+
+// rotate has logrotate move an audit file away.
+func rotate(t *testing.T, r systemRoot) {
+	t.Helper()
+	needProgram(t, "logrotate")
+	const folder = "/var/log/portscan_exporter" // systemd makes it
+	r.do(t, "install", "-d", "-m", "750", "-o", "portscan_exporter", "-g", "portscan_exporter", folder)
+	line := fmt.Sprintln(`{"event":"scan"}`)
+	r.put(t, folder+"/audit.log", strings.NewReader(line))
+	r.do(t, "logrotate", "--force", "--state=/tmp/logrotate", "/etc/logrotate.d/portscan_exporter")
+	r.contains(t, folder+"/audit.log.1", strings.TrimSpace(line))
+	if r.has(t, folder+"/audit.log") {
+		t.Error("logrotate has made a file that is not the exporter's own")
+	}
+}
