@@ -41,6 +41,10 @@ func TestImage(t *testing.T) {
 		t.Parallel()
 		testImageRefusals(t, d, image)
 	})
+	t.Run("compose", func(t *testing.T) {
+		t.Parallel()
+		testCompose(t, image)
+	})
 }
 
 // testImageContent looks at what the image is made of.
