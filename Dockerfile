@@ -6,13 +6,11 @@ WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
-ARG TARGETOS
-ARG TARGETARCH
-ARG TARGETVARIANT
-RUN GOOS=$TARGETOS GOARCH=$TARGETARCH GOARM=${TARGETVARIANT#v} make build
+ARG TARGETOS TARGETARCH TARGETVARIANT
 # An engine gives a user other than root no capability, whatever is added to the container. The file carries the one that
 # half-open scans need; it is permitted and not effective, so that the program starts where it is dropped as well.
-RUN install -D -m 755 portscan_exporter /image/bin/portscan_exporter \
+RUN GOOS=$TARGETOS GOARCH=$TARGETARCH GOARM=${TARGETVARIANT#v} make build \
+	&& install -D -m 755 portscan_exporter /image/bin/portscan_exporter \
 	&& install -D -m 644 config.yml /image/etc/portscan_exporter/config.yml \
 	&& install -D -m 644 /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/ca-certificates.crt \
 	&& CGO_ENABLED=0 go run -trimpath -buildvcs=false ./deploy/filecap /image/bin/portscan_exporter
