@@ -134,6 +134,31 @@ func TestManyReloads(t *testing.T) {
 	}
 }
 
+// TestLeaveEndsDuringAScan has the owner's leave end while a sweep is under way.
+func TestLeaveEndsDuringAScan(t *testing.T) {
+	t.Parallel()
+	for _, maxAge := range []time.Duration{0, time.Minute} {
+		synctest.Test(t, func(t *testing.T) {
+			begun := time.Now()
+			var ended time.Duration
+			c := newCounted(t, 1, func(ctx context.Context, _ scan.Request, _ func(scan.PortResult)) error {
+				<-ctx.Done()
+				ended = time.Since(begun)
+				return nil
+			}, nil)
+			defer c.Close()
+			one := sweep(t)
+			one.MaxAge, one.Until = maxAge, begun.Add(10*time.Second)
+			if _, err := c.Scan(within(t, 30*time.Second), one); err != nil {
+				t.Error(err)
+			}
+			if ended != 10*time.Second {
+				t.Errorf("max_age %v: the scan ended after %v, and the leave after 10s", maxAge, ended)
+			}
+		})
+	}
+}
+
 // TestUnderWay looks at scans on their way.
 func TestUnderWay(t *testing.T) {
 	t.Parallel()

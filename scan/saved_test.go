@@ -154,7 +154,7 @@ func TestDigest(t *testing.T) {
 		t.Errorf("the digest is %s, want %s: results in state files are of no use any more", got, want)
 	}
 	if again, s := base(); true {
-		again.Plan, again.Asked = plan(t, s), "in other words"
+		again.Plan, again.Asked, again.Until = plan(t, s), "in other words", time.Now()
 		if _, ok := seen[again.Digest()]; !ok {
 			t.Error("the same task has another digest")
 		}
@@ -162,7 +162,7 @@ func TestDigest(t *testing.T) {
 	for i := range reflect.TypeFor[scan.Task]().NumField() {
 		task, s := base()
 		switch name := reflect.TypeFor[scan.Task]().Field(i).Name; name {
-		case "Asked", "Plan": // no matter; below
+		case "Asked", "Until", "Plan": // no matter; no matter; below
 		case "Scope":
 			task.Scope = scope(t, []string{"192.0.2.0/25"}, nil)
 			note("allowed", task, s)

@@ -94,14 +94,15 @@ type Task struct {
 	Family       Family
 	MaxAddresses int           // a target that resolves to more is an error
 	MaxAge       time.Duration // how old a result may be that saves a scan; 0: every scan belongs to who asked
+	Until        time.Time     // when the owner's leave to scan ends; zero: never
 	Scope        Scope
 	Plan         Plan
 }
 
-// Equal tells whether two tasks are the same scan: whoever asked for them, and in
-// whatever words.
+// Equal tells whether two tasks are the same scan: whoever asked for them, in whatever
+// words, and however long they may.
 func (t Task) Equal(o Task) bool {
 	other := o
-	other.Asked = t.Asked
+	other.Asked, other.Until = t.Asked, t.Until
 	return reflect.DeepEqual(t, other)
 }

@@ -15,7 +15,12 @@ func (r Report) Notes() (notes []string) {
 			notes = append(notes, fmt.Sprintf("%v is suspect: something in between is likely to answer for it", a.IP))
 		}
 		for _, cause := range scan.UnknownCauses() {
-			if n := a.UnknownBy()[cause]; n > 0 {
+			n := a.UnknownBy()[cause]
+			switch {
+			case n == 0:
+			case cause == scan.CauseDeadline && r.Result.Failed[scan.FailedCanceled] != nil:
+				notes = append(notes, fmt.Sprintf("unknown on %v because the scan was interrupted: %d", a.IP, n))
+			default:
 				notes = append(notes, fmt.Sprintf("unknown on %v because of %v: %d", a.IP, cause, n))
 			}
 		}
