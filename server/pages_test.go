@@ -174,7 +174,7 @@ func TestVerdicts(t *testing.T) {
 	s.set(scan.Open, "192.0.2.1:8", "192.0.2.1:9")
 	s.set(scan.Filtered, "192.0.2.1:22")
 	s.get(t, "/probe?target=web")
-	want("web", "few", "violating", "few 192.0.2.1 8-9 22 4 0")
+	want("web", "few", "violating", "few 192.0.2.1 8-9 not open: 22 22 4 0")
 	s.set(scan.Unknown, "192.0.2.1:22", "192.0.2.1:80")
 	s.get(t, "/probe?target=web")
 	want("web", "few", "violating and incomplete, 2 ports unknown", "few 192.0.2.1 8-9 3 2")
@@ -189,7 +189,7 @@ func TestVerdicts(t *testing.T) {
 	want("named", "few", "incomplete", "a name leads outside the networks")
 	s.set(scan.Open, "192.0.2.33:22", "192.0.2.34:7", "[2001:db8::7]:22", "[2001:db8::7]:7")
 	s.get(t, "/probe?target=rack")
-	want("rack", "few", "violating", "7 on 2 addresses 22 on 1 address 4 0")
+	want("rack", "few", "violating", "7 on 2 addresses not open: 22 22 on 1 address 4 0")
 	wantLines(t, "the status page", s.show(t, "/"), "<title>1 violating · portscan_exporter</title>",
 		`<li class="violating"><b>1</b>`, `<li class="incomplete"><b>2</b>`, `<li class="ended"><b>1</b>`, `<li class="never"><b>1</b>`, `<li class="expected"><b>1</b>`)
 }

@@ -88,12 +88,15 @@ func (m *markup) row(r *row) {
 		m.add(` `).progress(p)
 	}
 	m.add(`</td><th scope="row"><a href="`).text(r.Links.Target).add(`">`).text(r.Name).add(`</a> <small class="narrow">`).text(r.Module)
+	if r.Seen {
+		m.add(`, `).text(r.Age.Ago).add(` ago`)
+	}
 	m.add(`</small></th><td class="links">`).links(r.Links)
 	m.add(`</td><td class="wide">`).text(r.Module).add(`</td><td class="wide cut">`).text(r.Hosts).add(`</td>`)
 	if r.Seen {
 		m.figures(r)
 	} else {
-		m.add(`<td></td><td class="wide"></td><td class="wide"></td><td class="wide"></td><td></td><td class="wide"></td>`)
+		m.add(`<td></td><td class="wide"></td><td class="wide"></td><td class="wide"></td><td class="wide"></td><td class="wide"></td>`)
 	}
 	m.add(`<td class="wide cut">`).text(r.Owner)
 	m.small(r.Reference)
@@ -107,10 +110,13 @@ func (m *markup) row(r *row) {
 func (m *markup) figures(r *row) {
 	m.add(`<td data-v="`).number(int64(r.NUnexpected)).add(`" class="bad">`).text(r.Unexpected)
 	m.small(r.UnexpectedOn)
+	if r.Missing != "" {
+		m.add(` <small class="narrow">not open: `).text(r.Missing).add(`</small>`)
+	}
 	m.add(`</td><td data-v="`).number(int64(r.NMissing)).add(`" class="bad wide">`).text(r.Missing)
 	m.small(r.MissingOn)
 	m.add(`</td><td class="wide n">`).text(r.Open).add(`</td><td class="wide n">`).text(r.Unknown)
-	m.add(`</td><td data-v="`).number(r.Age.Unix).add(`" class="n">`).time(r.Age)
+	m.add(`</td><td data-v="`).number(r.Age.Unix).add(`" class="wide n">`).time(r.Age)
 	m.add(`</td><td data-v="`).number(r.TookUnix).add(`" class="wide n">`).text(r.Took).add(`</td>`)
 }
 

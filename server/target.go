@@ -214,7 +214,7 @@ func expectWords(p scan.Plan) string {
 	e := p.Spec().Expect
 	switch spaced := func(ports scan.PortSet) string { return strings.ReplaceAll(ports.String(), ",", ", ") }; {
 	case e == nil:
-		return "nothing is said of its ports: none of them is a violation"
+		return "nothing, so that none of its ports is a violation"
 	case e.Open.IsEmpty() && e.Allow.IsEmpty():
 		return "none may be open"
 	case e.Allow.IsEmpty():

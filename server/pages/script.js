@@ -117,3 +117,8 @@ const controls = document.getElementById("controls");
 if (controls) filterable(controls, document.getElementById("targets"));
 const portmap = document.getElementById("portmap");
 if (portmap) namePorts(portmap);
+
+// Who comes back from a probe is to see what it has shown, and not the page of before.
+addEventListener("pageshow", (event) => {
+  if (event.persisted) location.reload();
+});

@@ -1,0 +1,186 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
+	"github.com/chromedp/cdproto/log"
+	cdppage "github.com/chromedp/cdproto/page"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+)
+
+// browser is a real one, without a window, that looks at an exporter.
+type browser struct {
+	ctx context.Context //nolint:containedctx // it is how chromedp names a tab
+	url string
+
+	mu     sync.Mutex
+	errors []string // that the console had
+}
+
+// browse starts a browser. The test's end ends it, and fails the test if the console had
+// an error.
+func browse(t *testing.T, e *exporter) *browser {
+	t.Helper()
+	b := &browser{url: e.url}
+	options := append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(needProgram(t, "chromium")), chromedp.UserDataDir(t.TempDir()), chromedp.WSURLReadTimeout(time.Minute),
+		chromedp.NoSandbox, // which root has none of
+		chromedp.Flag("disable-dev-shm-usage", true))
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)
+	t.Cleanup(cancel)
+	b.ctx, cancel = chromedp.NewContext(ctx, chromedp.WithListener(b.heed))
+	t.Cleanup(func() {
+		_ = chromedp.Cancel(b.ctx) // and wait until it has ended
+		cancel()
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		for _, text := range b.errors {
+			t.Errorf("the browser's console says: %s", text)
+		}
+	})
+	b.do(t, chromedp.EmulateViewport(1280, 900))
+	return b
+}
+
+// heed notes what goes wrong in a page: errors, and what its policy forbids.
+func (b *browser) heed(event any) {
+	var text string
+	switch e := event.(type) {
+	case *runtime.EventExceptionThrown:
+		text = e.ExceptionDetails.Text
+		if e.ExceptionDetails.Exception != nil {
+			text += " " + e.ExceptionDetails.Exception.Description
+		}
+	case *runtime.EventConsoleAPICalled:
+		text = "console." + string(e.Type)
+	case *log.EventEntryAdded:
+		text = fmt.Sprintf("%s: %s (%s)", e.Entry.Level, e.Entry.Text, e.Entry.URL)
+	case *cdppage.EventJavascriptDialogOpening:
+		text = "a dialog: " + e.Message
+	default:
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.errors = append(b.errors, text)
+}
+
+// do carries steps out.
+func (b *browser) do(t *testing.T, steps ...chromedp.Action[chromedp.Void]) {
+	t.Helper()
+	if err := chromedp.Do(b.ctx, steps...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// open goes to one of the exporter's pages.
+func (b *browser) open(t *testing.T, path string) {
+	t.Helper()
+	b.do(t, chromedp.Navigate(b.url+path))
+}
+
+// follow clicks on a link, and waits for where it leads.
+func (b *browser) follow(t *testing.T, selector string) {
+	t.Helper()
+	if _, err := chromedp.Run(b.ctx, chromedp.WaitEvent(cdppage.LoadEventFired, nil, chromedp.Click(chromedp.CSS(selector)))); err != nil {
+		t.Fatalf("clicking on %s: %v", selector, err)
+	}
+}
+
+// eval evaluates an expression in the page.
+func eval[T any](t *testing.T, b *browser, expression string) T {
+	t.Helper()
+	v, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](expression))
+	if err != nil {
+		t.Fatalf("%s: %v", expression, err)
+	}
+	return v
+}
+
+// text returns what can be seen of an element, in one line.
+func (b *browser) text(t *testing.T, selector string) string {
+	t.Helper()
+	return eval[string](t, b, fmt.Sprintf(`(document.querySelector(%q)?.innerText ?? "there is no " + %[1]q).replace(/\s+/g, " ").trim()`, selector))
+}
+
+// want fails the test unless an element has the words.
+func (b *browser) want(t *testing.T, selector string, words ...string) {
+	t.Helper()
+	got := b.text(t, selector)
+	for _, w := range words {
+		if !strings.Contains(got, w) {
+			t.Errorf("%s lacks %q: %s", selector, w, got)
+		}
+	}
+}
+
+// point moves the pointer to the place of a port in the picture, and clicks on it.
+func (b *browser) point(t *testing.T, port int) {
+	t.Helper()
+	at := eval[[]float64](t, b, fmt.Sprintf(`(() => {
+		const picture = document.querySelector(".picture");
+		picture.scrollIntoView({block: "center"});
+		const p = new DOMPoint(%d + .5, %d + .5).matrixTransform(picture.getScreenCTM());
+		return [p.x, p.y];
+	})()`, port%256, port/256))
+	b.do(t, chromedp.MouseEvent(input.DispatchMouseEventTypeMouseMoved, at[0], at[1]))
+	b.want(t, "#said", fmt.Sprintf("Port %d", port))
+	b.do(t, chromedp.MouseClickXY(at[0], at[1]))
+}
+
+// scripts allows scripts, or forbids them.
+func (b *browser) scripts(t *testing.T, allowed bool) {
+	t.Helper()
+	call(t, b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: !allowed})
+}
+
+// scheme chooses light or dark.
+func (b *browser) scheme(t *testing.T, scheme string) {
+	t.Helper()
+	call(t, b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
+	})
+}
+
+func call[P, R any](t *testing.T, b *browser, command cdp.Command[P, R], params P) R {
+	t.Helper()
+	r, err := chromedp.Call(b.ctx, command, params)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// picture writes a picture of the whole page, or of what fits into the window, where
+// PORTSCAN_TEST_PICTURES names a folder for them.
+func (b *browser) picture(t *testing.T, name string, whole bool) {
+	t.Helper()
+	folder := os.Getenv("PORTSCAN_TEST_PICTURES")
+	if folder == "" {
+		return
+	}
+	take := chromedp.CaptureScreenshot()
+	if whole {
+		take = chromedp.FullScreenshot(100)
+	}
+	data, err := chromedp.Run(b.ctx, take)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(folder, name+".png"), data, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,183 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/cdproto/accessibility"
+	"github.com/chromedp/chromedp"
+)
+
+// estate is a configuration with a target for every verdict, on loopback addresses of its
+// own.
+func estate(t *testing.T) string {
+	t.Helper()
+	network := fmt.Sprintf("127.%d.%d", 64+rand.IntN(128), rand.IntN(256))
+	for _, addr := range []string{".1:2222", ".1:8443", ".1:8022", ".1:8005", ".1:31337", ".2:3306", ".18:2222", ".19:2222", ".20:2222", ".20:9100", ".21:2222"} {
+		l, err := net.Listen("tcp", network+addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = l.Close() })
+	}
+	return strings.ReplaceAll(`modules:
+  tcp_default: {ports: "1-1024,2222,3306,8000-9200"}
+  tcp_wide: {ports: "1-2000,2100-20000,30000-42000", timeout: 30s, max_age: 1h}
+  tcp_gentle: {ports: "1-6000", rate: 1500, timeout: 2s}
+  udp_few: {protocol: udp, ports: "53,123,161"}
+targets:
+  - name: web
+    hosts: [NET.1]
+    modules: [tcp_default, tcp_wide, tcp_gentle, udp_few]
+    authorization: {owner: "net team", reference: "CHG-1234", expires: 2099-06-30}
+    expect: {tcp: {open: "2222,5432,8443", allow: "8000-8010"}, udp: {}}
+    labels: {env: prod, rack: r1}
+  - name: rack-7
+    hosts: [NET.16/29]
+    modules: [tcp_default]
+    authorization: {owner: "dc team", reference: "DC-88"}
+    expect: {tcp: {open: "2222"}}
+  - {name: db, hosts: [NET.2], modules: [tcp_default], authorization: {owner: "db team", reference: "OPS-7"}, expect: {tcp: {open: "3306"}}}
+  - {name: intranet, hosts: [NET.3], modules: [tcp_default], authorization: {owner: "net team"}, expect: {tcp: {}}}
+  - {name: mail, hosts: [NET.4], modules: [tcp_gentle], authorization: {owner: "mail team", reference: "CHG-0815"}}
+  - {name: lab, hosts: [NET.5], modules: [tcp_default], authorization: {owner: "lab", reference: "L-1", expires: 2020-01-31}}
+  - {name: spare, hosts: [NET.6], modules: [tcp_default], authorization: {owner: "net team"}}
+`, "NET", network)
+}
+
+// TestLooks has every page in light and dark, on a desk and on a phone. It takes the
+// pictures in docs, where PORTSCAN_TEST_PICTURES is set.
+func TestLooks(t *testing.T) {
+	t.Parallel()
+	e := serve(t, estate(t))
+	b := browse(t, e)
+	for _, q := range []string{"web", "web&module=tcp_wide", "web&module=tcp_gentle", "web&module=udp_few", "rack-7", "db", "intranet", "mail"} {
+		e.probe(t, "target="+q)
+	}
+	paths := map[string]string{
+		"index": "/", "target": "/target/web?module=tcp_wide", "unknown": "/target/web?module=tcp_gentle", "several": "/target/rack-7",
+		"ended": "/target/lab", "never": "/target/spare",
+	}
+	for _, scheme := range []string{"light", "dark"} {
+		b.scheme(t, scheme)
+		for _, window := range []struct {
+			name          string
+			width, height int64
+		}{{"desk", 1280, 900}, {"phone", 390, 844}} {
+			b.do(t, chromedp.EmulateViewport(window.width, window.height))
+			for name, path := range paths {
+				b.open(t, path)
+				what := strings.Join([]string{name, scheme, window.name}, "-")
+				b.legible(t, what)
+				b.accessible(t, what)
+				b.picture(t, what, true)
+			}
+		}
+	}
+}
+
+// legible fails the test where a page is wider than the window, or where a text has less
+// contrast to what is behind it than WCAG 2.1 asks for (1.4.3): 4.5 to 1, 3 to 1 if it is
+// large.
+func (b *browser) legible(t *testing.T, what string) {
+	t.Helper()
+	if over := eval[int](t, b, `document.documentElement.scrollWidth - innerWidth`); over > 0 {
+		t.Errorf("%s is %d pixels too wide", what, over)
+	}
+	texts := eval[int](t, b, `document.querySelectorAll("main *").length`)
+	for _, f := range eval[[]string](t, b, `(() => {
+	const parse = (color) => {
+		const n = color.match(/[\d.]+/g).map(Number);
+		return { r: n[0], g: n[1], b: n[2], a: n[3] ?? 1 };
+	};
+	const over = (top, below) => ({ r: top.r * top.a + below.r * (1 - top.a), g: top.g * top.a + below.g * (1 - top.a), b: top.b * top.a + below.b * (1 - top.a), a: 1 });
+	const linear = (c) => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+	const luminance = (c) => 0.2126 * linear(c.r) + 0.7152 * linear(c.g) + 0.0722 * linear(c.b);
+	const behind = (element) => {
+		const layers = [];
+		for (let e = element; e; e = e.parentElement) layers.push(parse(getComputedStyle(e).backgroundColor));
+		return layers.reverse().reduce((below, top) => over(top, below), { r: 255, g: 255, b: 255, a: 1 });
+	};
+	const bad = new Set();
+	const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+	for (let node; (node = walker.nextNode());) {
+		const element = node.parentElement, style = getComputedStyle(element);
+		if (!node.textContent.trim() || !element.checkVisibility({ visibilityProperty: true, opacityProperty: true })) continue;
+		if (element.closest("title, script, option")) continue;
+		const paper = behind(element);
+		let ink = parse(element.closest("svg") ? style.fill : style.color);
+		for (let e = element; e; e = e.parentElement) ink.a *= Number(getComputedStyle(e).opacity);
+		ink = over(ink, paper);
+		const [dark, light] = [luminance(ink), luminance(paper)].sort((a, b) => a - b);
+		const ratio = (light + 0.05) / (dark + 0.05), size = parseFloat(style.fontSize), bold = Number(style.fontWeight) >= 700;
+		if (ratio < (size >= 24 || (bold && size >= 18.66) ? 3 : 4.5)) bad.add(ratio.toFixed(2) + " to 1: " + node.textContent.trim().slice(0, 40));
+	}
+	return [...bad];
+})()`) {
+		t.Errorf("%s: a text has too little contrast: %s", what, f)
+	}
+	if texts < 20 {
+		t.Errorf("%s has %d elements: the test does not test", what, texts)
+	}
+}
+
+// accessible fails the test unless the tree that a screen reader gets has a name for
+// everything that can be used or stands for something, and the page is well made. It is
+// no substitute for axe, which is not to be had as a Go module, but looks for the faults that
+// axe calls serious and that such pages can have.
+func (b *browser) accessible(t *testing.T, what string) {
+	t.Helper()
+	needName := []string{"link", "button", "searchbox", "textbox", "combobox", "spinbutton", "image", "progressbar", "region", "navigation", "DisclosureTriangle", "RootWebArea"}
+	roles := make(map[string]int)
+	for _, n := range call(t, b, accessibility.GetFullAXTree, accessibility.GetFullAXTreeParams{}).Nodes {
+		if n.Ignored || n.Role == nil {
+			continue
+		}
+		role, name := axText(n.Role), axText(n.Name)
+		roles[role]++
+		if slices.Contains(needName, role) && strings.TrimSpace(name) == "" {
+			t.Errorf("%s: a %s has no name", what, role)
+		}
+	}
+	for _, role := range []string{"link", "heading", "main", "banner", "table", "columnheader", "rowheader"} {
+		if roles[role] == 0 {
+			t.Errorf("%s has no %s: %v", what, role, roles)
+		}
+	}
+	for _, f := range eval[[]string](t, b, `(() => {
+	const bad = [], all = (selector) => [...document.querySelectorAll(selector)], visible = (e) => e.checkVisibility();
+	if (!document.documentElement.lang) bad.push("no language");
+	if (all("main").length !== 1 || all("h1").length !== 1) bad.push("not one main part and one first heading");
+	const ids = all("[id]").map((e) => e.id);
+	for (const id of ids) if (ids.indexOf(id) !== ids.lastIndexOf(id)) bad.push("the id " + id + " is there twice");
+	for (const e of all("[aria-labelledby], [aria-describedby]")) if (!document.getElementById(e.getAttribute("aria-labelledby") ?? e.getAttribute("aria-describedby"))) bad.push("a label is not there");
+	let level = 0;
+	for (const h of all("h1, h2, h3, h4").filter(visible)) {
+		if (Number(h.tagName[1]) > level + 1) bad.push("a heading skips a level: " + h.textContent);
+		level = Number(h.tagName[1]);
+	}
+	for (const th of all("th")) if (!th.scope) bad.push("a head of a table has no scope: " + th.textContent);
+	for (const table of all("table")) for (const row of table.rows) {
+		const width = (r) => [...r.cells].reduce((n, c) => n + c.colSpan, 0);
+		if (width(row) !== width(table.rows[0])) bad.push("a row has another length than the head: " + row.textContent.trim());
+	}
+	for (const e of all("[tabindex]")) if (e.tabIndex > 0) bad.push("the order of tabs is broken");
+	for (const e of all("div, pre, section").filter((e) => e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).overflowX !== "visible")) if (e.tabIndex < 0) bad.push("the keyboard can't scroll " + e.className);
+	for (const e of all("a, button, input, select, summary").filter(visible)) if (e.closest("[aria-hidden=true], [role=img]")) bad.push("what can be used is hidden: " + e.textContent);
+	return bad;
+})()`) {
+		t.Errorf("%s: %s", what, f)
+	}
+}
+
+func axText(v *accessibility.Value) (text string) {
+	if v == nil || json.Unmarshal(v.Value, &text) != nil {
+		return ""
+	}
+	return text
+}
