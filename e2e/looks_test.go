@@ -13,9 +13,9 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// estate is a configuration with a target for every verdict, on loopback addresses of its
+// verdicts is a configuration with a target for every verdict, on loopback addresses of its
 // own.
-func estate(t *testing.T) string {
+func verdicts(t *testing.T) string {
 	t.Helper()
 	network := fmt.Sprintf("127.%d.%d", 64+rand.IntN(128), rand.IntN(256))
 	for _, addr := range []string{".1:2222", ".1:8443", ".1:8022", ".1:8005", ".1:31337", ".2:3306", ".18:2222", ".19:2222", ".20:2222", ".20:9100", ".21:2222"} {
@@ -54,7 +54,7 @@ targets:
 // pictures in docs, where PORTSCAN_TEST_PICTURES is set.
 func TestLooks(t *testing.T) {
 	t.Parallel()
-	e := serve(t, estate(t))
+	e := serve(t, verdicts(t))
 	b := browse(t, e)
 	for _, q := range []string{"web", "web&module=tcp_wide", "web&module=tcp_gentle", "web&module=udp_few", "rack-7", "db", "intranet", "mail"} {
 		e.probe(t, "target="+q)
