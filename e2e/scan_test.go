@@ -89,7 +89,7 @@ func TestTextfileCollector(t *testing.T) {
 external_labels%s`, s.free, labels))
 	dir := t.TempDir()
 	for _, target := range []string{"own", "other"} {
-		scanToTextfile(t, config, dir, target, 0)
+		scanToTextfile(t, config, dir, target, 1) // a port should be open and is not
 	}
 	for file, args := range map[string][]string{"own_paced": {"own", "--module=paced"}, "address": {"127.0.0.9"}} {
 		o := command(t, append([]string{"--config.file=" + config, "scan", "--output=textfile"}, args...)...)
