@@ -18,7 +18,7 @@ import (
 func verdicts(t *testing.T) string {
 	t.Helper()
 	network := fmt.Sprintf("127.%d.%d", 64+rand.IntN(128), rand.IntN(256))
-	for _, addr := range []string{".1:2222", ".1:8443", ".1:8022", ".1:8005", ".1:31337", ".2:3306", ".18:2222", ".19:2222", ".20:2222", ".20:9100", ".21:2222"} {
+	for _, addr := range []string{".1:2222", ".1:8443", ".1:8022", ".1:8005", ".1:31337", ".2:3306", ".18:2222", ".19:2222", ".20:2222", ".20:9107", ".21:2222"} {
 		l, err := net.Listen("tcp", network+addr)
 		if err != nil {
 			t.Fatal(err)
