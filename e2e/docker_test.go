@@ -62,14 +62,17 @@ func (d daemon) inspect(t *testing.T, id string, into any) {
 	}
 }
 
-// build builds the image from the Dockerfile as it is shipped, with nothing to be had
-// from outside, and returns its identifier.
+// build builds the image from the Dockerfile as it is shipped and returns its identifier.
 func (d daemon) build(t *testing.T) (image string) {
 	t.Helper()
 	tree := sources(t, nil)
-	base := d.base(t, tree)
+	base, offline := d.base(t, tree)
 	file := filepath.Join(t.TempDir(), "image")
-	log := output(t, tree, d.path, "build", "--force-rm", "--network=none", "--iidfile="+file, ".")
+	args := []string{"build", "--force-rm", "--iidfile=" + file, "."}
+	if offline {
+		args = slices.Insert(args, 1, "--network=none")
+	}
+	log := output(t, tree, d.path, args...)
 	data, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -89,9 +92,9 @@ func (d daemon) build(t *testing.T) (image string) {
 }
 
 // base sees to it that the engine has the image that the Dockerfile builds with: the
-// real one where it is there, else one of this machine's own programs. It returns
-// the identifier.
-func (d daemon) base(t *testing.T, tree string) string {
+// real one where it is there, else one of this machine's own programs and with all that
+// a build takes. It returns the identifier, and whether it is one of ours.
+func (d daemon) base(t *testing.T, tree string) (id string, offline bool) {
 	t.Helper()
 	const ours = "portscan_exporter.test"
 	text, err := os.ReadFile(filepath.Join(tree, "Dockerfile"))
@@ -105,10 +108,10 @@ func (d daemon) base(t *testing.T, tree string) string {
 	label := `{{.Id}} {{index .Config.Labels "` + ours + `"}}`
 	if out, err := exec.Command(d.path, "image", "inspect", "--format="+label, name[1]).Output(); err == nil {
 		if id, made, _ := strings.Cut(strings.TrimSpace(string(out)), " "); made == "" {
-			return id // nobody's who was stopped before it could clean up
+			return id, false // nobody's who was stopped before it could clean up
 		}
 	}
-	return d.importBase(t, name[1], ours)
+	return d.importBase(t, name[1], ours), true
 }
 
 // importBase makes an image of what golang's has and a build here needs: a shell, make,

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -10,32 +11,106 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // systemRoot is this machine's own system with all that is installed, in which changes
-// reach nobody: an overlay in memory, that a mount namespace of its own holds.
+// reach nobody: an overlay in memory, that namespaces of its own hold.
 type systemRoot struct {
-	dir   string
+	root  string   // where it lies in the holder's mount namespace
 	enter []string // the command that runs another one in there
 }
 
-// newSystemRoot makes one, for as long as the test runs.
+// makeRoot mounts the overlay at $0/root. The programs in there see nothing of this
+// machine's devices.
+const makeRoot = `set -e
+mount -t tmpfs tmpfs "$0"
+mkdir "$0/upper" "$0/work" "$0/root"
+mount -t overlay overlay -o "lowerdir=/,upperdir=$0/upper,workdir=$0/work" "$0/root"
+cd "$0/root"
+mount -t tmpfs -o mode=755 tmpfs dev
+mkdir dev/shm dev/pts
+mount -t devpts -o newinstance,ptmxmode=0666 devpts dev/pts
+ln -s pts/ptmx dev/ptmx
+for node in null zero full random urandom tty; do
+	touch "dev/$node"
+	mount --bind "/dev/$node" "dev/$node"
+done
+mount -t proc proc proc
+mount -t tmpfs -o mode=755 tmpfs run
+mount -t tmpfs -o mode=1777 tmpfs tmp
+`
+
+// bootRoot makes systemd the first process of the overlay, with nothing enabled of what
+// this machine has enabled, and nothing of the kernel's to be set.
+const bootRoot = `
+mount --bind proc/sys proc/sys
+mount -o remount,bind,ro proc/sys
+mount -t sysfs -o ro sysfs sys
+mount -t cgroup2 cgroup2 sys/fs/cgroup
+ip link set lo up
+rm -rf etc/fstab etc/rc?.d etc/systemd/system/*.wants etc/systemd/system/*.requires
+mkdir old
+pivot_root . old
+echo ready
+exec env -i container=other PATH=/usr/sbin:/usr/bin:/sbin:/bin /bin/sh -c '
+	umount -l /old
+	exec /lib/systemd/systemd --system --unit=basic.target --log-target=journal --show-status=0 >/dev/null'
+`
+
+// newSystemRoot makes one in which nothing runs.
 func newSystemRoot(t *testing.T) systemRoot {
+	t.Helper()
+	nsenter, chroot := needProgram(t, "nsenter"), needProgram(t, "chroot")
+	dir, holder := holdRoot(t, makeRoot+"echo ready\nexec sleep infinity", "--mount")
+	root := filepath.Join(dir, "root")
+	return systemRoot{root, []string{nsenter, fmt.Sprintf("--mount=/proc/%d/ns/mnt", holder), chroot, root}}
+}
+
+// newBootedRoot makes one that systemd has booted, with a network of its own.
+func newBootedRoot(t *testing.T) systemRoot {
+	t.Helper()
+	nsenter := needProgram(t, "nsenter")
+	needProgram(t, "ip")
+	if _, err := os.Stat("/lib/systemd/systemd"); err != nil {
+		skip(t, "not installed: systemd")
+	}
+	_, holder := holdRoot(t, makeRoot+bootRoot, "--mount", "--pid", "--fork", "--kill-child", "--net", "--uts", "--ipc", "--cgroup")
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", holder, holder))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := systemRoot{"/", []string{
+		nsenter, "--target=" + strings.TrimSpace(string(children)),
+		"--mount", "--pid", "--net", "--uts", "--ipc", "--cgroup", "--root", "--wd",
+	}}
+	eventually(t, time.Minute, "systemd has booted", func() error {
+		out, err := r.command(t, "systemctl", "is-active", "basic.target").CombinedOutput()
+		if err != nil {
+			err = errors.New(string(out))
+		}
+		return err
+	})
+	t.Cleanup(func() {
+		if t.Failed() {
+			// The test's own context has ended.
+			out, _ := exec.Command(r.enter[0], append(r.enter[1:], "journalctl", "--no-pager", "--lines=60")...).CombinedOutput()
+			t.Logf("journal:\n%s", out)
+		}
+	})
+	return r
+}
+
+// holdRoot runs the script in namespaces of its own until the test ends. It returns the
+// folder that was the script's own, and the number of the process that holds them.
+func holdRoot(t *testing.T, script string, namespaces ...string) (dir string, pid int) {
 	t.Helper()
 	if os.Getuid() != 0 {
 		skip(t, "only root mounts")
 	}
-	unshare, nsenter, chroot := needProgram(t, "unshare"), needProgram(t, "nsenter"), needProgram(t, "chroot")
-	dir := t.TempDir()
-	const script = `set -e
-mount -t tmpfs tmpfs "$0"
-mkdir "$0/upper" "$0/work" "$0/root"
-mount -t overlay overlay -o "lowerdir=/,upperdir=$0/upper,workdir=$0/work" "$0/root"
-mount --rbind /dev "$0/root/dev"
-mount -t proc proc "$0/root/proc"
-echo ready
-exec sleep infinity`
-	holder := exec.Command(unshare, "--mount", "--propagation=private", "sh", "-c", script, dir)
+	unshare := needProgram(t, "unshare")
+	dir = t.TempDir()
+	holder := exec.Command(unshare, append(append(namespaces, "--propagation=private"), "sh", "-c", script, dir)...)
 	holder.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	holder.Stderr = t.Output()
 	said, err := holder.StdoutPipe()
@@ -50,9 +125,9 @@ exec sleep infinity`
 		_ = holder.Wait() // killed
 	})
 	if line, err := bufio.NewReader(said).ReadString('\n'); line != "ready\n" {
-		skip(t, fmt.Sprintf("no overlay over / to be had: %v", err))
+		skip(t, fmt.Sprintf("no system of the test's own to be had: %v", err))
 	}
-	return systemRoot{dir, []string{nsenter, fmt.Sprintf("--mount=/proc/%d/ns/mnt", holder.Process.Pid), chroot, filepath.Join(dir, "root")}}
+	return dir, holder.Process.Pid
 }
 
 // command returns a command that runs in there.

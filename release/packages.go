@@ -49,7 +49,6 @@ func (r *release) settle(info *nfpm.Info, program string) {
 		case c.Source != "":
 			c.Source = filepath.Join(r.root, c.Source)
 		}
-		c.FileInfo.MTime = r.date
 	}
 	for _, script := range []*string{&info.Scripts.PostInstall, &info.Scripts.PreRemove, &info.Scripts.PostRemove} {
 		*script = filepath.Join(r.root, *script)
