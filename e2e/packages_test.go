@@ -105,6 +105,9 @@ func runUnit(t *testing.T, r systemRoot) {
 		}
 	}
 	scan("0000000000000000")
+	r.do(t, "systemctl", "restart", "portscan_exporter.service")
+	r.ask(t, "/-/healthy")
+	r.contains(t, "/var/lib/portscan_exporter/state.json", "127.0.0.1")
 	config := r.do(t, "cat", installedConfig)
 	r.do(t, "install", "-D", "-m", "644", "/usr/share/doc/portscan-exporter/examples/syn.conf", "/etc/systemd/system/portscan_exporter.service.d/syn.conf")
 	r.put(t, installedConfig, strings.NewReader(strings.Replace(config, "method: connect", "method: syn", 1)))
@@ -202,6 +205,8 @@ func useInstalled(t *testing.T, r systemRoot) {
 		t.Fatal(err)
 	}
 	defer socket.Close()
+	// systemd makes it: StateDirectory.
+	r.do(t, "install", "-d", "-o", "portscan_exporter", "-m", "700", "/var/lib/portscan_exporter")
 	enter := r.enter[:len(r.enter)-1] // chroot takes the user before the root
 	script := ". /etc/default/portscan_exporter; export LISTEN_FDS=1 LISTEN_PID=$$; exec " + start[1]
 	cmd := exec.CommandContext(t.Context(), enter[0], append(enter[1:len(enter):len(enter)],
@@ -213,6 +218,7 @@ func useInstalled(t *testing.T, r systemRoot) {
 	e.awaitReady(t)
 	e.probe(t, "target=localhost").want(t, "probe_success", 1)
 	e.stop(t)
+	r.contains(t, "/var/lib/portscan_exporter/state.json", "127.0.0.1")
 }
 
 // rotate has logrotate move the audit file away, and the exporter begin another one.
