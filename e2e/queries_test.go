@@ -80,6 +80,10 @@ func TestDashboardQueries(t *testing.T) {
 			query: fleet.query(t, "Open from one vantage and not from another", values),
 			input: append(view("in", 0, "80", "22"), view("out", 3, "80")...),
 		},
+		"the other vantage left ports out": {
+			query: fleet.query(t, "Open from one vantage and not from another", values),
+			input: append(view("in", 0, "80", "22"), omitting(view("out", 0, "80"))...),
+		},
 		"it is the incomplete one that sees it": {
 			query: fleet.query(t, "Open from one vantage and not from another", values),
 			input: append(view("in", 3, "22"), view("out", 0)...),
@@ -194,10 +198,21 @@ func view(vantage string, unknown int, open ...string) []inputSeries {
 		{`portscan_ports{` + labels + `,state="unknown"}`, fmt.Sprintf("%dx10", unknown)},
 		{`portscan_ports{` + labels + `,state="open_filtered"}`, "0x10"},
 		{`portscan_ports{` + labels + `,state="closed"}`, "100x10"},
+		{`portscan_ports_omitted{` + labels + `}`, "0x10"},
 		{`portscan_port_open{` + labels + `,port="81",expected="open"}`, "0x10"},
 	}
 	for _, port := range open {
 		input = append(input, inputSeries{`portscan_port_open{` + labels + fmt.Sprintf(`,port=%q,expected="any"}`, port), "1x10"})
 	}
 	return input
+}
+
+// omitting is the same view, of an answer that had no room for a port.
+func omitting(view []inputSeries) []inputSeries {
+	for i := range view {
+		if strings.HasPrefix(view[i].Series, "portscan_ports_omitted{") {
+			view[i].Values = "1x10"
+		}
+	}
+	return view
 }

@@ -74,7 +74,8 @@ func example(t *testing.T, document, word string) string {
 	return ""
 }
 
-// impatient returns a copy of a file of rules that wait for nothing.
+// impatient returns a copy of a file of rules that wait for nothing, and look back for
+// seconds where those of the file do for minutes.
 func impatient(t *testing.T, path string) string {
 	t.Helper()
 	text, err := os.ReadFile(path)
@@ -82,25 +83,30 @@ func impatient(t *testing.T, path string) string {
 		t.Fatal(err)
 	}
 	waits := regexp.MustCompile(`(?m)^(\s*(?:keep_firing_)?for:).*$`)
-	return write(t, filepath.Base(path), waits.ReplaceAllString(string(text), "$1 0s"))
+	looks := regexp.MustCompile(`\[1[05]m\]`)
+	return write(t, filepath.Base(path), looks.ReplaceAllString(waits.ReplaceAllString(string(text), "$1 0s"), "[10s]"))
 }
 
-// goesDark waits until an alert tells of this exporter. None tells of another.
-func goesDark(t *testing.T, p *prometheusServer, addr string) {
+// goesDark waits until alerts tell of this exporter and of each of these targets, by
+// its name and module. None tells of another.
+func goesDark(t *testing.T, p *prometheusServer, addr string, targets []string) {
 	t.Helper()
-	eventually(t, 30*time.Second, "an alert says which exporter is down", func() error {
-		told := false
+	eventually(t, 30*time.Second, "alerts say which exporter is down and what is dark", func() error {
+		down, dark := []string{}, []string{}
 		for _, a := range p.firing(t) {
-			if a.Labels["alertname"] != "PortscanExporterDown" {
-				continue
+			switch instance := a.Labels["instance"]; a.Labels["alertname"] {
+			case "PortscanExporterDown":
+				down = append(down, instance)
+			case "PortscanScrapeFailing":
+				if a.Labels["target"] != instance || a.Labels["owner"] == "" {
+					t.Fatalf("an alert does not say whose target it is: %v", a.Labels)
+				}
+				dark = append(dark, instance+"/"+a.Labels["module"])
 			}
-			if a.Labels["instance"] != addr {
-				t.Fatalf("an alert tells of %v, want %s", a.Labels, addr)
-			}
-			told = true
 		}
-		if !told {
-			return fmt.Errorf("what fires is %v", p.firing(t))
+		slices.Sort(dark)
+		if !slices.Equal(down, []string{addr}) || !slices.Equal(dark, targets) {
+			return fmt.Errorf("down are %v, and dark are %v; want %s and %v", down, dark, addr, targets)
 		}
 		return nil
 	})
@@ -192,6 +198,7 @@ func TestThreeExporters(t *testing.T) {
 	owners := f.owners(t)
 	f.awaitScans(t, owners, time.Time{}, 4)
 	onceAnInterval(t, f, owners)
+	f.askedAsOften(t, p, owners)
 	p.want(t, `count(up{job="portscan"} == 1)`, float64(len(owners)))
 
 	const dies = 1
@@ -222,9 +229,10 @@ func TestThreeExporters(t *testing.T) {
 		}
 		return nil
 	})
-	goesDark(t, p, f.all[dies].addr)
+	goesDark(t, p, f.all[dies].addr, dark)
 	f.awaitScans(t, theirs, time.Now(), 2)
 	onceAnInterval(t, f, f.owners(t))
+	f.askedAsOften(t, p, owners)
 	eventually(t, 10*time.Second, "Prometheus has asked it in vain for its list", func() error {
 		if n := p.metrics(t)["prometheus_sd_http_failures_total"]; n < 3 {
 			return fmt.Errorf("%v times", n)
@@ -254,6 +262,40 @@ func onceAnInterval(t *testing.T, f *fleet, owners map[string]int) {
 			t.Errorf("%s was scanned %d times in %v, want %d at the most", name, len(times), took, most)
 		}
 	}
+}
+
+// askedAsOften fails the test unless Prometheus scrapes each target once an interval,
+// and the exporters have scanned each as often as it was scraped. Both are counted, and
+// no time is measured: a busy machine makes both late alike.
+func (f *fleet) askedAsOften(t *testing.T, p *prometheusServer, owners map[string]int) {
+	t.Helper()
+	active, _ := p.discovered(t)
+	for _, target := range active {
+		if target.ScrapeInterval != shardEvery.String() {
+			t.Errorf("%s is scraped every %s, want %v", target.name(), target.ScrapeInterval, shardEvery)
+		}
+	}
+	const looks = `%s_over_time(up{job="portscan"}[10m])`
+	before, asked := f.seen(t), byTarget(p.query(t, fmt.Sprintf(looks, "count")))
+	answered, after := byTarget(p.query(t, fmt.Sprintf(looks, "sum"))), f.seen(t)
+	for name, i := range owners {
+		// One may be under way, or on its way to the file.
+		if most := asked[name] + 1; len(before[i][name]) > most {
+			t.Errorf("%s was scanned %d times, and scraped %d times", name, len(before[i][name]), asked[name])
+		}
+		if least := answered[name] - 1; len(after[i][name]) < least {
+			t.Errorf("%s was scanned %d times, and scraped %d times with success", name, len(after[i][name]), answered[name])
+		}
+	}
+}
+
+// byTarget is what a query says of each target, by "target/module".
+func byTarget(all []series) map[string]int {
+	values := make(map[string]int)
+	for _, s := range all {
+		values[s.Metric["instance"]+"/"+s.Metric["module"]] = int(s.Value.value())
+	}
+	return values
 }
 
 // end ends the program and waits until it is gone.

@@ -156,11 +156,14 @@ func missingPorts() *panel {
 // vantageDifference compares like with like: the same module of the same target,
 // at the same address. A port that is not open has no series unless somebody named
 // it. So what counts is whether a vantage that knows all ports of the address, as
-// portscan_ports says, sees the port open.
+// portscan_ports says, and left none out of its answer, sees the port open.
 func vantageDifference() *panel {
 	vantage := `vantage!=""`
 	open := maxBy("instance, module, vantage, ip, port, protocol", all.of("portscan_port_open", vantage)) + " == 1"
-	knows := sumBy("instance, module, vantage, ip, protocol", all.of("portscan_ports", vantage, `state=~"unknown|open_filtered"`)) + " == bool 0"
+	const address = "instance, module, vantage, ip, protocol"
+	knows := fmt.Sprintf("(%s == bool 0) * (%s == bool 0)",
+		sumBy(address, all.of("portscan_ports", vantage, `state=~"unknown|open_filtered"`)),
+		sumBy(address, all.of("portscan_ports_omitted", vantage)))
 	return table{
 		title:       "Open from one vantage and not from another",
 		description: "Ports of a target that one vantage sees open, while another one with the same module knows all ports of that address and sees this one closed or filtered. A row for each vantage that sees it open.",
