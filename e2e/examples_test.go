@@ -36,18 +36,26 @@ targets:
 func TestScrapeExamples(t *testing.T) {
 	t.Parallel()
 	e := serve(t, exampleConfig(t))
-	nodes := write(t, "nodes.json", `[{"targets": ["127.0.0.1:9100", "[::1]:9100"]}, {"targets": ["127.0.0.2:9100"]}]`)
+	ported := write(t, "nodes.json", `[{"targets": ["127.0.0.1:9100", "[::1]:9100"]}, {"targets": ["127.0.0.2:9100"]}]`)
+	bare := write(t, "nodes.json", `[{"targets": ["127.0.0.1", "::1", "127.0.0.2"]}]`)
 	alerts, err := filepath.Abs(rulesDir + "/alerts.yml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string][]string{
-		"sd":        {"mail/tcp_default", "web/tcp_default", "web/udp_default"},
-		"static":    {"mail/tcp_default", "web/tcp_default", "web/udp_default"},
-		"discovery": {"127.0.0.1/tcp_default", "127.0.0.2/tcp_default", "::1/tcp_default"},
+	names := []string{"mail/tcp_default", "web/tcp_default", "web/udp_default"}
+	addresses := []string{"127.0.0.1/tcp_default", "127.0.0.2/tcp_default", "::1/tcp_default"}
+	for _, test := range []struct {
+		name, nodes string
+		want        []string
+	}{
+		{"sd", "", names},
+		{"static", "", names},
+		{"discovery", ported, addresses},
+		{"discovery", bare, addresses},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
+			name, nodes, want := test.name, test.nodes, slices.Clone(test.want)
 			config := strings.NewReplacer("localhost:10115", e.addr, "nodes/*.json", nodes, "../alerts.yml", alerts).
 				Replace(read(t, rulesDir+"/examples/"+name+".yml"))
 			p := prometheus(t, "global: {scrape_interval: 1s, evaluation_interval: 1s}\n"+config)
@@ -62,7 +70,7 @@ func TestScrapeExamples(t *testing.T) {
 				p.becomes(t, 20*time.Second, fmt.Sprintf(`portscan:up{job="portscan",instance="%s",module="%s",owner="the test"}`, instance, module), 1)
 			}
 			p.want(t, "count(portscan:up)", float64(len(want)))
-			p.want(t, "portscan:exporter_info", 1)
+			p.becomes(t, 20*time.Second, "portscan:exporter_info", 1)
 		})
 	}
 }
