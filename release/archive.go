@@ -22,7 +22,9 @@ type entry struct {
 
 // documents are what every archive has beside the program.
 func documents() []string {
-	return []string{"LICENSE", "README.md", "CONFIGURATION.md", "METRICS.md", "CHANGELOG.md", "config.yml"}
+	return []string{
+		"LICENSE", "README.md", "CONFIGURATION.md", "METRICS.md", "MESSAGES.md", "OPERATIONS.md", "SCAN.md", "SCALE.md", "CHANGELOG.md", "config.yml",
+	}
 }
 
 // archive packs the program and its documents.
