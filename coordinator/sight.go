@@ -2,7 +2,6 @@ package coordinator
 
 import (
 	"cmp"
-	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -10,20 +9,39 @@ import (
 	"portscan_exporter/scan"
 )
 
-// Sight is what the last scan of a whole target with one module has shown, for people to
-// look at. It is not to be changed, and may be read concurrently.
-type Sight struct {
+// Summary is what the last scans of a target with one module have shown, in sum. It is
+// kept up to date as they end, so that it costs nothing to ask for it.
+type Summary struct {
 	Target, Module string
 	Plan           scan.Plan
+	Whole          bool // the whole target was scanned, and not only addresses of it
+	Others         bool // not so: further addresses of the target were never scanned, or may be there
 	Started        time.Time
-	Finished       time.Time
+	Finished       time.Time // of the whole target's scan; without one, of the address whose scan is the longest ago
 	Failed         map[scan.Failure]error
-	Refused        []netip.Addr    // resolved, outside the target's networks, and not touched
-	Addresses      []*AddressSight // in rising order of address
-	Gone           int             // further addresses of that scan, of which nothing is remembered any more
+	Refused        []netip.Addr // resolved, outside the target's networks, and not touched
+	Scanned        int          // addresses of which something is known
+	Gone           int          // further addresses of that scan, of which nothing is remembered any more
 
-	task    scan.Task
-	scanned []netip.Addr
+	Unexpected, Missing scan.PortSet // on any address
+	WithUnexpected      int          // addresses
+	WithMissing         int          // addresses
+	Open, Unknown       int          // ports of addresses
+	Suspect             int          // addresses
+}
+
+// Success tells whether the state of every port of every address is known by now: by
+// the scan of the whole target, or by a later one of an address that it left unknown.
+func (s *Summary) Success() bool {
+	return len(s.Failed) == 0 && len(s.Refused) == 0 && s.Scanned > 0 && s.Gone == 0 && s.Unknown == 0 && !s.Others
+}
+
+// Sight is a summary with its addresses, for people to look at. It is not to be changed,
+// and may be read concurrently.
+type Sight struct {
+	Summary
+
+	Addresses []*AddressSight // in rising order of address
 }
 
 // AddressSight is what the last scan of an address has shown, be it with its whole
@@ -31,26 +49,29 @@ type Sight struct {
 type AddressSight struct {
 	scan.Address
 
+	// What a verdict stands on. It is kept for as long as the configuration has the address.
 	Finished   time.Time
-	States     map[scan.State]scan.PortSet // each port of the plan once
-	Details    map[uint16]scan.PortResult  // of the open and the watched ports, 1000 at the most
-	Unknown    map[scan.Cause]int          // unknown ports by cause
-	Responding bool                        // it answered something
-	Suspect    bool                        // something in between is likely to answer for it
-	Opened     scan.PortSet                // seen open once
+	Unexpected scan.PortSet       // open, and should not be
+	Missing    scan.PortSet       // known not to be open, and should be
+	Unknown    map[scan.Cause]int // unknown ports by cause
+	Responding bool               // it answered something
+	Suspect    bool               // something in between is likely to answer for it
+	Opened     scan.PortSet       // seen open once
 
+	// The picture of it. Where there are too many it is forgotten.
+	Forgotten bool
+	States    map[scan.State]scan.PortSet // each port of the plan once
+	Details   map[uint16]scan.PortResult  // of the open and the watched ports, 1000 at the most
+
+	counts  [scan.OpenFiltered + 1]int // ports by state
 	changed map[uint16]lastChange
 }
 
-// size returns about how many bytes it takes.
-func (a *AddressSight) size() int {
-	const base, perRange, perDetail = 600, 6, 120
-	ranges := 0
-	for _, ports := range a.States {
-		ranges += ports.Ranges()
-	}
-	return base + perRange*ranges + perDetail*len(a.Details)
-}
+// Count returns how many ports are in the state.
+func (a *AddressSight) Count(s scan.State) int { return a.counts[s] }
+
+// Violating tells whether a port is not as it should be.
+func (a *AddressSight) Violating() bool { return !a.Unexpected.IsEmpty() || !a.Missing.IsEmpty() }
 
 // LastChange returns when the scan ended that last saw the port in another state than
 // the one before.
@@ -59,63 +80,94 @@ func (a *AddressSight) LastChange(port uint16) (time.Time, bool) {
 	return c.at, ok
 }
 
-// Success tells whether the state of every port of every address is known by now: by
-// the scan of the whole target, or by a later one of an address that it left unknown.
-func (s *Sight) Success() bool {
-	if len(s.Failed) > 0 || len(s.Refused) > 0 || len(s.Addresses) == 0 || s.Gone > 0 {
-		return false
+// size returns about how many bytes the picture takes.
+func (a *AddressSight) size() int {
+	if a.Forgotten {
+		return 0
 	}
-	return !slices.ContainsFunc(s.Addresses, func(a *AddressSight) bool { return !a.States[scan.Unknown].IsEmpty() })
+	const base, perRange, perDetail = 600, 6, 120
+	ranges := 0
+	for _, ports := range a.States {
+		ranges += ports.Ranges()
+	}
+	return base + perRange*ranges + perDetail*len(a.Details)
 }
 
-// Unexpected returns the ports that are open and should not be.
-func (s *Sight) Unexpected(a *AddressSight) scan.PortSet {
-	e := s.Plan.Spec().Expect
-	if e == nil {
-		return scan.PortSet{}
+// judge takes from the picture what a verdict stands on.
+func (a *AddressSight) judge(expect *scan.Expectation) {
+	for state, ports := range a.States {
+		a.counts[state] = ports.Len()
 	}
-	return a.States[scan.Open].Minus(e.Open).Minus(e.Allow)
+	if expect == nil {
+		return
+	}
+	a.Unexpected = a.States[scan.Open].Minus(expect.Open).Minus(expect.Allow)
+	if !expect.Open.IsEmpty() {
+		a.Missing = a.States[scan.Closed].Union(a.States[scan.Filtered]).Intersect(expect.Open)
+	}
 }
 
-// Missing returns the ports that should be open and are known not to be.
-func (s *Sight) Missing(a *AddressSight) scan.PortSet {
-	e := s.Plan.Spec().Expect
-	if e == nil {
-		return scan.PortSet{}
-	}
-	return a.States[scan.Closed].Union(a.States[scan.Filtered]).Intersect(e.Open)
+// forget returns what is left when the picture is forgotten.
+func (a *AddressSight) forget() *AddressSight {
+	less := *a
+	less.Forgotten, less.States, less.Details = true, nil, nil
+	return &less
 }
 
-// Sights returns what the last scans of whole targets have shown: of one target, or,
-// where target is "", of all. They are in order of target and module. There is none of a
-// target that was not scanned yet as it is configured now.
-func (c *Coordinator) Sights(target string) []*Sight {
+// Summaries returns what the last scans of all targets have shown, in sum, in order of
+// target and module. There is none of a target that was not scanned yet as it is
+// configured now.
+func (c *Coordinator) Summaries() []Summary {
 	m := c.memory
 	m.mu.Lock()
-	defer m.mu.Unlock()
+	all := make([]Summary, 0, len(m.sights.of))
+	for _, in := range m.sights.of {
+		if in.any() {
+			all = append(all, in.sum())
+		}
+	}
+	m.mu.Unlock()
+	slices.SortFunc(all, func(a, b Summary) int { return compareSummaries(&a, &b) })
+	return all
+}
+
+func compareSummaries(a, b *Summary) int {
+	return cmp.Or(cmp.Compare(a.Target, b.Target), cmp.Compare(a.Module, b.Module))
+}
+
+// Sights returns the same with every address: of one target, or, where target is "", of
+// all.
+func (c *Coordinator) Sights(target string) []*Sight {
+	type known struct {
+		shown *AddressSight
+		from  *remembered
+	}
+	m := c.memory
 	var all []*Sight
-	for g, s := range m.sights.whole {
-		if target != "" && g.target != target {
+	of := make(map[*Sight][]known)
+	m.mu.Lock()
+	for g, in := range m.sights.of {
+		if target != "" && g.target != target || !in.any() {
 			continue
 		}
-		s.Addresses = make([]*AddressSight, 0, len(s.scanned))
-		for _, ip := range s.scanned {
-			shown := m.sights.of[g][ip]
-			if shown == nil {
-				continue
-			}
-			a := *shown
-			if r := m.seen[g][ip]; r != nil {
-				a.Opened, a.changed = r.opened, r.changed
+		s := &Sight{Summary: in.sum()}
+		all = append(all, s)
+		for ip, a := range in.addresses {
+			of[s] = append(of[s], known{a, m.seen[g][ip]})
+		}
+	}
+	m.mu.Unlock()
+	for _, s := range all { // neither an address's sight nor what is remembered of it ever changes
+		for _, k := range of[s] {
+			a := *k.shown
+			if k.from != nil {
+				a.Opened, a.changed = k.from.opened, k.from.changed
 			}
 			s.Addresses = append(s.Addresses, &a)
 		}
-		s.Gone = len(s.scanned) - len(s.Addresses)
-		all = append(all, &s)
+		slices.SortFunc(s.Addresses, func(a, b *AddressSight) int { return a.IP.Compare(b.IP) })
 	}
-	slices.SortFunc(all, func(a, b *Sight) int {
-		return cmp.Or(cmp.Compare(a.Target, b.Target), cmp.Compare(a.Module, b.Module))
-	})
+	slices.SortFunc(all, func(a, b *Sight) int { return compareSummaries(&a.Summary, &b.Summary) })
 	return all
 }
 
@@ -135,98 +187,4 @@ func sightOf(a *scan.AddressResult, finished time.Time) *AddressSight {
 		s.Details[r.Port] = r
 	}
 	return s
-}
-
-// mostSights is how many bytes, about, all sights of addresses may take.
-const mostSights = 32 << 20
-
-// sights is what people are shown, under the memory's lock.
-type sights struct {
-	whole map[group]Sight // the last scan of a whole target, without its addresses
-	of    map[group]map[netip.Addr]*AddressSight
-	size  int
-}
-
-func newSights() sights {
-	return sights{whole: make(map[group]Sight), of: make(map[group]map[netip.Addr]*AddressSight)}
-}
-
-// note keeps what a scan has shown, unless the configuration has another task by now.
-// now is that one; the zero value: there is no configuration.
-func (s *sights) note(g group, task, now scan.Task, r *scan.Result, shown []*AddressSight) {
-	whole := task.Asked == task.Target
-	if !now.Plan.IsZero() {
-		whole = task.Equal(now)
-		task.Hosts = now.Hosts // it may have been one address alone
-		if !task.Equal(now) {
-			return
-		}
-	}
-	if whole && !s.whole[g].Finished.After(r.Finished) {
-		sight := Sight{
-			Target: task.Target, Module: task.Module, Plan: task.Plan, Started: r.Started, Finished: r.Finished,
-			Failed: r.Failed, Refused: r.Refused, task: task,
-		}
-		for i := range r.Addresses {
-			sight.scanned = append(sight.scanned, r.Addresses[i].IP)
-		}
-		s.whole[g] = sight
-	}
-	for _, a := range shown {
-		if old := s.of[g][a.IP]; old == nil || !old.Finished.After(a.Finished) {
-			s.put(g, a)
-		}
-	}
-}
-
-func (s *sights) put(g group, a *AddressSight) {
-	if s.of[g] == nil {
-		s.of[g] = make(map[netip.Addr]*AddressSight)
-	}
-	if old := s.of[g][a.IP]; old != nil {
-		s.size -= old.size()
-	}
-	s.of[g][a.IP] = a
-	if s.size += a.size(); s.size > mostSights {
-		s.evict()
-	}
-}
-
-// evict forgets the addresses whose last scan is the longest ago, a part of all at once.
-func (s *sights) evict() {
-	type place struct {
-		g group
-		a *AddressSight
-	}
-	var all []place
-	for g, in := range s.of {
-		for _, a := range in {
-			all = append(all, place{g, a})
-		}
-	}
-	slices.SortFunc(all, func(a, b place) int { return a.a.Finished.Compare(b.a.Finished) })
-	for _, p := range all {
-		if s.size <= mostSights-mostSights/16 {
-			return
-		}
-		s.size -= p.a.size()
-		delete(s.of[p.g], p.a.IP)
-	}
-}
-
-// outdate forgets what the configuration has otherwise now, or no more.
-func (s *sights) outdate(current map[group]scan.Task) {
-	maps.DeleteFunc(s.whole, func(g group, sight Sight) bool {
-		now, ok := current[g]
-		return !ok || !sight.task.Equal(now)
-	})
-	for g, in := range s.of {
-		if _, ok := s.whole[g]; ok {
-			continue
-		}
-		for _, a := range in {
-			s.size -= a.size()
-		}
-		delete(s.of, g)
-	}
 }

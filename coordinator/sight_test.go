@@ -124,10 +124,13 @@ func (p *pair) text(target string) (lines []string) {
 		if s.Gone > 0 {
 			head += fmt.Sprintf(" gone=%d", s.Gone)
 		}
+		if s.Others {
+			head += " others"
+		}
 		lines = append(lines, head)
 		for _, a := range s.Addresses {
 			line := fmt.Sprintf("%v of %s: open %v, unexpected %v, missing %v, unknown %v, opened %v;", a.IP, strings.Join(a.Hosts, " "),
-				a.States[scan.Open], s.Unexpected(a), s.Missing(a), a.States[scan.Unknown], a.Opened)
+				a.States[scan.Open], a.Unexpected, a.Missing, a.States[scan.Unknown], a.Opened)
 			line = strings.NewReplacer(" ,", " -,", " ;", " -", ";", "").Replace(line)
 			lines = append(lines, line)
 		}
@@ -152,7 +155,8 @@ func TestSights(t *testing.T) {
 	p := newPair(t)
 	defer p.Close()
 	p.scan(t, p.alone("192.0.2.1"), "192.0.2.1:1")
-	p.want(t, "of one address alone there is no sight")
+	p.want(t, "one address alone", "t/m success=false others",
+		"192.0.2.1 of 192.0.2.1: open 1, unexpected -, missing -, unknown -, opened 1")
 
 	whole := p.scan(t, p.task, "192.0.2.1:1", "192.0.2.1:3", "192.0.2.2:2")
 	p.want(t, "the whole target", "t/m success=true",
@@ -228,10 +232,42 @@ func TestSightsAfterAReload(t *testing.T) {
 		p.Reconfigured([]scan.Task{old})
 		p.task = old
 		p.scan(t, p.alone("192.0.2.1"), "192.0.2.1:1")
-		if after := p.text(""); c.stays != (len(after) > 0) {
+		if after := p.text(""); c.stays == strings.Contains(after[0], "others") {
 			t.Errorf("%s: when it was undone, and one address probed, there is %q", name, after)
 		}
 		p.Close()
+	}
+}
+
+// TestSightsByAddress has a target that is scraped address by address only.
+func TestSightsByAddress(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	defer p.Close()
+	p.Reconfigured([]scan.Task{p.task})
+	first := p.scan(t, p.alone("192.0.2.1"), "192.0.2.1:1", "192.0.2.1:3")
+	one := "192.0.2.1 of 192.0.2.1: open 1,3, unexpected 3, missing -, unknown -, opened 1,3"
+	p.want(t, "one of two addresses", "t/m success=false others", one)
+	p.Reconfigured([]scan.Task{p.task})
+	p.want(t, "after a reload", "t/m success=false others", one)
+	p.scan(t, p.alone("192.0.2.2"), "192.0.2.2:1")
+	p.want(t, "both", "t/m success=true", one,
+		"192.0.2.2 of 192.0.2.2: open 1, unexpected -, missing -, unknown -, opened 1")
+	sum := p.Summaries()[0]
+	if sum.Whole || !sum.Finished.Equal(first.Result.Finished) || sum.WithUnexpected != 1 || sum.Unexpected.String() != "3" || sum.Open != 3 {
+		t.Errorf("the sum is %+v", sum)
+	}
+	p.scan(t, p.alone("192.0.2.1"), "192.0.2.1:1")
+	if sum := p.Summaries()[0]; sum.WithUnexpected != 0 || !sum.Unexpected.IsEmpty() || sum.Open != 2 || !sum.Success() {
+		t.Errorf("when the port is closed the sum is %+v", sum)
+	}
+	p.task.Hosts = append(p.task.Hosts, scan.Host{Entry: "www.example.org"})
+	p.Reconfigured([]scan.Task{p.task})
+	p.want(t, "of a task that is configured otherwise now")
+	p.scan(t, p.alone("192.0.2.1"))
+	p.scan(t, p.alone("192.0.2.2"))
+	if sum := p.Summaries()[0]; sum.Scanned != 2 || !sum.Others {
+		t.Errorf("with a name, which may lead anywhere, the sum is %+v", sum)
 	}
 }
 

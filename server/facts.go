@@ -59,19 +59,19 @@ func notable(s *coordinator.Sight, a *coordinator.AddressSight, class portClass)
 	}
 	switch class {
 	case classUnexpected:
-		return s.Unexpected(a)
+		return a.Unexpected
 	case classMissing:
-		return s.Missing(a)
+		return a.Missing
 	case classUnknown:
 		return a.States[scan.Unknown].Intersect(watched)
 	case classOpen:
-		return a.States[scan.Open].Minus(s.Unexpected(a))
+		return a.States[scan.Open].Minus(a.Unexpected)
 	case classOpenFiltered:
 		return a.States[scan.OpenFiltered].Intersect(watched)
 	case classFiltered:
-		return a.States[scan.Filtered].Intersect(watched).Minus(s.Missing(a))
+		return a.States[scan.Filtered].Intersect(watched).Minus(a.Missing)
 	case classClosed:
-		return a.States[scan.Closed].Intersect(watched).Minus(s.Missing(a))
+		return a.States[scan.Closed].Intersect(watched).Minus(a.Missing)
 	default:
 		return scan.PortSet{}
 	}
@@ -80,6 +80,9 @@ func notable(s *coordinator.Sight, a *coordinator.AddressSight, class portClass)
 func portRowOf(s *coordinator.Sight, a *coordinator.AddressSight, class portClass, port uint16, now time.Time) portRow {
 	r := portRow{
 		Class: class, Address: a.IP.String(), Port: port, Protocol: s.Plan.Spec().Protocol.String(), Expected: expectedWords(s.Plan, port),
+	}
+	if a.Forgotten {
+		r.State = class.String()
 	}
 	for state, ports := range a.States {
 		if ports.Contains(port) {
@@ -154,11 +157,20 @@ func (s *standing) notKnown() (all []string) {
 	if sight.Gone > 0 {
 		all = append(all, plural(sight.Gone, "address")+": what was seen of them is forgotten, for want of memory.")
 	}
-	unknown := make(map[scan.Cause]int)
+	if sight.Others {
+		all = append(all, "Other addresses of the target were never scanned, or not since its configuration changed.")
+	}
+	unknown, forgotten := make(map[scan.Cause]int), 0
 	for _, a := range sight.Addresses {
 		for cause, n := range a.Unknown {
 			unknown[cause] += n
 		}
+		if a.Forgotten {
+			forgotten++
+		}
+	}
+	if forgotten > 0 {
+		all = append(all, "The picture of "+plural(forgotten, "address")+" is forgotten, for want of memory: what is not as it should be is kept, every other port is shown as unknown. A scan brings it back.")
 	}
 	for _, cause := range slices.Sorted(maps.Keys(unknown)) {
 		all = append(all, fmt.Sprintf("%s scanned, and unknown: %s.", plural(unknown[cause], "port"), causeWords(cause)))

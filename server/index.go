@@ -77,7 +77,7 @@ type probeRow struct {
 
 func (s *Server) index(w http.ResponseWriter, _ *http.Request) {
 	now := time.Now()
-	standings := s.standings(nil, now)
+	standings := s.standings(now)
 	count := make(map[verdict]int)
 	page := indexPage{frame: s.frame("portscan_exporter"), Limit: s.options.HistoryLimit}
 	about := s.surroundings(now)
@@ -139,21 +139,25 @@ func (s *Server) row(st *standing, about surroundings, now time.Time) *row {
 	if left := t.Authorization.Expires.Sub(now); left > 0 && left < soon {
 		r.Ends = ago(left)
 	}
-	if st.sight == nil {
+	sum := st.sum
+	if sum == nil {
 		return r
 	}
-	length := st.sight.Finished.Sub(st.sight.Started)
 	r.Seen = true
-	r.NUnexpected, r.NMissing, r.NOpen, r.NUnknown = st.unexpected.Len(), st.missing.Len(), st.open, st.unknown
-	r.Unexpected, r.Missing, r.Open, r.Unknown = few(st.unexpected), few(st.missing), thousands(st.open), thousands(st.unknown)
-	r.UnexpectedOn, r.MissingOn = st.on(st.withUnexpected), st.on(st.withMissing)
-	r.Age, r.Took, r.TookUnix = momentOf(st.sight.Finished, now), took(length), length.Microseconds()
+	r.NUnexpected, r.NMissing, r.NOpen, r.NUnknown = sum.Unexpected.Len(), sum.Missing.Len(), sum.Open, sum.Unknown
+	r.Unexpected, r.Missing, r.Open, r.Unknown = few(sum.Unexpected), few(sum.Missing), thousands(sum.Open), thousands(sum.Unknown)
+	r.UnexpectedOn, r.MissingOn = st.on(sum.WithUnexpected), st.on(sum.WithMissing)
+	r.Age = momentOf(sum.Finished, now)
+	if sum.Whole {
+		length := sum.Finished.Sub(sum.Started)
+		r.Took, r.TookUnix = took(length), length.Microseconds()
+	}
 	return r
 }
 
 // on says on how many addresses something is, where it is not plain.
 func (s *standing) on(addresses int) string {
-	if addresses == 0 || len(s.sight.Addresses) == 1 {
+	if addresses == 0 || s.sum.Scanned == 1 && !s.sum.Others {
 		return ""
 	}
 	return "on " + plural(addresses, "address")
@@ -169,10 +173,10 @@ func (s *standing) note() string {
 		notes = append(notes, "and incomplete")
 	}
 	notes = append(notes, s.why...)
-	if s.suspect > 0 {
-		notes = append(notes, plural(s.suspect, "address")+" suspect")
+	if s.sum != nil && s.sum.Suspect > 0 {
+		notes = append(notes, plural(s.sum.Suspect, "address")+" suspect")
 	}
-	if s.verdict == asExpected && s.sight.Plan.Spec().Expect == nil {
+	if s.verdict == asExpected && s.sum.Plan.Spec().Expect == nil {
 		notes = append(notes, "nothing is expected")
 	}
 	return strings.Join(notes, ", ")

@@ -39,7 +39,32 @@ targets:
 			b.Fatal(w.Body)
 		}
 	}
-	for _, path := range []string{"/", "/target/host-0", "/target/net"} {
+	s.measure(b, "/", "/target/host-0", "/target/net")
+}
+
+// BenchmarkWidePages has 172 targets of 256 addresses, more than there are pictures kept
+// of. A few of the addresses violate.
+func BenchmarkWidePages(b *testing.B) {
+	const targets = 172
+	var text strings.Builder
+	text.WriteString("modules: {few: {ports: \"1-100\"}}\ntargets:\n")
+	for i := range targets {
+		fmt.Fprintf(&text, "  - {name: net-%[1]d, hosts: [10.%[1]d.0.0/24, 10.%[1]d.1.1, 10.%[1]d.1.2], modules: [few], authorization: {owner: me}, expect: {tcp: {open: \"22\"}}}\n", i)
+	}
+	s := newStage(b, text.String(), nil, nil)
+	s.set(scan.Open, "10.7.0.9:23")
+	for i := range targets {
+		if w := s.get(b, fmt.Sprintf("/probe?target=net-%d", i)); w.Code != 200 {
+			b.Fatal(w.Body)
+		}
+	}
+	s.measure(b, "/", "/target/net-7")
+}
+
+// measure asks for pages.
+func (s *stage) measure(b *testing.B, paths ...string) {
+	b.Helper()
+	for _, path := range paths {
 		b.Run("path="+path, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {

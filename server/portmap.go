@@ -66,8 +66,12 @@ func classify(s *coordinator.Sight, addresses []*coordinator.AddressSight, gone 
 		add(classUnknown, s.Plan.Ports())
 	}
 	for _, a := range addresses {
-		add(classUnexpected, s.Unexpected(a))
-		add(classMissing, s.Missing(a))
+		add(classUnexpected, a.Unexpected)
+		add(classMissing, a.Missing)
+		if a.Forgotten {
+			add(classUnknown, s.Plan.Ports())
+			continue
+		}
 		add(classUnknown, a.States[scan.Unknown])
 		add(classOpen, a.States[scan.Open])
 		add(classOpenFiltered, a.States[scan.OpenFiltered])
@@ -82,6 +86,28 @@ func classify(s *coordinator.Sight, addresses []*coordinator.AddressSight, gone 
 	}
 	by[classNotScanned] = everyPort().Minus(worse)
 	return by
+}
+
+// none says why there is no port that somebody needs to know of.
+func (c classified) none() string {
+	var but []string
+	if n := c[classUnknown].Len(); n > 0 {
+		but = append(but, thousands(n)+" "+isOrAre(n)+" unknown")
+	}
+	if n := c[classOpenFiltered].Len(); n > 0 {
+		but = append(but, thousands(n)+" "+isOrAre(n)+" open or filtered")
+	}
+	if len(but) == 0 {
+		return "None: nothing must be open, and nothing is or was."
+	}
+	return "None is known to be open; " + strings.Join(but, ", ") + "."
+}
+
+func isOrAre(n int) string {
+	if n == 1 {
+		return "is"
+	}
+	return "are"
 }
 
 func everyPort() scan.PortSet {

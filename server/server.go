@@ -29,6 +29,7 @@ import (
 type Scans interface {
 	Scan(ctx context.Context, task scan.Task) (coordinator.Answer, error)
 	UnderWay() []coordinator.UnderWay
+	Summaries() []coordinator.Summary
 	Sights(target string) []*coordinator.Sight
 	Changes(target string) []coordinator.Change
 }

@@ -44,6 +44,7 @@ type targetPage struct {
 	NotKnown  []string
 	Map       *portMap // nil: there is nothing to show
 	Ports     []portRow
+	None      string // why Ports is empty
 	Omitted   string // ports that are not in the list; "": none
 	Changes   []changeRow
 }
@@ -69,10 +70,12 @@ type addressRow struct {
 	Unexpected string
 	Missing    string
 	Unknown    string
-	Bad, Part  bool // it has violations; ports are unknown
 	Age        moment
 	Responding bool
 	Suspect    bool
+	Forgotten  bool // which ports are open, closed and so on
+
+	NUnexpected, NMissing int // ports
 }
 
 func (s *Server) targetLink(target, module string) string {
@@ -98,7 +101,7 @@ func (s *Server) target(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	t := selection.Target
-	all := s.standings(t, now)
+	all := s.standingsOf(t, now)
 	worst, chosen := 0, -1
 	for i := range all {
 		if all[i].verdict < all[worst].verdict {
@@ -182,9 +185,9 @@ func choose(s *coordinator.Sight, address string) ([]*coordinator.AddressSight, 
 func (s *Server) show(p *targetPage, st *standing, addresses []*coordinator.AddressSight, now time.Time) {
 	sight := st.sight
 	for _, a := range sight.Addresses {
-		p.Addresses = append(p.Addresses, s.addressRow(p, sight, a, now))
+		p.Addresses = append(p.Addresses, s.addressRow(p, a, now))
 	}
-	by := classify(sight, addresses, p.Address == "" && sight.Gone > 0)
+	by := classify(sight, addresses, p.Address == "" && (sight.Gone > 0 || sight.Others))
 	p.Map = &portMap{
 		Protocol: sight.Plan.Spec().Protocol.String(), Layers: by.layers(), Marks: by.marks(), Facts: by.facts(),
 	}
@@ -193,19 +196,18 @@ func (s *Server) show(p *targetPage, st *standing, addresses []*coordinator.Addr
 	}
 	p.NotKnown = st.notKnown()
 	p.Ports, p.Omitted = portRows(sight, addresses, now)
+	p.None = by.none()
 	p.Changes = s.changeRows(p, st.target.Name, now)
 }
 
-func (s *Server) addressRow(p *targetPage, sight *coordinator.Sight, a *coordinator.AddressSight, now time.Time) addressRow {
-	unexpected, missing, unknown := sight.Unexpected(a), sight.Missing(a), a.States[scan.Unknown]
+func (s *Server) addressRow(p *targetPage, a *coordinator.AddressSight, now time.Time) addressRow {
 	ip := a.IP.String()
 	return addressRow{
 		IP: ip, Hosts: strings.Join(a.Hosts, ", "), Chosen: ip == p.Address,
 		Link: s.targetLink(p.Name, p.Shown.Module) + "&" + url.Values{"address": {ip}}.Encode(),
-		Open: thousands(a.States[scan.Open].Len()), Unknown: thousands(unknown.Len()),
-		Unexpected: few(unexpected), Missing: few(missing),
-		Bad: unexpected.Len()+missing.Len() > 0, Part: !unknown.IsEmpty(),
-		Age: momentOf(a.Finished, now), Responding: a.Responding, Suspect: a.Suspect,
+		Open: thousands(a.Count(scan.Open)), Unknown: thousands(a.Count(scan.Unknown)),
+		Unexpected: few(a.Unexpected), NUnexpected: a.Unexpected.Len(), Missing: few(a.Missing), NMissing: a.Missing.Len(),
+		Age: momentOf(a.Finished, now), Responding: a.Responding, Suspect: a.Suspect, Forgotten: a.Forgotten,
 	}
 }
 

@@ -48,50 +48,29 @@ func (v verdict) Key() string {
 type standing struct {
 	target  *config.Target
 	module  *config.Module
-	sight   *coordinator.Sight // nil: there is none, or it is not to be shown
+	sum     *coordinator.Summary // nil: there is none, or it is not to be shown
+	sight   *coordinator.Sight   // with its addresses, where they are to be shown
 	verdict verdict
 	why     []string // it is incomplete
-
-	unexpected, missing scan.PortSet // on any address
-	withUnexpected      int          // addresses
-	withMissing         int          // addresses
-	open, unknown       int          // ports of addresses
-	suspect             int          // addresses
-	stale               bool         // with a max_age: it is too old to be taken for the truth
+	stale   bool     // with a max_age: it is too old to be taken for the truth
 }
 
 // judge says how a target is seen. It shows no more than /probe would: nothing, once
 // the authorization has ended.
-func judge(t *config.Target, m *config.Module, sight *coordinator.Sight, now time.Time) *standing {
-	s := &standing{target: t, module: m, sight: sight}
+func judge(t *config.Target, m *config.Module, sum *coordinator.Summary, now time.Time) *standing {
+	s := &standing{target: t, module: m, sum: sum}
 	switch {
 	case t.Authorization.Expired(now):
-		s.sight, s.verdict = nil, ended
+		s.sum, s.verdict = nil, ended
 		return s
-	case sight == nil:
+	case sum == nil:
 		s.verdict = never
 		return s
 	}
-	for _, a := range sight.Addresses {
-		unexpected, missing := sight.Unexpected(a), sight.Missing(a)
-		if !unexpected.IsEmpty() {
-			s.unexpected = union(s.unexpected, unexpected)
-			s.withUnexpected++
-		}
-		if !missing.IsEmpty() {
-			s.missing = union(s.missing, missing)
-			s.withMissing++
-		}
-		s.open += a.States[scan.Open].Len()
-		s.unknown += a.States[scan.Unknown].Len()
-		if a.Suspect {
-			s.suspect++
-		}
-	}
-	s.stale = m.MaxAge > 0 && now.Sub(sight.Finished) > m.MaxAge+m.Timeout
+	s.stale = m.MaxAge > 0 && now.Sub(sum.Finished) > m.MaxAge+m.Timeout
 	s.why = s.lacks()
 	switch {
-	case s.withUnexpected+s.withMissing > 0:
+	case sum.WithUnexpected+sum.WithMissing > 0:
 		s.verdict = violating
 	case len(s.why) > 0:
 		s.verdict = incomplete
@@ -103,21 +82,24 @@ func judge(t *config.Target, m *config.Module, sight *coordinator.Sight, now tim
 
 // lacks says what keeps the picture from being whole.
 func (s *standing) lacks() (why []string) {
-	if s.unknown > 0 {
-		why = append(why, plural(s.unknown, "port")+" unknown")
+	if s.sum.Unknown > 0 {
+		why = append(why, plural(s.sum.Unknown, "port")+" unknown")
+	}
+	if s.sum.Others {
+		why = append(why, "other addresses were never scanned")
 	}
 	for _, f := range scan.Failures() {
-		if err := s.sight.Failed[f]; err != nil {
+		if err := s.sum.Failed[f]; err != nil {
 			why = append(why, failureWords(f))
 		}
 	}
-	if n := len(s.sight.Refused); n > 0 && s.sight.Failed[scan.FailedAddressRefused] == nil {
+	if n := len(s.sum.Refused); n > 0 && s.sum.Failed[scan.FailedAddressRefused] == nil {
 		why = append(why, failureWords(scan.FailedAddressRefused))
 	}
-	if s.sight.Gone > 0 {
-		why = append(why, plural(s.sight.Gone, "address")+" forgotten")
+	if s.sum.Gone > 0 {
+		why = append(why, plural(s.sum.Gone, "address")+" forgotten")
 	}
-	if len(s.sight.Addresses) == 0 && len(why) == 0 {
+	if s.sum.Scanned == 0 && len(why) == 0 {
 		why = append(why, "no address")
 	}
 	if s.stale {
@@ -154,25 +136,42 @@ func union(a, b scan.PortSet) scan.PortSet {
 }
 
 // standings returns how all targets are seen with each of their modules, the worst
-// first, or one of them with its modules in their order.
-func (s *Server) standings(of *config.Target, now time.Time) []*standing {
-	targets, name := s.options.Config.Get().Targets(), ""
-	if of != nil {
-		targets, name = []*config.Target{of}, of.Name
+// first.
+func (s *Server) standings(now time.Time) []*standing {
+	sums := s.options.Scans.Summaries()
+	by := make(map[key]*coordinator.Summary, len(sums))
+	for i := range sums {
+		by[key{sums[i].Target, sums[i].Module}] = &sums[i]
 	}
-	sights := s.options.Scans.Sights(name)
-	by := make(map[key]*coordinator.Sight, len(sights))
-	for _, sight := range sights {
-		by[key{sight.Target, sight.Module}] = sight
-	}
-	all := make([]*standing, 0, len(targets))
-	for _, t := range targets {
+	var all []*standing
+	for _, t := range s.options.Config.Get().Targets() {
 		for _, m := range t.Modules {
 			all = append(all, judge(t, m, by[key{t.Name, m.Name}], now))
 		}
 	}
-	if of == nil {
-		slices.SortStableFunc(all, func(a, b *standing) int { return int(a.verdict) - int(b.verdict) })
+	slices.SortStableFunc(all, func(a, b *standing) int { return int(a.verdict) - int(b.verdict) })
+	return all
+}
+
+// standingsOf returns how a target is seen with each of its modules, in their order, with
+// its addresses.
+func (s *Server) standingsOf(t *config.Target, now time.Time) []*standing {
+	by := make(map[string]*coordinator.Sight)
+	for _, sight := range s.options.Scans.Sights(t.Name) {
+		by[sight.Module] = sight
+	}
+	all := make([]*standing, 0, len(t.Modules))
+	for _, m := range t.Modules {
+		var sum *coordinator.Summary
+		sight := by[m.Name]
+		if sight != nil {
+			sum = &sight.Summary
+		}
+		st := judge(t, m, sum, now)
+		if st.sum != nil {
+			st.sight = sight
+		}
+		all = append(all, st)
 	}
 	return all
 }
