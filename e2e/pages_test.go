@@ -57,7 +57,7 @@ func TestBrowser(t *testing.T) {
 	b.want(t, ".title", "own", "violating")
 	b.textStaysText(t)
 	row := fmt.Sprintf(`table.ports tr[data-port="%d"]`, unexpected)
-	b.want(t, row, "open", "must not be open", "not seen to change")
+	b.want(t, row, "open", "must not be open", "no change between complete scans")
 	b.want(t, fmt.Sprintf(`table.ports tr[data-port="%d"]`, expected), "open", "must be open", "s") // its response time
 	b.want(t, "#notscanned + ul", "of 65,535 TCP ports", "UDP: no module of this target scans it.")
 	b.nameThePorts(t, unexpected)

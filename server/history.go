@@ -76,5 +76,9 @@ func (s *Server) logs(w http.ResponseWriter, r *http.Request) {
 		text(w, http.StatusNotFound, "no probe of that id is kept any more: see --history.limit\n")
 		return
 	}
+	if of, ok := s.options.Config.Get().Find(found.target); ok && of.Target.Authorization.Expired(time.Now()) {
+		text(w, http.StatusForbidden, "the authorization of target "+quote(found.target)+" has ended: what its probes have shown is kept back\n")
+		return
+	}
 	text(w, http.StatusOK, found.log)
 }

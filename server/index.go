@@ -6,11 +6,13 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"portscan_exporter/config"
 	"portscan_exporter/coordinator"
+	"portscan_exporter/scan"
 )
 
 // indexPage is what the status page shows.
@@ -34,6 +36,7 @@ type tally struct {
 type row struct {
 	Verdict             verdict
 	Note                string // beside the verdict
+	Words               string // to filter by
 	Name, Module, Hosts string
 	Owner, Reference    string
 	Ends                string // how soon the authorization does, if soon
@@ -72,7 +75,7 @@ type probeRow struct {
 	When           moment
 	Target, Module string
 	Duration       string
-	Link, Log      string // Link "": the target is there no more
+	Link, Log      string // Link "": the target is there no more; Log "": its authorization has ended
 }
 
 func (s *Server) index(w http.ResponseWriter, _ *http.Request) {
@@ -139,6 +142,7 @@ func (s *Server) row(st *standing, about surroundings, now time.Time) *row {
 	if left := t.Authorization.Expires.Sub(now); left > 0 && left < soon {
 		r.Ends = ago(left)
 	}
+	r.Words = st.words(r)
 	sum := st.sum
 	if sum == nil {
 		return r
@@ -161,6 +165,41 @@ func (s *standing) on(addresses int) string {
 		return ""
 	}
 	return "on " + plural(addresses, "address")
+}
+
+// words are what a row can be found by, in a filter: also what it has no room to show, up
+// to some bound.
+func (s *standing) words(r *row) string {
+	const mostHosts, mostPorts = 256, 64
+	var b strings.Builder
+	add := func(words ...string) {
+		for _, w := range words {
+			if w != "" {
+				b.WriteString(w)
+				b.WriteByte(' ')
+			}
+		}
+	}
+	add(r.Verdict.String(), r.Note, r.Name, r.Module, r.Owner, r.Reference)
+	for _, h := range s.target.Hosts[:min(len(s.target.Hosts), mostHosts)] {
+		add(h.Entry)
+	}
+	for _, l := range sorted(s.target.Labels) {
+		add(l[0] + "=" + l[1])
+	}
+	if s.sum == nil {
+		return b.String()
+	}
+	for _, ports := range []scan.PortSet{s.sum.Unexpected, s.sum.Missing} {
+		n := 0
+		for port := range ports.All() {
+			if n++; n > mostPorts {
+				break
+			}
+			add(strconv.Itoa(int(port)))
+		}
+	}
+	return b.String()
 }
 
 // note is what is to be known beside the verdict.
@@ -188,7 +227,7 @@ func (s *Server) links(k key, v verdict, lastLog int64) links {
 		l.Probe = s.base() + "probe?" + url.Values{"target": {k.target}, "module": {k.module}}.Encode()
 		l.Debug = l.Probe + "&debug=true"
 	}
-	if lastLog > 0 {
+	if lastLog > 0 && v != ended {
 		l.Log = s.logLink(lastLog)
 	}
 	return l
@@ -210,14 +249,17 @@ func entries(t *config.Target) string {
 
 // probeRows returns the recent probes, failed ones apart.
 func (s *Server) probeRows(now time.Time) (failed, good []probeRow) {
-	there := make(map[string]bool)
+	there := make(map[string]*config.Target)
 	for _, t := range s.options.Config.Get().Targets() {
-		there[t.Name] = true
+		there[t.Name] = t
 	}
 	for _, r := range s.history.all() {
 		p := probeRow{When: momentOf(r.when, now), Target: r.target, Module: r.module, Duration: took(r.duration), Log: s.logLink(r.id)}
-		if there[r.target] {
+		if t := there[r.target]; t != nil {
 			p.Link = s.targetLink(r.target, "")
+			if t.Authorization.Expired(now) {
+				p.Log = ""
+			}
 		}
 		if r.success {
 			good = append(good, p)

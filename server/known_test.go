@@ -1,6 +1,8 @@
 package server_test
 
 import (
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -93,4 +95,45 @@ func TestNoneKnown(t *testing.T) {
 	wantLines(t, "a silent port", ports(), "None is known to be open; 1 is open or filtered.")
 	s.set(scan.Unknown, "192.0.2.1:53", "192.0.2.1:161")
 	wantLines(t, "unknown ports", ports(), "None is known to be open; 2 are unknown.")
+}
+
+var (
+	foundBy = regexp.MustCompile(`data-f="([^"]*)"`)
+	agedBy  = regexp.MustCompile(`data-v="(\d+)" class="wide n"><time`)
+)
+
+// TestFoundBy has what a row is found by, and what it is sorted by.
+func TestFoundBy(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, `
+modules: {few: {ports: "1-100"}}
+targets:
+  - name: many
+    hosts: [192.0.2.1, 192.0.2.2, 192.0.2.3, 192.0.2.4, 192.0.2.5, 192.0.2.6]
+    modules: [few]
+    authorization: {owner: the "team", reference: CHG-1}
+    expect: {tcp: {open: "90"}}
+    labels: {env: prod}
+`, nil, nil)
+	s.set(scan.Open, "192.0.2.1:10", "192.0.2.1:11", "192.0.2.1:12", "192.0.2.2:13", "192.0.2.2:14", "192.0.2.2:15", "192.0.2.2:16")
+	s.get(t, "/probe?target=many")
+	page := s.show(t, "/")
+	words := foundBy.FindStringSubmatch(page)
+	if words == nil {
+		t.Fatal("a row says nothing of what it is found by")
+	}
+	wantLines(t, "what a row is found by", words[1], "violating many few the &#34;team&#34; CHG-1 192.0.2.1 192.0.2.2 192.0.2.3 192.0.2.4 192.0.2.5 192.0.2.6 env=prod 10 11 12 13 14 15 16 90")
+	for _, link := range []string{"log", "probe", "debug"} {
+		if strings.Contains(words[1], link) {
+			t.Errorf("every row is found by %s: %s", link, words[1])
+		}
+	}
+	age := agedBy.FindStringSubmatch(page)
+	if age == nil {
+		t.Fatal("no row has an age to sort by")
+	}
+	if n, err := strconv.Atoi(age[1]); err != nil || n > 3600 {
+		t.Errorf("the age is sorted by %s, which is no age", age[1])
+	}
+	wantLines(t, "the addresses", s.show(t, "/target/many"), `<td class="bad" data-v="4">`, `<td class="bad" data-v="0">`)
 }

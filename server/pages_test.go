@@ -96,7 +96,8 @@ func (s *stage) row(tb testing.TB, target, module string) string {
 	tb.Helper()
 	for r := range strings.SplitSeq(s.show(tb, "/"), "<tr ") {
 		if strings.Contains(r, fmt.Sprintf(`<a href="/target/%s?module=%s">`, target, module)) {
-			return plain(r)
+			_, cells, _ := strings.Cut(r, ">")
+			return plain(cells)
 		}
 	}
 	tb.Fatalf("%s with %s is not on the status page", target, module)
@@ -174,7 +175,7 @@ func TestVerdicts(t *testing.T) {
 	s.set(scan.Open, "192.0.2.1:8", "192.0.2.1:9")
 	s.set(scan.Filtered, "192.0.2.1:22")
 	s.get(t, "/probe?target=web")
-	want("web", "few", "violating", "few 192.0.2.1 8-9 not open: 22 22 4 0")
+	want("web", "few", "violating", "unexpected: 8-9 not open: 22", " ago web few probe", "few 192.0.2.1 8-9 22 4 0")
 	s.set(scan.Unknown, "192.0.2.1:22", "192.0.2.1:80")
 	s.get(t, "/probe?target=web")
 	want("web", "few", "violating and incomplete, 2 ports unknown", "few 192.0.2.1 8-9 3 2")
@@ -189,7 +190,7 @@ func TestVerdicts(t *testing.T) {
 	want("named", "few", "incomplete", "a name leads outside the networks")
 	s.set(scan.Open, "192.0.2.33:22", "192.0.2.34:7", "[2001:db8::7]:22", "[2001:db8::7]:7")
 	s.get(t, "/probe?target=rack")
-	want("rack", "few", "violating", "7 on 2 addresses not open: 22 22 on 1 address 4 0")
+	want("rack", "few", "violating", "7 on 2 addresses 22 on 1 address 4 0")
 	wantLines(t, "the status page", s.show(t, "/"), "<title>1 violating · portscan_exporter</title>",
 		`<li class="violating"><b>1</b>`, `<li class="incomplete"><b>2</b>`, `<li class="ended"><b>1</b>`, `<li class="never"><b>1</b>`, `<li class="expected"><b>1</b>`)
 }
@@ -202,7 +203,7 @@ func TestWorstFirst(t *testing.T) {
 		s.get(t, "/probe?target="+q)
 	}
 	var got []string
-	for _, m := range regexp.MustCompile(`<tr class="(\w+)">`).FindAllStringSubmatch(s.show(t, "/"), -1) {
+	for _, m := range regexp.MustCompile(`<tr class="(\w+)" `).FindAllStringSubmatch(s.show(t, "/"), -1) {
 		got = append(got, m[1])
 	}
 	if want := "violating incomplete ended never never expected"; strings.Join(got, " ") != want {
@@ -265,6 +266,11 @@ func TestUnderWay(t *testing.T) {
 	s := newStage(t, stageConfig, nil, func(o *server.Options) { o.Scans = busy{o.Scans} })
 	wantLines(t, "the row", s.row(t, "web", "few"), "never scanned", "41 %")
 	wantLines(t, "the target's page", plain(s.show(t, "/target/web?module=udp")), "A scan with few is under way, since 1m ", ": 41 % 41 % look again")
+	write(t, s.file, strings.Replace(s.text, "2099-01-01", "2020-01-01", 1))
+	if err := s.reloader.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	wantLines(t, "the page when the authorization has ended", plain(s.show(t, "/target/web")), "the scan under way is being ended, and none will begin")
 }
 
 // busy is scans of which one is under way.

@@ -82,21 +82,21 @@ func (m *markup) progress(p progress) *markup {
 // row is a target and one of its modules on the status page. Its cells go with the
 // head of the table in index.html.
 func (m *markup) row(r *row) {
-	m.add(`<tr class="`).text(r.Verdict.Key()).add(`"><td data-v="`).number(int64(r.Verdict)).add(`">`).verdict(r.Verdict)
+	m.add(`<tr class="`).text(r.Verdict.Key()).add(`" data-f="`).text(r.Words).add(`"><td data-v="`).number(int64(r.Verdict)).add(`">`).verdict(r.Verdict)
 	m.small(r.Note)
+	if r.Seen {
+		m.brief(r)
+	}
 	for _, p := range r.Progress {
 		m.add(` `).progress(p)
 	}
 	m.add(`</td><th scope="row"><a href="`).text(r.Links.Target).add(`">`).text(r.Name).add(`</a> <small class="narrow">`).text(r.Module)
-	if r.Seen {
-		m.add(`, `).text(r.Age.Ago).add(` ago`)
-	}
 	m.add(`</small></th><td class="links">`).links(r.Links)
 	m.add(`</td><td class="wide">`).text(r.Module).add(`</td><td class="wide cut">`).text(r.Hosts).add(`</td>`)
 	if r.Seen {
 		m.figures(r)
 	} else {
-		m.add(`<td></td><td class="wide"></td><td class="wide"></td><td class="wide"></td><td class="wide"></td><td class="wide"></td>`)
+		m.add(`<td class="wide"></td><td class="wide"></td><td class="wide"></td><td class="wide"></td><td class="wide"></td><td class="wide"></td>`)
 	}
 	m.add(`<td class="wide cut">`).text(r.Owner)
 	m.small(r.Reference)
@@ -106,17 +106,26 @@ func (m *markup) row(r *row) {
 	m.add("</td></tr>\n")
 }
 
+// brief says on a narrow screen, which has no room for most columns, why the verdict is as
+// it is, and how old.
+func (m *markup) brief(r *row) {
+	if r.Unexpected != "" {
+		m.add(`<span class="narrow bad">unexpected: `).text(r.Unexpected).add(`</span>`)
+	}
+	if r.Missing != "" {
+		m.add(`<span class="narrow bad">not open: `).text(r.Missing).add(`</span>`)
+	}
+	m.add(`<span class="narrow">`).text(r.Age.Ago).add(` ago</span>`)
+}
+
 // figures are the cells that are there when something was seen.
 func (m *markup) figures(r *row) {
-	m.add(`<td data-v="`).number(int64(r.NUnexpected)).add(`" class="bad">`).text(r.Unexpected)
+	m.add(`<td data-v="`).number(int64(r.NUnexpected)).add(`" class="bad wide">`).text(r.Unexpected)
 	m.small(r.UnexpectedOn)
-	if r.Missing != "" {
-		m.add(` <small class="narrow">not open: `).text(r.Missing).add(`</small>`)
-	}
 	m.add(`</td><td data-v="`).number(int64(r.NMissing)).add(`" class="bad wide">`).text(r.Missing)
 	m.small(r.MissingOn)
 	m.add(`</td><td class="wide n">`).text(r.Open).add(`</td><td class="wide n">`).text(r.Unknown)
-	m.add(`</td><td data-v="`).number(r.Age.Unix).add(`" class="wide n">`).time(r.Age)
+	m.add(`</td><td data-v="`).number(r.Age.Seconds).add(`" class="wide n">`).time(r.Age)
 	m.add(`</td><td data-v="`).number(r.TookUnix).add(`" class="wide n">`).text(r.Took).add(`</td>`)
 }
 

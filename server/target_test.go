@@ -33,7 +33,7 @@ func TestTargetPage(t *testing.T) {
 	wantLines(t, "what is not known", section(t, page, "notscanned"), "65,435 of 65,535 TCP ports: this module does not scan them.", "UDP: see module udp.")
 	wantLines(t, "the addresses", section(t, page, "addresses"), "192.0.2.1 192.0.2.1 7 4 0")
 	wantLines(t, "the ports", section(t, page, "ports"),
-		"7/tcp 192.0.2.1 open a connection was made must not be open 1.5ms not seen to change 22/tcp 192.0.2.1 open a connection was made must be open 1.5ms",
+		"7/tcp 192.0.2.1 open a connection was made must not be open 1.5ms no change between complete scans 22/tcp 192.0.2.1 open a connection was made must be open 1.5ms",
 		"95/tcp 192.0.2.1 open a connection was made may be open 1.5ms")
 	wantLines(t, "the map", section(t, page, "map"), "open, but should not be 1 7", "open 3 22, 80, 95", "filtered 1 30", "unknown 0", "not scanned 65,435 101-65535")
 
@@ -73,12 +73,20 @@ func TestAuthorizationEnded(t *testing.T) {
 		t.Fatal(err)
 	}
 	page := s.show(t, "/target/web")
-	wantLines(t, "the page", plain(page), "web authorization ended", "ended 2020-01-02 00:00:00 UTC", "what earlier scans have shown is kept back")
+	wantLines(t, "the page", plain(page), "it is not scanned, and what earlier scans", "web authorization ended", "ended 2020-01-02 00:00:00 UTC", "what earlier scans have shown is kept back")
 	for _, path := range []string{"/", "/target/web", "/target/web?module=few"} {
 		page := s.show(t, path)
 		if strings.Contains(page, "portmap") || strings.Contains(page, "7/tcp") || strings.Contains(page, `probe?module=few&amp;target=web`) {
 			t.Errorf("%s shows more than /probe would: %s", path, page)
 		}
+	}
+	for _, path := range []string{"/", "/target/web"} {
+		if strings.Contains(s.show(t, path), "/logs?") {
+			t.Errorf("%s links the log of an earlier probe", path)
+		}
+	}
+	if w := s.get(t, "/logs?id=1"); w.Code != 403 || strings.Count(w.Body.String(), "\n") != 1 || !strings.Contains(w.Body.String(), "has ended") {
+		t.Errorf("the log of an earlier probe answers %d: %s", w.Code, w.Body)
 	}
 	if w := s.get(t, "/target/web?address=192.0.2.1"); w.Code != 404 {
 		t.Errorf("one address answers %d", w.Code)

@@ -15,10 +15,11 @@ func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC"
 type moment struct {
 	Ago, Exact, Machine string
 	Unix                int64
+	Seconds             int64 // ago
 }
 
 func momentOf(t, now time.Time) moment {
-	return moment{Ago: ago(now.Sub(t)), Exact: stamp(t), Machine: t.UTC().Format(time.RFC3339), Unix: t.Unix()}
+	return moment{Ago: ago(now.Sub(t)), Exact: stamp(t), Machine: t.UTC().Format(time.RFC3339), Unix: t.Unix(), Seconds: int64(now.Sub(t) / time.Second)}
 }
 
 // ago writes how long something is past in the two largest units at the most.

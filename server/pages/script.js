@@ -36,11 +36,12 @@ function sortable(table) {
   }
 }
 
-// Filtering. The words of the filter have to be in a row, in any order. The filter is kept
-// in the address, so that it outlives a reload and can be passed on.
+// Filtering. The words of the filter have to be among those that a row is found by,
+// its data-f, in any order. The filter is kept in the address, so that it outlives a reload
+// and can be passed on.
 function filterable(form, table) {
   const text = form.querySelector("#filter"), verdict = form.querySelector("#verdict"), shown = form.querySelector("#shown");
-  const rows = [...table.tBodies[0].rows].map((row) => ({ row, text: row.textContent.toLowerCase() }));
+  const rows = [...table.tBodies[0].rows].map((row) => ({ row, text: row.dataset.f.toLowerCase() }));
   const apply = () => {
     const words = text.value.toLowerCase().split(/\s+/).filter(Boolean);
     let count = 0;
