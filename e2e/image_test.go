@@ -308,11 +308,16 @@ func testImageRefusals(t *testing.T, d daemon, image string) {
 		"dropped":           nil,
 		"no new privileges": {"--cap-add=NET_RAW", "--security-opt=no-new-privileges"},
 	} {
-		args := slices.Concat([]string{"run", "--rm", "--network=none", mount}, hardened, options, []string{image})
-		cmd := exec.CommandContext(t.Context(), d.path, args...)
-		out, _ := cmd.CombinedOutput()
-		if status := cmd.ProcessState.ExitCode(); status != 1 || !strings.Contains(string(out), "CAP_NET_RAW") {
-			t.Errorf("%s: status %d: %s", name, status, out)
+		c := d.run(t, slices.Concat([]string{"--network=none", mount}, hardened, options, []string{image})...)
+		eventually(t, time.Minute, name+": the container has ended", func() error {
+			if status := d.do(t, "inspect", "--format={{.State.Status}}", c.id); status != "exited" {
+				return errors.New(status)
+			}
+			return nil
+		})
+		out, err := exec.Command(d.path, "logs", c.id).CombinedOutput()
+		if status := d.do(t, "inspect", "--format={{.State.ExitCode}}", c.id); err != nil || status != "1" || !strings.Contains(string(out), "CAP_NET_RAW") {
+			t.Errorf("%s: status %s: %v: %s", name, status, err, out)
 		}
 	}
 }
