@@ -232,6 +232,14 @@ type later struct {
 	by time.Duration
 }
 
+func (l *later) Summaries() []coordinator.Summary {
+	all := l.Scans.Summaries()
+	for i := range all {
+		all[i].Started, all[i].Finished = all[i].Started.Add(-l.by), all[i].Finished.Add(-l.by)
+	}
+	return all
+}
+
 func (l *later) Sights(target string) (all []*coordinator.Sight) {
 	for _, s := range l.Scans.Sights(target) {
 		older := *s
