@@ -68,15 +68,33 @@ func TestLooks(t *testing.T) {
 		for _, window := range []struct {
 			name          string
 			width, height int64
-		}{{"desk", 1280, 900}, {"phone", 390, 844}} {
+		}{{"desk", 1280, 900}, {"phone", 360, 780}} {
 			b.do(t, chromedp.EmulateViewport(window.width, window.height))
 			for name, path := range paths {
 				b.open(t, path)
 				what := strings.Join([]string{name, scheme, window.name}, "-")
 				b.legible(t, what)
 				b.accessible(t, what)
+				if name == "index" && window.name == "phone" {
+					b.reasons(t, what)
+				}
 				b.picture(t, what, true)
 			}
+		}
+	}
+}
+
+// reasons fails the test where a narrow status page does not show, without scrolling to the
+// side, why a target violates and how old that is.
+func (b *browser) reasons(t *testing.T, what string) {
+	t.Helper()
+	if over := eval[int](t, b, `(() => { const s = document.querySelector("#targets").parentElement; return s.scrollWidth - s.clientWidth; })()`); over > 0 {
+		t.Errorf("in %s the table is %d pixels too wide", what, over)
+	}
+	cells := strings.Join(eval[[]string](t, b, `[...document.querySelectorAll("#targets tr.violating td:first-child")].map((cell) => cell.innerText)`), "\n")
+	for _, words := range []string{"unexpected: 8022, 31337", "not open: 5432", "s ago"} {
+		if !strings.Contains(cells, words) {
+			t.Errorf("%s lacks %q under the verdicts: %s", what, words, cells)
 		}
 	}
 }

@@ -99,7 +99,15 @@ func (b *browser) filter(t *testing.T) {
 	shown(1001, "own")
 	b.do(t, chromedp.SendKeys(chromedp.ID("filter"), "HOST-99 team-0"))
 	shown(5, "host-99") // and 990, 993, 996 and 999
-	b.do(t, chromedp.Evaluate[chromedp.Void](`document.querySelector("#filter").select()`), chromedp.SendKeys(chromedp.ID("filter"), "team-1"))
+	find := func(words string) {
+		t.Helper()
+		b.do(t, chromedp.Evaluate[chromedp.Void](`document.querySelector("#filter").select()`), chromedp.SendKeys(chromedp.ID("filter"), words))
+	}
+	find("note=")
+	shown(1, "own") // by its label
+	find("probe")
+	b.want(t, "#shown", "0 of 1001") // which every row has a link of
+	find("team-1")
 	b.do(t, chromedp.SendKeys(chromedp.ID("verdict"), "as"))
 	shown(1, "host-7")
 	b.do(t, chromedp.Reload())
