@@ -191,7 +191,8 @@ func (in *shown) others() bool {
 			return true
 		}
 		for ip := range h.All() {
-			if looked++; looked > mostAddresses {
+			looked++
+			if looked > mostAddresses {
 				return true
 			}
 			_, ours := in.task.Scope.Match(ip)

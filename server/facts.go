@@ -160,8 +160,18 @@ func (s *standing) notKnown() (all []string) {
 	if sight.Others {
 		all = append(all, "Other addresses of the target were never scanned, or not since its configuration changed.")
 	}
+	all = append(all, s.notFoundOut()...)
+	if s.stale {
+		all = append(all, "Whatever has changed since the last scan, which is older than max_age and timeout together.")
+	}
+	return all
+}
+
+// notFoundOut says which ports of the addresses that were scanned are unknown, or are shown
+// so.
+func (s *standing) notFoundOut() (all []string) {
 	unknown, forgotten := make(map[scan.Cause]int), 0
-	for _, a := range sight.Addresses {
+	for _, a := range s.sight.Addresses {
 		for cause, n := range a.Unknown {
 			unknown[cause] += n
 		}
@@ -174,9 +184,6 @@ func (s *standing) notKnown() (all []string) {
 	}
 	for _, cause := range slices.Sorted(maps.Keys(unknown)) {
 		all = append(all, fmt.Sprintf("%s scanned, and unknown: %s.", plural(unknown[cause], "port"), causeWords(cause)))
-	}
-	if s.stale {
-		all = append(all, "Whatever has changed since the last scan, which is older than max_age and timeout together.")
 	}
 	return all
 }

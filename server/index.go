@@ -193,7 +193,8 @@ func (s *standing) words(r *row) string {
 	for _, ports := range []scan.PortSet{s.sum.Unexpected, s.sum.Missing} {
 		n := 0
 		for port := range ports.All() {
-			if n++; n > mostPorts {
+			n++
+			if n > mostPorts {
 				break
 			}
 			add(strconv.Itoa(int(port)))
