@@ -17,7 +17,8 @@ import (
 func printed() map[string]string {
 	return map[string]string{
 		"README.md: promtool check config /etc/prometheus/prometheus.yml": "SUCCESS: 1 rule files found",
-		`SCAN.md: portscan_exporter scan web --output=json | jq -r '.addresses[] | .address as $a | .ports[] | select(.violating) | "\($a) \(.port) is \(.state)"'`: //
+		"SCAN.md: portscan_exporter scan web --output=json | " +
+			`jq -r '.addresses[] | .address as $a | .ports[] | select(.violating) | "\($a) \(.port) is \(.state)"'`: //
 		"192.0.2.10 443 is closed\n2001:db8::a 10115 is open\n",
 	}
 }
@@ -172,6 +173,15 @@ func (d *document) at(t *testing.T, config string) {
 	d.put(t, d.dir+"/config.yml", strings.NewReader(config))
 }
 
+// instead is what is run in place of programs that are not there.
+func instead() *strings.Replacer {
+	return strings.NewReplacer(
+		"kubectl apply -f -", "tail --lines=+5 | sed 's/^  //' | cmp - alerts.yml", // there is no cluster
+		"sudo ", "", // this is root
+		`eval "$(portscan_exporter --completion-script-zsh)"`, "portscan_exporter --completion-script-zsh | grep --quiet compdef", // there is no zsh
+	)
+}
+
 // runAll runs the commands of a block, all of which must succeed.
 func (d *document) runAll(t *testing.T, b block) {
 	t.Helper()
@@ -183,8 +193,7 @@ func (d *document) runAll(t *testing.T, b block) {
 			continue
 		}
 		d.ran[key] = true
-		c = strings.Replace(c, "kubectl apply -f -", "tail --lines=+5 | sed 's/^  //' | cmp - alerts.yml", 1) // there is no cluster
-		c = strings.TrimPrefix(c, "sudo ")                                                                     // this is root
+		c = instead().Replace(c)
 		out, err := d.command(t, "bash", "-eu", "-c", script+c).CombinedOutput()
 		if err != nil && printed()[key] == "" {
 			t.Errorf("%v: %s: %v\n%s", b, c, err, out)
@@ -208,16 +217,17 @@ func (d *document) converse(t *testing.T, b block) {
 	d.scenes[0](t)
 	d.scenes = d.scenes[1:]
 	const mark = "@@@@"
-	script, said := "cd "+d.dir+"\nstatus=0\n", strings.Builder{}
+	var script, said strings.Builder
+	script.WriteString("cd " + d.dir + "\nstatus=0\n")
 	for line := range strings.Lines(b.text) {
 		if c, ok := strings.CutPrefix(line, "$ "); ok {
 			said.WriteString(mark + "\n")
-			script += "echo " + mark + "\n(exit $status)\n" + c + "status=$?\n"
+			script.WriteString("echo " + mark + "\n(exit $status)\n" + c + "status=$?\n")
 		} else {
 			said.WriteString(line)
 		}
 	}
-	out, err := d.command(t, "bash", "-c", script+"exit 0").CombinedOutput()
+	out, err := d.command(t, "bash", "-c", script.String()+"exit 0").CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %v\n%s", b, err, out)
 	}
@@ -229,15 +239,15 @@ func (d *document) converse(t *testing.T, b block) {
 // alike tells whether an output is what a document says it is, but for times and what
 // it leaves out.
 func alike(got, said string) bool {
-	pattern := "^"
+	var pattern strings.Builder
 	for line := range strings.Lines(shape(said)) {
 		if line == "...\n" {
-			pattern += `(?s:.*?)`
+			pattern.WriteString(`(?s:.*?)`)
 		} else {
-			pattern += regexp.QuoteMeta(line)
+			pattern.WriteString(regexp.QuoteMeta(line))
 		}
 	}
-	return regexp.MustCompile(pattern + "$").MatchString(shape(got))
+	return regexp.MustCompile("^" + pattern.String() + "$").MatchString(shape(got))
 }
 
 // shape is a text without what no two runs have in common.

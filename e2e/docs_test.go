@@ -16,30 +16,29 @@ import (
 // run. A block that begins with a script's first line is listed by that.
 func notRun() map[string]string {
 	const (
-		noSystemd  = "no systemd runs where the tests do; TestReleaseInstalled has systemd-analyze check the units"
+		noSystemd  = "no systemd runs where the tests do; TestRelease has systemd-analyze check the units"
 		noRegistry = "it asks a registry for images; the tests of the image and of compose.yaml run what can be had without one"
 		noCluster  = "there is no cluster; the tests of deploy/kubernetes/check build every folder and check each manifest"
 	)
 	return map[string]string{
-		"README.md: go run .":                        "it serves until it is ended: the test starts it for the blocks that ask it",
-		"README.md: make test":                       "it runs this test",
-		"README.md: systemctl reload prometheus":     noSystemd,
-		"CONTRIBUTING.md: make lint":                 "it is a part of make test, and takes minutes",
-		"CONTRIBUTING.md: make test":                 "it runs this test",
-		"SCAN.md: #!/bin/sh":                         "TestScanTextfile runs it with a real node_exporter",
-		"grafana/README.md: make dashboards":         "the tests of grafana/generate compare what it writes with what is there",
+		"README.md: go run .":                                 "it serves until it is ended: the test starts it for the blocks that ask it",
+		"README.md: make test":                                "it runs this test",
+		"README.md: systemctl reload prometheus":              noSystemd,
+		"CONTRIBUTING.md: make lint":                          "it is a part of make test, and takes minutes",
+		"CONTRIBUTING.md: make test":                          "it runs this test",
+		"SCAN.md: #!/bin/sh":                                  "TestTextfileCollector runs it, with a real node_exporter",
+		"grafana/README.md: make dashboards":                  "the tests of grafana/generate compare what it writes with what is there",
 		"grafana/README.md: systemctl restart grafana-server": noSystemd,
-		`SCAN.md: eval "$(portscan_exporter --completion-script-zsh)"`: "zsh is not among what the tests install; bash is, and TestCompletion asks for both scripts",
 
 		"OPERATIONS.md: docker build --tag portscan_exporter .": noRegistry,
 		"OPERATIONS.md: docker run --read-only --cap-drop=ALL --publish=127.0.0.1:10115:10115 " +
 			"--volume=$PWD/config.yml:/etc/portscan_exporter/config.yml:ro portscan_exporter": noRegistry,
-		"CONFIGURATION.md: docker run --cap-add=NET_RAW ...":                             noRegistry,
+		"CONFIGURATION.md: docker run --cap-add=NET_RAW ...":                                 noRegistry,
 		"deploy/compose/README.md: docker compose -f deploy/compose/compose.yaml up --build": noRegistry,
 		"deploy/kubernetes/README.md: docker build --tag REGISTRY/portscan_exporter:0.1.0 . && " +
 			"docker push REGISTRY/portscan_exporter:0.1.0": noRegistry,
-		"deploy/kubernetes/README.md: kubectl apply -k deploy/kubernetes/base": noCluster,
-		"deploy/systemd/README.md: systemctl daemon-reload":                     noSystemd,
+		"deploy/kubernetes/README.md: kubectl apply -k deploy/kubernetes/base":                                noCluster,
+		"deploy/systemd/README.md: systemctl daemon-reload":                                                   noSystemd,
 		"deploy/systemd/README.md: systemctl enable --now portscan_exporter.socket portscan_exporter.service": noSystemd,
 	}
 }
@@ -67,7 +66,7 @@ func documents(t *testing.T) map[string][]block {
 		case filepath.Ext(path) == ".md":
 			file, err := filepath.Rel("..", path)
 			all[file] = blocks(file, read(t, path))
-			return err //nolint:wrapcheck // the test's own
+			return err
 		}
 		return nil
 	})
@@ -109,7 +108,7 @@ func (b block) commands() (all []string) {
 // TestDocuments does what the documents say: runs their commands, compares what they
 // print, and has their YAML checked, in a system of its own that has their addresses,
 // ports and paths.
-func TestDocuments(t *testing.T) {
+func TestDocuments(t *testing.T) { //nolint:tparallel // the documents share a network, and its ports
 	t.Parallel()
 	all := documents(t)
 	s := newSandbox(t)

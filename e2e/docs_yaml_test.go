@@ -21,8 +21,8 @@ func (d *document) checkYAML(t *testing.T, b block) {
 		return
 	}
 	keys := slices.Sorted(maps.Keys(mapping(content)))
-	has := func(any ...string) bool {
-		return slices.ContainsFunc(any, func(key string) bool { return slices.Contains(keys, key) })
+	has := func(either ...string) bool {
+		return slices.ContainsFunc(either, func(key string) bool { return slices.Contains(keys, key) })
 	}
 	switch {
 	case has("scrape_configs", "rule_files"):
