@@ -55,7 +55,7 @@ cross: ## Vet everything, tests included, for all systems.
 
 .PHONY: test-go
 test-go: ## The tests of this module, with the race detector.
-	CGO_ENABLED=1 go test -race ./...
+	CGO_ENABLED=1 go test -race -timeout=20m ./...
 
 .PHONY: test-modules
 test-modules: ## The tests of the release's parts and of the Kubernetes manifests.
@@ -67,7 +67,7 @@ test-e2e: ## The tests against real programs.
 	if [[ -e e2e/go.mod ]]; then \
 		cd e2e; \
 		go vet ./...; \
-		go test -count=1 ./...; \
+		go test -count=1 -timeout=20m ./...; \
 	fi
 
 .PHONY: fmt
