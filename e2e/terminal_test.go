@@ -26,6 +26,7 @@ func terminal(t *testing.T, width, height int, env ...string) *tmux {
 	args := []string{"-f", "/dev/null", "new-session", "-d", "-x", strconv.Itoa(width), "-y", strconv.Itoa(height)}
 	s.run(t, append(append(args, shell...), needProgram(t, "bash"), "--norc", "--noprofile")...)
 	t.Cleanup(func() { _ = exec.Command(s.path, "-S", s.socket, "kill-server").Run() })
+	s.await(t, `^\$`) // what is typed before is echoed twice
 	return s
 }
 
