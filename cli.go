@@ -14,7 +14,6 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/prometheus/common/promslog"
 
-	"portscan_exporter/collector"
 	"portscan_exporter/config"
 	"portscan_exporter/coordinator"
 	"portscan_exporter/engine"
@@ -91,19 +90,13 @@ func (f *scanFlags) scan(configFile string, logger *slog.Logger, screen *termina
 			return terminal.Report{}, fmt.Errorf("module %s: method syn can't be used here: %w", task.Module, err)
 		}
 	}
-	result, err := f.scanOnce(cfg, task, logger, screen)
+	known, err := f.scanOnce(cfg, task, logger, screen)
 	if err != nil {
 		return terminal.Report{}, err
 	}
-	t := selection.Target
-	return terminal.Report{
-		Asked: task.Asked, Module: module.Name, EveryPort: f.all,
-		Answer: collector.Answer{
-			Target: t.Name, Owner: t.Authorization.Owner, Reference: t.Authorization.Reference, Expires: t.Authorization.Expires,
-			Timeout: module.Timeout, MaxAge: module.MaxAge, MaxPorts: module.MaxPorts, All: module.ReportAll || f.all,
-			Duration: time.Since(begun), Result: result, Progress: 1,
-		},
-	}, nil
+	answer := server.NewAnswer(selection.Target, module, known, begun)
+	answer.All = answer.All || f.all
+	return terminal.Report{Asked: task.Asked, Module: module.Name, EveryPort: f.all, Answer: answer}, nil
 }
 
 // task is the scan of a selection as the flags change it.
@@ -145,15 +138,15 @@ var errInterrupted = errors.New("it was interrupted")
 
 // scanOnce carries one task out. Ctrl-C ends it with what is known by then; a second
 // one ends the program.
-func (f *scanFlags) scanOnce(cfg *config.Config, task scan.Task, logger *slog.Logger, screen *terminal.Screen) (*scan.Result, error) {
+func (f *scanFlags) scanOnce(cfg *config.Config, task scan.Task, logger *slog.Logger, screen *terminal.Screen) (coordinator.Answer, error) {
 	budget, err := engine.NewBudget(engine.Limits{})
 	if err != nil {
-		return nil, fmt.Errorf("making the budget: %w", err)
+		return coordinator.Answer{}, fmt.Errorf("making the budget: %w", err)
 	}
 	var tally terminal.Tally
 	scans, err := newScans(budget, coordinator.Options{Logger: logger}, tally.Watch)
 	if err != nil {
-		return nil, err
+		return coordinator.Answer{}, err
 	}
 	defer scans.Close()
 	applyLimits(cfg, budget, scans)
@@ -167,11 +160,12 @@ func (f *scanFlags) scanOnce(cfg *config.Config, task scan.Task, logger *slog.Lo
 		hide := screen.Show(task.Asked, &tally, deadline)
 		defer hide()
 	}
-	answer, err := scans.Scan(ctx, task)
+	known, err := scans.Scan(ctx, task)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // already one clear line
+		return coordinator.Answer{}, err //nolint:wrapcheck // already one clear line
 	}
-	return sayInterrupted(answer.Result), nil
+	known.Result = sayInterrupted(known.Result)
+	return known, nil
 }
 
 // sayInterrupted has a result say so in words for a person.

@@ -44,7 +44,7 @@ func (s *Server) probe(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, arrived, unavailable(err))
 		return
 	}
-	answer := newAnswer(selection.Target, module, known, arrived)
+	answer := NewAnswer(selection.Target, module, known, arrived)
 	log.outcome(answer)
 	s.auditScan(r, arrived, selection.Target, module, known)
 	reg := prometheus.NewRegistry()
@@ -100,7 +100,9 @@ func writeAllowance(task scan.Task, m *config.Module, budget time.Duration) time
 	return min(budget/4, cost)
 }
 
-func newAnswer(t *config.Target, m *config.Module, known coordinator.Answer, arrived time.Time) collector.Answer {
+// NewAnswer is the answer to whoever asked for a target with a module at some time, and
+// got to know this. It may be called concurrently.
+func NewAnswer(t *config.Target, m *config.Module, known coordinator.Answer, arrived time.Time) collector.Answer {
 	now := time.Now()
 	a := collector.Answer{
 		Target:    t.Name,
