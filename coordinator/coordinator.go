@@ -202,7 +202,9 @@ func (c *Coordinator) start(s *shared) (scan.Task, *pass) {
 		p := newPass(task, c.cutShort(task))
 		switch begun, changed := c.begin(s, task, p, configuration); {
 		case begun:
-			c.goesOn(task)
+			if p.before != nil {
+				c.goesOn(task)
+			}
 			return task, p
 		case !changed:
 			return task, nil

@@ -59,7 +59,7 @@ func (c *Coordinator) Restore(file string, now []scan.Task) error {
 	c.memory.reconfigured(now)
 	k := &keeper{
 		file: file, logger: c.options.Logger, content: c.state,
-		busy:  func() bool { return len(c.sweeping()) > 0 },
+		busy:  func() bool { return len(c.sweeps()) > 0 },
 		dirty: make(chan struct{}, 1), end: make(chan struct{}), ended: make(chan struct{}),
 	}
 	if err := k.save(); err != nil {

@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"cmp"
 	"maps"
 	"net/netip"
 	"slices"
@@ -180,10 +181,7 @@ func recall(r *remembered, open scan.PortSet) scan.PortSet {
 	}
 	ports := slices.Collect(all.All())
 	slices.SortStableFunc(ports, func(a, b uint16) int {
-		if o := order(open.Contains(a), open.Contains(b)); o != 0 {
-			return o
-		}
-		return r.changed[b].at.Compare(r.changed[a].at)
+		return cmp.Or(order(open.Contains(a), open.Contains(b)), r.changed[b].at.Compare(r.changed[a].at))
 	})
 	return scan.NewPortSet(ports[:mostOpened]...)
 }

@@ -36,9 +36,6 @@ func (k *kept) outOfTime() bool {
 
 // goesOn forgets what was known from before: the scan has it now.
 func (c *Coordinator) goesOn(task scan.Task) {
-	if task.MaxAge == 0 {
-		return
-	}
 	digest := task.Digest()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -48,7 +45,25 @@ func (c *Coordinator) goesOn(task scan.Task) {
 // sweeping returns what is known of the scans with a max_age that are under way, or that
 // the program's end cut short.
 func (c *Coordinator) sweeping() (all []kept) {
+	for p, task := range c.sweeps() {
+		all = append(all, kept{task: task, result: p.result()})
+	}
 	c.mu.Lock()
+	defer c.mu.Unlock()
+	for digest, k := range c.unfinished {
+		if k.outOfTime() {
+			delete(c.unfinished, digest)
+			continue
+		}
+		all = append(all, k)
+	}
+	return all
+}
+
+// sweeps returns the scans with a max_age that are under way.
+func (c *Coordinator) sweeps() map[*pass]scan.Task {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	passes := make(map[*pass]scan.Task)
 	for _, in := range c.shared {
 		for _, s := range in {
@@ -57,18 +72,7 @@ func (c *Coordinator) sweeping() (all []kept) {
 			}
 		}
 	}
-	for digest, k := range c.unfinished {
-		if k.outOfTime() {
-			delete(c.unfinished, digest)
-			continue
-		}
-		all = append(all, k)
-	}
-	c.mu.Unlock()
-	for p, task := range passes {
-		all = append(all, kept{task: task, result: p.result()})
-	}
-	return all
+	return passes
 }
 
 // rest records what is known from before, and returns the request for what is not.
