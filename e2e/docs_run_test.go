@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bufio"
 	"fmt"
 	"os"
 	"os/exec"
@@ -40,29 +39,13 @@ func newSandbox(t *testing.T) *sandbox {
 		needProgram(t, program)
 	}
 	s := &sandbox{systemRoot: newSystemRoot(t), tree: sources(t, nil), listed: make(map[string]bool), ran: make(map[string]bool)}
-	holder := exec.Command(needProgram(t, "unshare"), "--net", "sh", "-c", `set -e
+	holder := hold(t, "network", exec.Command(needProgram(t, "unshare"), "--net", "sh", "-c", `set -e
 ip link set lo up
 ip address add 192.0.2.10/32 dev lo
 ip address add 2001:db8::a/128 dev lo nodad
 echo ready
-exec sleep infinity`)
-	holder.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	holder.Stderr = t.Output()
-	said, err := holder.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := holder.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = holder.Process.Kill()
-		_ = holder.Wait() // killed
-	})
-	if line, err := bufio.NewReader(said).ReadString('\n'); line != "ready\n" {
-		skip(t, fmt.Sprintf("no network of one's own to be had: %v", err))
-	}
-	s.network = []string{needProgram(t, "nsenter"), fmt.Sprintf("--net=/proc/%d/ns/net", holder.Process.Pid)}
+exec sleep infinity`))
+	s.network = []string{needProgram(t, "nsenter"), fmt.Sprintf("--net=/proc/%d/ns/net", holder)}
 	s.enter = append(s.network[:2:2], s.enter...)
 
 	archive := exec.CommandContext(t.Context(), "tar", "--create", "--exclude=.git", "--directory="+s.tree, ".")

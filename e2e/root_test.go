@@ -110,7 +110,14 @@ func holdRoot(t *testing.T, script string, namespaces ...string) (dir string, pi
 	}
 	unshare := needProgram(t, "unshare")
 	dir = t.TempDir()
-	holder := exec.Command(unshare, append(append(namespaces, "--propagation=private"), "sh", "-c", script, dir)...)
+	pid = hold(t, "system", exec.Command(unshare, append(append(namespaces, "--propagation=private"), "sh", "-c", script, dir)...))
+	return dir, pid
+}
+
+// hold starts a process that makes namespaces, says so by "ready", and holds them until
+// the test's end. Where they can't be made the test is skipped for want of what.
+func hold(t *testing.T, what string, holder *exec.Cmd) (pid int) {
+	t.Helper()
 	holder.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	holder.Stderr = t.Output()
 	said, err := holder.StdoutPipe()
@@ -125,9 +132,9 @@ func holdRoot(t *testing.T, script string, namespaces ...string) (dir string, pi
 		_ = holder.Wait() // killed
 	})
 	if line, err := bufio.NewReader(said).ReadString('\n'); line != "ready\n" {
-		skip(t, fmt.Sprintf("no system of the test's own to be had: %v", err))
+		skip(t, fmt.Sprintf("no %s of the test's own to be had: %v", what, err))
 	}
-	return dir, holder.Process.Pid
+	return holder.Process.Pid
 }
 
 // command returns a command that runs in there.
