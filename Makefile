@@ -18,7 +18,7 @@ LDFLAGS := -s -w \
 
 GOLANGCI_LINT := .build/bin/golangci-lint
 # Modules of their own below this one: what they stand on is none of the exporter's.
-MODULES := $(patsubst %/go.mod,%,$(wildcard e2e/go.mod release/go.mod deploy/kubernetes/check/go.mod))
+MODULES := $(patsubst %/go.mod,%,$(wildcard test/e2e/go.mod release/go.mod deploy/kubernetes/check/go.mod))
 # Where `make build` puts the program.
 OUTPUT ?= portscan_exporter
 FUZZTIME ?= 60s
@@ -64,8 +64,8 @@ test-modules: ## The tests of the release's parts and of the Kubernetes manifest
 
 .PHONY: test-e2e
 test-e2e: ## The tests against real programs.
-	if [[ -e e2e/go.mod ]]; then \
-		cd e2e; \
+	if [[ -e test/e2e/go.mod ]]; then \
+		cd test/e2e; \
 		go vet ./...; \
 		go test -count=1 -timeout=20m ./...; \
 	fi
@@ -80,9 +80,9 @@ dashboards: ## Write grafana/dashboards from grafana/generate.
 	go generate ./grafana/...
 
 .PHONY: bench
-bench: test-deps ## Benchmarks, and the exporter beside nmap and others: writes BENCHMARKS.md.
+bench: test-deps ## Benchmarks, and the exporter beside nmap and others: writes docs/benchmarks.md.
 	go test -run '^$$' -bench . -benchmem ./...
-	go test ./bench -count=1 -timeout=60m -v -runs=5 -write=$(CURDIR)/BENCHMARKS.md
+	go test ./test/bench -count=1 -timeout=60m -v -runs=5 -write=$(CURDIR)/docs/benchmarks.md
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz test for FUZZTIME.

@@ -5,8 +5,8 @@ package collector
 import (
 	"time"
 
-	"portscan_exporter/coordinator"
-	"portscan_exporter/scan"
+	"portscan_exporter/internal/coordinator"
+	"portscan_exporter/internal/scan"
 )
 
 // Answer is one probe's answer: the scan that it shows, and what its owner said

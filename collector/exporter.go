@@ -8,7 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/collectors/version"
 
-	"portscan_exporter/scan"
+	"portscan_exporter/internal/scan"
 )
 
 // Facts are what the exporter says of itself at the moment of a scrape.

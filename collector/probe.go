@@ -7,7 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"portscan_exporter/scan"
+	"portscan_exporter/internal/scan"
 )
 
 // Probe collects one [Answer] as const metrics. It implements

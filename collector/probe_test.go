@@ -16,8 +16,8 @@ import (
 	"github.com/prometheus/common/expfmt"
 
 	"portscan_exporter/collector"
-	"portscan_exporter/lab"
-	"portscan_exporter/scan"
+	"portscan_exporter/internal/scan"
+	"portscan_exporter/internal/testnet"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -173,7 +173,7 @@ func TestProbeGolden(t *testing.T) {
 // TestPromtool has Prometheus's own linter read every golden file.
 func TestPromtool(t *testing.T) {
 	t.Parallel()
-	lab.NeedProgram(t, "promtool")
+	testnet.NeedProgram(t, "promtool")
 	files, err := filepath.Glob("testdata/*.prom")
 	if err != nil || len(files) < 5 {
 		t.Fatal(files, err)

@@ -3,7 +3,7 @@ package collector
 import (
 	"net/netip"
 
-	"portscan_exporter/scan"
+	"portscan_exporter/internal/scan"
 )
 
 // PortReport is a port that an answer reports one by one.

@@ -23,7 +23,7 @@ type entry struct {
 // documents are what every archive has beside the program.
 func documents() []string {
 	return []string{
-		"LICENSE", "README.md", "CONFIGURATION.md", "METRICS.md", "MESSAGES.md", "OPERATIONS.md", "SCAN.md", "SCALE.md", "CHANGELOG.md", "config.yml",
+		"LICENSE", "README.md", "docs/configuration.md", "docs/metrics.md", "docs/troubleshooting.md", "docs/deployment.md", "docs/cli.md", "docs/scaling.md", "CHANGELOG.md", "config.yml",
 	}
 }
 
@@ -32,9 +32,9 @@ func (r *release) archive(p platform, program string) error {
 	name := r.name(p)
 	var entries []entry
 	for _, file := range append([]string{program}, documents()...) {
-		e := entry{mode: 0o644}
+		e := entry{name: file, mode: 0o644}
 		if file == program {
-			e.mode = 0o755
+			e.name, e.mode = filepath.Base(program), 0o755
 		} else {
 			file = filepath.Join(r.root, file)
 		}
@@ -42,7 +42,7 @@ func (r *release) archive(p platform, program string) error {
 		if err != nil {
 			return err //nolint:wrapcheck // it names the file
 		}
-		e.name, e.data = name+"/"+filepath.Base(file), data
+		e.name, e.data = name+"/"+e.name, data
 		entries = append(entries, e)
 	}
 	pack, suffix := tarball, ".tar.gz"

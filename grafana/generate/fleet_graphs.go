@@ -35,7 +35,7 @@ func fleetStates() *panel {
 func fleetUnknown() *panel {
 	return graph{
 		title: "What keeps scans from being whole", unit: "short",
-		description: "Unknown ports by cause, and targets by what failed. METRICS.md says of each what to do.",
+		description: "Unknown ports by cause, and targets by what failed. docs/metrics.md says of each what to do.",
 		queries: []query{
 			{expr: sumBy("reason", all.of("portscan_ports_unknown")), legend: "ports unknown: {{reason}}"},
 			{expr: sumBy("reason", maxBy("instance, reason", all.of("portscan_scan_failed"))), legend: "targets failed: {{reason}}"},

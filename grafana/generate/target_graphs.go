@@ -102,7 +102,7 @@ func targetProgress() *panel {
 func targetUnknown() *panel {
 	return graph{
 		title: "Unknown ports, by cause", unit: "short", stacked: true,
-		description: "Ports of which nothing is known, and why. METRICS.md says of each cause what to do.",
+		description: "Ports of which nothing is known, and why. docs/metrics.md says of each cause what to do.",
 		queries:     []query{{expr: sumBy("reason", one.of("portscan_ports_unknown")), legend: "{{reason}}"}},
 	}.panel()
 }
@@ -110,7 +110,7 @@ func targetUnknown() *panel {
 func targetFailures() *panel {
 	return graph{
 		title: "What failed", unit: "none", bars: true, stacked: true,
-		description: "Scans that something kept from being whole, by what it was. METRICS.md says of each what to do.",
+		description: "Scans that something kept from being whole, by what it was. docs/metrics.md says of each what to do.",
 		queries:     []query{{expr: sumBy("reason", one.of("portscan_scan_failed")), legend: "{{reason}}"}},
 	}.panel()
 }

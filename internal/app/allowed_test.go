@@ -1,0 +1,48 @@
+package app
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"portscan_exporter/internal/config"
+	"portscan_exporter/internal/server"
+)
+
+// TestAddressOfAnotherTarget has an address go to another target while a scan of it
+// waits for a place: it is not scanned on the first one's word.
+func TestAddressOfAnotherTarget(t *testing.T) {
+	t.Parallel()
+	const text = `modules: {m: {ports: 1}}
+targets:
+  - {name: first, hosts: [192.0.2.1], modules: [m], authorization: {owner: one}}
+  - {name: second, hosts: [192.0.2.2], modules: [m], authorization: {owner: another}}
+`
+	file := filepath.Join(t.TempDir(), "config.yml")
+	safe := config.NewSafeConfig(file, nil)
+	load := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := safe.Reload(time.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	load(text)
+	selection, module, err := server.Admit(safe.Get(), "192.0.2.1", "m", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	task := selection.Task(module)
+	allow := stillAllowed(safe)
+	if now, err := allow(task); err != nil || !now.Equal(task) {
+		t.Errorf("with nothing changed it is %+v, %v", now, err)
+	}
+	load(strings.NewReplacer("192.0.2.1", "192.0.2.2", "192.0.2.2", "192.0.2.1").Replace(text))
+	if now, err := allow(task); err == nil || err.Error() != "192.0.2.1 belongs to target second now, and not to first" {
+		t.Errorf("it is allowed as %+v, %v", now, err)
+	}
+}

@@ -1,0 +1,146 @@
+package app
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alecthomas/kingpin/v2"
+
+	"portscan_exporter/internal/config"
+	"portscan_exporter/internal/scan"
+	"portscan_exporter/internal/server"
+)
+
+func loadConfig(t *testing.T, text string) *config.Config {
+	t.Helper()
+	cfg, _, err := config.Load(writeConfig(t, text), time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+const estate = `
+modules: {tcp_default: {ports: 7}, tcp_all: {ports: 1-65535}, x: {ports: 9, max_age: 1h}}
+targets:
+  - {name: web, hosts: [192.0.2.1], modules: [tcp_default, tcp_all], authorization: {owner: me}}
+  - {name: mail-relay, hosts: [192.0.2.2], modules: [tcp_default, x], authorization: {owner: me}}
+  - {name: db, hosts: [192.0.2.3], modules: [tcp_all], authorization: {owner: me, expires: 2020-01-01}}
+`
+
+func TestSuggest(t *testing.T) {
+	t.Parallel()
+	cfg := loadConfig(t, estate)
+	for _, tc := range []struct{ target, module, want string }{
+		{"wbe", "", `"web"?`},
+		{"WEB", "", `"web"?`},
+		{"mailrelay", "", `"mail-relay"?`},
+		{"mail-rlaey", "", `"mail-relay"?`},
+		{"bd", "", `"db"?`},
+		{"w", "", ""},
+		{"dns", "", ""},
+		{"192.0.2.9", "", ""}, // an address is no name
+		{"www.example.org", "", ""},
+		{"web", "tcp_al", `"tcp_all"?`},
+		{"web", "tcp_default1", `"tcp_default"?`},
+		{"mail-relay", "tcp_aII", ""}, // it does not list what is near
+		{"web", "x", ""},
+		{"web", "udp", ""},
+		{"db", "", ""}, // refused for another reason
+	} {
+		f := scanFlags{target: tc.target, module: tc.module}
+		_, _, refusal := server.Admit(cfg, f.target, f.module, time.Now())
+		if refusal == nil {
+			t.Fatalf("%v is not refused", tc)
+		}
+		want := refusal.Error()
+		if tc.want != "" {
+			want += "; did you mean " + tc.want
+		}
+		if got := f.suggest(cfg, refusal); got.Error() != want || !errors.Is(got, refusal) {
+			t.Errorf("%s %s: %q, want %q", tc.target, tc.module, got, want)
+		}
+	}
+}
+
+func TestCompletion(t *testing.T) {
+	t.Parallel()
+	file, missing := writeConfig(t, estate), "/nonexistent.yml"
+	for _, tc := range []struct {
+		file, target     string
+		targets, modules []string
+	}{
+		{file, "", []string{"web", "mail-relay", "db"}, []string{"tcp_default", "tcp_all", "x"}},
+		{file, "web", []string{"web", "mail-relay", "db"}, []string{"tcp_default", "tcp_all"}},
+		{file, "192.0.2.2", []string{"web", "mail-relay", "db"}, []string{"tcp_default", "x"}},
+		{missing, "web", nil, nil},
+	} {
+		c := completion{configFile: &tc.file, flags: &scanFlags{target: tc.target}}
+		if got := c.targets(); !slices.Equal(got, tc.targets) {
+			t.Errorf("%v: targets %v", tc, got)
+		}
+		if got := c.modules(); !slices.Equal(got, tc.modules) {
+			t.Errorf("%v: modules %v", tc, got)
+		}
+	}
+}
+
+// TestScanTask has the flags change the scan, and nothing else.
+func TestScanTask(t *testing.T) {
+	t.Parallel()
+	cfg := loadConfig(t, estate)
+	selection, module, err := server.Admit(cfg, "mail-relay", "x", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := selection.Task(module)
+	want.MaxAge = 0
+	task, err := new(scanFlags).task(selection, module)
+	if err != nil || !task.Equal(want) {
+		t.Errorf("without flags it is %+v, %v; want %+v", task, err, want)
+	}
+	f := scanFlags{all: true, ports: "22,80-81"}
+	task, err = f.task(selection, module)
+	if err != nil || task.Plan.Ports().String() != "22,80-81" || !task.Plan.Spec().KeepAll {
+		t.Errorf("with --all and --ports it is %+v, %v", task, err)
+	}
+}
+
+func TestSayInterrupted(t *testing.T) {
+	t.Parallel()
+	whole := &scan.Result{Failed: map[scan.Failure]error{scan.FailedDNS: errors.New("no such host")}}
+	if got := sayInterrupted(whole); got != whole {
+		t.Error("a result that nobody interrupted has changed")
+	}
+	canceled := &scan.Result{Failed: map[scan.Failure]error{scan.FailedCanceled: errors.New("context canceled")}}
+	got := sayInterrupted(canceled)
+	if !errors.Is(got.Failed[scan.FailedCanceled], errInterrupted) || errors.Is(canceled.Failed[scan.FailedCanceled], errInterrupted) {
+		t.Errorf("interrupted: %v, and the result that others have: %v", got.Failed, canceled.Failed)
+	}
+}
+
+func TestCompletionArgs(t *testing.T) {
+	t.Parallel()
+	app := kingpin.New("portscan_exporter", "")
+	app.Command("serve", "").Default()
+	app.Command("scan", "")
+	for line, want := range map[string]string{
+		"":                     "",
+		"scan web":             "scan web",
+		"--completion-bash":    "--completion-bash",
+		"--completion-bash ":   "--completion-bash",
+		"--completion-bash sc": "--completion-bash",
+		"--completion-bash --log.level = warn sc": "--completion-bash",
+		"--completion-bash --log.level = w":       "--completion-bash --log.level w",
+		"--completion-bash --lo":                  "--completion-bash --lo",
+		"--completion-bash scan w":                "--completion-bash scan w",
+		"--completion-bash scan web --module ":    "--completion-bash scan web --module ",
+	} {
+		if got := strings.Join(completionArgs(app, strings.Split(line, " ")), " "); got != want {
+			t.Errorf("%q becomes %q, want %q", line, got, want)
+		}
+	}
+}

@@ -1,0 +1,113 @@
+package app
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/common/promslog"
+	"github.com/prometheus/exporter-toolkit/web"
+
+	"portscan_exporter/internal/testnet"
+)
+
+// probeOf answers probes as the whole program does, without a listener.
+func probeOf(t *testing.T, config string) func(query string) string {
+	t.Helper()
+	none, no := "", false
+	e, err := newExporter(&flags{
+		configFile: writeConfig(t, config),
+		serve: serveFlags{historyLimit: 10, timeoutOffset: 0.5, web: &web.FlagConfig{
+			WebListenAddresses: &[]string{}, WebSystemdSocket: &no, WebConfigFile: &none,
+		}},
+	}, promslog.NewNopLogger())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.coordinator.Close)
+	return func(query string) string {
+		t.Helper()
+		r := httptest.NewRequest(http.MethodGet, "/probe?"+query, nil)
+		const scrapeTimeout = 10
+		r.Header.Set("X-Prometheus-Scrape-Timeout-Seconds", strconv.Itoa(scrapeTimeout))
+		w, begun := httptest.NewRecorder(), time.Now()
+		e.http.Handler.ServeHTTP(w, r)
+		if took := time.Since(begun); w.Code != http.StatusOK || took > scrapeTimeout*time.Second {
+			t.Errorf("%s: %d after %v: %.200s", query, w.Code, took, w.Body)
+		}
+		return w.Body.String()
+	}
+}
+
+// TestHostsThatAnswerForEveryone has a SYN proxy, a tarpit and a transparent mail
+// proxy, and hosts that look a little like them and are honest. The answer stays
+// small and comes in time, and what should not be open comes first in it.
+func TestHostsThatAnswerForEveryone(t *testing.T) {
+	if !testnet.Isolated(t) {
+		return
+	}
+	addr := func(last byte) netip.Addr { return netip.AddrFrom4([4]byte{192, 0, 2, last}) }
+	one := func(last byte) []netip.Addr { return []netip.Addr{addr(last)} }
+	testnet.Start(
+		t, testnet.Host{Addrs: one(1), Default: testnet.Accept},
+		testnet.Host{Addrs: one(2), Ports: map[string]testnet.Answer{"22,10000-10298": testnet.Accept}},
+		testnet.Host{Addrs: one(3), Default: testnet.Drop, Ports: map[string]testnet.Answer{"25,110": testnet.Accept}},
+		testnet.Host{Addrs: one(4), Default: testnet.Drop, Ports: map[string]testnet.Answer{"25,110,143,993": testnet.Accept}},
+	)
+	testnet.StartFar(t, testnet.Far{
+		Prefixes: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")},
+		Reply: func(_ netip.Addr, port uint16, _ int) testnet.Reply {
+			if port%10 == 0 {
+				return testnet.Reply{Answer: testnet.ZeroWindow}
+			}
+			return testnet.Reply{Answer: testnet.Drop}
+		},
+	})
+	var targets strings.Builder
+	for name, host := range map[string]string{"proxy": "192.0.2.1", "honest": "192.0.2.2", "mailproxy": "192.0.2.3", "mail": "192.0.2.4", "tarpit": "203.0.113.5"} {
+		fmt.Fprintf(&targets, "  - {name: %s, hosts: [%s], modules: [whole, few, half], authorization: {owner: me}, expect: {tcp: {open: 22}}}\n", name, host)
+	}
+	probe := probeOf(t, `modules:
+  whole: {ports: 1-65535}
+  few: {ports: 1-2000}
+  half: {ports: 1-2000, method: syn}
+targets:
+`+targets.String())
+	for _, tc := range []struct {
+		target, module string
+		suspect        int
+	}{
+		{"proxy", "whole", 1},
+		{"proxy", "half", 1},
+		{"honest", "whole", 0},
+		{"honest", "half", 0},
+		{"mailproxy", "few", 1},
+		{"mailproxy", "half", 1},
+		{"mail", "few", 0},
+		{"tarpit", "half", 1},
+	} {
+		body := probe("target=" + tc.target + "&module=" + tc.module)
+		flag := regexp.MustCompile(`(?m)^portscan_address_suspect\{.*\} (\d)$`).FindStringSubmatch(body)
+		if flag == nil || flag[1] != strconv.Itoa(tc.suspect) {
+			t.Errorf("%s by %s: suspect is %v, want %d", tc.target, tc.module, flag, tc.suspect)
+		}
+		series := regexp.MustCompile(`(?m)^portscan_port_open\{expected="(\w+)".*port="(\d+)".*\} [01]$`).FindAllStringSubmatch(body, -1)
+		if len(series) > 1000 {
+			t.Errorf("%s by %s: %d ports are reported one by one", tc.target, tc.module, len(series))
+		}
+		if tc.target != "proxy" {
+			continue
+		}
+		for _, s := range series {
+			if s[1] != "closed" {
+				t.Errorf("port %s, expected %s, is reported, and there was no room for all that should not be open", s[2], s[1])
+			}
+		}
+	}
+}

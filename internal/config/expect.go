@@ -1,0 +1,67 @@
+package config
+
+import (
+	"fmt"
+
+	"portscan_exporter/internal/scan"
+)
+
+// expect reads what must and what may be open, protocol by protocol.
+func (l *loader) expect(t *targetDraft) func(value) {
+	return func(v value) {
+		known := protocols()
+		table := make([]field, 0, len(known))
+		for _, p := range known {
+			table = append(table, field{
+				key:  p.word,
+				form: fmt.Sprintf("%s: {} where nothing may be open", p.word),
+				read: l.expectation(t, p.is),
+			})
+		}
+		l.fields(v, table...)
+	}
+}
+
+func (l *loader) expectation(t *targetDraft, protocol scan.Protocol) func(value) {
+	return func(v value) {
+		v.form = fmt.Sprintf(`%s: {open: "22,443"}`, protocol)
+		var e scan.Expectation
+		openAt := v
+		l.fields(v,
+			field{key: "open", form: `open: "22,443"`, read: noting(&openAt, l.ports(&e.Open))},
+			field{key: "allow", form: `allow: "8000-8010"`, read: l.ports(&e.Allow)},
+		)
+		t.Expect[protocol] = e
+		t.expectAt[protocol], t.openAt[protocol] = v, openAt
+	}
+}
+
+// checkExpect warns of expectations that no scan will ever check.
+func (l *loader) checkExpect(t *targetDraft) {
+	for _, p := range protocols() {
+		e, ok := t.Expect[p.is]
+		if !ok || len(t.Modules) == 0 {
+			continue
+		}
+		scanned := false
+		for _, m := range t.Modules {
+			if m.Protocol != p.is {
+				continue
+			}
+			scanned = true
+			if never := e.Open.Minus(e.Open.Minus(m.ExcludePorts)); !never.IsEmpty() {
+				l.warnf(t.openAt[p.is], "%s must be open, but module %q excludes it and never looks", portText(never), m.Name)
+			}
+		}
+		if !scanned {
+			l.warnf(t.expectAt[p.is], "no module of this target scans %s: nothing of this is checked", p.word)
+		}
+	}
+}
+
+func portText(s scan.PortSet) string {
+	if s.Len() == 1 {
+		return "port " + s.String()
+	}
+	return "each of the ports " + s.String()
+}

@@ -1,0 +1,108 @@
+package config
+
+import (
+	"math/big"
+	"net/netip"
+
+	"portscan_exporter/internal/scan"
+)
+
+// hosts reads whom to scan: names, addresses and networks.
+func (l *loader) hosts(t *targetDraft) func(value) {
+	return func(v value) {
+		t.hostsAt = v
+		items, texts := l.texts(v)
+		l.wantEntry(v)
+		for i, text := range texts {
+			p, isName, err := parseNumeric(text)
+			if err == nil && !isName {
+				err = checkUnicast(p)
+			}
+			if err != nil {
+				l.errorf(items[i], "%s", err)
+				continue
+			}
+			t.Hosts = append(t.Hosts, scan.Host{Entry: text, Network: p})
+			t.hostAt = append(t.hostAt, items[i])
+		}
+	}
+}
+
+// networks reads addresses and networks. Those that are not to be touched may be
+// ones that nobody can touch, such as multicast.
+func (l *loader) networks(dst *[]netip.Prefix, touched bool) func(value) {
+	return func(v value) {
+		items, texts := l.texts(v)
+		for i, text := range texts {
+			p, isName, err := parseNumeric(text)
+			if err == nil && touched && !isName {
+				err = checkUnicast(p)
+			}
+			switch {
+			case err != nil:
+				l.errorf(items[i], "%s", err)
+			case isName:
+				l.errorf(items[i], "%s is a name, and may lead elsewhere tomorrow: write addresses or networks, as in 192.0.2.0/24", quote(text))
+			default:
+				*dst = append(*dst, p)
+			}
+			if err == nil && touched && !isName && p.Bits() == 0 {
+				l.warnf(items[i], "%s lets the names under hosts lead anywhere: write the networks that are yours", text)
+			}
+		}
+	}
+}
+
+// checkHosts makes the scope of a target, and sees to it that it is neither
+// empty nor larger than the modules take.
+func (l *loader) checkHosts(t *targetDraft) {
+	hasName := false
+	var allow []netip.Prefix
+	for _, h := range t.Hosts {
+		hasName = hasName || h.IsName()
+		if !h.IsName() {
+			allow = append(allow, h.Network)
+		}
+	}
+	if hasName && len(t.Networks) == 0 {
+		l.errorf(t.at, "networks is missing, and hosts has a name: write where it may lead, as in networks: [192.0.2.0/24]")
+		return
+	}
+	scope, err := scan.NewScope(append(allow, t.Networks...), t.ExcludeHosts)
+	if err != nil {
+		l.errorf(t.at, "%s", err)
+		return
+	}
+	t.Scope = scope
+	left := hostSpans(t.Hosts, t.Family).minus(prefixSpans(t.ExcludeHosts))
+	if !hasName && len(left) == 0 {
+		l.errorf(t.hostsAt, "no address is left after exclude_hosts and ip_protocol: write one that is")
+		return
+	}
+	l.checkSize(t, left)
+}
+
+// checkSize compares what the hosts say in numbers with the smallest
+// max_addresses among the target's modules.
+func (l *loader) checkSize(t *targetDraft, left spans) {
+	var smallest *Module
+	for _, m := range t.Modules {
+		if !l.broken[m] && (smallest == nil || m.MaxAddresses < smallest.MaxAddresses) {
+			smallest = m
+		}
+	}
+	if smallest == nil {
+		return
+	}
+	before := len(l.errs)
+	for i, h := range t.Hosts {
+		if h.Count() > smallest.MaxAddresses {
+			l.errorf(t.hostAt[i], "%s has %s addresses, and module %q takes %d: write a smaller network, or raise the module's max_addresses",
+				h.Entry, hostSpans([]scan.Host{h}, scan.AnyFamily).count(), smallest.Name, smallest.MaxAddresses)
+		}
+	}
+	if count := left.count(); len(l.errs) == before && count.Cmp(big.NewInt(int64(smallest.MaxAddresses))) > 0 {
+		l.errorf(t.hostsAt, "these are %s addresses, and module %q takes %d: write fewer, or raise the module's max_addresses",
+			count, smallest.Name, smallest.MaxAddresses)
+	}
+}

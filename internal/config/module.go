@@ -1,0 +1,154 @@
+package config
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/prometheus/common/model"
+
+	"portscan_exporter/internal/scan"
+)
+
+// Module is how to scan. It is read-only and may be used concurrently.
+type Module struct {
+	Name         string
+	Protocol     scan.Protocol
+	Method       scan.Method   // always [scan.Connect] where the protocol is UDP
+	Ports        scan.PortSet  // what it scans; may be empty
+	ExcludePorts scan.PortSet  // never touched, whoever asks
+	Timeout      time.Duration // one whole scan; above 0
+	PortTimeout  time.Duration // the longest wait for one answer; above 0
+	Retries      int           // further attempts for a silent port
+	MaxRetries   int           // the most, when retries keep paying; never below Retries, 0 where Retries is 0
+	MaxInFlight  int           // attempts under way to one address; at least 1
+	Rate         int           // packets a second to one address; 0: no ceiling
+	ReportAll    bool          // report every port, not the notable ones alone
+	MaxPorts     int           // most ports reported one by one; at least 1
+	MaxAge       time.Duration // how old a retained result may be; 0: none is retained
+	MaxAddresses int           // a target that resolves to more is an error; at least 1
+
+	SourceAddress  netip.Addr    // to scan from; zero: the system chooses
+	ScrapeInterval time.Duration // what /sd tells Prometheus; 0: nothing
+}
+
+// moduleDraft is a module with the places that later checks name.
+type moduleDraft struct {
+	*Module
+	portsAt, methodAt, maxRetriesAt, sourceAt value
+}
+
+// unset is what an integer is that the file doesn't name.
+const unset = -1
+
+func newModuleDraft(v value, name string) moduleDraft {
+	return moduleDraft{
+		Module: &Module{
+			Name:         name,
+			Protocol:     scan.TCP,
+			Method:       scan.Connect,
+			Timeout:      9 * time.Second,
+			PortTimeout:  950 * time.Millisecond,
+			Retries:      2,
+			MaxRetries:   unset,
+			MaxInFlight:  10000,
+			MaxPorts:     1000,
+			MaxAddresses: 256,
+		},
+		portsAt:  v,
+		methodAt: v,
+	}
+}
+
+// modules reads the mapping of all modules.
+func (l *loader) modules(v value) {
+	found, ok := l.entries(v)
+	if ok && len(found) == 0 {
+		l.errorf(v, "no module is here: write %s", v.form)
+	}
+	for _, e := range found {
+		l.module(v.child(e, e.name+`: {ports: "1-1024"}`), e.name)
+	}
+}
+
+func (l *loader) module(v value, name string) {
+	before := len(l.errs)
+	m := newModuleDraft(v, name)
+	l.name(v, name)
+	l.field(v, field{form: v.form, read: func(v value) {
+		l.fields(v, l.moduleFields(&m)...)
+		l.settleRetries(&m)
+		l.checkMethod(&m)
+	}})
+	l.cfg.modules = append(l.cfg.modules, m.Module)
+	l.moduleAt[m.Module] = v
+	if m.Method == scan.SYN {
+		l.cfg.syn = append(l.cfg.syn, m.methodAt)
+	}
+	if m.SourceAddress.IsValid() {
+		l.cfg.sources = append(l.cfg.sources, source{addr: m.SourceAddress, at: m.sourceAt})
+	}
+	if len(l.errs) > before {
+		l.broken[m.Module] = true
+	}
+}
+
+func (l *loader) moduleFields(m *moduleDraft) []field {
+	return []field{
+		{key: "protocol", form: "protocol: tcp", read: oneOf(l, &m.Protocol, protocols())},
+		{key: "method", form: "method: connect", read: noting(&m.methodAt, oneOf(l, &m.Method, methods()))},
+		{key: "ports", form: `ports: "1-1024,3306"`, read: noting(&m.portsAt, l.ports(&m.Ports))},
+		{key: "exclude_ports", form: `exclude_ports: "9100"`, read: l.ports(&m.ExcludePorts)},
+		{key: "timeout", form: "timeout: 9s", read: l.duration(&m.Timeout, time.Millisecond)},
+		{key: "port_timeout", form: "port_timeout: 950ms", read: l.duration(&m.PortTimeout, time.Millisecond)},
+		{key: "retries", form: "retries: 2", read: l.integer(&m.Retries, 0)},
+		{key: "max_retries", form: "max_retries: 10", read: noting(&m.maxRetriesAt, l.integer(&m.MaxRetries, 0))},
+		{key: "max_in_flight", form: "max_in_flight: 10000", read: l.integer(&m.MaxInFlight, 1)},
+		{key: "rate", form: "rate: 0", read: l.integer(&m.Rate, 0)},
+		{key: "report", form: "report: notable", read: oneOf(l, &m.ReportAll, reports())},
+		{key: "max_ports", form: "max_ports: 1000", read: l.integer(&m.MaxPorts, 1)},
+		{key: "max_age", form: "max_age: 0s", read: l.duration(&m.MaxAge, 0)},
+		{key: "max_addresses", form: "max_addresses: 256", read: l.integer(&m.MaxAddresses, 1)},
+		{key: "source_address", form: `source_address: "192.0.2.1"`, read: noting(&m.sourceAt, l.address(&m.SourceAddress))},
+		{key: "scrape_interval", form: "scrape_interval: 1m", read: l.duration(&m.ScrapeInterval, 0)},
+	}
+}
+
+// noting keeps the place of a value beside what is read from it.
+func noting(dst *value, read func(value)) func(value) {
+	return func(v value) {
+		*dst = v
+		read(v)
+	}
+}
+
+// settleRetries brings max_retries in line with retries.
+func (l *loader) settleRetries(m *moduleDraft) {
+	const usual = 10
+	switch {
+	case m.Retries == 0:
+		m.MaxRetries = 0 // no further attempts means none, whatever else is written
+	case m.MaxRetries == unset:
+		m.MaxRetries = max(usual, m.Retries)
+	case m.MaxRetries < m.Retries:
+		l.errorf(m.maxRetriesAt, "%d is below retries: write %d or more", m.MaxRetries, m.Retries)
+	}
+}
+
+// checkMethod compares the method with the protocol.
+func (l *loader) checkMethod(m *moduleDraft) {
+	if m.Protocol == scan.UDP && m.Method == scan.SYN {
+		l.errorf(m.methodAt, "method syn is for tcp alone: write protocol: tcp, or leave the method out")
+	}
+	l.checkTime(m)
+}
+
+// checkTime warns of a module that scans more UDP ports than hosts will tell of in
+// its time: many, Linux among them, say that a port is closed once a second.
+func (l *loader) checkTime(m *moduleDraft) {
+	ports := m.Ports.Minus(m.ExcludePorts).Len()
+	need := time.Duration(ports) * time.Second
+	if m.Protocol == scan.UDP && need > m.Timeout {
+		l.warnf(m.portsAt, "%d UDP ports may take %s or more: many hosts say once a second that a port is closed, and what they have not said by the timeout (%s) is unknown: write fewer ports, or a longer timeout",
+			ports, model.Duration(need), model.Duration(m.Timeout))
+	}
+}

@@ -1,0 +1,48 @@
+package config
+
+import (
+	"errors"
+
+	"portscan_exporter/internal/scan"
+)
+
+// makePlans makes the plan of each module of a target, so that none can fail
+// when it is asked for.
+func (l *loader) makePlans(t *targetDraft) {
+	for i, m := range t.Modules {
+		if l.broken[m] {
+			continue
+		}
+		plan, err := scan.NewPlan(planSpec(t.Target, m))
+		switch {
+		case errors.Is(err, scan.ErrEmptyPlan):
+			l.errorf(t.moduleAt[i], "module %q leaves no port to scan here: write ports in the module, or expect.%s.open in the target, outside exclude_ports",
+				m.Name, m.Protocol)
+		case err != nil:
+			l.errorf(t.moduleAt[i], "%s", err)
+		default:
+			t.plans[m] = plan
+		}
+	}
+}
+
+func planSpec(t *Target, m *Module) scan.Spec {
+	spec := scan.Spec{
+		Protocol:    m.Protocol,
+		Method:      m.Method,
+		Ports:       m.Ports,
+		Exclude:     m.ExcludePorts,
+		Timeout:     m.Timeout,
+		PortTimeout: m.PortTimeout,
+		Retries:     m.Retries,
+		MaxRetries:  m.MaxRetries,
+		MaxInFlight: m.MaxInFlight,
+		Rate:        m.Rate,
+		Source:      m.SourceAddress,
+		KeepAll:     m.ReportAll,
+	}
+	if e, ok := t.Expect[m.Protocol]; ok {
+		spec.Expect = &e
+	}
+	return spec
+}

@@ -1,0 +1,158 @@
+package config
+
+import (
+	"net/netip"
+	"regexp"
+
+	"go.yaml.in/yaml/v4"
+
+	"portscan_exporter/internal/scan"
+)
+
+// Target is what may be scanned, as its owner wrote it. It is read-only and may
+// be used concurrently.
+type Target struct {
+	Name          string
+	Hosts         []scan.Host    // at least one
+	ExcludeHosts  []netip.Prefix // never touched, whoever asks
+	Networks      []netip.Prefix // where the names among the hosts may lead
+	Family        scan.Family
+	Modules       []*Module // at least one; the first is the default
+	Authorization Authorization
+	Expect        map[scan.Protocol]scan.Expectation // a protocol that is not there: nothing is expected of it
+	Labels        map[string]string                  // for /sd
+	Scope         scan.Scope                         // what the hosts say in numbers, and the networks, less the excluded
+
+	plans map[*Module]scan.Plan // one a module of the target
+}
+
+// Module returns a module that the target lists; "" is the default one.
+func (t *Target) Module(name string) (*Module, bool) {
+	for _, m := range t.Modules {
+		if name == "" || m.Name == name {
+			return m, true
+		}
+	}
+	return nil, false
+}
+
+// targetDraft is a target with the places that later checks name.
+type targetDraft struct {
+	*Target
+	at       value
+	hostsAt  value
+	hostAt   []value // one for each of Hosts
+	moduleAt []value // one for each of Modules
+	expectAt map[scan.Protocol]value
+	openAt   map[scan.Protocol]value
+}
+
+// targets reads a list of targets, of the configuration or of a target file.
+func (l *loader) targets(v value) {
+	for _, item := range l.list(v) {
+		item.form = "the keys of a target, the first as in name: web"
+		l.target(item)
+	}
+}
+
+func (l *loader) target(v value) {
+	before := len(l.errs)
+	t := &targetDraft{
+		Target: &Target{
+			Expect: make(map[scan.Protocol]scan.Expectation),
+			Labels: make(map[string]string),
+			plans:  make(map[*Module]scan.Plan),
+		},
+		at:       v,
+		expectAt: make(map[scan.Protocol]value),
+		openAt:   make(map[scan.Protocol]value),
+	}
+	l.fields(v, l.targetFields(t)...)
+	for _, m := range t.Modules {
+		l.used[m] = true
+	}
+	l.checkExpect(t)
+	if len(l.errs) > before {
+		return // what would be wrong beyond that comes from these errors
+	}
+	l.checkHosts(t)
+	l.makePlans(t)
+	l.cfg.targets = append(l.cfg.targets, t.Target)
+}
+
+func (l *loader) targetFields(t *targetDraft) []field {
+	return []field{
+		{key: "name", form: "name: web", required: true, read: l.targetName(t)},
+		{key: "hosts", form: "hosts: [192.0.2.10]", required: true, read: l.hosts(t)},
+		{key: "exclude_hosts", form: "exclude_hosts: [192.0.2.9]", read: l.networks(&t.ExcludeHosts, false)},
+		{key: "networks", form: "networks: [192.0.2.0/24]", read: l.networks(&t.Networks, true)},
+		{key: "ip_protocol", form: "ip_protocol: any", read: oneOf(l, &t.Family, families())},
+		{key: "modules", form: "modules: [tcp_default]", required: true, read: l.targetModules(t)},
+		{key: "authorization", form: `authorization: {owner: "net team"}`, required: true, read: l.authorization(&t.Authorization)},
+		{key: "expect", form: `expect: {tcp: {open: "22,443"}}`, read: l.expect(t)},
+		{key: "labels", form: "labels: {env: prod}", read: l.labels(t.Labels)},
+	}
+}
+
+var namePattern = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
+
+// name checks the name of a module or a target.
+func (l *loader) name(v value, name string) {
+	switch {
+	case !namePattern.MatchString(name):
+		l.errorf(v, "%s is not a name: write letters, digits and _ . - alone", quote(name))
+	case name == "." || name == "..":
+		l.errorf(v, "%s is not a name, because it has a meaning of its own in a URL: write another", quote(name))
+	}
+}
+
+func (l *loader) targetName(t *targetDraft) func(value) {
+	return func(v value) {
+		name, ok := l.scalar(v)
+		if !ok {
+			return
+		}
+		t.Name = name
+		if _, err := netip.ParseAddr(name); err == nil {
+			l.errorf(v, "%s is an address: write a name, and the address under hosts", quote(name))
+		} else {
+			l.name(v, name)
+		}
+		if first, taken := l.names[name]; taken {
+			l.errorf(v, "%s is the name of the target at %s:%d already: write another", quote(name), first.file, first.line)
+			return
+		}
+		l.names[name] = v
+	}
+}
+
+func (l *loader) targetModules(t *targetDraft) func(value) {
+	return func(v value) {
+		known := make([]string, 0, len(l.cfg.modules))
+		for _, m := range l.cfg.modules {
+			known = append(known, m.Name)
+		}
+		items, names := l.texts(v)
+		for i, name := range names {
+			m, ok := l.cfg.Module(name)
+			if _, doubled := t.Module(name); doubled && name != "" {
+				l.errorf(items[i], "module %s is in the list already: write it once", quote(name))
+				continue
+			}
+			if !ok {
+				l.errorf(items[i], "module %s is not configured: %s", quote(name), suggest(name, known))
+				continue
+			}
+			t.Modules = append(t.Modules, m)
+			t.moduleAt = append(t.moduleAt, items[i])
+		}
+		l.wantEntry(v)
+	}
+}
+
+// wantEntry reports a list that is empty and must not be.
+func (l *loader) wantEntry(v value) {
+	if v.node.Kind == yaml.SequenceNode && len(v.node.Content) == 0 {
+		l.errorf(v, "the list is empty: write %s", v.form)
+	}
+}

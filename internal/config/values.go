@@ -1,0 +1,185 @@
+package config
+
+import (
+	"math"
+	"net/netip"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/common/model"
+	"go.yaml.in/yaml/v4"
+
+	"portscan_exporter/internal/scan"
+)
+
+// choice is a word of the file and what it stands for.
+type choice[T any] struct {
+	word string
+	is   T
+}
+
+func protocols() []choice[scan.Protocol] {
+	return []choice[scan.Protocol]{{"tcp", scan.TCP}, {"udp", scan.UDP}}
+}
+
+func methods() []choice[scan.Method] {
+	return []choice[scan.Method]{{"connect", scan.Connect}, {"syn", scan.SYN}}
+}
+
+func families() []choice[scan.Family] {
+	return []choice[scan.Family]{{"any", scan.AnyFamily}, {"ip4", scan.IPv4}, {"ip6", scan.IPv6}}
+}
+
+func reports() []choice[bool] {
+	return []choice[bool]{{"notable", false}, {"all", true}}
+}
+
+// oneOf reads a word that is one of the choices.
+func oneOf[T any](l *loader, dst *T, choices []choice[T]) func(value) {
+	return func(v value) {
+		text, ok := l.scalar(v)
+		if !ok {
+			return
+		}
+		var words []string
+		for _, c := range choices {
+			if c.word == text {
+				*dst = c.is
+				return
+			}
+			words = append(words, c.word)
+		}
+		l.errorf(v, "%s is not known: %s", quote(text), suggest(text, words))
+	}
+}
+
+// text reads a scalar as it is written.
+func (l *loader) text(dst *string) func(value) {
+	return func(v value) {
+		if text, ok := l.scalar(v); ok {
+			*dst = text
+		}
+	}
+}
+
+// integer reads a whole number that is at least so much.
+func (l *loader) integer(dst *int, least int) func(value) {
+	return func(v value) {
+		text, ok := l.scalar(v)
+		if !ok {
+			return
+		}
+		digits, negative := strings.CutPrefix(text, "-")
+		n, err := strconv.ParseInt(digits, 10, 32)
+		switch {
+		case digits == "" || strings.Trim(digits, "0123456789") != "":
+			l.errorf(v, "%s is not a whole number: write digits alone, as in %s", quote(text), v.form)
+		case negative || err == nil && int(n) < least:
+			l.errorf(v, "%s is too small: write %d or more", clip(text), least)
+		case err != nil:
+			l.errorf(v, "%s is too large: write %d or less", clip(text), math.MaxInt32)
+		default:
+			l.hintZeros(v, text)
+			*dst = int(n)
+		}
+	}
+}
+
+// clip cuts a number that is too long to be repeated.
+func clip(number string) string {
+	const shown = 24 // digits
+	if len(number) > shown {
+		return number[:shown] + "..."
+	}
+	return number
+}
+
+var leadingZeros = regexp.MustCompile(`\b0+(\d+)\b`)
+
+// hintZeros warns of numbers that other programs read as octal.
+func (l *loader) hintZeros(v value, text string) {
+	for _, m := range leadingZeros.FindAllStringSubmatch(text, -1) {
+		l.warnf(v, "%s is read as %s: write %s", clip(m[0]), clip(m[1]), clip(m[1]))
+	}
+}
+
+// longNumber is more than a 64-bit integer holds for certain.
+var longNumber = regexp.MustCompile(`^\d{20,}`)
+
+// maxDuration keeps sums of durations far from overflowing.
+const maxDuration = 365 * 24 * time.Hour
+
+// duration reads a duration that is at least so long, as Prometheus writes them.
+func (l *loader) duration(dst *time.Duration, least time.Duration) func(value) {
+	return func(v value) {
+		text, ok := l.scalar(v)
+		if !ok {
+			return
+		}
+		d, err := model.ParseDuration(text)
+		isNumber := text != "" && strings.Trim(text, "0123456789") == ""
+		switch {
+		case strings.HasPrefix(text, "-"):
+			l.errorf(v, "%s is negative: write a duration as in %s", quote(text), v.form)
+		case isNumber && strings.Trim(text, "0") != "":
+			l.errorf(v, "%s has no unit: write %ss for seconds", quote(text), clip(text))
+		case err != nil && (longNumber.MatchString(text) || strings.Contains(err.Error(), "out of range")), time.Duration(d) > maxDuration:
+			l.errorf(v, "%s is too long: write 1y or less", quote(text))
+		case err != nil:
+			l.errorf(v, "%s is not a duration: write whole numbers with units, as in 500ms, 1m30s or %s", quote(text), v.form)
+		case time.Duration(d) < least:
+			l.errorf(v, "%s is no time at all: write more, as in %s", quote(text), v.form)
+		default:
+			*dst = time.Duration(d)
+		}
+	}
+}
+
+// ports reads a number, a text, or a list of those.
+func (l *loader) ports(dst *scan.PortSet) func(value) {
+	return func(v value) {
+		parts := []value{v}
+		if v.node.Kind == yaml.SequenceNode {
+			parts = v.items()
+		}
+		var all scan.PortSet
+		for _, part := range parts {
+			text, ok := l.scalar(part)
+			if !ok {
+				continue
+			}
+			set, err := scan.ParsePortSet(text)
+			if err != nil {
+				l.errorf(part, "%s", oneLine(err.Error()))
+				continue
+			}
+			l.hintZeros(part, text)
+			all = all.Union(set)
+		}
+		*dst = all
+	}
+}
+
+// address reads an address of this machine; an empty text is none.
+func (l *loader) address(dst *netip.Addr) func(value) {
+	return func(v value) {
+		text, ok := l.scalar(v)
+		if !ok || text == "" {
+			return
+		}
+		p, isName, err := parseNumeric(text)
+		if err == nil && !isName {
+			err = checkUnicast(p)
+		}
+		switch {
+		case err != nil:
+			l.errorf(v, "%s", err)
+		case isName || !p.IsSingleIP() || strings.Contains(text, "/"):
+			l.errorf(v, "%s is not an address: write one address of this machine, as in %s", quote(text), v.form)
+		default:
+			*dst = p.Addr()
+		}
+	}
+}

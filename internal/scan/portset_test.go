@@ -1,0 +1,197 @@
+package scan_test
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"portscan_exporter/internal/scan"
+)
+
+func TestParsePortSet(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"":                  "",
+		"  ":                "",
+		"22":                "22",
+		"0443":              "443",
+		"1-65535":           "1-65535",
+		"80,443":            "80,443",
+		"443, 80 ,80":       "80,443",
+		"22,23,24":          "22-24",
+		"22 - 24":           "22-24",
+		"1-10,5-20,21":      "1-21",
+		"65535,65534":       "65534-65535",
+		"1,3,5,2":           "1-3,5",
+		"8000-8000":         "8000",
+		"100-200,1-65535,7": "1-65535",
+	} {
+		got, err := scan.ParsePortSet(text)
+		if err != nil || got.String() != want {
+			t.Errorf("ParsePortSet(%q) = %q, %v; want %q", text, got, err, want)
+		}
+	}
+}
+
+func TestParsePortSetRefuses(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"0":                       `port 0 is out of range: ports go from 1 to 65535`,
+		"65536":                   `port 65536 is out of range: ports go from 1 to 65535`,
+		"1-70000":                 `port 70000 is out of range: ports go from 1 to 65535`,
+		"0-5":                     `port 0 is out of range: ports go from 1 to 65535`,
+		"90-80":                   `range 90-80 is reversed: write 80-90`,
+		"80,":                     `a port is missing beside a comma: write a list like 22,80-90`,
+		",":                       `a port is missing beside a comma: write a list like 22,80-90`,
+		"http":                    `"http" is not a port or a range: write a number from 1 to 65535, or two with a dash between`,
+		"80-":                     `"80-" is not a port or a range: write a number from 1 to 65535, or two with a dash between`,
+		"-1":                      `"-1" is not a port or a range: write a number from 1 to 65535, or two with a dash between`,
+		"1-2-3":                   `"1-2-3" is not a port or a range: write a number from 1 to 65535, or two with a dash between`,
+		"+80":                     `"+80" is not a port or a range: write a number from 1 to 65535, or two with a dash between`,
+		"0x50":                    `"0x50" is not a port or a range: write a number from 1 to 65535, or two with a dash between`,
+		"8_0":                     `"8_0" is not a port or a range: write a number from 1 to 65535, or two with a dash between`,
+		"22 80":                   `"22 80" is not a port or a range: write a number from 1 to 65535, or two with a dash between`,
+		"99999999999999999999999": `port 99999999999999999999999 is out of range: ports go from 1 to 65535`,
+	} {
+		got, err := scan.ParsePortSet(text)
+		if err == nil || err.Error() != want {
+			t.Errorf("ParsePortSet(%q) = %q, %v; want error %q", text, got, err, want)
+		}
+	}
+}
+
+// TestPortSetAlgebra compares every operation with the same one on plain maps.
+func TestPortSetAlgebra(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 300 {
+		a, inA := randomSet(random)
+		b, inB := randomSet(random)
+		check(t, "a", a, inA)
+		union, minus, both := make(map[uint16]bool), make(map[uint16]bool), make(map[uint16]bool)
+		for p := range inA {
+			union[p] = true
+			if inB[p] {
+				both[p] = true
+			} else {
+				minus[p] = true
+			}
+		}
+		for p := range inB {
+			union[p] = true
+		}
+		check(t, "a.Union(b)", a.Union(b), union)
+		check(t, "a.Minus(b)", a.Minus(b), minus)
+		check(t, "a.Intersect(b)", a.Intersect(b), both)
+		check(t, "a, unchanged", a, inA)
+	}
+}
+
+// randomSet returns a set near one end of the port numbers, dense enough that
+// ranges touch and overlap.
+func randomSet(random *rand.Rand) (scan.PortSet, map[uint16]bool) {
+	base := []int{1, 30000, 65535 - 63}[random.IntN(3)]
+	in := make(map[uint16]bool)
+	var ports []uint16
+	for range random.IntN(60) {
+		p := uint16(base + random.IntN(64))
+		in[p] = true
+		ports = append(ports, p)
+	}
+	return scan.NewPortSet(ports...), in
+}
+
+func check(t *testing.T, what string, got scan.PortSet, want map[uint16]bool) {
+	t.Helper()
+	ports := make([]uint16, 0, len(want))
+	for p := range want {
+		ports = append(ports, p)
+	}
+	slices.Sort(ports)
+	if diff := cmp.Diff(ports, append([]uint16{}, slices.Collect(got.All())...)); diff != "" {
+		t.Fatalf("%s = %v (-want +got):\n%s", what, got, diff)
+	}
+	if got.Len() != len(ports) || got.IsEmpty() != (len(ports) == 0) {
+		t.Fatalf("%s has length %d, want %d", what, got.Len(), len(ports))
+	}
+	for i, p := range ports {
+		if at, ok := got.Index(p); !ok || at != i {
+			t.Fatalf("%s: Index(%d) = %d, %v; want %d", what, p, at, ok, i)
+		}
+	}
+	for _, p := range []uint16{0, 1, 29999, 30000, 30064, 65534, 65535} {
+		if got.Contains(p) != want[p] {
+			t.Fatalf("%s contains %d: %v", what, p, got.Contains(p))
+		}
+	}
+	back, err := scan.ParsePortSet(got.String())
+	if err != nil || !back.Equal(got) {
+		t.Fatalf("%s does not round-trip: %q reads back as %q, %v", what, got, back, err)
+	}
+}
+
+func TestNewPortSetLeavesPortZeroOut(t *testing.T) {
+	t.Parallel()
+	if got := scan.NewPortSet(0, 1).String(); got != "1" {
+		t.Errorf("NewPortSet(0, 1) = %q, want 1", got)
+	}
+}
+
+func TestPortSetAllStops(t *testing.T) {
+	t.Parallel()
+	everything, err := scan.ParsePortSet("1-65535")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for range everything.All() {
+		if seen++; seen == 3 {
+			break
+		}
+	}
+	if seen != 3 {
+		t.Errorf("saw %d ports after a break at the third", seen)
+	}
+	if n := len(slices.Collect(everything.All())); n != 65535 {
+		t.Errorf("1-65535 yields %d ports", n)
+	}
+}
+
+func FuzzParsePortSet(f *testing.F) {
+	for _, seed := range []string{"", "22", "1-65535", "80,443,8000-8100", "90-80", "0443", "1-", ",,", "22 - 24", "65536"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		set, err := scan.ParsePortSet(text)
+		if err != nil {
+			if msg := err.Error(); msg == "" || len(msg) > 400 {
+				t.Fatalf("the error is no use: %q", msg)
+			}
+			return
+		}
+		back, err := scan.ParsePortSet(set.String())
+		if err != nil || !back.Equal(set) || back.String() != set.String() {
+			t.Fatalf("%q gives %q, which reads back as %q, %v", text, set, back, err)
+		}
+		previous := 0
+		for p := range set.All() {
+			if int(p) <= previous {
+				t.Fatalf("%q yields %d after %d", text, p, previous)
+			}
+			previous = int(p)
+		}
+	})
+}
+
+func BenchmarkPortSetIndex(b *testing.B) {
+	set, err := scan.ParsePortSet("1-1024,3306,8000-8100")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		set.Index(8050)
+	}
+}

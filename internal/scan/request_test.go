@@ -1,0 +1,209 @@
+package scan_test
+
+import (
+	"errors"
+	"math"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"portscan_exporter/internal/scan"
+)
+
+func prefixes(t *testing.T, texts ...string) []netip.Prefix {
+	t.Helper()
+	out := make([]netip.Prefix, 0, len(texts))
+	for _, s := range texts {
+		p, err := netip.ParsePrefix(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+func scope(t *testing.T, allow, exclude []string) scan.Scope {
+	t.Helper()
+	s, err := scan.NewScope(prefixes(t, allow...), prefixes(t, exclude...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func spec(ports ...uint16) scan.Spec {
+	return scan.Spec{
+		Protocol: scan.TCP, Method: scan.Connect, Ports: scan.NewPortSet(ports...),
+		Timeout: time.Second, PortTimeout: time.Second, MaxInFlight: 1,
+	}
+}
+
+func plan(t *testing.T, s scan.Spec) scan.Plan {
+	t.Helper()
+	p, err := scan.NewPlan(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func found(addrs ...string) []scan.Address {
+	out := make([]scan.Address, 0, len(addrs))
+	for _, a := range addrs {
+		out = append(out, scan.Address{IP: netip.MustParseAddr(a), Hosts: []string{"host " + a}})
+	}
+	return out
+}
+
+func TestScopeMatch(t *testing.T) {
+	t.Parallel()
+	s := scope(t,
+		[]string{"192.0.2.0/24", "192.0.2.16/28", "198.51.100.8/31", "203.0.113.255/32", "203.0.113.0/24", "2001:db8::/64", "0.0.0.0/4", "224.0.0.0/3", "ff00::/8", "fe80::/10"},
+		[]string{"192.0.2.9/32", "192.0.2.64/26"})
+	for addr, want := range map[string]int{ // bits, or -1 for outside
+		"192.0.2.1":           24,
+		"192.0.2.17":          28,
+		"192.0.2.16":          24, // a /28's network address, but an ordinary one of the /24
+		"192.0.2.0":           -1, // network
+		"192.0.2.255":         -1, // broadcast
+		"192.0.2.9":           -1, // excluded
+		"192.0.2.64":          -1, // excluded network, its ends included
+		"192.0.2.127":         -1,
+		"192.0.2.128":         24,
+		"198.51.100.8":        31, // a /31 has no network address
+		"198.51.100.9":        31,
+		"198.51.100.7":        -1,
+		"203.0.113.255":       32, // broadcast of the /24, but named as an address of its own
+		"203.0.113.0":         -1,
+		"2001:db8::":          64,
+		"2001:db8::1":         64,
+		"2001:db8:1::":        -1,
+		"::ffff:192.0.2.1":    24,
+		"::ffff:192.0.2.9":    -1,
+		"::ffff:198.51.100.1": -1,
+		"::192.0.2.1":         -1, // IPv4-compatible is not IPv4-mapped
+		"0.0.0.0":             -1,
+		"0.0.0.1":             4,
+		"255.255.255.255":     -1,
+		"224.0.0.1":           -1,
+		"ff02::1":             -1,
+		"fe80::1":             10,
+		"fe80::1%eth0":        -1,
+		"::":                  -1,
+	} {
+		bits, ok := s.Match(netip.MustParseAddr(addr))
+		if ok != (want >= 0) || (ok && bits != want) {
+			t.Errorf("Match(%s) = %d, %v; want %d", addr, bits, ok, want)
+		}
+	}
+	if _, ok := s.Match(netip.Addr{}); ok {
+		t.Error("the zero address is in scope")
+	}
+	if _, ok := (scan.Scope{}).Match(netip.MustParseAddr("127.0.0.1")); ok {
+		t.Error("the zero scope holds an address")
+	}
+}
+
+func TestNewScopeRefuses(t *testing.T) {
+	t.Parallel()
+	for name, allow := range map[string][]netip.Prefix{
+		"nothing":     nil,
+		"zero prefix": {{}},
+		"host bits":   {netip.MustParsePrefix("192.0.2.1/24")},
+		"mapped":      {netip.MustParsePrefix("::ffff:192.0.2.0/120")},
+	} {
+		if _, err := scan.NewScope(allow, nil); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+func TestNewRequest(t *testing.T) {
+	t.Parallel()
+	s := scope(t, []string{"192.0.2.0/24", "2001:db8::/64"}, []string{"192.0.2.9/32"})
+	req, refused, err := scan.NewRequest(plan(t, spec(22)), s, found(
+		"2001:db8::1", "192.0.2.7", "::ffff:192.0.2.7", "198.51.100.1", "192.0.2.9", "198.51.100.1", "192.0.2.255", "169.254.169.254"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantAddresses := []scan.Address{
+		{IP: netip.MustParseAddr("192.0.2.7"), Hosts: []string{"host 192.0.2.7", "host ::ffff:192.0.2.7"}},
+		{IP: netip.MustParseAddr("2001:db8::1"), Hosts: []string{"host 2001:db8::1"}},
+	}
+	same := cmp.Comparer(func(a, b netip.Addr) bool { return a == b })
+	if diff := cmp.Diff(wantAddresses, req.Addresses(), same); diff != "" {
+		t.Errorf("addresses (-want +got):\n%s", diff)
+	}
+	wantRefused := []netip.Addr{
+		netip.MustParseAddr("169.254.169.254"), netip.MustParseAddr("192.0.2.255"), netip.MustParseAddr("198.51.100.1"),
+	}
+	if !slices.Equal(refused, wantRefused) {
+		t.Errorf("refused %v, want %v", refused, wantRefused)
+	}
+	if err := req.Check(); err != nil {
+		t.Errorf("a checked request is refused: %v", err)
+	}
+}
+
+func TestNewRequestRefusesZeroValues(t *testing.T) {
+	t.Parallel()
+	s := scope(t, []string{"192.0.2.0/24"}, nil)
+	if _, _, err := scan.NewRequest(scan.Plan{}, s, found("192.0.2.1")); err == nil {
+		t.Error("the zero plan was taken")
+	}
+	if _, _, err := scan.NewRequest(plan(t, spec(22)), scan.Scope{}, found("192.0.2.1")); err == nil {
+		t.Error("the zero scope was taken")
+	}
+	if err := (scan.Request{}).Check(); !errors.Is(err, scan.ErrNoRequest) {
+		t.Errorf("the zero request: %v", err)
+	}
+	if _, err := scan.NewRecorder(scan.Request{}); !errors.Is(err, scan.ErrNoRequest) {
+		t.Errorf("a recorder for the zero request: %v", err)
+	}
+}
+
+func TestRequestAddressesIsACopy(t *testing.T) {
+	t.Parallel()
+	req, _, err := scan.NewRequest(plan(t, spec(22)), scope(t, []string{"192.0.2.0/24"}, nil), found("192.0.2.1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Addresses()[0].IP = netip.MustParseAddr("198.51.100.1")
+	if got := req.Addresses()[0].IP.String(); got != "192.0.2.1" {
+		t.Errorf("a checked request was changed from outside: %s", got)
+	}
+}
+
+func TestHost(t *testing.T) {
+	t.Parallel()
+	for network, want := range map[string]int{
+		"192.0.2.0/28": 14, "192.0.2.8/31": 2, "192.0.2.7/32": 1, "192.0.2.4/30": 2,
+		"2001:db8::/126": 4, "2001:db8::1/128": 1, "0.0.0.0/0": 1<<32 - 2, "2001:db8::/64": math.MaxInt,
+	} {
+		h := scan.Host{Entry: network, Network: netip.MustParsePrefix(network)}
+		if got := h.Count(); got != want {
+			t.Errorf("%s stands for %d addresses, want %d", network, got, want)
+		}
+		if want < 100 {
+			if got := len(slices.Collect(h.All())); got != want {
+				t.Errorf("%s yields %d addresses, want %d", network, got, want)
+			}
+		}
+	}
+	h := scan.Host{Entry: "192.0.2.0/30", Network: netip.MustParsePrefix("192.0.2.0/30")}
+	var got []string
+	for a := range h.All() {
+		got = append(got, a.String())
+	}
+	if diff := cmp.Diff([]string{"192.0.2.1", "192.0.2.2"}, got); diff != "" {
+		t.Errorf("addresses of a /30 (-want +got):\n%s", diff)
+	}
+	name := scan.Host{Entry: "www.example.org"}
+	if !name.IsName() || name.Count() != 0 || len(slices.Collect(name.All())) != 0 {
+		t.Error("a name stands for addresses before it is resolved")
+	}
+}

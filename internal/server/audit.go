@@ -1,0 +1,96 @@
+package server
+
+import (
+	"errors"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"portscan_exporter/internal/audit"
+	"portscan_exporter/internal/config"
+	"portscan_exporter/internal/coordinator"
+	"portscan_exporter/internal/scan"
+)
+
+// auditScan writes down that a probe was answered with a scan, or with an earlier one.
+func (s *Server) auditScan(r *http.Request, arrived time.Time, t *config.Target, m *config.Module, known coordinator.Answer) {
+	result := known.Result
+	e := s.auditEntry(r, arrived, audit.Scan, http.StatusOK)
+	e.Target, e.Module = t.Name, m.Name
+	e.Owner, e.Reference = t.Authorization.Owner, t.Authorization.Reference
+	e.Addresses = make([]netip.Addr, 0, len(result.Addresses))
+	for i := range result.Addresses {
+		e.Addresses = append(e.Addresses, result.Addresses[i].IP)
+	}
+	e.Refused = result.Refused
+	e.Ports, e.Attempts = result.Plan.Ports().Len(), result.Attempts
+	e.Duration = time.Since(arrived)
+	e.Outcome, e.Reason = outcome(result)
+	if known.Retained {
+		e.Outcome, e.Reason, e.Attempts = "retained", "", 0
+	}
+	s.options.Audit(e)
+}
+
+// outcome says how a scan went, and what kept it from being whole.
+func outcome(r *scan.Result) (word, why string) {
+	if r.Success() {
+		return "complete", ""
+	}
+	var reasons []string
+	for _, f := range scan.Failures() {
+		if r.Failed[f] != nil {
+			reasons = append(reasons, f.String())
+		}
+	}
+	if len(reasons) > 0 {
+		return "failed", strings.Join(reasons, ", ")
+	}
+	for _, cause := range scan.UnknownCauses() {
+		for i := range r.Addresses {
+			if r.Addresses[i].UnknownBy()[cause] > 0 {
+				reasons = append(reasons, cause.String())
+				break
+			}
+		}
+	}
+	return "incomplete", strings.Join(reasons, ", ")
+}
+
+// auditRefusal writes down that a request got no scan. What it asked for is not
+// trusted: it is quoted, and cut.
+func (s *Server) auditRefusal(r *http.Request, arrived time.Time, refused *refusal) {
+	e := s.auditEntry(r, arrived, audit.Refusal, refused.status)
+	query := r.URL.Query()
+	e.Target, e.Module = clip(query.Get("target")), clip(query.Get("module"))
+	if found, ok := s.options.Config.Get().Find(query.Get("target")); ok {
+		e.Target = found.Target.Name
+		e.Owner, e.Reference = found.Target.Authorization.Owner, found.Target.Authorization.Reference
+	}
+	e.Outcome, e.Reason = string(refused.reason), refused.message
+	s.options.Audit(e)
+}
+
+func (s *Server) auditEntry(r *http.Request, arrived time.Time, event string, status int) audit.Entry {
+	return audit.Entry{Time: arrived.UTC(), Event: event, Remote: r.RemoteAddr, User: s.options.User(r), Status: status}
+}
+
+// clip cuts a piece of a request to what is worth keeping.
+func clip(v string) string {
+	if len(v) > shown {
+		return strings.ToValidUTF8(v[:shown], "") + "..."
+	}
+	return v
+}
+
+// CertifiedUser returns the name in the certificate that a client has proved to be
+// its own, or "" where none was asked for.
+func CertifiedUser(r *http.Request) string {
+	if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 {
+		return ""
+	}
+	return r.TLS.VerifiedChains[0][0].Subject.CommonName
+}
+
+var errNoAudit = errors.New("a server needs somebody to tell of scans, and of who asks")

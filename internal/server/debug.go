@@ -1,0 +1,112 @@
+package server
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/expfmt"
+
+	"portscan_exporter/collector"
+	"portscan_exporter/internal/scan"
+)
+
+// writeDebug answers a probe with debug=true: the plan, what was learnt, the log
+// and the metrics, for people.
+func (s *Server) writeDebug(w http.ResponseWriter, task scan.Task, a collector.Answer, log *probeLog, reg prometheus.Gatherer) {
+	var b strings.Builder
+	debugPlan(&b, task)
+	debugAddresses(&b, a.Result)
+	debugPorts(&b, a)
+	fmt.Fprintf(&b, "\nLog of this probe:\n%s", log.text())
+	b.WriteString("\nMetrics that would have been returned:\n")
+	families, err := reg.Gather()
+	if err != nil {
+		text(w, http.StatusInternalServerError, "gathering the metrics: "+err.Error()+"\n")
+		return
+	}
+	for _, f := range families {
+		if _, err := expfmt.MetricFamilyToText(&b, f); err != nil {
+			fmt.Fprintf(&b, "# writing %s: %v\n", f.GetName(), err)
+		}
+	}
+	text(w, http.StatusOK, b.String())
+}
+
+func debugPlan(b *strings.Builder, task scan.Task) {
+	spec := task.Plan.Spec()
+	hosts := make([]string, 0, len(task.Hosts))
+	for _, h := range task.Hosts {
+		hosts = append(hosts, hostText(h))
+	}
+	how := spec.Protocol.String()
+	if spec.Protocol == scan.TCP {
+		how += ", by " + spec.Method.String()
+	}
+	fmt.Fprintf(b, "Plan:\n  target        %s\n  module        %s\n  hosts         %s\n  protocol      %s\n",
+		task.Target, task.Module, strings.Join(hosts, ", "), how)
+	fmt.Fprintf(b, "  ports         %v (%d)\n", task.Plan.Ports(), task.Plan.Ports().Len())
+	if e := spec.Expect; e != nil {
+		fmt.Fprintf(b, "  must be open  %v\n  may be open   %v\n", e.Open, e.Allow)
+	} else {
+		b.WriteString("  expected      nothing\n")
+	}
+	fmt.Fprintf(b, "  timeout       %v, %v a port, %d retries (%d where they pay)\n", spec.Timeout, spec.PortTimeout, spec.Retries, spec.MaxRetries)
+	fmt.Fprintf(b, "  in flight     %d, rate %d (0: no ceiling)\n", spec.MaxInFlight, spec.Rate)
+}
+
+// hostText writes an entry of hosts, and which address of it alone is scanned.
+func hostText(h scan.Host) string {
+	if !h.IsName() && h.Network.IsSingleIP() && h.Entry != h.Network.Addr().String() {
+		return h.Network.Addr().String() + " of " + h.Entry
+	}
+	return h.Entry
+}
+
+func debugAddresses(b *strings.Builder, r *scan.Result) {
+	b.WriteString("\nAddresses:\n")
+	for i := range r.Addresses {
+		a := &r.Addresses[i]
+		fmt.Fprintf(b, "  %v  from %s:", a.IP, strings.Join(a.Hosts, ", "))
+		for _, s := range scan.States() {
+			fmt.Fprintf(b, " %d %v", a.Count(s), s)
+		}
+		for _, cause := range scan.UnknownCauses() {
+			if n := a.UnknownBy()[cause]; n > 0 {
+				fmt.Fprintf(b, ", unknown because of %v: %d", cause, n)
+			}
+		}
+		b.WriteString("\n")
+	}
+	for _, ip := range r.Refused {
+		fmt.Fprintf(b, "  %v  REFUSED: outside the target's networks, not touched\n", ip)
+	}
+	for _, f := range scan.Failures() {
+		if err := r.Failed[f]; err != nil {
+			fmt.Fprintf(b, "  FAILED (%v): %s\n", f, strings.ReplaceAll(err.Error(), "\n", "; "))
+		}
+	}
+}
+
+func debugPorts(b *strings.Builder, a collector.Answer) {
+	ports, omitted := a.Report()
+	b.WriteString("\nPorts:\n")
+	table := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "  ADDRESS\tPORT\tSTATE\tEXPECTED\tCAUSE\tRESPONSE")
+	for _, p := range ports {
+		response := "-"
+		if p.RTT > 0 {
+			response = p.RTT.Round(time.Microsecond).String()
+		}
+		fmt.Fprintf(table, "  %v\t%d\t%v\t%v\t%v\t%s\n", p.Address, p.Port, p.State, p.Expected, p.Cause, response)
+	}
+	_ = table.Flush() // a Builder takes everything
+	for i := range a.Result.Addresses {
+		if n := omitted[a.Result.Addresses[i].IP]; n > 0 {
+			fmt.Fprintf(b, "  and %d more on %v\n", n, a.Result.Addresses[i].IP)
+		}
+	}
+}

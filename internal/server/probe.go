@@ -1,0 +1,149 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"portscan_exporter/collector"
+	"portscan_exporter/internal/config"
+	"portscan_exporter/internal/coordinator"
+	"portscan_exporter/internal/scan"
+)
+
+// probe answers /probe: it scans one target with one module.
+func (s *Server) probe(w http.ResponseWriter, r *http.Request) {
+	arrived := time.Now()
+	question, refused := parseAsked(r)
+	if refused != nil {
+		s.refuse(w, r, arrived, refused)
+		return
+	}
+	selection, module, refused := admit(s.options.Config.Get(), question, arrived)
+	if refused != nil {
+		s.refuse(w, r, arrived, refused)
+		return
+	}
+	log := newProbeLog(s.options.Logger, selection.Target.Name, module.Name)
+	task := selection.Task(module)
+	budget := probeBudget(module.Timeout, question.scrapeTimeout, s.options.TimeoutOffset)
+	allowance := writeAllowance(task, module, budget)
+	answerBy(w, arrived.Add(budget+slowestReader))
+	ctx, cancel := context.WithDeadline(r.Context(), arrived.Add(budget-allowance))
+	defer cancel()
+
+	log.Debug("Probe begins", "ports", task.Plan.Ports().String(), "budget", budget, "left_for_the_answer", allowance)
+	known, err := s.options.Scans.Scan(ctx, task)
+	if err != nil {
+		log.Debug("Probe was not admitted", "err", err)
+		s.refuse(w, r, arrived, unavailable(err))
+		return
+	}
+	answer := NewAnswer(selection.Target, module, known, arrived)
+	log.outcome(answer)
+	s.auditScan(r, arrived, selection.Target, module, known)
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collector.NewProbe(answer))
+	s.history.add(record{
+		when: arrived, target: selection.Target.Name, module: module.Name,
+		success: answer.Success(), duration: answer.Duration, log: log.text(),
+	})
+	if question.debug {
+		s.writeDebug(w, task, answer, log, reg)
+		return
+	}
+	promhttp.HandlerFor(reg, promhttp.HandlerOpts{}).ServeHTTP(w, r)
+}
+
+// slowestReader is how long after its deadline a client may still be reading.
+const slowestReader = 10 * time.Second
+
+// probeBudget returns how long a probe may take from its arrival: the module's
+// timeout, or what Prometheus leaves us where that is less. Where the offset
+// would take all of it, half of it is kept.
+func probeBudget(module, scrape, offset time.Duration) time.Duration {
+	switch {
+	case scrape == 0:
+		return module
+	case scrape > offset:
+		return min(module, scrape-offset)
+	default:
+		return min(module, scrape/2)
+	}
+}
+
+// writeAllowance returns how much of the budget is kept back for the answer
+// itself: at most a quarter of it.
+func writeAllowance(task scan.Task, m *config.Module, budget time.Duration) time.Duration {
+	const (
+		base       = 10 * time.Millisecond
+		perPort    = 30 * time.Microsecond  // three series, gathered, written and compressed
+		perAddress = 150 * time.Microsecond // a dozen series
+		perCell    = 40 * time.Nanosecond   // a port of an address, looked at once or twice
+	)
+	addresses := task.MaxAddresses
+	if !slices.ContainsFunc(task.Hosts, scan.Host.IsName) {
+		addresses = 0
+		for _, h := range task.Hosts {
+			addresses += min(h.Count(), task.MaxAddresses)
+		}
+		addresses = min(addresses, task.MaxAddresses)
+	}
+	cells := addresses * task.Plan.Ports().Len()
+	cost := base + time.Duration(min(m.MaxPorts, cells))*perPort +
+		time.Duration(addresses)*perAddress + time.Duration(cells)*perCell
+	return min(budget/4, cost)
+}
+
+// NewAnswer is the answer to whoever asked for a target with a module at some time, and
+// got to know this. It may be called concurrently.
+func NewAnswer(t *config.Target, m *config.Module, known coordinator.Answer, arrived time.Time) collector.Answer {
+	now := time.Now()
+	a := collector.Answer{
+		Target:    t.Name,
+		Owner:     t.Authorization.Owner,
+		Reference: t.Authorization.Reference,
+		Expires:   t.Authorization.Expires,
+		Timeout:   m.Timeout,
+		MaxAge:    m.MaxAge,
+		MaxPorts:  m.MaxPorts,
+		All:       m.ReportAll,
+		Duration:  now.Sub(arrived),
+		Result:    known.Result,
+		Progress:  known.Progress,
+		Memory:    known.Memory,
+	}
+	if known.Retained {
+		a.Age = now.Sub(known.Result.Finished)
+	}
+	return a
+}
+
+// refuse answers a request that gets no scan, counts it and writes it down.
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, arrived time.Time, why *refusal) {
+	s.options.Exporter.Refused(why.reason)
+	s.auditRefusal(r, arrived, why)
+	if why.status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "1")
+	}
+	text(w, why.status, why.message+"\n")
+}
+
+// unavailable says why the coordinator took no scan.
+func unavailable(err error) *refusal {
+	if changed, ok := errors.AsType[*refusal](err); ok { // by the time that there was a place for it
+		return changed
+	}
+	message := coordinator.ErrBusy.Error()
+	for _, other := range []error{coordinator.ErrClosing, coordinator.ErrPanic} {
+		if errors.Is(err, other) {
+			message = other.Error()
+		}
+	}
+	return &refusal{status: http.StatusServiceUnavailable, reason: collector.RefusedLimit, message: message}
+}

@@ -1,0 +1,259 @@
+package server_test
+
+import (
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"portscan_exporter/internal/server"
+)
+
+type group struct {
+	Targets []string          `json:"targets"`
+	Labels  map[string]string `json:"labels"`
+}
+
+func groups(t *testing.T, w *httptest.ResponseRecorder) []group {
+	t.Helper()
+	if w.Code != http.StatusOK || w.Header().Get("Content-Type") != "application/json" {
+		t.Fatalf("/sd answers %d, %s", w.Code, w.Header().Get("Content-Type"))
+	}
+	var all []group
+	if err := json.Unmarshal(w.Body.Bytes(), &all); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func TestDiscovery(t *testing.T) {
+	t.Parallel()
+	text, _ := local(t)
+	h := build(t, text, nil, nil)
+	all := groups(t, h.get(t, "http://exporter.example.org:10115/sd"))
+	var names []string
+	for _, g := range all {
+		names = append(names, g.Labels["instance"]+"/"+g.Labels["module"])
+	}
+	if diff := cmp.Diff([]string{"local/fast", "local/slow", "local/few", "ended/fast", "named/fast", "spare/other"}, names); diff != "" {
+		t.Errorf("entries (-want +got):\n%s", diff)
+	}
+	want := group{
+		Targets: []string{"exporter.example.org:10115"},
+		Labels: map[string]string{
+			"__scheme__": "http", "__metrics_path__": "/probe", "__param_target": "local", "__param_module": "slow",
+			"instance": "local", "module": "slow", "vantage": "dmz", "env": "prod", "rack": "r1",
+			"__scrape_interval__": "60000ms", "__scrape_timeout__": "9500ms",
+		},
+	}
+	if diff := cmp.Diff(want, all[1]); diff != "" {
+		t.Errorf("an entry with a scrape interval (-want +got):\n%s", diff)
+	}
+	if _, ok := all[0].Labels["__scrape_timeout__"]; ok {
+		t.Error("an entry without a scrape interval has a scrape timeout: Prometheus wants both or neither")
+	}
+}
+
+func TestDiscoveryWhereWeAreReached(t *testing.T) {
+	t.Parallel()
+	text, _ := local(t)
+	for name, tc := range map[string]struct {
+		url, external, prefix string
+		tls                   bool
+		host, scheme, path    string
+	}{
+		"as asked":          {url: "http://10.0.0.1:1/sd", host: "10.0.0.1:1", scheme: "http", path: "/probe"},
+		"IPv6":              {url: "http://[2001:db8::1]:1/sd", host: "[2001:db8::1]:1", scheme: "http", path: "/probe"},
+		"IPv6, no port":     {url: "http://[2001:db8::1]/sd", host: "[2001:db8::1]:80", scheme: "http", path: "/probe"},
+		"no port":           {url: "http://exporter/sd", host: "exporter:80", scheme: "http", path: "/probe"},
+		"TLS":               {url: "https://exporter/sd", tls: true, host: "exporter:443", scheme: "https", path: "/probe"},
+		"a route prefix":    {url: "http://exporter:1/p/sd", prefix: "/p/", host: "exporter:1", scheme: "http", path: "/p/probe"},
+		"no port after all": {url: "http://exporter:/sd", host: "exporter:80", scheme: "http", path: "/probe"},
+		"IPv6, TLS":         {url: "https://[2001:db8::1]/sd", tls: true, host: "[2001:db8::1]:443", scheme: "https", path: "/probe"},
+		"an IPv6 URL":       {url: "http://10.0.0.1:1/sd", external: "https://[2001:db8::1]", host: "[2001:db8::1]:443", scheme: "https", path: "/probe"},
+		"a zone":            {url: "http://[fe80::1]:1/sd", external: "http://[fe80::1%25eth0]:1/", host: "[fe80::1%eth0]:1", scheme: "http", path: "/probe"},
+		"a long prefix":     {url: "http://exporter:1/a/b/sd", prefix: "a/b", host: "exporter:1", scheme: "http", path: "/a/b/probe"},
+		"an escaped path":   {url: "http://10.0.0.1:1/sd", external: "https://x.example.org/a%20b/", prefix: "/", host: "x.example.org:443", scheme: "https", path: "/a b/probe"},
+		"an external URL":   {url: "http://10.0.0.1:1/p/sd", external: "https://x.example.org/p/", prefix: "p", host: "x.example.org:443", scheme: "https", path: "/p/probe"},
+		"a proxy that cuts": {url: "http://10.0.0.1:1/sd", external: "https://x.example.org:8443/p", prefix: "/", host: "x.example.org:8443", scheme: "https", path: "/p/probe"},
+	} {
+		h := build(t, text, nil, func(o *server.Options) {
+			o.RoutePrefix = tc.prefix
+			if tc.external != "" {
+				var err error
+				if o.ExternalURL, err = url.Parse(tc.external); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, tc.url, nil)
+		if tc.tls {
+			r.TLS = &tls.ConnectionState{}
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		g := groups(t, w)[0]
+		got := []string{g.Targets[0], g.Labels["__scheme__"], g.Labels["__metrics_path__"]}
+		if diff := cmp.Diff([]string{tc.host, tc.scheme, tc.path}, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+// TestDiscoveryNeverLiesEmpty refuses to answer where Prometheus could not scrape what
+// the answer says: it keeps the list that it has.
+func TestDiscoveryNeverLiesEmpty(t *testing.T) {
+	t.Parallel()
+	text, _ := local(t)
+	h := build(t, text, nil, nil)
+	for host, why := range map[string]string{
+		"":                  "does not say which host",
+		":10115":            "does not say which host",
+		"exporter:port":     "can't be scraped",
+		"2001:db8::1":       "can't be scraped",
+		"exporter/sd?":      "can't be scraped",
+		"[fe80::1]:10115":   "through one interface alone",
+		"user@exporter:1":   "can't be scraped",
+		"exporter:1#sd":     "can't be scraped",
+		"[2001:db8::1:1015": "can't be scraped",
+	} {
+		w := h.discovery(t, host)
+		if w.Code != http.StatusInternalServerError || !strings.Contains(w.Body.String(), why) || !strings.Contains(w.Body.String(), "--web.external-url") {
+			t.Errorf("asked as %q: %d, %s; want 500, %s", host, w.Code, w.Body, why)
+		}
+	}
+	h = build(t, "modules: {m: {ports: 1}}\ntargets: []\n", nil, nil)
+	if w := h.get(t, "/sd"); w.Code != http.StatusOK || w.Body.String() != "[]\n" {
+		t.Errorf("without targets: %d, %q; want []", w.Code, w.Body)
+	}
+}
+
+// discovery asks for the list as a client does that calls the exporter so.
+func (h *house) discovery(t *testing.T, host string) *httptest.ResponseRecorder {
+	t.Helper()
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/sd", nil)
+	r.Host = host
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+// TestDiscoveryIsComplete compares the list with the configuration, target files
+// included, and with itself: it is the same to the byte, whoever has loaded the
+// configuration, and how often.
+func TestDiscoveryIsComplete(t *testing.T) {
+	t.Parallel()
+	var main, more strings.Builder
+	main.WriteString("modules:\n  a: {ports: 1, scrape_interval: 1m}\n  b: {ports: 2}\n  c: {ports: 3}\n")
+	main.WriteString("external_labels: {vantage: dmz, zone: z1, row: r1, room: m1}\ntarget_files: [\"*.targets.yml\"]\ntargets:\n")
+	entry := func(b *strings.Builder, name, modules string) {
+		fmt.Fprintf(b, "  - {name: %s, hosts: [127.0.0.1], modules: [%s], authorization: {owner: me}, labels: {env: prod, rack: r2, row: r3}}\n", name, modules)
+	}
+	var want []string
+	for i := range 50 {
+		for _, m := range []string{"b", "a"} { // in the target's own order
+			want = append(want, fmt.Sprintf("t%d/%s", 50-i, m))
+		}
+		entry(&main, fmt.Sprintf("t%d", 50-i), "b, a")
+	}
+	entry(&more, "extra", "c")
+	want = append(want, "extra/c")
+	text := main.String()
+	var first string
+	for range 2 {
+		h := build(t, strings.Replace(text, "\"*.targets.yml\"", "", 1), nil, nil)
+		write(t, filepath.Join(filepath.Dir(h.file), "x.targets.yml"), more.String())
+		write(t, h.file, text)
+		for range 3 {
+			if err := h.reloader.Reload(); err != nil {
+				t.Fatal(err)
+			}
+			w := h.discovery(t, "exporter:1")
+			var names []string
+			for _, g := range groups(t, w) {
+				names = append(names, g.Labels["__param_target"]+"/"+g.Labels["__param_module"])
+			}
+			if diff := cmp.Diff(want, names); diff != "" {
+				t.Fatalf("entries (-want +got):\n%s", diff)
+			}
+			if first == "" {
+				first = w.Body.String()
+			}
+			if w.Body.String() != first {
+				t.Fatalf("one configuration gives two lists:\n%s\n%s", first, w.Body)
+			}
+		}
+	}
+}
+
+// TestDiscoveryOutlivesBadReloads has every kind of configuration that can't be used.
+func TestDiscoveryOutlivesBadReloads(t *testing.T) {
+	t.Parallel()
+	text, _ := local(t)
+	for name, spoil := range map[string]func(t *testing.T, file string){
+		"an empty file":  func(t *testing.T, file string) { t.Helper(); write(t, file, "") },
+		"no YAML":        func(t *testing.T, file string) { t.Helper(); write(t, file, "targets: [") },
+		"an unknown key": func(t *testing.T, file string) { t.Helper(); write(t, file, text+"colour: blue\n") },
+		"no target is right": func(t *testing.T, file string) {
+			t.Helper()
+			write(t, file, "modules: {m: {ports: 1}}\ntargets: [{}]\n")
+		},
+		"a target file is gone": func(t *testing.T, file string) { t.Helper(); write(t, file, text+"target_files: [gone.yml]\n") },
+		"the file is gone": func(t *testing.T, file string) {
+			t.Helper()
+			if err := os.Remove(file); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		h := build(t, text, nil, nil)
+		before := h.discovery(t, "exporter:1").Body.String()
+		spoil(t, h.file)
+		if err := h.reloader.Reload(); err == nil {
+			t.Errorf("%s: it was loaded", name)
+		}
+		if after := h.discovery(t, "exporter:1"); after.Code != http.StatusOK || after.Body.String() != before {
+			t.Errorf("%s: the list was\n%s\nand is %d\n%s", name, before, after.Code, after.Body)
+		}
+	}
+}
+
+// TestDiscoveryTimes holds every pair of times to what Prometheus takes: both or
+// neither, in whole milliseconds, and the timeout within the interval.
+func TestDiscoveryTimes(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		module            string
+		offset            time.Duration
+		interval, timeout string
+	}{
+		{"timeout: 9s", 500 * time.Millisecond, "", ""},
+		{"timeout: 9s, scrape_interval: 0s", 500 * time.Millisecond, "", ""},
+		{"timeout: 10s, scrape_interval: 1m", 500 * time.Millisecond, "60000ms", "10500ms"},
+		{"timeout: 20m, scrape_interval: 10m", 500 * time.Millisecond, "600000ms", "600000ms"},
+		{"timeout: 9500ms, scrape_interval: 10s", 500 * time.Millisecond, "10000ms", "10000ms"},
+		{"timeout: 9501ms, scrape_interval: 10s", 500 * time.Millisecond, "10000ms", "10000ms"},
+		{"timeout: 1ms, scrape_interval: 1ms", 0, "1ms", "1ms"},
+		{"timeout: 1s, scrape_interval: 1y", 0, "31536000000ms", "1000ms"},
+		{"timeout: 1y, scrape_interval: 1y", time.Hour, "31536000000ms", "31536000000ms"},
+		{"timeout: 1s, scrape_interval: 2s", 400 * time.Microsecond, "2000ms", "1001ms"},
+	} {
+		text := "modules: {m: {ports: 1, " + tc.module + "}}\ntargets: [{name: t, hosts: [127.0.0.1], modules: [m], authorization: {owner: me}}]\n"
+		h := build(t, text, nil, func(o *server.Options) { o.TimeoutOffset = tc.offset })
+		labels := groups(t, h.discovery(t, "exporter:1"))[0].Labels
+		interval, hasInterval := labels["__scrape_interval__"]
+		timeout, hasTimeout := labels["__scrape_timeout__"]
+		if interval != tc.interval || timeout != tc.timeout || hasInterval != (tc.interval != "") || hasTimeout != hasInterval {
+			t.Errorf("%s, offset %v: %q and %q, want %q and %q", tc.module, tc.offset, interval, timeout, tc.interval, tc.timeout)
+		}
+	}
+}

@@ -1,0 +1,299 @@
+package server_test
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"portscan_exporter/collector"
+	"portscan_exporter/internal/audit"
+	"portscan_exporter/internal/config"
+	"portscan_exporter/internal/coordinator"
+	"portscan_exporter/internal/engine"
+	"portscan_exporter/internal/resolve"
+	"portscan_exporter/internal/scan"
+	"portscan_exporter/internal/server"
+)
+
+const testConfig = `
+modules:
+  fast: {ports: "1-100", timeout: 5s, port_timeout: 200ms, retries: 0}
+  slow: {ports: "1-1000", timeout: 9s, rate: 100, scrape_interval: 1m}
+  few: {ports: "1-100", timeout: 5s, max_ports: 2, report: all}
+  other: {ports: "1", timeout: 5s}
+targets:
+  - name: local
+    hosts: [127.0.0.1]
+    modules: [fast, slow, few]
+    authorization: {owner: "net <team>", reference: CHG-1, expires: 2099-01-01}
+    expect: {tcp: {open: "%PORT%"}}
+    labels: {env: prod, rack: r1}
+  - name: ended
+    hosts: [192.0.2.1]
+    modules: [fast]
+    authorization: {owner: me, expires: 2020-01-01}
+  - name: named
+    hosts: [www.example.org]
+    networks: [192.0.2.0/24]
+    modules: [fast]
+    authorization: {owner: me}
+  - name: spare
+    hosts: [198.51.100.7]
+    modules: [other]
+    authorization: {owner: me}
+external_labels: {vantage: dmz, rack: r0}
+`
+
+// stub is a Lookup with one name.
+type stub []netip.Addr
+
+func (s stub) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) { return s, nil }
+
+// house is a server with everything behind it that main puts there.
+type house struct {
+	*server.Server
+
+	file     string
+	exporter *collector.Exporter
+	registry *prometheus.Registry
+	reloader *server.Reloader
+	scans    *coordinator.Coordinator
+	budget   *engine.Budget
+}
+
+// build makes a house over the text of a configuration; change adjusts the
+// options.
+func build(tb testing.TB, text string, names stub, change func(*server.Options)) *house {
+	tb.Helper()
+	h := &house{file: filepath.Join(tb.TempDir(), "config.yml"), registry: prometheus.NewRegistry()}
+	write(tb, h.file, text)
+	var err error
+	must := func() {
+		if err != nil {
+			tb.Helper()
+			tb.Fatal(err)
+		}
+	}
+	h.budget, err = engine.NewBudget(engine.Limits{})
+	must()
+	connect, err := engine.NewConnect(h.budget)
+	must()
+	resolver, err := resolve.New(names)
+	must()
+	logger := slog.New(slog.DiscardHandler)
+	safe := config.NewSafeConfig(h.file, nil)
+	h.exporter, err = collector.NewExporter(h.registry, func() collector.Facts {
+		return collector.Facts{TCPAttempts: h.budget.Stats().TCPAttempts}
+	})
+	must()
+	h.scans, err = coordinator.New(coordinator.Options{
+		Resolver: resolver, MaxScans: 8, Logger: logger, Observe: h.exporter.ScanEnded, Joined: h.exporter.ProbeJoined,
+		Engines: map[coordinator.Kind]scan.Scanner{{Protocol: scan.TCP, Method: scan.Connect}: connect},
+	})
+	must()
+	tb.Cleanup(h.scans.Close)
+	h.reloader = &server.Reloader{File: h.file, Config: safe, Exporter: h.exporter, Logger: logger, Apply: func(c *config.Config) { h.scans.SetMaxScans(c.Limits().MaxScans) }}
+	err = h.reloader.Reload()
+	must()
+	o := server.Options{
+		Config: safe, Scans: h.scans, Exporter: h.exporter, Gatherer: h.registry, Reload: h.reloader.Reload,
+		Ready: func() bool { return true }, Logger: logger, Audit: func(audit.Entry) {}, User: func(*http.Request) string { return "" }, TimeoutOffset: 500 * time.Millisecond, HistoryLimit: 3,
+	}
+	if change != nil {
+		change(&o)
+	}
+	h.Server, err = server.New(o)
+	must()
+	return h
+}
+
+func write(tb testing.TB, file, text string) {
+	tb.Helper()
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// local is testConfig with a free port of this machine as the expected one.
+func local(t *testing.T) (text string, l net.Listener) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.ReplaceAll(testConfig, "%PORT%", port), l
+}
+
+// get asks for a path and returns the answer; headers are pairs.
+func (h *house) get(tb testing.TB, path string, headers ...string) *httptest.ResponseRecorder {
+	tb.Helper()
+	r := httptest.NewRequestWithContext(tb.Context(), http.MethodGet, path, nil)
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Add(headers[i], headers[i+1])
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+func wantLines(tb testing.TB, what, body string, lines ...string) {
+	tb.Helper()
+	for _, l := range lines {
+		if !strings.Contains(body, l) {
+			tb.Errorf("%s lacks %q:\n%s", what, l, body)
+		}
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	t.Parallel()
+	if _, err := server.New(server.Options{}); err == nil {
+		t.Error("a server of nothing was made")
+	}
+	text, _ := local(t)
+	var whole server.Options
+	build(t, text, nil, func(o *server.Options) { whole = *o })
+	for _, prefix := range []string{"/{a", "/a b", "/a%20b", "/é"} {
+		whole.RoutePrefix = prefix
+		if _, err := server.New(whole); err == nil {
+			t.Errorf("route prefix %q was taken", prefix)
+		}
+	}
+}
+
+func TestLifeEndpoints(t *testing.T) {
+	t.Parallel()
+	text, _ := local(t)
+	ready := true
+	h := build(t, text, nil, func(o *server.Options) { o.Ready = func() bool { return ready } })
+	for path, want := range map[string]int{"/-/healthy": 200, "/-/ready": 200, "/metrics": 200, "/config": 200, "/": 200, "/style.css": 200, "/script.js": 200, "/icon.svg": 200, "/target/local": 200, "/target/nobody": 404, "/target/127.0.0.1": 404, "/target/": 404, "/sd": 200, "/nothing": 404, "/debug/pprof/": 404, "/logs": 400, "/logs?id=99": 404} {
+		if w := h.get(t, path); w.Code != want {
+			t.Errorf("%s answers %d, want %d", path, w.Code, want)
+		}
+	}
+	ready = false
+	if w := h.get(t, "/-/ready"); w.Code != http.StatusServiceUnavailable {
+		t.Errorf("/-/ready answers %d while shutting down", w.Code)
+	}
+	metrics := h.get(t, "/metrics").Body.String()
+	if strings.Contains(metrics, "portscan_port_open") || !strings.Contains(metrics, "portscan_exporter_scans_total") {
+		t.Error("/metrics shows a target's ports, or not its own")
+	}
+}
+
+func TestPprofOnlyWhenAsked(t *testing.T) {
+	t.Parallel()
+	text, _ := local(t)
+	h := build(t, text, nil, func(o *server.Options) { o.Pprof = true })
+	if w := h.get(t, "/debug/pprof/"); w.Code != http.StatusOK {
+		t.Errorf("/debug/pprof/ answers %d", w.Code)
+	}
+}
+
+func TestReload(t *testing.T) {
+	t.Parallel()
+	text, _ := local(t)
+	h := build(t, text, nil, nil)
+	post := func() *httptest.ResponseRecorder {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/-/reload", nil))
+		return w
+	}
+	if w := h.get(t, "/-/reload"); w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") != "POST" {
+		t.Errorf("GET /-/reload answers %d, Allow %q", w.Code, w.Header().Get("Allow"))
+	}
+	write(t, h.file, text+"nonsense: 1\n")
+	w := post()
+	if w.Code != http.StatusInternalServerError {
+		t.Errorf("a bad file answers %d", w.Code)
+	}
+	wantLines(t, "the answer", w.Body.String(), "config.yml:", "nonsense")
+	wantLines(t, "/metrics", h.get(t, "/metrics").Body.String(), "portscan_exporter_config_last_reload_successful 0")
+	wantLines(t, "/config", h.get(t, "/config").Body.String(), "name: local")
+	write(t, h.file, strings.ReplaceAll(text, "name: spare", "name: fresh"))
+	if w := post(); w.Code != http.StatusOK {
+		t.Errorf("a mended file answers %d: %s", w.Code, w.Body)
+	}
+	wantLines(t, "/config", h.get(t, "/config").Body.String(), "name: fresh")
+	wantLines(t, "/metrics", h.get(t, "/metrics").Body.String(), "portscan_exporter_config_last_reload_successful 1")
+}
+
+func TestAutoReload(t *testing.T) {
+	t.Parallel()
+	text, _ := local(t)
+	h := build(t, text, nil, nil)
+	seen, err := config.Checksum(h.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		h.reloader.Watch(ctx, 10*time.Millisecond, seen)
+	}()
+	write(t, h.file, strings.ReplaceAll(text, "name: spare", "name: fresh"))
+	for !strings.Contains(h.get(t, "/config").Body.String(), "name: fresh") {
+		time.Sleep(5 * time.Millisecond) // the test's own deadline ends this
+	}
+	cancel()
+	<-done
+}
+
+func TestPages(t *testing.T) {
+	t.Parallel()
+	text, _ := local(t)
+	external, err := url.Parse("https://ports.example.org/exporter/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := build(t, text, nil, func(o *server.Options) { o.ExternalURL, o.RoutePrefix = external, "/exporter" })
+	h.get(t, "/exporter/probe?target=local")
+	w := h.get(t, "/exporter/")
+	wantLines(t, "the status page", w.Body.String(),
+		`href="/exporter/target/local?module=fast"`, `net &lt;team&gt;`, `href="/exporter/probe?module=fast&amp;target=local"`, `href="/exporter/style.css"`,
+		`authorization ended`, `href="/exporter/logs?id=1"`)
+	csp := w.Header().Get("Content-Security-Policy")
+	if !strings.Contains(csp, "default-src 'none'") || w.Header().Get("X-Content-Type-Options") != "nosniff" || strings.Count(w.Body.String(), "<script") != 1 {
+		t.Errorf("headers %v", w.Header())
+	}
+	if w := h.get(t, "/"); w.Code != http.StatusFound || w.Header().Get("Location") != "/exporter/" {
+		t.Errorf("/ answers %d to %q, want a redirect to the prefix", w.Code, w.Header().Get("Location"))
+	}
+	if w := h.get(t, "/probe?target=local"); w.Code != http.StatusNotFound {
+		t.Errorf("/probe outside the prefix answers %d", w.Code)
+	}
+}
+
+// TestHistory keeps failed probes apart, so that good ones don't push them out.
+func TestHistory(t *testing.T) {
+	t.Parallel()
+	text, _ := local(t)
+	h := build(t, text, stub{netip.MustParseAddr("203.0.113.1")}, nil)
+	h.get(t, "/probe?target=named") // leads outside: fails, and touches nobody
+	for range 5 {
+		h.get(t, "/probe?target=local&module=few")
+	}
+	wantLines(t, "the log of the failed probe", h.get(t, "/logs?id=1").Body.String(), "address_refused", "203.0.113.1")
+	for id, want := range map[string]int{"2": 404, "3": 404, "4": 200, "6": 200, "7": 404} {
+		if w := h.get(t, "/logs?id="+id); w.Code != want {
+			t.Errorf("/logs?id=%s answers %d, want %d", id, w.Code, want)
+		}
+	}
+}

@@ -1,0 +1,248 @@
+package server_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"portscan_exporter/internal/scan"
+)
+
+// TestTargetPage follows a target from the first look to a change that was seen.
+func TestTargetPage(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, stageConfig, nil, nil)
+	page := s.show(t, "/target/web")
+	wantLines(t, "the page", plain(page),
+		"Owner net &lt;team&gt;", "On the word of &lt;b&gt;CHG-1&lt;/b&gt;", "Authorization until 2099-01-02 00:00:00 UTC", "Hosts 192.0.2.1",
+		"tcp, by connect, 100 ports: 1-100. Expected: 22, 80 must be open, 90-99 may be, no other.",
+		"nothing is known of its ports. Probe it now")
+	if strings.Contains(page, "portmap") {
+		t.Error("of a target that was not scanned there is a picture")
+	}
+
+	s.set(scan.Open, "192.0.2.1:22", "192.0.2.1:80", "192.0.2.1:95", "192.0.2.1:7")
+	s.set(scan.Filtered, "192.0.2.1:30")
+	s.get(t, "/probe?target=web")
+	page = s.show(t, "/target/web")
+	wantLines(t, "the head", plain(page), "web violating")
+	wantLines(t, "what is not known", section(t, page, "notscanned"), "65,435 of 65,535 TCP ports: this module does not scan them.", "UDP: see module udp.")
+	wantLines(t, "the addresses", section(t, page, "addresses"), "192.0.2.1 192.0.2.1 7 4 0")
+	wantLines(t, "the ports", section(t, page, "ports"),
+		"7/tcp 192.0.2.1 open a connection was made must not be open 1.5ms no change between complete scans 22/tcp 192.0.2.1 open a connection was made must be open 1.5ms",
+		"95/tcp 192.0.2.1 open a connection was made may be open 1.5ms")
+	wantLines(t, "the map", section(t, page, "map"), "open, but should not be 1 7", "open 3 22, 80, 95", "filtered 1 30", "unknown 0", "not scanned 65,435 101-65535")
+
+	s.set(scan.Closed, "192.0.2.1:7", "192.0.2.1:80")
+	s.set(scan.Unknown, "192.0.2.1:22", "192.0.2.1:50")
+	s.get(t, "/probe?target=web")
+	page = s.show(t, "/target/web?module=few")
+	wantLines(t, "what is not known", section(t, page, "notscanned"), "2 ports scanned, and unknown: this machine has no way to the address.")
+	ports := section(t, page, "ports")
+	wantLines(t, "the ports", ports, "80/tcp 192.0.2.1 closed a reset came back must be open 1.5ms", "22/tcp 192.0.2.1 unknown this machine has no way to the address must be open", "7/tcp 192.0.2.1 closed a reset came back must not be open")
+	if strings.Index(ports, "80/tcp") > strings.Index(ports, "22/tcp") || strings.Index(ports, "22/tcp") > strings.Index(ports, "95/tcp") || strings.Contains(ports, "50/tcp") {
+		t.Errorf("the worst is not first, or a port is there that nobody needs to know of: %s", ports)
+	}
+	wantLines(t, "the map", section(t, page, "map"), "not open, but should be 1 80", "unknown 2 22, 50", "open 1 95")
+
+	s.set(scan.Open, "192.0.2.1:22", "192.0.2.1:80", "192.0.2.1:7", "192.0.2.1:60")
+	s.set(scan.Closed, "192.0.2.1:50")
+	s.get(t, "/probe?target=web")
+	page = s.show(t, "/target/web")
+	wantLines(t, "the changes", section(t, page, "changes"), "60/tcp 192.0.2.1 closed → open few")
+	if changes := section(t, page, "changes"); strings.Contains(changes, "7/tcp") { // it was open in the last complete scan
+		t.Errorf("changes: %s", changes)
+	}
+	if ports := section(t, page, "ports"); !regexp.MustCompile(`60/tcp 192.0.2.1 open a connection was made must not be open 1.5ms 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC \d+s ago`).MatchString(ports) {
+		t.Errorf("since when port 60 is open is not there: %s", ports)
+	}
+}
+
+// TestAuthorizationEnded keeps back what was seen before, as /probe does.
+func TestAuthorizationEnded(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, stageConfig, nil, nil)
+	s.set(scan.Open, "192.0.2.1:7")
+	s.get(t, "/probe?target=web")
+	write(t, s.file, strings.Replace(s.text, "2099-01-01", "2020-01-01", 1))
+	if err := s.reloader.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	page := s.show(t, "/target/web")
+	wantLines(t, "the page", plain(page), "it is not scanned, and what earlier scans", "web authorization ended", "ended 2020-01-02 00:00:00 UTC", "what earlier scans have shown is kept back")
+	for _, path := range []string{"/", "/target/web", "/target/web?module=few"} {
+		page := s.show(t, path)
+		if strings.Contains(page, "portmap") || strings.Contains(page, "7/tcp") || strings.Contains(page, `probe?module=few&amp;target=web`) {
+			t.Errorf("%s shows more than /probe would: %s", path, page)
+		}
+	}
+	for _, path := range []string{"/", "/target/web"} {
+		if strings.Contains(s.show(t, path), "/logs?") {
+			t.Errorf("%s links the log of an earlier probe", path)
+		}
+	}
+	if w := s.get(t, "/logs?id=1"); w.Code != 403 || strings.Count(w.Body.String(), "\n") != 1 || !strings.Contains(w.Body.String(), "has ended") {
+		t.Errorf("the log of an earlier probe answers %d: %s", w.Code, w.Body)
+	}
+	if w := s.get(t, "/target/web?address=192.0.2.1"); w.Code != 404 {
+		t.Errorf("one address answers %d", w.Code)
+	}
+}
+
+// TestSeveralAddresses shows all of them, or one.
+func TestSeveralAddresses(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, stageConfig, nil, nil)
+	s.set(scan.Open, "192.0.2.33:22", "192.0.2.34:22", "192.0.2.34:7")
+	s.set(scan.Unknown, "[2001:db8::7]:22", "192.0.2.33:7", "192.0.2.33:8")
+	s.get(t, "/probe?target=rack")
+	all := s.show(t, "/target/rack")
+	wantLines(t, "the map of all", section(t, all, "map"), "each as it is at its worst on 3 addresses", "open, but should not be 1 7", "unknown 2 8, 22", "open 0", "closed 97")
+	wantLines(t, "the addresses", section(t, all, "addresses"), "all of them", "192.0.2.33", "192.0.2.34 192.0.2.32/30 7 2 0", "2001:db8::7")
+	wantLines(t, "the ports", section(t, all, "ports"), "7/tcp 192.0.2.34", "22/tcp 2001:db8::7 unknown", "22/tcp 192.0.2.33 open")
+
+	one := s.show(t, "/target/rack?module=few&address=2001%3Adb8%3A%3A7")
+	wantLines(t, "the map of one", section(t, one, "map"), "All 65,536 ports of 2001:db8::7", "open, but should not be 0", "unknown 1 22", "closed 99")
+	if ports := section(t, one, "ports"); strings.Contains(ports, "192.0.2") {
+		t.Errorf("of one address the ports are %s", ports)
+	}
+	wantLines(t, "the links", all, `href="/target/rack?module=few&amp;address=2001%3Adb8%3A%3A7"`)
+	for _, bad := range []string{"address=192.0.2.99", "address=x", "module=none", "module=kept"} {
+		if w := s.get(t, "/target/rack?"+bad); w.Code != 404 || strings.Count(w.Body.String(), "\n") != 1 {
+			t.Errorf("%s answers %d: %s", bad, w.Code, w.Body)
+		}
+	}
+}
+
+// TestNothingFound has a name that leads outside: of no port anything is known.
+func TestNothingFound(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, stageConfig, stub{netip.MustParseAddr("203.0.113.1")}, nil)
+	s.get(t, "/probe?target=named")
+	page := s.show(t, "/target/named")
+	wantLines(t, "the map", section(t, page, "map"), "unknown 100 1-100", "closed 0", "not scanned 65,435")
+	wantLines(t, "what is not known", section(t, page, "notscanned"), "203.0.113.1: a name led there, outside the target&#39;s networks; it was not touched.")
+	wantLines(t, "the addresses", section(t, page, "addresses"), "None was found.")
+}
+
+var (
+	layerPath = regexp.MustCompile(`<path class="c-(\w+)"[^>]* d="([^"]*)"/>`)
+	piece     = regexp.MustCompile(`M(\d+) (\d+)h(\d+)v(\d+)h-(\d+)z`)
+	classText = regexp.MustCompile(`(?s)data-class="([^"]*)">(?:<details>.*?</summary>)?<span>([^<]*)</span>`)
+)
+
+// TestPicture paints the picture and compares it, and the text beside it, with what was
+// scanned: at random, in large pieces and in small ones.
+func TestPicture(t *testing.T) {
+	t.Parallel()
+	keys := map[string]string{
+		"open, but should not be": "unexpected", "not open, but should be": "missing", "unknown": "unknown", "open": "open",
+		"open or filtered": "openfiltered", "filtered": "filtered", "closed": "closed", "not scanned": "none",
+	}
+	for _, protocol := range []string{"tcp", "udp"} {
+		for _, longest := range []int{3, 700, 40000} {
+			s := newStage(t, fmt.Sprintf(`
+modules: {all: {protocol: %[1]s, ports: "1-60000", timeout: 1h}}
+targets: [{name: own, hosts: [192.0.2.1], modules: [all], authorization: {owner: me}, expect: {%[1]s: {open: "1-9000,65535", allow: "20000-30000"}}}]
+`, protocol), nil, nil)
+			truth := s.atRandom(longest)
+			s.get(t, "/probe?target=own")
+			page := s.show(t, "/target/own")
+			var painted, said [65536]string
+			for _, l := range layerPath.FindAllStringSubmatch(page, -1) {
+				for _, p := range piece.FindAllStringSubmatch(l[2], -1) {
+					paint(t, &painted, l[1], p[1:])
+				}
+			}
+			for _, c := range classText.FindAllStringSubmatch(page, -1) {
+				ports, err := scan.ParsePortSet(c[2])
+				if err != nil {
+					t.Fatal(err)
+				}
+				for port := range ports.All() {
+					if said[port] != "" {
+						t.Fatalf("port %d is said to be %s and %s", port, said[port], c[1])
+					}
+					said[port] = keys[c[1]]
+				}
+			}
+			for port := 1; port < 65536; port++ {
+				got := painted[port]
+				if got == "" {
+					got = "none"
+				}
+				if want := truth(port); got != want || said[port] != want {
+					t.Fatalf("%s, pieces up to %d: port %d is painted %s and said to be %s, want %s", protocol, longest, port, got, said[port], want)
+				}
+			}
+			if len(page) > 1200<<10 {
+				t.Errorf("the page takes %d bytes", len(page))
+			}
+		}
+	}
+}
+
+// atRandom gives pieces of the ports a state, and returns what the picture is to show.
+func (s *stage) atRandom(longest int) func(port int) string {
+	random := rand.New(rand.NewPCG(1, uint64(longest)))
+	states := make([]scan.State, 65536)
+	set := func(state scan.State, port int) {
+		states[port] = state
+		s.set(state, fmt.Sprintf("192.0.2.1:%d", port))
+	}
+	all := []scan.State{scan.Open, scan.Closed, scan.Filtered, scan.Unknown, scan.OpenFiltered}
+	for lo := 1; lo < 65536; {
+		state := all[random.IntN(len(all))]
+		for n := 1 + random.IntN(longest); n > 0 && lo < 65536; n-- {
+			set(state, lo)
+			lo++
+		}
+	}
+	for i, edge := range []int{0, 1, 254, 255, 256} { // pieces that begin and end near the sides
+		for j, length := range []int{254, 255, 256, 257, 600} {
+			lo := 256*(120+20*i+4*j) + edge
+			set(scan.Closed, lo-1)
+			set(scan.Closed, lo+length)
+			for port := lo; port < lo+length; port++ {
+				set(scan.Filtered, port)
+			}
+		}
+	}
+	return func(port int) string {
+		open, allowed := port <= 9000 || port == 65535, port >= 20000 && port <= 30000
+		switch state := states[port]; {
+		case port > 60000 && !open:
+			return "none"
+		case state == scan.Open && !open && !allowed:
+			return "unexpected"
+		case (state == scan.Closed || state == scan.Filtered) && open:
+			return "missing"
+		default:
+			return strings.ReplaceAll(state.String(), "_", "")
+		}
+	}
+}
+
+func paint(t *testing.T, on *[65536]string, class string, numbers []string) {
+	t.Helper()
+	var n [5]int
+	for i := range n {
+		var err error
+		if n[i], err = strconv.Atoi(numbers[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	x, y, w, h := n[0], n[1], n[2], n[3]
+	if w != n[4] || w < 1 || h < 1 || x+w > 256 || y+h > 256 {
+		t.Fatalf("a piece of %s is no box in the picture: %v", class, numbers)
+	}
+	for row := y; row < y+h; row++ {
+		for column := x; column < x+w; column++ {
+			on[row*256+column] = class
+		}
+	}
+}

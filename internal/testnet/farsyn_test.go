@@ -1,0 +1,205 @@
+package testnet_test
+
+import (
+	"encoding/binary"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"portscan_exporter/internal/scan"
+	"portscan_exporter/internal/testnet"
+)
+
+// odd are answers that no kernel gives, and what a client sees of them.
+func odd() map[testnet.Answer]string {
+	return map[testnet.Answer]string{
+		testnet.ForgedAccept:    "silent",
+		testnet.ForgedReset:     "silent",
+		testnet.BrokenAccept:    "silent",
+		testnet.ZeroWindow:      "accepted, then held",
+		testnet.AcceptThenReset: "accepted, then reset",
+	}
+}
+
+// TestOddAnswersFromAfar lets the kernel judge the packets that are made by hand.
+func TestOddAnswersFromAfar(t *testing.T) {
+	t.Parallel()
+	if !testnet.Isolated(t) {
+		return
+	}
+	far := farAway(t, func(_ netip.Addr, port uint16, _ int) testnet.Reply {
+		return testnet.Reply{Answer: testnet.Answer(port - 1000)}
+	})
+	var wait sync.WaitGroup
+	for _, to := range both() {
+		for answer, want := range odd() {
+			wait.Go(func() {
+				if got := see(t, to, 1000+uint16(answer)); got != want {
+					t.Errorf("%v, %v: %s, want %s", to, answer, got, want)
+				}
+			})
+		}
+	}
+	wait.Wait()
+	attempts := make(map[testnet.Answer]int)
+	for answer, want := range odd() {
+		for _, to := range both() {
+			n := far.Attempts(to, 1000+uint16(answer))
+			if silent := want == "silent"; silent != (n > 1) || n == 0 { // after a second, or less, the kernel tries again
+				t.Errorf("%v, %v: %d attempts", to, answer, n)
+			}
+			attempts[answer] += n
+		}
+	}
+	n := far.Counts()
+	accepts := attempts[testnet.ForgedAccept] + attempts[testnet.BrokenAccept] + attempts[testnet.ZeroWindow] + attempts[testnet.AcceptThenReset]
+	resets := attempts[testnet.ForgedReset] + attempts[testnet.AcceptThenReset]
+	if n.SYNACKsOut != accepts || n.RSTsOut != resets || n.BrokenIn != 0 {
+		t.Errorf("counted %+v, want %d SYN+ACKs and %d RSTs", n, accepts, resets)
+	}
+	for answer, want := range map[testnet.Answer]scan.State{
+		testnet.ForgedAccept: scan.Filtered, testnet.ForgedReset: scan.Filtered, testnet.BrokenAccept: scan.Filtered,
+		testnet.ZeroWindow: scan.Open, testnet.AcceptThenReset: scan.Open,
+	} {
+		if got := answer.State(); got != want {
+			t.Errorf("%v is %v, want %v", answer, got, want)
+		}
+	}
+}
+
+func TestATarpitTakesNoData(t *testing.T) {
+	t.Parallel()
+	if !testnet.Isolated(t) {
+		return
+	}
+	far := farAway(t, func(netip.Addr, uint16, int) testnet.Reply { return testnet.Reply{Answer: testnet.ZeroWindow} })
+	for _, to := range both() {
+		conn, err := dial(t, to, 80, 5*time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := conn.Write([]byte("hello")); err != nil {
+			t.Error(err)
+		}
+	}
+	time.Sleep(100 * time.Millisecond)
+	if n := far.Counts(); n.DataIn != 0 || n.ACKsIn < 2 {
+		t.Errorf("counted %+v", n)
+	}
+}
+
+func TestSourcesAndSequences(t *testing.T) {
+	t.Parallel()
+	if !testnet.Isolated(t) {
+		return
+	}
+	far := farAway(t, func(netip.Addr, uint16, int) testnet.Reply { return testnet.Reply{Answer: testnet.Accept} })
+	for _, to := range both() {
+		var want []uint16
+		for range 3 {
+			conn, err := dial(t, to, 80, 5*time.Second)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			want = append(want, netip.MustParseAddrPort(conn.LocalAddr().String()).Port())
+		}
+		if got := far.Sources(to, 80); !slices.Equal(got, want) {
+			t.Errorf("%v: SYNs from %v, want %v", to, got, want)
+		}
+		if got := far.Sequences(to, 80); len(got) != 3 || got[0] == got[1] || got[1] == got[2] {
+			t.Errorf("%v: sequence numbers %v of three connections", to, got)
+		}
+	}
+	conn := openRaw(t, both()[0])
+	conn.syn(t, 81, 0)
+	conn.syn(t, 81, 0)
+	conn.answers(t)
+	if a, b := far.Sources(both()[0], 81), far.Sequences(both()[0], 81); !slices.Equal(a, []uint16{61000, 61000}) || !slices.Equal(b, []uint32{0xfffffff0, 0xfffffff0}) {
+		t.Errorf("SYNs from %v with %x", a, b)
+	}
+	if a, b := far.Sources(both()[0], 82), far.Sequences(both()[0], 82); len(a) != 0 || len(b) != 0 {
+		t.Errorf("SYNs to a port that was sent none: %v, %v", a, b)
+	}
+}
+
+// TestAFloodOfSYNACKs answers one SYN many times, at once and bit by bit.
+func TestAFloodOfSYNACKs(t *testing.T) {
+	t.Parallel()
+	if !testnet.Isolated(t) {
+		return
+	}
+	far := farAway(t, func(_ netip.Addr, port uint16, _ int) testnet.Reply {
+		if port == 80 {
+			return testnet.Reply{Answer: testnet.Accept, Copies: 499}
+		}
+		return testnet.Reply{Answer: testnet.Accept, Copies: 499, Every: time.Millisecond, Delay: 10 * time.Millisecond}
+	})
+	conn := openRaw(t, both()[0])
+	for port, least := range map[uint16]time.Duration{80: 0, 81: 509 * time.Millisecond} {
+		begun := time.Now()
+		conn.syn(t, port, 0)
+		if synacks, _ := conn.answers(t); synacks != 500 {
+			t.Errorf("port %d: %d SYN+ACKs, want 500", port, synacks)
+		}
+		if took := time.Since(begun) - 200*time.Millisecond; took < least || took > least+200*time.Millisecond {
+			t.Errorf("port %d: they took %v, want %v", port, took, least)
+		}
+	}
+	if n := far.Counts(); n.SYNACKsOut != 1000 || n.LostOut != 0 {
+		t.Errorf("counted %+v", n)
+	}
+	if got := see(t, both()[1], 80); got != "accepted, then held" {
+		t.Errorf("a client that is flooded: %s", got)
+	}
+}
+
+func TestUnaskedSYNACKs(t *testing.T) {
+	t.Parallel()
+	if !testnet.Isolated(t) {
+		return
+	}
+	far := farAway(t, nil)
+	from, ours := both()[0], netip.MustParseAddrPort("198.51.100.254:61000")
+	conn := openRaw(t, from)
+	far.Unasked(netip.AddrPortFrom(from, 0), ours, 100)
+	far.Unasked(netip.AddrPortFrom(from, 443), ours, 100)
+	sources, acks := make(map[uint16]int), make(map[uint32]bool)
+	for segment := make([]byte, 100); ; {
+		conn.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+		n, _, err := conn.ReadFromIP(segment)
+		if err != nil {
+			break
+		}
+		if n == 20 && segment[13] == 0x12 && binary.BigEndian.Uint16(segment[2:]) == ours.Port() {
+			sources[binary.BigEndian.Uint16(segment)]++
+			acks[binary.BigEndian.Uint32(segment[8:])] = true
+		}
+	}
+	if len(acks) != 200 || sources[443] < 100 || len(sources) < 80 {
+		t.Errorf("%d acknowledgement numbers from %d ports, of which 443 sends %d", len(acks), len(sources), sources[443])
+	}
+	// The kernel takes them for what they are, and not for broken.
+	n := far.Counts()
+	for range 100 {
+		if n = far.Counts(); n.RSTsIn >= 200 {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if n.SYNACKsOut != 200 || n.RSTsIn != 200 || n.SYNsIn != 0 {
+		t.Errorf("counted %+v", n)
+	}
+	far.Unasked(netip.AddrPortFrom(both()[1], 443), netip.MustParseAddrPort("[2001:db8:ffff::fe]:61000"), 10)
+	time.Sleep(20 * time.Millisecond)
+	if n := far.Counts(); n.RSTsIn != 210 {
+		t.Errorf("with IPv6, counted %+v", n)
+	}
+	if _, err := (&net.Dialer{Timeout: 100 * time.Millisecond}).DialContext(t.Context(), "tcp", netip.AddrPortFrom(from, 80).String()); err == nil {
+		t.Error("a port that nobody answers for is open")
+	}
+}

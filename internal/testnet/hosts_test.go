@@ -1,0 +1,335 @@
+package testnet_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"portscan_exporter/internal/scan"
+	"portscan_exporter/internal/testnet"
+)
+
+// dial connects to the port and leaves the connection to the caller.
+func dial(t *testing.T, to netip.Addr, port uint16, timeout time.Duration) (net.Conn, error) {
+	t.Helper()
+	dialer := net.Dialer{Timeout: timeout}
+	return dialer.DialContext(t.Context(), "tcp", netip.AddrPortFrom(to, port).String())
+}
+
+// see says what a client meets at the port, in words of its own, so that it is
+// not the lab that judges the lab.
+func see(t *testing.T, to netip.Addr, port uint16) string {
+	t.Helper()
+	conn, err := dial(t, to, port, 1500*time.Millisecond)
+	timeout, isTimeout := errors.AsType[net.Error](err)
+	switch {
+	case err == nil:
+		defer conn.Close()
+		return "accepted, then " + then(conn)
+	case errors.Is(err, syscall.ECONNRESET):
+		return "accepted, then reset"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "refused"
+	case errors.Is(err, syscall.EHOSTUNREACH):
+		return "host unreachable"
+	case errors.Is(err, syscall.EACCES):
+		return "prohibited"
+	case isTimeout && timeout.Timeout():
+		return "silent"
+	default:
+		return err.Error()
+	}
+}
+
+// then says what becomes of a connection.
+func then(conn net.Conn) string {
+	conn.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
+	_, err := conn.Read(make([]byte, 1))
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return "held"
+	case errors.Is(err, syscall.ECONNRESET):
+		return "reset"
+	case errors.Is(err, io.EOF):
+		return "closed"
+	default:
+		return fmt.Sprint(err)
+	}
+}
+
+// seen is what [see] has to say of each answer, with IPv4 and with IPv6.
+func seen() map[testnet.Answer][2]string {
+	return map[testnet.Answer][2]string{
+		testnet.Refuse:      {"refused", "refused"},
+		testnet.Accept:      {"accepted, then held", "accepted, then held"},
+		testnet.AcceptReset: {"accepted, then reset", "accepted, then reset"},
+		testnet.AcceptClose: {"accepted, then closed", "accepted, then closed"},
+		testnet.Drop:        {"silent", "silent"},
+		testnet.RejectPort:  {"refused", "refused"},
+		testnet.RejectHost:  {"host unreachable", "host unreachable"},
+		testnet.RejectAdmin: {"host unreachable", "prohibited"},
+		testnet.RejectReset: {"refused", "refused"},
+		testnet.BacklogFull: {"silent", "silent"},
+	}
+}
+
+// both are an address of each family.
+func both() [2]netip.Addr { return [2]netip.Addr{addr("192.0.2.1"), addr("2001:db8::1")} }
+
+// seeAll looks at these ports of both addresses, all at once.
+func seeAll(t *testing.T, ports map[uint16]testnet.Answer) {
+	t.Helper()
+	var wait sync.WaitGroup
+	for i, to := range both() {
+		for port, answer := range ports {
+			wait.Go(func() {
+				if got, want := see(t, to, port), seen()[answer][i]; got != want {
+					t.Errorf("%v port %d (%v): %s, want %s", to, port, answer, got, want)
+				}
+			})
+		}
+	}
+	wait.Wait()
+}
+
+func TestEveryAnswer(t *testing.T) {
+	t.Parallel()
+	if !testnet.Isolated(t) {
+		return
+	}
+	state := map[testnet.Answer]scan.State{
+		testnet.Refuse: scan.Closed, testnet.Accept: scan.Open, testnet.AcceptReset: scan.Open, testnet.AcceptClose: scan.Open,
+		testnet.Drop: scan.Filtered, testnet.RejectPort: scan.Filtered, testnet.RejectHost: scan.Filtered,
+		testnet.RejectAdmin: scan.Filtered, testnet.RejectReset: scan.Closed, testnet.BacklogFull: scan.Filtered,
+	}
+	ports := make(map[string]testnet.Answer)
+	look := map[uint16]testnet.Answer{7: testnet.Drop, 65535: testnet.Drop}
+	for _, answer := range testnet.Answers() {
+		one, some := 1000+uint16(answer), 2000+10*uint16(answer)
+		ports[fmt.Sprintf("%d,%d-%d", one, some, some+4)] = answer
+		look[one], look[some], look[some+4] = answer, answer, answer
+	}
+	addrs := both()
+	host := testnet.Start(t, testnet.Host{Addrs: addrs[:], Default: testnet.Drop, Ports: ports, ICMPsPerSecond: -1})[0]
+	seeAll(t, look)
+	for port, answer := range look {
+		for _, to := range addrs {
+			if got := host.State(to, port); got != state[answer] {
+				t.Errorf("%v port %d: the truth is %v, want %v", to, port, got, state[answer])
+			}
+		}
+	}
+	if got := host.State(addr("192.0.2.2"), 1000); got != scan.Unknown {
+		t.Errorf("of another address is known: %v", got)
+	}
+}
+
+// TestManyOpenPorts has more open ports than listeners, so that they share some.
+func TestManyOpenPorts(t *testing.T) {
+	t.Parallel()
+	if !testnet.Isolated(t) {
+		return
+	}
+	addrs := both()
+	host := testnet.Start(t, testnet.Host{Addrs: addrs[:], Ports: map[string]testnet.Answer{
+		"1-20000": testnet.Accept, "21000-22000": testnet.AcceptReset, "23000": testnet.AcceptClose, "24000": testnet.Drop, "24001": testnet.BacklogFull,
+	}})[0]
+	look := map[uint16]testnet.Answer{
+		20001: testnet.Refuse, 20999: testnet.Refuse, 65535: testnet.Refuse, 24000: testnet.Drop, 24001: testnet.BacklogFull,
+		21000: testnet.AcceptReset, 21500: testnet.AcceptReset, 22000: testnet.AcceptReset, 23000: testnet.AcceptClose,
+	}
+	for port := uint16(1); port <= 20000; port += 199 {
+		look[port] = testnet.Accept
+	}
+	// The listeners have ports too, and must not be found by them.
+	listeners := 0
+	for line := range strings.Lines(host.Exec(t, "ss", "--no-header", "--tcp", "--listening", "--numeric")) {
+		at := strings.Fields(line)[3]
+		port, err := strconv.ParseUint(at[strings.LastIndex(at, ":")+1:], 10, 16)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if port > 24001 {
+			look[uint16(port)] = testnet.Refuse
+			listeners++
+		}
+	}
+	if listeners != 6 {
+		t.Errorf("%d shared listeners, want one an answer and family", listeners)
+	}
+	seeAll(t, look)
+}
+
+func TestManyAddresses(t *testing.T) {
+	t.Parallel()
+	if !testnet.Isolated(t) {
+		return
+	}
+	var hosts [2]testnet.Host
+	for i := range 254 {
+		hosts[0].Addrs = append(hosts[0].Addrs, addr(fmt.Sprintf("203.0.113.%d", i+1)))
+	}
+	hosts[1].Addrs = []netip.Addr{addr("192.0.2.1"), addr("2001:db8:1::1")}
+	hosts[1].Default = testnet.Accept
+	begun := time.Now()
+	running := testnet.Start(t, hosts[:]...)
+	t.Logf("made in %v", time.Since(begun))
+	for _, to := range hosts[0].Addrs {
+		if got := see(t, to, 80); got != "refused" {
+			t.Errorf("%v: %s", to, got)
+		}
+	}
+	for _, to := range hosts[1].Addrs {
+		if got := see(t, to, 80); got != "accepted, then held" {
+			t.Errorf("%v: %s", to, got)
+		}
+	}
+	if n := running[0].Counts(t).SYNsIn; n != 254 {
+		t.Errorf("%d SYNs at the first host, want 254", n)
+	}
+	truth := testnet.Truth(running...)
+	for at, want := range map[string]scan.State{
+		"203.0.113.9": scan.Closed, "2001:db8:1::1": scan.Open, "203.0.113.255": scan.Unknown,
+	} {
+		if got := truth(addr(at), 80); got != want {
+			t.Errorf("the truth of %s is %v, want %v", at, got, want)
+		}
+	}
+}
+
+func TestCountsAreExact(t *testing.T) {
+	t.Parallel()
+	if !testnet.Isolated(t) {
+		return
+	}
+	addrs := both()
+	host := testnet.Start(t, testnet.Host{
+		Addrs: addrs[:], Ports: map[string]testnet.Answer{"22": testnet.Accept, "23": testnet.Drop, "24": testnet.RejectAdmin}, ICMPsPerSecond: -1,
+	})[0]
+	if got := host.Counts(t); got != (testnet.Counts{}) {
+		t.Errorf("before anything was sent: %+v", got)
+	}
+	for _, to := range addrs {
+		closes(t, to, func(*net.TCPConn) {})
+		closes(t, to, func(c *net.TCPConn) { c.Write([]byte("hello")) })
+		closes(t, to, func(c *net.TCPConn) { c.SetLinger(0); c.Close() })
+		dial(t, to, 25, time.Second)           // refused
+		dial(t, to, 23, 100*time.Millisecond)  // dropped
+		dial(t, to, 24, 1500*time.Millisecond) // rejected, and with IPv6 tried again
+	}
+	got := host.Counts(t)
+	got.ACKsIn = 0 // of these a kernel sends as it likes
+	// With IPv6 the error waits for the kernel's second SYN, whose error nobody awaits.
+	extra := got.SYNsIn - 12
+	want := testnet.Counts{SYNsIn: 12 + extra, DataIn: 2, RSTsIn: 2, FINsIn: 4, SYNACKsOut: 6, RSTsOut: 2, ICMPsOut: 2 + extra}
+	if got != want || extra < 0 || extra > 2 {
+		t.Errorf("counted\n%+v, want\n%+v", got, want)
+	}
+}
+
+// closes connects to port 22, does something with the connection, and waits
+// until the host has closed it too.
+func closes(t *testing.T, to netip.Addr, do func(*net.TCPConn)) {
+	t.Helper()
+	conn, err := dial(t, to, 22, time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tcp := conn.(*net.TCPConn)
+	do(tcp)
+	tcp.CloseWrite() // where it was reset there is nothing left to close
+	tcp.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+	tcp.Read(make([]byte, 1))
+	tcp.Close()
+}
+
+// TestHostsEnd sees to it that nothing of a host outlives its test, and that its
+// addresses can be given again.
+func TestHostsEnd(t *testing.T) { //nolint:tparallel // its subtests are one after the other on purpose
+	t.Parallel()
+	if !testnet.Isolated(t) {
+		return
+	}
+	addrs := both()
+	var namespaces []string
+	for range 2 {
+		t.Run("", func(t *testing.T) {
+			host := testnet.Start(t, testnet.Host{Addrs: addrs[:], Default: testnet.RejectReset})[0]
+			namespaces = append(namespaces, strings.TrimSpace(host.Exec(t, "readlink", "/proc/self/ns/net")))
+			for _, to := range addrs {
+				if got := see(t, to, 80); got != "refused" {
+					t.Errorf("%v: %s", to, got)
+				}
+			}
+		})
+	}
+	ours, err := os.Readlink("/proc/self/ns/net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if namespaces[0] == ours || namespaces[1] == ours || !strings.HasPrefix(namespaces[0], "net:") {
+		t.Errorf("the hosts were in %v, this test is in %v", namespaces, ours)
+	}
+	if left, err := net.Interfaces(); err != nil || len(left) != 1 {
+		t.Errorf("interfaces are left: %v, %v", left, err)
+	}
+	for _, namespace := range namespaces {
+		if pids := inNamespace(t, namespace); len(pids) > 0 {
+			t.Errorf("processes %v are still in %s", pids, namespace)
+		}
+	}
+}
+
+// inNamespace returns the processes in a network namespace.
+func inNamespace(t *testing.T, namespace string) []string {
+	t.Helper()
+	links, err := filepath.Glob("/proc/[0-9]*/ns/net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pids []string
+	for _, link := range links {
+		if to, err := os.Readlink(link); err == nil && to == namespace {
+			pids = append(pids, link)
+		}
+	}
+	return pids
+}
+
+// TestNoHostOutlivesItsTest ends a test's process without a word.
+func TestNoHostOutlivesItsTest(t *testing.T) {
+	t.Parallel()
+	testnet.NeedProgram(t, "unshare", "nsenter", "ip", "nft")
+	binary, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.CommandContext(t.Context(), binary, "-test.run=^TestEnds$", "-test.v", "-ends=dies").CombinedOutput()
+	if err == nil {
+		t.Fatal("the test that dies has passed")
+	}
+	_, after, found := strings.Cut(string(out), "NAMESPACE ")
+	namespace, _, _ := strings.Cut(after, "\n")
+	if !found || !strings.HasPrefix(namespace, "net:") {
+		t.Fatalf("it does not say where its host is:\n%s", out)
+	}
+	var pids []string
+	for range 100 {
+		if pids = inNamespace(t, namespace); len(pids) == 0 {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Errorf("the host is still there: %v in %s", pids, namespace)
+}

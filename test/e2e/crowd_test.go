@@ -1,0 +1,368 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// The load that the exporter has to bear.
+const (
+	loadTargets = 200
+	loadPorts   = 100
+	loadClients = 2
+	loadEvery   = 5 * time.Second
+)
+
+// loadLength is how long the load lasts: as long as was asked for where nobody
+// waits for it, and enough for three scrapes of each target elsewhere.
+func loadLength() time.Duration {
+	if os.Getenv("PORTSCAN_TEST_LONG") == "1" || os.Getenv("CI") != "" {
+		return time.Minute
+	}
+	return 3 * loadEvery
+}
+
+// buildPlain builds the program as `make build` does. The race detector takes
+// several times the processor and the memory, and keeps what it took: the figures
+// would be its own.
+var buildPlain = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(buildDir, "portscan_exporter_plain")
+	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", path, ".")
+	cmd.Dir = repository
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%v: %w\n%s", cmd.Args, err, out)
+	}
+	return path, nil
+})
+
+// servePlain serves as [serve] does, without the race detector.
+func servePlain(t *testing.T, config string, flags ...string) *exporter {
+	t.Helper()
+	path, err := buildPlain()
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &exporter{addr: fmt.Sprintf("127.0.0.1:%d", freePort(t)), config: write(t, "config.yml", config)}
+	e.process = start(t, path, append([]string{"--config.file=" + e.config, "--web.listen-address=" + e.addr}, flags...)...)
+	e.awaitReady(t)
+	return e
+}
+
+// crowd is the targets of a load test: each an address of its own, whose open ports
+// are not its neighbour's, so that a mixed-up answer is a wrong one.
+type crowd struct {
+	first int // of the ports, which are the same for all
+}
+
+func newCrowd(t *testing.T) crowd {
+	t.Helper()
+	c := crowd{first: freeRange(t, loadPorts)}
+	for i := range loadTargets {
+		for _, port := range c.open(i) {
+			letGo(t, fmt.Sprintf("%s:%d", c.ip(i), port))
+		}
+	}
+	return c
+}
+
+// freeRange returns the first of so many ports in a row that nobody listens on. It
+// looks on an address that only the crowd has: whoever listens on all of them is
+// found there, too.
+func freeRange(t *testing.T, n int) int {
+	t.Helper()
+	const lowest, highest = 28000, 32000 // above what freePort gives, below what the system does
+	for first := lowest; first+n <= highest; first += n {
+		taken := false
+		for i := range n {
+			taken = taken || isTaken(first+i)
+		}
+		if !taken {
+			return first
+		}
+	}
+	t.Fatalf("no %d free ports in a row", n)
+	return 0
+}
+
+func isTaken(port int) bool {
+	l, err := net.Listen("tcp", fmt.Sprintf("127.0.1.1:%d", port))
+	if err == nil {
+		_ = l.Close()
+	}
+	return err != nil
+}
+
+// letGo listens until the test ends, and lets whoever connects go at once.
+func letGo(t *testing.T, addr string) {
+	t.Helper()
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_ = conn.Close()
+		}
+	}()
+}
+
+func (crowd) name(i int) string { return fmt.Sprintf("t%d", i) }
+func (crowd) ip(i int) string   { return fmt.Sprintf("127.0.1.%d", i+1) }
+
+// open returns the open ports of a target, one or two: the first should be open.
+func (c crowd) open(i int) []int {
+	ports := []int{c.first + i%loadPorts}
+	if second := c.first + (37*i+11)%loadPorts; i%2 == 1 && second != ports[0] {
+		ports = append(ports, second)
+	}
+	return ports
+}
+
+func (c crowd) config(more string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%smodules:\n  hundred: {ports: \"%d-%d\"}\ntargets:\n", more, c.first, c.first+loadPorts-1)
+	for i := range loadTargets {
+		fmt.Fprintf(&b, "  - name: %s\n    hosts: [%s]\n    modules: [hundred]\n    authorization: {owner: \"the test\"}\n    expect: {tcp: {open: %d}}\n",
+			c.name(i), c.ip(i), c.open(i)[0])
+	}
+	return b.String()
+}
+
+// check compares an answer with the truth. One that says it is incomplete may know
+// less of it, but nothing else.
+func (c crowd) check(i int, body string) (complete bool, err error) {
+	m, err := readMetrics(body)
+	if err != nil {
+		return false, err
+	}
+	seen := 0
+	for series, v := range m {
+		if !strings.HasPrefix(series, "portscan_port_open{") {
+			continue
+		}
+		port, err := strconv.Atoi(label(series, "port"))
+		if err != nil || label(series, "ip") != c.ip(i) || slices.Contains(c.open(i), port) != (v == 1) {
+			return false, fmt.Errorf("%s is %v, and open are %v of %s", series, v, c.open(i), c.ip(i))
+		}
+		seen++
+	}
+	state := func(s string) int {
+		return int(m.sum(fmt.Sprintf(`portscan_ports{ip="%s",protocol="tcp",state="%s"}`, c.ip(i), s)))
+	}
+	open, closed, unknown := len(c.open(i)), loadPorts-len(c.open(i)), state("unknown")
+	switch {
+	case state("open") != seen, state("open") > open, state("closed") > closed, state("filtered")+state("open_filtered") > 0:
+		return false, fmt.Errorf("%d ports are said to be open, %d closed, %d filtered: false", state("open"), state("closed"), state("filtered"))
+	case m["probe_success"] != 1:
+		return false, nil
+	case state("open") != open || state("closed") != closed || unknown != 0:
+		return false, fmt.Errorf("%d open, %d closed and %d unknown are called a success", state("open"), state("closed"), unknown)
+	}
+	return true, nil
+}
+
+func label(series, name string) string {
+	_, rest, _ := strings.Cut(series, name+`="`)
+	value, _, _ := strings.Cut(rest, `"`)
+	return value
+}
+
+var errNotASample = errors.New("not a sample")
+
+// readMetrics is [parse] for goroutines, which can't end a test.
+func readMetrics(exposition string) (metrics, error) {
+	m := make(metrics)
+	for line := range strings.Lines(exposition) {
+		line = strings.TrimSpace(line)
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		at := strings.LastIndexByte(line, ' ')
+		v, err := strconv.ParseFloat(line[at+1:], 64)
+		if at < 0 || err != nil {
+			return nil, fmt.Errorf("%w: %q", errNotASample, line)
+		}
+		m[line[:at]] = v
+	}
+	return m, nil
+}
+
+// tally is what came of a load. Read it after wait.
+type tally struct {
+	all sync.WaitGroup
+
+	mu                   sync.Mutex
+	complete, incomplete int
+	refused, late        int
+	took, waited         []time.Duration // of answers with 200, and of refusals
+	wrong                []string
+	clients              []*http.Client
+}
+
+// wait waits for the last answer, and then lets all connections go.
+func (y *tally) wait() {
+	y.all.Wait()
+	for _, c := range y.clients {
+		c.CloseIdleConnections()
+	}
+}
+
+func (y *tally) asked() int { return y.complete + y.incomplete + y.refused + y.late + len(y.wrong) }
+
+// share returns the duration that this share of the answers with 200 stayed below.
+func share(all []time.Duration, of float64) time.Duration {
+	if len(all) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(all))
+	return sorted[int(float64(len(sorted)-1)*of)].Round(time.Millisecond / 10)
+}
+
+func (y *tally) String() string {
+	return fmt.Sprintf("%d probes: %d complete, %d incomplete, %d refused, %d late, %d wrong; answers took p50 %v, p99 %v, max %v; refusals p50 %v, max %v",
+		y.asked(), y.complete, y.incomplete, y.refused, y.late, len(y.wrong), share(y.took, 0.5), share(y.took, 0.99), share(y.took, 1),
+		share(y.waited, 0.5), share(y.waited, 1))
+}
+
+// noneWrong fails the test for each answer that is neither a true one nor a clean
+// refusal, up to a few.
+func (y *tally) noneWrong(t *testing.T) {
+	t.Helper()
+	for i, w := range y.wrong {
+		if i == 10 {
+			t.Errorf("and %d more", len(y.wrong)-i)
+			return
+		}
+		t.Error(w)
+	}
+}
+
+// scraper is a client as Prometheus is one: it keeps its connections, scrapes each
+// target at a time of its own in the interval, and hangs up at its scrape timeout.
+type scraper struct {
+	crowd   crowd
+	url     string
+	timeout time.Duration
+	client  *http.Client
+	tally   *tally
+}
+
+// run sends probes for so long, whether or not earlier ones were answered.
+func (s *scraper) run(ctx context.Context, first int, phase, length time.Duration) {
+	began := time.Now().Add(phase)
+	const step = loadEvery / loadTargets
+	for k := range int(length / step) {
+		time.Sleep(time.Until(began.Add(time.Duration(k) * step)))
+		s.tally.all.Go(func() { s.scrape(ctx, (first+k)%loadTargets) })
+	}
+}
+
+// scrape asks for one target and judges the answer.
+func (s *scraper) scrape(ctx context.Context, i int) {
+	sent := time.Now()
+	a, header, err := s.ask(ctx, i)
+	took := time.Since(sent)
+	complete := false
+	if err == nil && a.status == http.StatusOK {
+		complete, err = s.crowd.check(i, a.body)
+	} else if err == nil {
+		err = cleanRefusal(a, header)
+	}
+	s.tally.mu.Lock()
+	defer s.tally.mu.Unlock()
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		s.tally.late++
+	case err != nil:
+		s.tally.wrong = append(s.tally.wrong, fmt.Sprintf("%s after %v: %v", s.crowd.name(i), took.Round(time.Millisecond), err))
+	case a.status != http.StatusOK:
+		s.tally.refused++
+		s.tally.waited = append(s.tally.waited, took)
+	case complete:
+		s.tally.complete++
+		s.tally.took = append(s.tally.took, took)
+	default:
+		s.tally.incomplete++
+		s.tally.took = append(s.tally.took, took)
+	}
+}
+
+func (s *scraper) ask(ctx context.Context, i int) (answer, http.Header, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+"/probe?module=hundred&target="+s.crowd.name(i), nil)
+	if err != nil {
+		return answer{}, nil, err
+	}
+	req.Header.Set(timeoutHeader, strconv.FormatFloat(s.timeout.Seconds(), 'f', -1, 64))
+	resp, err := s.client.Do(req)
+	if err != nil {
+		return answer{}, nil, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	return answer{resp.StatusCode, string(body)}, resp.Header, err
+}
+
+// cleanRefusal tells what is wrong with a refusal for want of a place.
+func cleanRefusal(a answer, header http.Header) error {
+	seconds, err := strconv.Atoi(header.Get("Retry-After"))
+	line, ended := strings.CutSuffix(a.body, "\n")
+	switch {
+	case a.status != http.StatusServiceUnavailable:
+		return fmt.Errorf("status %d: %.200q", a.status, a.body)
+	case err != nil || seconds < 1:
+		return fmt.Errorf("a 503 with Retry-After %q", header.Get("Retry-After"))
+	case !strings.HasPrefix(header.Get("Content-Type"), "text/plain") || !ended || line == "" || strings.Contains(line, "\n"):
+		return fmt.Errorf("a 503 that is not one line of plain text: %.200q", a.body)
+	}
+	return nil
+}
+
+// load has so many clients scrape all targets for so long, and returns when they
+// send no more; answers may be outstanding. The clients are apart from each other,
+// as Prometheus servers are.
+func load(t *testing.T, c crowd, url string, clients int, timeout, length time.Duration) *tally {
+	t.Helper()
+	y := &tally{}
+	var sending sync.WaitGroup
+	for i := range clients {
+		s := &scraper{crowd: c, url: url, timeout: timeout, tally: y, client: &http.Client{
+			Transport: &http.Transport{MaxIdleConnsPerHost: 1000, IdleConnTimeout: time.Minute},
+		}}
+		y.clients = append(y.clients, s.client)
+		phase := time.Duration(i) * loadEvery / loadTargets / time.Duration(clients)
+		sending.Go(func() { s.run(t.Context(), i*loadTargets/clients, phase, length) })
+	}
+	sending.Wait()
+	return y
+}
+
+const mib = 1 << 20
+
+// figures is what the exporter takes, in one line.
+func (m metrics) figures() string {
+	return fmt.Sprintf("RSS %.1f MiB, %v goroutines, %v descriptors, %.1f s of processor", m["process_resident_memory_bytes"]/mib,
+		m["go_goroutines"], m["process_open_fds"], m["process_cpu_seconds_total"])
+}
+
+const refusedByLimit = `portscan_exporter_probes_refused_total{reason="limit"}`

@@ -1,0 +1,236 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// dashboard is what a test needs to know of a dashboard of Grafana's.
+type dashboard struct {
+	UID        string
+	Links      []struct{ URL string }
+	Templating struct{ List []dashboardVariable }
+	Panels     []dashboardPanel
+}
+
+type dashboardVariable struct {
+	Type, Name, Definition, AllValue string
+	IncludeAll                       bool
+}
+
+type dashboardPanel struct {
+	Type, Title string
+	Targets     []struct {
+		RefID, Expr string
+		Instant     bool
+	}
+	FieldConfig struct {
+		Overrides []struct {
+			Properties []struct {
+				ID    string
+				Value json.RawMessage
+			}
+		}
+	}
+}
+
+// readDashboard reads a dashboard as it is committed.
+func readDashboard(t *testing.T, uid string) *dashboard {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(repository, "grafana", "dashboards", uid+".json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := new(dashboard)
+	if err := json.Unmarshal(text, d); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// viewer looks at dashboards as Grafana does: it fills in the variables and runs the
+// queries.
+type viewer struct {
+	prometheus *prometheusServer
+	start, end time.Time
+	step       time.Duration
+}
+
+// answers are what the queries of a dashboard gave, by panel/query; and, of those of
+// the variables, by $name, a series for each value.
+type answers map[string][]series
+
+// view runs every query of a dashboard. chosen are the values of variables that
+// somebody has chosen; the others are at their defaults.
+func (v viewer) view(t *testing.T, d *dashboard, chosen map[string]string) answers {
+	t.Helper()
+	all := make(answers)
+	values := v.variables(t, d, chosen, all)
+	for _, p := range d.Panels {
+		for _, q := range p.Targets {
+			expr := interpolate(q.Expr, values)
+			if strings.Contains(expr, "$") && !strings.Contains(expr, `"$1"`) { // label_replace has that one
+				t.Errorf("%s: %s: a variable is left in %s", d.UID, p.Title, expr)
+			}
+			all[p.Title+"/"+q.RefID] = v.run(t, expr, q.Instant)
+		}
+	}
+	return all
+}
+
+// run asks Prometheus. A query that it refuses fails the test.
+func (v viewer) run(t *testing.T, expr string, instant bool) []series {
+	t.Helper()
+	query := url.Values{"query": {expr}}
+	path := "/api/v1/query?"
+	if instant {
+		query.Set("time", unixTime(v.end))
+	} else {
+		path = "/api/v1/query_range?"
+		query.Set("start", unixTime(v.start))
+		query.Set("end", unixTime(v.end))
+		query.Set("step", fmt.Sprint(v.step.Seconds()))
+	}
+	a, err := ask("GET", v.prometheus.url+path+query.Encode())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var result struct {
+		Data struct{ Result []series }
+	}
+	if a.status != 200 || json.Unmarshal([]byte(a.body), &result) != nil {
+		t.Errorf("Prometheus refuses a query: %s\n%s", a.body, expr)
+	}
+	return result.Data.Result
+}
+
+func unixTime(t time.Time) string { return fmt.Sprintf("%d.%03d", t.Unix(), t.UnixMilli()%1000) }
+
+// variables asks for the values of the variables, one after the other, as those
+// below may depend on those above.
+func (v viewer) variables(t *testing.T, d *dashboard, chosen map[string]string, all answers) map[string]string {
+	t.Helper()
+	const scrapes = 4 // that a rate looks back over, in Grafana
+	values := map[string]string{
+		"__interval":      v.step.String(),
+		"__rate_interval": (scrapes * v.step).String(),
+		"__range":         v.end.Sub(v.start).Round(time.Second).String(),
+	}
+	for _, variable := range d.Templating.List {
+		if variable.Type != "query" {
+			continue
+		}
+		options := v.options(t, interpolate(variable.Definition, values))
+		all["$"+variable.Name] = make([]series, len(options))
+		switch value, ok := chosen[variable.Name]; {
+		case ok && !slices.Contains(options, value):
+			t.Errorf("%s: %s is no value of the variable %s, but %v", d.UID, value, variable.Name, options)
+		case ok:
+			values[variable.Name] = value
+		case variable.IncludeAll && variable.AllValue != "":
+			values[variable.Name] = variable.AllValue
+		case variable.IncludeAll:
+			values[variable.Name] = "(" + strings.Join(options, "|") + ")"
+		case len(options) > 0:
+			values[variable.Name] = options[0]
+		}
+	}
+	return values
+}
+
+// options are the values of a label that Grafana asks for by label_values.
+func (v viewer) options(t *testing.T, definition string) []string {
+	t.Helper()
+	m := regexp.MustCompile(`^label_values\((.+), (\w+)\)$`).FindStringSubmatch(definition)
+	if m == nil {
+		t.Fatalf("not a query for the values of a label: %s", definition)
+	}
+	ask := url.Values{"match[]": {m[1]}, "start": {unixTime(v.start)}, "end": {unixTime(v.end)}}
+	var a struct{ Data []string }
+	getJSON(t, v.prometheus.url+"/api/v1/label/"+m[2]+"/values?"+ask.Encode(), &a)
+	return a.Data
+}
+
+// interpolate fills in variables, written $name or ${name}. Unknown ones stay.
+func interpolate(text string, values map[string]string) string {
+	return regexp.MustCompile(`\$\{?(\w+)\}?`).ReplaceAllStringFunc(text, func(found string) string {
+		if value, ok := values[strings.Trim(found, "${}")]; ok {
+			return value
+		}
+		return found
+	})
+}
+
+// figure fails unless a panel shows one number, and this one.
+func (a answers) figure(title string, want float64) error {
+	all := a[title+"/A"]
+	if len(all) != 1 || all[0].Value.value() != want {
+		return fmt.Errorf("%s shows %v, want %v", title, all, want)
+	}
+	return nil
+}
+
+// hasData tells whether a query gave a number at some time.
+func (a answers) hasData(query string) bool {
+	for _, s := range a[query] {
+		for _, v := range s.all() {
+			if !math.IsNaN(v) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// all are the values of a series, over time or at one moment.
+func (s series) all() []float64 {
+	if s.Value[0] != nil {
+		return []float64{s.Value.value()}
+	}
+	values := make([]float64, len(s.Values))
+	for i, v := range s.Values {
+		values[i] = v.value()
+	}
+	return values
+}
+
+// exporterLinks are the links of a dashboard and of its values that lead to the
+// exporter: what comes after its URL.
+func (d *dashboard) exporterLinks(t *testing.T) []string {
+	t.Helper()
+	var paths []string
+	add := func(url string) {
+		if path, ok := strings.CutPrefix(url, "${exporter_url:raw}"); ok && !slices.Contains(paths, path) {
+			paths = append(paths, path)
+		}
+	}
+	for _, l := range d.Links {
+		add(l.URL)
+	}
+	for _, p := range d.Panels {
+		for _, o := range p.FieldConfig.Overrides {
+			for _, property := range o.Properties {
+				if property.ID != "links" {
+					continue
+				}
+				var links []struct{ URL string }
+				if err := json.Unmarshal(property.Value, &links); err != nil {
+					t.Fatal(err)
+				}
+				for _, l := range links {
+					add(l.URL)
+				}
+			}
+		}
+	}
+	return paths
+}

@@ -1,0 +1,252 @@
+package e2e
+
+import (
+	"archive/tar"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// daemon is a running container engine, asked through its client.
+type daemon struct{ path string }
+
+// containers returns the engine. Whatever a test makes there it removes by the
+// identifier that the engine gave it.
+func containers(t *testing.T) daemon {
+	t.Helper()
+	if runtime.GOOS != "linux" {
+		skip(t, "the containers' addresses are reached on Linux alone")
+	}
+	d := daemon{needProgram(t, "docker")}
+	if out, err := exec.Command(d.path, "info").CombinedOutput(); err != nil {
+		skip(t, fmt.Sprintf("no container engine answers: %v: %s", err, out))
+	}
+	return d
+}
+
+// do runs a command of the client, which must succeed, and returns what it prints.
+func (d daemon) do(t *testing.T, args ...string) string {
+	t.Helper()
+	return strings.TrimSpace(output(t, ".", d.path, args...))
+}
+
+// later runs a command of the client when the test ends.
+func (d daemon) later(t *testing.T, args ...string) {
+	t.Helper()
+	t.Cleanup(func() {
+		if out, err := exec.Command(d.path, args...).CombinedOutput(); err != nil {
+			t.Errorf("docker %v: %v\n%s", args, err, out)
+		}
+	})
+}
+
+// inspect decodes what the engine knows of an object, which must be one.
+func (d daemon) inspect(t *testing.T, id string, into any) {
+	t.Helper()
+	var all []json.RawMessage
+	if err := json.Unmarshal([]byte(d.do(t, "inspect", id)), &all); err != nil || len(all) != 1 {
+		t.Fatalf("docker inspect %s: %d objects, %v", id, len(all), err)
+	}
+	if err := json.Unmarshal(all[0], into); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// build builds the image from the Dockerfile as it is shipped and returns its identifier.
+func (d daemon) build(t *testing.T) (image string) {
+	t.Helper()
+	tree := sources(t, nil)
+	base, offline := d.base(t, tree)
+	file := filepath.Join(t.TempDir(), "image")
+	args := []string{"build", "--force-rm", "--iidfile=" + file, "."}
+	if offline {
+		args = slices.Insert(args, 1, "--network=none")
+	}
+	log := output(t, tree, d.path, args...)
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	image = string(data)
+	t.Cleanup(func() {
+		// The classic builder keeps every step of every stage as an image. Each goes with
+		// the last of its stage, the first of all is the base.
+		for _, step := range slices.Backward(regexp.MustCompile(`(?m)^ ---> ([0-9a-f]{12,})$`).FindAllStringSubmatch(log, -1)) {
+			if !strings.Contains(base, step[1]) {
+				_ = exec.Command(d.path, "rmi", step[1]).Run()
+			}
+		}
+	})
+	d.later(t, "rmi", "--force", image)
+	return image
+}
+
+// base sees to it that the engine has the image that the Dockerfile builds with: the
+// real one where it is there, else one of this machine's own programs and with all that
+// a build takes. It returns the identifier, and whether it is one of ours.
+func (d daemon) base(t *testing.T, tree string) (id string, offline bool) {
+	t.Helper()
+	const ours = "portscan_exporter.test"
+	text, err := os.ReadFile(filepath.Join(tree, "Dockerfile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := regexp.MustCompile(`(?m)^FROM \S+ (golang:\S+) AS build$`).FindStringSubmatch(string(text))
+	if name == nil {
+		t.Fatal("the Dockerfile builds with another image than golang's")
+	}
+	label := `{{.Id}} {{index .Config.Labels "` + ours + `"}}`
+	if out, err := exec.Command(d.path, "image", "inspect", "--format="+label, name[1]).Output(); err == nil {
+		if id, made, _ := strings.Cut(strings.TrimSpace(string(out)), " "); made == "" {
+			return id, false // nobody's who was stopped before it could clean up
+		}
+	}
+	return d.importBase(t, name[1], ours), true
+}
+
+// importBase makes an image of what golang's has and a build here needs: a shell, make,
+// git, Go, the certificate authorities; and what golang's has not: the modules, and what
+// was compiled before.
+func (d daemon) importBase(t *testing.T, name, label string) (id string) {
+	t.Helper()
+	root := strings.TrimSpace(output(t, repository, needProgram(t, "go"), "env", "GOROOT"))
+	parts := map[string]string{moduleFiles(t): "/go/pkg/mod/cache/download", compiledCache(t): "/root/.cache/go-build"}
+	for _, part := range []string{"bin", "pkg/include", "pkg/tool", "src", "lib", "VERSION", "go.env"} {
+		parts[filepath.Join(root, part)] = filepath.Join("/usr/local/go", part)
+	}
+	var changes []string
+	for _, change := range []string{
+		"ENV PATH=/usr/local/go/bin:/usr/bin:/bin", "ENV GOPATH=/go", "ENV GOTOOLCHAIN=local", "ENV GOPROXY=off",
+		"ENV HOME=/root", "LABEL " + label + "=yes",
+	} {
+		changes = append(changes, "--change", change)
+	}
+	cmd := exec.CommandContext(t.Context(), d.path, append(append([]string{"import"}, changes...), "-", name)...)
+	var out, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	a := archive{tar.NewWriter(in), map[string]bool{}}
+	err = a.fill(t, parts)
+	_ = in.Close()
+	if failure := cmd.Wait(); failure != nil || err != nil {
+		t.Fatalf("docker import: %v, %v\n%s", failure, err, stderr.String())
+	}
+	id = strings.TrimSpace(out.String())
+	d.later(t, "rmi", id)
+	return id
+}
+
+// moduleFiles returns a folder with the packed modules that a build of the program takes.
+func moduleFiles(t *testing.T) string {
+	t.Helper()
+	path := needProgram(t, "go")
+	known := strings.TrimSpace(output(t, repository, path, "env", "GOMODCACHE"))
+	dir := t.TempDir()
+	cmd := exec.CommandContext(t.Context(), path, "mod", "download")
+	cmd.Dir = repository
+	cmd.Env = append(os.Environ(), "GOMODCACHE="+dir, "GOFLAGS=-modcacherw", "GOSUMDB=off",
+		"GOPROXY=file://"+known+"/cache/download,"+strings.TrimSpace(output(t, repository, path, "env", "GOPROXY")))
+	outputOf(t, cmd)
+	return filepath.Join(dir, "cache", "download")
+}
+
+// archive is a tar file being written, and what is in it.
+type archive struct {
+	w     *tar.Writer
+	names map[string]bool
+}
+
+func (a archive) fill(t *testing.T, parts map[string]string) error {
+	t.Helper()
+	for _, name := range []string{"sh", "bash", "make", "git", "cat", "install"} {
+		if err := a.program(t, needProgram(t, name)); err != nil {
+			return err
+		}
+	}
+	authorities := "/etc/ssl/certs/ca-certificates.crt"
+	if err := a.file(authorities, authorities); err != nil {
+		return err
+	}
+	if err := a.w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: "tmp/", Mode: 0o1777}); err != nil {
+		return err
+	}
+	for from, to := range parts {
+		if err := a.tree(from, to); err != nil {
+			return err
+		}
+	}
+	return a.w.Close()
+}
+
+// program adds a program and the libraries that it is linked with.
+func (a archive) program(t *testing.T, path string) error {
+	t.Helper()
+	if err := a.file(path, filepath.Join("/usr/bin", filepath.Base(path))); err != nil {
+		return err
+	}
+	if err := a.file(path, filepath.Join("/bin", filepath.Base(path))); err != nil {
+		return err
+	}
+	libraries := output(t, ".", needProgram(t, "ldd"), path)
+	for _, name := range regexp.MustCompile(`/\S+`).FindAllString(libraries, -1) {
+		if err := a.file(name, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tree adds a file, or everything below a folder but tests and Go's own programs: engines
+// compare all files after each step, some of them slowly.
+func (a archive) tree(from, to string) error {
+	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && (d.Name() == "testdata" || path == filepath.Join(from, "cmd")):
+			return fs.SkipDir
+		case d.IsDir() || strings.HasSuffix(path, "_test.go"):
+			return nil
+		}
+		return a.file(path, filepath.Join(to, strings.TrimPrefix(path, from)))
+	})
+}
+
+// file adds a file, or what a link leads to, once.
+func (a archive) file(from, to string) error {
+	if a.names[to] {
+		return nil
+	}
+	a.names[to] = true
+	f, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	header := &tar.Header{Typeflag: tar.TypeReg, Name: strings.TrimPrefix(to, "/"), Mode: int64(info.Mode().Perm()), Size: info.Size(), ModTime: info.ModTime()}
+	if err := a.w.WriteHeader(header); err != nil {
+		return err
+	}
+	_, err = io.Copy(a.w, f)
+	return err
+}

@@ -1,0 +1,107 @@
+package e2e
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// openReadme has a scene for each conversation with the exporter in README.md.
+func (d *document) openReadme(t *testing.T) {
+	t.Helper()
+	d.goRun(t)
+	// What the reader has by the time of promtool.
+	d.put(t, "/etc/prometheus/prometheus.yml", strings.NewReader(d.yaml(t, "rule_files")+d.yaml(t, "job_name: portscan_exporter")))
+	nothing := func(*testing.T) {}
+	d.scenes = []func(*testing.T){
+		nothing, // the probe of localhost
+		func(t *testing.T) { // check and scan the first target
+			t.Helper()
+			d.at(t, d.yaml(t, "name: web"))
+			d.serve(t, sandboxRepository+"/config.yml", "192.0.2.10:22", "192.0.2.10:443")
+		},
+		func(t *testing.T) { // two mistakes
+			t.Helper()
+			d.at(t, `modules:
+  tcp_default:
+    protocol: tcp
+    ports: "1-1024"
+    timeout: 9
+    rate: 100
+targets:
+  - name: web
+    hosts: [192.0.2.10]
+    modules: [tcp_default]
+    authorization:
+      owner: "net team"
+    expect:
+      tcp: {open: 22,443}
+`)
+		},
+		func(t *testing.T) { // the scan at 3 a.m.
+			t.Helper()
+			d.at(t, webConfig("[127.0.0.1]", "443,8080"))
+			d.serve(t, sandboxRepository+"/config.yml", "127.0.0.1:8022", "127.0.0.1:8080")
+		},
+		nothing, // debug=true
+		nothing, // the log of the first probe
+	}
+}
+
+// webConfig has the target web, of whose other ports nothing may be open but the
+// exporter's own where it is on loopback.
+func webConfig(hosts, open string) string {
+	allow := ""
+	if strings.Contains(hosts, "127.0.0.1") {
+		allow = `, allow: "10115"`
+	}
+	return `modules:
+  tcp_default: {ports: "1-1024,8000-8100,10115"}
+targets:
+  - name: web
+    hosts: ` + hosts + `
+    modules: [tcp_default]
+    authorization: {owner: "net team"}
+    expect: {tcp: {open: "` + open + `"` + allow + `}}
+`
+}
+
+// openConfiguration has a scene for each conversation in docs/configuration.md.
+func (d *document) openConfiguration(t *testing.T) {
+	t.Helper()
+	d.at(t, "")
+	d.do(t, "cp", "/usr/bin/portscan_exporter", d.dir) // for setcap, which is not to be on the installed one
+	d.scenes = []func(*testing.T){
+		func(t *testing.T) {
+			t.Helper()
+			d.do(t, "cp", sandboxRepository+"/config.yml", d.dir)
+		},
+		func(t *testing.T) { // with a typing error that a linter is not to see
+			t.Helper()
+			d.at(t, `modules:
+  tcp_default:
+    protocol: tcp
+    ports: 8100-8000
+    timeout: 9s
+    exclude_ports: 0443
+targets:
+  - name: web
+    hosts: [192.0.2.10]
+    authorization: {owner: "net team"}
+    modules: [tcp_def`+"ualt]\n")
+		},
+	}
+}
+
+// openScan has the two addresses of docs/cli.md's example as it shows them.
+func (d *document) openScan(t *testing.T) {
+	t.Helper()
+	d.at(t, webConfig(`[192.0.2.10, "2001:db8::a"]`, "22,443"))
+	d.scenes = []func(*testing.T){func(t *testing.T) {
+		t.Helper()
+		outputOf(t, exec.CommandContext(t.Context(), d.network[0], d.network[1], "nft",
+			"add table inet doc; add chain inet doc in { type filter hook input priority 0; }; "+
+				"add rule inet doc in ip6 daddr 2001:db8::a tcp dport 100-122 drop"))
+		d.serve(t, sandboxRepository+"/config.yml", "192.0.2.10:22", "[2001:db8::a]:22", "[2001:db8::a]:443", "[2001:db8::a]:10115")
+	}}
+}

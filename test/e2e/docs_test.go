@@ -1,0 +1,154 @@
+package e2e
+
+import (
+	"fmt"
+	"io/fs"
+	"maps"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// notRun are the commands of the documents that no test runs as they stand, each with
+// the reason. A command that is neither run nor listed can't be: what is not listed is
+// run. A block that begins with a script's first line is listed by that.
+func notRun() map[string]string {
+	const (
+		noSystemd  = "no systemd runs where the tests do; TestRelease has systemd-analyze check the units"
+		noRegistry = "it asks a registry for images; the tests of the image and of compose.yaml run what can be had without one"
+		noCluster  = "there is no cluster; the tests of deploy/kubernetes/check build every folder and check each manifest"
+	)
+	return map[string]string{
+		"README.md: go run .":                                  "it serves until it is ended: the test starts it for the blocks that ask it",
+		"README.md: make test":                                 "it runs this test",
+		"README.md: systemctl reload prometheus":               noSystemd,
+		"CONTRIBUTING.md: make lint":                           "it is a part of make test, and takes minutes",
+		"CONTRIBUTING.md: make test":                           "it runs this test",
+		"docs/cli.md: #!/bin/sh":                               "TestTextfileCollector runs it, with a real node_exporter",
+		"docs/dashboards.md: make dashboards":                  "the tests of grafana/generate compare what it writes with what is there",
+		"docs/dashboards.md: systemctl restart grafana-server": noSystemd,
+
+		"docs/deployment.md: docker build --tag portscan_exporter .": noRegistry,
+		"docs/deployment.md: docker run --read-only --cap-drop=ALL --publish=127.0.0.1:10115:10115 " +
+			"--volume=$PWD/config.yml:/etc/portscan_exporter/config.yml:ro portscan_exporter": noRegistry,
+		"docs/configuration.md: docker run --cap-add=NET_RAW ...":                            noRegistry,
+		"deploy/compose/README.md: docker compose -f deploy/compose/compose.yaml up --build": noRegistry,
+		"deploy/kubernetes/README.md: docker build --tag REGISTRY/portscan_exporter:0.1.0 . && " +
+			"docker push REGISTRY/portscan_exporter:0.1.0": noRegistry,
+		"deploy/kubernetes/README.md: kubectl apply -k deploy/kubernetes/base":                                noCluster,
+		"deploy/systemd/README.md: systemctl daemon-reload":                                                   noSystemd,
+		"deploy/systemd/README.md: systemctl enable --now portscan_exporter.socket portscan_exporter.service": noSystemd,
+	}
+}
+
+// block is a piece of code in a document.
+type block struct {
+	file     string // from the root of the repository
+	line     int
+	language string
+	text     string
+}
+
+func (b block) String() string { return fmt.Sprintf("%s:%d", b.file, b.line) }
+
+// documents are all documents, with their blocks.
+func documents(t *testing.T) map[string][]block {
+	t.Helper()
+	all := make(map[string][]block)
+	err := filepath.WalkDir(repository, func(path string, e fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case e.IsDir() && path != repository && (strings.HasPrefix(e.Name(), ".") || e.Name() == "dist"):
+			return filepath.SkipDir
+		case filepath.Ext(path) == ".md":
+			file, err := filepath.Rel(repository, path)
+			all[file] = blocks(file, read(t, path))
+			return err
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func blocks(file, text string) (all []block) {
+	for _, m := range regexp.MustCompile("(?ms)^```([^\n]*)\n(.*?)^```$").FindAllStringSubmatchIndex(text, -1) {
+		all = append(all, block{file, strings.Count(text[:m[0]], "\n") + 1, text[m[2]:m[3]], text[m[4]:m[5]]})
+	}
+	return all
+}
+
+// commands are what a shell does with a block, a command an element: lines that go on
+// are one, and so is what stands in braces. Comments are left out.
+func (b block) commands() (all []string) {
+	text := strings.ReplaceAll(b.text, "\\\n", "")
+	if strings.HasPrefix(text, "#!") {
+		return []string{strings.SplitN(text, "\n", 2)[0]}
+	}
+	whole := ""
+	for line := range strings.Lines(text) {
+		whole += regexp.MustCompile(`(^|\s+)# .*`).ReplaceAllString(strings.TrimRight(line, "\n"), "")
+		switch {
+		case strings.HasPrefix(whole, "{") && !strings.Contains(whole, "\n}"):
+			whole += "\n"
+			continue
+		case whole != "":
+			all = append(all, whole)
+		}
+		whole = ""
+	}
+	return all
+}
+
+// TestDocuments does what the documents say: runs their commands, compares what they
+// print, and has their YAML checked, in a system of its own that has their addresses,
+// ports and paths.
+func TestDocuments(t *testing.T) { //nolint:tparallel // the documents share a network, and its ports
+	t.Parallel()
+	all := documents(t)
+	s := newSandbox(t)
+	counted := make(map[string]int)
+	for _, file := range slices.Sorted(maps.Keys(all)) {
+		t.Run(file, func(t *testing.T) {
+			d := s.open(t, file, all[file])
+			for _, b := range all[file] {
+				counted[b.language]++
+				switch b.language {
+				case "sh":
+					d.runAll(t, b)
+				case "console":
+					d.converse(t, b)
+				case "yaml":
+					d.checkYAML(t, b)
+				case "", "json", "ini", "promql": // forms, figures, logs, answers, queries
+					if regexp.MustCompile(`(?m)^\$ `).MatchString(b.text) {
+						t.Errorf("%v: a block with commands is no console block", b)
+					}
+				default:
+					t.Errorf("%v: this test knows nothing of %q", b, b.language)
+				}
+			}
+			if n := len(d.scenes); n > 0 {
+				t.Errorf("there are %d scenes more than console blocks", n)
+			}
+		})
+	}
+	if counted["sh"] < 10 || counted["console"] < 8 || counted["yaml"] < 15 {
+		t.Errorf("the documents have only these blocks: %v", counted)
+	}
+	for _, key := range slices.Sorted(maps.Keys(notRun())) {
+		if !s.listed[key] {
+			t.Errorf("no document has the command %q", key)
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(printed())) {
+		if !s.ran[key] {
+			t.Errorf("no document has the command %q", key)
+		}
+	}
+}

@@ -1,0 +1,291 @@
+package e2e
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// repository is the root of the sources, from the folder of these tests.
+const repository = "../.."
+
+// buildDir is where the binary under test lies, for as long as the tests run.
+var buildDir string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "portscan_exporter_e2e_")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	buildDir = dir
+	if err := os.Chmod(dir, 0o755); err != nil { // other users run the binary, too
+		fmt.Fprintln(os.Stderr, err)
+	}
+	status := m.Run()
+	if err := os.RemoveAll(dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	os.Exit(status)
+}
+
+// skip ends the test because something is missing on this machine. Where
+// everything is meant to be there, a skipped test is a hole:
+// PORTSCAN_TEST_NO_SKIP=1 makes it fail instead, as in package lab.
+func skip(t *testing.T, why string) {
+	t.Helper()
+	if os.Getenv("PORTSCAN_TEST_NO_SKIP") == "1" {
+		t.Fatalf("%s (and PORTSCAN_TEST_NO_SKIP=1 allows no skip)", why)
+	}
+	t.Skipf("SKIPPED, NOT TESTED: %s", why)
+}
+
+// needProgram skips the test unless the program is installed, and returns its
+// path.
+func needProgram(t *testing.T, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		skip(t, "not installed: "+name)
+	}
+	return path
+}
+
+// build builds the program once, with the race detector.
+var build = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(buildDir, "portscan_exporter")
+	cmd := exec.Command("go", "build", "-race", "-buildvcs=false", "-o", path, ".")
+	cmd.Dir = repository
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=1")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%v: %w\n%s", cmd.Args, err, out)
+	}
+	return path, nil
+})
+
+// binary returns the path of the program under test.
+func binary(t *testing.T) string {
+	t.Helper()
+	if runtime.GOOS != "linux" {
+		skip(t, "these tests need Linux: its signals, its loopback addresses, its process metrics")
+	}
+	needProgram(t, "gcc") // for the race detector
+	path, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// process is a program that a test has started.
+type process struct {
+	name   string
+	cmd    *exec.Cmd
+	output safeBuffer
+	done   chan struct{} // closed when it has ended
+}
+
+// start starts a program. The test's end ends it, and fails the test if it had
+// to be killed or its exit status is not 0.
+func start(t *testing.T, path string, args ...string) *process {
+	t.Helper()
+	return launch(t, exec.Command(path, args...))
+}
+
+// launch starts a command as [start] does.
+func launch(t *testing.T, cmd *exec.Cmd) *process {
+	t.Helper()
+	p := &process{name: filepath.Base(cmd.Path), cmd: cmd, done: make(chan struct{})}
+	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
+	// The race detector's own second at the end is not the program's.
+	p.cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0")
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(p.done)
+		_ = p.cmd.Wait() // its status is in ProcessState
+	}()
+	t.Cleanup(func() { p.stop(t) })
+	return p
+}
+
+func (p *process) stop(t *testing.T) {
+	t.Helper()
+	const patience = 20 * time.Second // a busy machine's; TestShutdown holds the program to its promise
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-p.done:
+	case <-time.After(patience):
+		_ = p.cmd.Process.Kill()
+		<-p.done
+		t.Errorf("%s had to be killed %v after SIGTERM", p.name, patience)
+	}
+	if status := p.cmd.ProcessState.ExitCode(); status != 0 {
+		t.Errorf("%s ended with status %d", p.name, status)
+	}
+	out := p.output.String()
+	for _, bad := range []string{"DATA RACE", "panic:", "panic="} {
+		if strings.Contains(out, bad) {
+			t.Errorf("%s printed %q", p.name, bad)
+		}
+	}
+	if t.Failed() {
+		t.Logf("%s printed:\n%s", p.name, out)
+	}
+}
+
+// alive fails the test if the process has ended.
+func (p *process) alive(t *testing.T) {
+	t.Helper()
+	select {
+	case <-p.done:
+		t.Fatalf("%s has ended, %v:\n%s", p.name, p.cmd.ProcessState, p.output.String())
+	default:
+	}
+}
+
+// safeBuffer keeps what a process prints. It may be used concurrently.
+type safeBuffer struct {
+	mu  sync.Mutex
+	all strings.Builder
+}
+
+func (b *safeBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.all.Write(p)
+}
+
+func (b *safeBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.all.String()
+}
+
+// exporter is a running portscan_exporter.
+type exporter struct {
+	*process
+	addr   string // host:port
+	url    string // without a slash at the end
+	config string // its configuration file
+}
+
+// serve starts the exporter with this configuration on a free port, and waits
+// until it is ready.
+func serve(t *testing.T, config string, flags ...string) *exporter {
+	t.Helper()
+	e := serveUnasked(t, config, flags...)
+	e.awaitReady(t)
+	return e
+}
+
+func (e *exporter) awaitReady(t *testing.T) {
+	t.Helper()
+	e.url = "http://" + e.addr
+	eventually(t, 30*time.Second, "the exporter is ready", func() error {
+		e.alive(t)
+		return wantStatus(e.url+"/-/ready", 200)
+	})
+}
+
+// serveUnasked starts the exporter and does not ask whether it is ready.
+func serveUnasked(t *testing.T, config string, flags ...string) *exporter {
+	t.Helper()
+	e := &exporter{addr: fmt.Sprintf("127.0.0.1:%d", freePort(t)), config: write(t, "config.yml", config)}
+	args := append([]string{"--config.file=" + e.config, "--web.listen-address=" + e.addr}, flags...)
+	e.process = start(t, binary(t), args...)
+	return e
+}
+
+// write writes a file into a folder of the test's own and returns its path.
+func write(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	rewrite(t, path, text)
+	return path
+}
+
+// rewrite replaces a file in one step, so that nobody reads half of it.
+func rewrite(t *testing.T, path, text string) {
+	t.Helper()
+	next := path + ".next"
+	if err := os.WriteFile(next, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(next, path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// nextPort counts up through ports that systems don't give out by themselves, so
+// that a port which must have no listener gets none from another test.
+var nextPort atomic.Uint32
+
+func init() { //nolint:gochecknoinits // two runs side by side begin at different ports
+	nextPort.Store(12000 + rand.Uint32N(15000))
+}
+
+// freePort returns a port that nobody listens on, and no one else is given.
+func freePort(t *testing.T) int {
+	t.Helper()
+	for range 1000 {
+		port := int(nextPort.Add(1))
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			_ = l.Close()
+			return port
+		}
+	}
+	t.Fatal("no free port")
+	return 0
+}
+
+// listen opens a port of 127.0.0.1 until the returned function or the test's end
+// closes it. Whoever connects is let go at once.
+func listen(t *testing.T, port int) (closePort func()) {
+	t.Helper()
+	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_ = conn.Close()
+		}
+	}()
+	closePort = sync.OnceFunc(func() { _ = l.Close() })
+	t.Cleanup(closePort)
+	return closePort
+}
+
+// eventually waits until check returns nil, and fails the test if it has not by
+// then.
+func eventually(t *testing.T, within time.Duration, what string, check func() error) {
+	t.Helper()
+	deadline := time.Now().Add(within)
+	for {
+		err := check()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("not within %v: %s: %v", within, what, err)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}

@@ -1,0 +1,323 @@
+package e2e
+
+import (
+	"archive/tar"
+	"bytes"
+	"debug/elf"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// hardened is how a container of ours is run: as the image's user, with nothing to
+// write to and no capability.
+var hardened = []string{"--read-only", "--cap-drop=ALL"}
+
+// TestImage builds the image and runs it.
+func TestImage(t *testing.T) {
+	t.Parallel()
+	d := containers(t)
+	image := d.build(t)
+	t.Run("content", func(t *testing.T) {
+		t.Parallel()
+		testImageContent(t, d, image)
+	})
+	t.Run("network", func(t *testing.T) {
+		t.Parallel()
+		testImageNetwork(t, d, image)
+	})
+	t.Run("refusals", func(t *testing.T) {
+		t.Parallel()
+		testImageRefusals(t, d, image)
+	})
+	t.Run("compose", func(t *testing.T) {
+		t.Parallel()
+		testCompose(t, image)
+	})
+}
+
+// testImageContent looks at what the image is made of.
+func testImageContent(t *testing.T, d daemon, image string) {
+	t.Helper()
+	var info struct {
+		Size   int64
+		Config struct {
+			User, WorkingDir string
+			Entrypoint, Cmd  []string
+			Healthcheck      struct{ Test []string }
+		}
+	}
+	d.inspect(t, image, &info)
+	const most = 25 << 20
+	if info.Size > most {
+		t.Errorf("the image has %d bytes, want at most %d", info.Size, most)
+	}
+	t.Logf("the image has %.1f MB", float64(info.Size)/1e6)
+	c := info.Config
+	if c.User != "65534:65534" || c.WorkingDir != "/etc/portscan_exporter" || c.Cmd != nil {
+		t.Errorf("the image is %+v", c)
+	}
+	if got := append(c.Entrypoint, c.Healthcheck.Test...); !slices.Equal(got, []string{"/bin/portscan_exporter", "CMD", "/bin/portscan_exporter", "healthcheck"}) {
+		t.Errorf("it runs %q", got)
+	}
+	files := d.layers(t, image)
+	var names []string
+	for name := range files {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	if want := []string{"bin/portscan_exporter", "etc/portscan_exporter/config.yml", "etc/ssl/certs/ca-certificates.crt"}; !slices.Equal(names, want) {
+		t.Fatalf("it has the files %q, want %q", names, want)
+	}
+	program := files["bin/portscan_exporter"]
+	// What setcap cap_net_raw+p writes: revision 2 without the flag "effective", and the bit 13.
+	const netRawPermitted = "\x00\x00\x00\x02\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
+	if got := program.header.PAXRecords["SCHILY.xattr.security.capability"]; got != netRawPermitted {
+		t.Errorf("the program has the capabilities %q, want %q", got, netRawPermitted)
+	}
+	static(t, program.data)
+	config, err := os.ReadFile(repository + "/config.yml")
+	if err != nil || !bytes.Equal(files["etc/portscan_exporter/config.yml"].data, config) {
+		t.Errorf("it has another config.yml, %v", err)
+	}
+	version, err := os.ReadFile(repository + "/VERSION")
+	if err != nil {
+		t.Fatal(err)
+	}
+	printed := d.do(t, slices.Concat([]string{"run", "--rm"}, hardened, []string{image, "--version"})...)
+	if first, rest, _ := strings.Cut(printed, "\n"); !strings.HasPrefix(first, "portscan_exporter, version "+strings.TrimSpace(string(version))+" (branch: , revision: ") ||
+		strings.Contains(first, "revision: )") || strings.Contains(first, "modified") || !strings.Contains(rest, "20260102-03:04:05") {
+		t.Errorf("the version is %q", printed)
+	}
+}
+
+// layerFile is a file of an image.
+type layerFile struct {
+	header *tar.Header
+	data   []byte
+}
+
+// layers returns the files of an image as it would be handed on.
+func (d daemon) layers(t *testing.T, image string) map[string]layerFile {
+	t.Helper()
+	saved := untar(t, []byte(output(t, ".", d.path, "save", image)))
+	var manifest []struct{ Layers []string }
+	if err := json.Unmarshal(saved["manifest.json"].data, &manifest); err != nil || len(manifest) != 1 {
+		t.Fatalf("docker save: %d manifests, %v", len(manifest), err)
+	}
+	files := make(map[string]layerFile)
+	for _, layer := range manifest[0].Layers {
+		maps.Copy(files, untar(t, saved[layer].data))
+	}
+	return files
+}
+
+// untar returns what is in a tar file and is no folder.
+func untar(t *testing.T, data []byte) map[string]layerFile {
+	t.Helper()
+	files := make(map[string]layerFile)
+	for r := tar.NewReader(bytes.NewReader(data)); ; {
+		header, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return files
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if header.FileInfo().Mode().IsDir() {
+			continue
+		}
+		content, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[path.Clean(header.Name)] = layerFile{header, content}
+	}
+}
+
+// static fails the test if the program needs a loader.
+func static(t *testing.T, program []byte) {
+	t.Helper()
+	f, err := elf.NewFile(bytes.NewReader(program))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for _, p := range f.Progs {
+		if p.Type == elf.PT_INTERP {
+			t.Error("the program is not static")
+		}
+	}
+}
+
+// container is one that a test has started.
+type container struct {
+	daemon
+
+	id string
+}
+
+// run starts a container with the options, which come before the image among the
+// arguments. The test's end removes it.
+func (d daemon) run(t *testing.T, args ...string) container {
+	t.Helper()
+	c := container{d, d.do(t, append([]string{"run", "--detach"}, args...)...)}
+	t.Cleanup(func() {
+		if t.Failed() {
+			out, _ := exec.Command(d.path, "logs", c.id).CombinedOutput()
+			t.Logf("container %s:\n%s", c.id[:12], out)
+		}
+	})
+	d.later(t, "rm", "--force", "--volumes", c.id)
+	return c
+}
+
+// address returns the container's address on its only network.
+func (c container) address(t *testing.T) string {
+	t.Helper()
+	return c.do(t, "inspect", "--format={{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", c.id)
+}
+
+// network makes a network that leads nowhere else, and returns its identifier and its
+// prefix.
+func (d daemon) network(t *testing.T) (id, prefix string) {
+	t.Helper()
+	id = d.do(t, "network", "create", "--internal", fmt.Sprintf("portscan_exporter_test_%d", time.Now().UnixNano()))
+	d.later(t, "network", "rm", id)
+	return id, d.do(t, "network", "inspect", "--format={{(index .IPAM.Config 0).Subnet}}", id)
+}
+
+// imageConfig is a configuration for the two containers that are scanned.
+func imageConfig(prefix, name string) string {
+	return fmt.Sprintf(`modules:
+  whole: {ports: "1-10200"}
+  half: {ports: "1-10200", method: syn}
+targets:
+  - name: %s
+    hosts: [one, two]
+    networks: [%s]
+    modules: [whole, half]
+    authorization: {owner: "the test"}
+    expect:
+      tcp: {open: "8001"}
+`, name, prefix)
+}
+
+// testImageNetwork scans two containers from a third one, which has the capability for
+// half-open scans added; reloads it, and ends it.
+func testImageNetwork(t *testing.T, d daemon, image string) {
+	t.Helper()
+	network, prefix := d.network(t)
+	on := func(name string) []string {
+		return slices.Concat(hardened, []string{"--network=" + network, "--network-alias=" + name})
+	}
+	one := d.run(t, append(on("one"), image, "--web.listen-address=:8001", "--web.listen-address=:9001")...).address(t)
+	two := d.run(t, append(on("two"), image, "--web.listen-address=:8001")...).address(t)
+
+	file := readable(t, strings.Replace(imageConfig(prefix, "pair"), "whole, half", "whole", 1))
+	c := d.run(t, append(on("exporter"), "--cap-add=NET_RAW", "--health-interval=500ms",
+		"--volume="+filepath.Dir(file)+":/etc/portscan_exporter:ro", image)...)
+	e := &exporter{url: "http://" + c.address(t) + ":10115", config: file}
+	eventually(t, time.Minute, "the container is ready", func() error { return wantStatus(e.url+"/-/ready", 200) })
+	eventually(t, time.Minute, "the container is healthy", func() error {
+		if health := d.do(t, "inspect", "--format={{.State.Health.Status}}", c.id); health != "healthy" {
+			return errors.New(health)
+		}
+		return nil
+	})
+	check := func(query string) {
+		t.Helper()
+		m := e.probe(t, query)
+		port := func(ip, port, expected string) string {
+			return fmt.Sprintf(`portscan_port_open{expected=%q,ip=%q,port=%q,protocol="tcp"}`, expected, ip, port)
+		}
+		m.want(t, "probe_success", 1)
+		m.want(t, "portscan_addresses", 2)
+		m.want(t, port(one, "8001", "open"), 1)
+		m.want(t, port(one, "9001", "closed"), 1)
+		m.want(t, port(two, "8001", "open"), 1)
+		m.want(t, fmt.Sprintf(`portscan_ports{ip=%q,protocol="tcp",state="closed"}`, one), 10198)
+		m.want(t, fmt.Sprintf(`portscan_ports{ip=%q,protocol="tcp",state="closed"}`, two), 10199)
+	}
+	check("target=pair&module=whole")
+
+	rewriteReadable(t, file, imageConfig(prefix, "renamed"))
+	if a, err := ask("POST", e.url+"/-/reload"); err != nil || a.status != 200 {
+		t.Fatalf("reloading: %v, %d %s", err, a.status, a.body)
+	}
+	check("target=renamed&module=half")
+	noneEffective(t, d.do(t, "inspect", "--format={{.State.Pid}}", c.id))
+	rewriteReadable(t, file, imageConfig(prefix, "again"))
+	d.do(t, "kill", "--signal=HUP", c.id)
+	eventually(t, 20*time.Second, "the signal is heard", func() error { return wantStatus(e.url+"/probe?target=again", 200) })
+
+	// After 5 s the engine kills, and the status is another.
+	d.do(t, "stop", "--time=5", c.id)
+	if status := d.do(t, "inspect", "--format={{.State.ExitCode}}", c.id); status != "0" {
+		t.Errorf("after SIGTERM it ended with status %s", status)
+	}
+}
+
+// rewriteReadable replaces a file that others read.
+func rewriteReadable(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path+".next", []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(path+".next", path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// noneEffective fails the test if a thread of the process has a capability raised.
+func noneEffective(t *testing.T, pid string) {
+	t.Helper()
+	files, err := fs.Glob(os.DirFS("/proc/"+pid), "task/*/status")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no threads of process %s: %v", pid, err)
+	}
+	for _, name := range files {
+		data, err := os.ReadFile(filepath.Join("/proc", pid, name))
+		if os.IsNotExist(err) {
+			continue // it has ended
+		}
+		if status := string(data); err != nil || !strings.Contains(status, "CapEff:\t0000000000000000\n") || !strings.Contains(status, "CapPrm:\t0000000000002000\n") {
+			t.Errorf("%s: %v\n%s", name, err, status)
+		}
+	}
+}
+
+// testImageRefusals runs half-open scans where the capability is not to be had: the
+// program starts, and says what is missing.
+func testImageRefusals(t *testing.T, d daemon, image string) {
+	t.Helper()
+	file := readable(t, imageConfig("192.0.2.0/24", "pair"))
+	mount := "--volume=" + filepath.Dir(file) + ":/etc/portscan_exporter:ro"
+	for name, options := range map[string][]string{
+		"dropped":           nil,
+		"no new privileges": {"--cap-add=NET_RAW", "--security-opt=no-new-privileges"},
+	} {
+		c := d.run(t, slices.Concat([]string{"--network=none", mount}, hardened, options, []string{image})...)
+		eventually(t, time.Minute, name+": the container has ended", func() error {
+			if status := d.do(t, "inspect", "--format={{.State.Status}}", c.id); status != "exited" {
+				return errors.New(status)
+			}
+			return nil
+		})
+		out, err := exec.Command(d.path, "logs", c.id).CombinedOutput()
+		if status := d.do(t, "inspect", "--format={{.State.ExitCode}}", c.id); err != nil || status != "1" || !strings.Contains(string(out), "CAP_NET_RAW") {
+			t.Errorf("%s: status %s: %v: %s", name, status, err, out)
+		}
+	}
+}

@@ -1,0 +1,221 @@
+package e2e
+
+import (
+	"bytes"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/VictoriaMetrics/metricsql"
+	"go.yaml.in/yaml/v4"
+)
+
+const rulesDir = repository + "/prometheus"
+
+// rule is one of alerts.yml.
+type rule struct {
+	Record, Alert, Expr string
+	For                 string
+	KeepFiringFor       string `yaml:"keep_firing_for"`
+	Labels, Annotations map[string]string
+}
+
+// rules reads alerts.yml.
+func rules(t *testing.T) []rule {
+	t.Helper()
+	var file struct {
+		Groups []struct {
+			Name  string
+			Rules []rule
+		}
+	}
+	decode(t, read(t, rulesDir+"/alerts.yml"), &file)
+	if len(file.Groups) != 1 {
+		t.Fatalf("%d groups, want 1: only within a group a rule sees what the ones before have just recorded", len(file.Groups))
+	}
+	if len(file.Groups[0].Rules) == 0 {
+		t.Fatal("there are no rules")
+	}
+	return file.Groups[0].Rules
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// decode reads YAML and takes no unknown key.
+func decode(t *testing.T, text string, into any) {
+	t.Helper()
+	d := yaml.NewDecoder(strings.NewReader(text))
+	d.KnownFields(true)
+	if err := d.Decode(into); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// promtool runs it in the folder of the rules.
+func promtool(t *testing.T, args ...string) {
+	t.Helper()
+	cmd := exec.Command(needProgram(t, "promtool"), args...)
+	cmd.Dir = rulesDir
+	out, err := cmd.CombinedOutput()
+	if err != nil || bytes.Contains(out, []byte("duplicate")) {
+		t.Errorf("promtool %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+}
+
+func TestRules(t *testing.T) {
+	t.Parallel()
+	promtool(t, "check", "rules", "alerts.yml")
+	promtool(t, "test", "rules", "alerts_test.yml")
+	examples, err := filepath.Glob(rulesDir + "/examples/*.yml")
+	if err != nil || len(examples) == 0 {
+		t.Fatalf("examples: %v, %v", examples, err)
+	}
+	for _, example := range examples {
+		if filepath.Base(example) != "operator.yml" { // of Kubernetes
+			promtool(t, "check", "config", "examples/"+filepath.Base(example))
+		}
+	}
+}
+
+// TestRulesAreTested wants a case that fires and a quiet one for every alert, and the
+// first for each severity that an alert has.
+func TestRulesAreTested(t *testing.T) {
+	t.Parallel()
+	var file struct {
+		Tests []struct {
+			Cases []struct {
+				Name   string `yaml:"alertname"`
+				Alerts []struct {
+					Labels map[string]string `yaml:"exp_labels"`
+				} `yaml:"exp_alerts"`
+			} `yaml:"alert_rule_test"`
+		}
+	}
+	if err := yaml.Unmarshal([]byte(read(t, rulesDir+"/alerts_test.yml")), &file); err != nil {
+		t.Fatal(err)
+	}
+	fires, quiet := make(map[string]bool), make(map[string]bool)
+	for _, test := range file.Tests {
+		for _, c := range test.Cases {
+			if len(c.Alerts) == 0 {
+				quiet[c.Name] = true
+			}
+			for _, alert := range c.Alerts {
+				fires[c.Name+" "+alert.Labels["severity"]] = true
+			}
+		}
+	}
+	for _, r := range rules(t) {
+		if r.Alert == "" {
+			continue
+		}
+		if !fires[r.Alert+" "+r.Labels["severity"]] {
+			t.Errorf("alerts_test.yml has no case in which %s fires as %s", r.Alert, r.Labels["severity"])
+		}
+		if !quiet[r.Alert] {
+			t.Errorf("alerts_test.yml has no case in which %s is quiet", r.Alert)
+		}
+	}
+}
+
+// TestRulesNameMetrics holds every metric that a rule selects, or asks for in what it
+// says, against docs/metrics.md.
+func TestRulesNameMetrics(t *testing.T) {
+	t.Parallel()
+	known := map[string]bool{"up": true} // Prometheus's own
+	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z0-9_]+)` \\|").FindAllStringSubmatch(read(t, repository+"/docs/metrics.md"), -1) {
+		known[m[1]] = true
+	}
+	all := rules(t)
+	for _, r := range all {
+		if r.Record != "" {
+			known[r.Record] = true
+		}
+	}
+	used := make(map[string]bool)
+	for _, r := range all {
+		for _, name := range metricsOf(t, r.Expr) {
+			used[name] = true
+			if !known[name] {
+				t.Errorf("%s%s selects %s, which docs/metrics.md does not have", r.Record, r.Alert, name)
+			}
+		}
+	}
+	for _, r := range all {
+		for _, text := range r.Annotations {
+			for _, name := range regexp.MustCompile(`(portscan|probe)_\w+`).FindAllString(text, -1) {
+				if !known[name] {
+					t.Errorf("%s speaks of %s, which docs/metrics.md does not have", r.Alert, name)
+				}
+			}
+		}
+		if r.Record != "" && !used[r.Record] {
+			t.Errorf("no rule uses %s", r.Record)
+		}
+	}
+}
+
+// metricsOf returns the names of the metrics that an expression selects.
+func metricsOf(t *testing.T, expression string) []string {
+	t.Helper()
+	parsed, err := metricsql.Parse(expression) // takes all of PromQL; promtool is the judge of what is more than that
+	if err != nil {
+		t.Fatalf("%s: %v", expression, err)
+	}
+	names := make(map[string]bool)
+	metricsql.VisitAll(parsed, func(e metricsql.Expr) {
+		selector, ok := e.(*metricsql.MetricExpr)
+		if !ok {
+			return
+		}
+		for _, filters := range selector.LabelFilterss {
+			for _, f := range filters {
+				if f.Label == "__name__" {
+					names[f.Value] = true
+				}
+			}
+		}
+	})
+	return slices.Sorted(maps.Keys(names))
+}
+
+// TestRulesSayWhatToDo looks at what the alerts say to people and to Alertmanager.
+func TestRulesSayWhatToDo(t *testing.T) {
+	t.Parallel()
+	readme := read(t, rulesDir+"/README.md")
+	for _, r := range rules(t) {
+		if r.Alert == "" {
+			continue
+		}
+		if !regexp.MustCompile(`^Portscan([A-Z][a-z]+|UDP)+$`).MatchString(r.Alert) {
+			t.Errorf("%s: want Portscan and CamelCase", r.Alert)
+		}
+		if !slices.Contains([]string{"critical", "warning", "info"}, r.Labels["severity"]) {
+			t.Errorf("%s has severity %q", r.Alert, r.Labels["severity"])
+		}
+		if s := r.Annotations["summary"]; s == "" || strings.Contains(s, "{{") {
+			t.Errorf("%s: the summary is to be the same for every alert of it, and is %q", r.Alert, s)
+		}
+		if !strings.Contains(r.Annotations["description"], "{{") && r.Expr != "absent(portscan:exporter_info)" {
+			t.Errorf("%s: the description does not say what it is about", r.Alert)
+		}
+		if want := "docs/alerts.md#" + strings.ToLower(r.Alert); r.Annotations["runbook"] != want {
+			t.Errorf("%s: the runbook is %q, want %q", r.Alert, r.Annotations["runbook"], want)
+		}
+		if !strings.Contains(readme, "\n### "+r.Alert+"\n") {
+			t.Errorf("README.md has no section %s", r.Alert)
+		}
+	}
+}

@@ -1,0 +1,274 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestScanJSON reads the document as a program does, by the keys of docs/cli.md.
+func TestScanJSON(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	listen(t, s.listening)
+	config := scanConfig(t, s, fmt.Sprintf(`{open: "%d,%d"}`, s.listening, s.free))
+	o := command(t, "--config.file="+config, "scan", "own", "--output=json")
+	o.want(t, 1)
+	if o.stderr != "" {
+		t.Errorf("standard error has %q", o.stderr)
+	}
+	var got struct {
+		Version   int
+		Complete  bool
+		Violating int
+		Addresses []struct {
+			Address string
+			Ports   []struct {
+				Port            int
+				State, Expected string
+				Violating       bool
+				ResponseSeconds *float64 `json:"response_seconds"`
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(o.stdout), &got); err != nil {
+		t.Fatalf("%v in\n%s", err, o.stdout)
+	}
+	if got.Version != 1 || !got.Complete || got.Violating != 1 || len(got.Addresses) != 1 || len(got.Addresses[0].Ports) != 2 {
+		t.Fatalf("the document is %+v", got)
+	}
+	for _, p := range got.Addresses[0].Ports {
+		open := p.Port == s.listening
+		if (p.State == "open") != open || p.Violating == open || p.Expected != "open" || p.ResponseSeconds == nil || *p.ResponseSeconds <= 0 {
+			t.Errorf("port %+v", p)
+		}
+	}
+}
+
+// TestScanAnswersAsProbe compares the two, but for figures: the same series, with the
+// same help.
+func TestScanAnswersAsProbe(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	listen(t, s.listening)
+	e := serve(t, s.config())
+	scanned := command(t, "--config.file="+e.config, "scan", "own", "--output=prometheus")
+	scanned.want(t, 1)
+	if probed := get(t, e.url+"/probe?target=own"); form(probed) != form(scanned.stdout) {
+		t.Errorf("/probe answers:\n%s\nand scan prints:\n%s", form(probed), form(scanned.stdout))
+	}
+}
+
+// form is an exposition without its values.
+func form(exposition string) string {
+	return regexp.MustCompile(`(?m)^([^#].*) \S+$`).ReplaceAllString(exposition, "$1")
+}
+
+// TestTextfileCollector has node_exporter read the files of several scans side by
+// side: of two targets, of a target with two modules, and of an address by itself.
+func TestTextfileCollector(t *testing.T) {
+	t.Parallel()
+	path := needProgram(t, "prometheus-node-exporter")
+	s := newScene(t)
+	listen(t, s.listening)
+	targets, labels, _ := strings.Cut(s.config(), "external_labels")
+	config := write(t, "config.yml", targets+fmt.Sprintf(`  - name: other
+    hosts: [127.0.0.1, 127.0.0.2]
+    networks: [127.0.0.0/8]
+    modules: [quick]
+    authorization: {owner: "another", expires: 2999-01-01}
+    expect: {tcp: {open: "%d"}}
+external_labels%s`, s.free, labels))
+	dir := t.TempDir()
+	for _, target := range []string{"own", "other"} {
+		scanToTextfile(t, config, dir, target, 1) // a port should be open and is not
+	}
+	for file, args := range map[string][]string{"own_paced": {"own", "--module=paced"}, "address": {"127.0.0.9"}} {
+		o := command(t, append([]string{"--config.file=" + config, "scan", "--output=textfile"}, args...)...)
+		if o.status > 1 {
+			t.Errorf("%v: %d, %s", args, o.status, o.stderr)
+		}
+		rewrite(t, filepath.Join(dir, file+".prom"), o.stdout)
+	}
+	scanToTextfile(t, config, dir, "nobody", 2) // is refused
+	if files, _ := filepath.Glob(dir + "/*"); len(files) != 4 {
+		t.Errorf("the files are %v", files)
+	}
+	addr := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	node := startAndKill(t, path, "--collector.disable-defaults", "--collector.textfile", "--collector.textfile.directory="+dir, "--web.listen-address="+addr)
+	url := "http://" + addr + "/metrics"
+	eventually(t, 30*time.Second, "node_exporter is ready", func() error { return wantStatus(url, 200) })
+	m := parse(t, get(t, url))
+	m.want(t, "node_textfile_scrape_error", 0)
+	if n := m.count("node_textfile_mtime_seconds{"); n != 4 {
+		t.Errorf("node_exporter has read %d files, want 4", n)
+	}
+	for series, want := range map[string]float64{
+		`probe_success{module="quick",target="own"}`:                                                                                            1,
+		`probe_success{module="paced",target="own"}`:                                                                                            1,
+		`probe_success{module="quick",target="127.0.0.9"}`:                                                                                      1,
+		`portscan_target_info{module="quick",owner="the test",reference="T-1",target="own"}`:                                                    1,
+		`portscan_target_info{module="quick",owner="another",reference="",target="127.0.0.9"}`:                                                  1,
+		fmt.Sprintf(`portscan_port_open{expected="open",ip="127.0.0.1",module="quick",port="%d",protocol="tcp",target="own"}`, s.listening):     1,
+		fmt.Sprintf(`portscan_port_open{expected="open",ip="127.0.0.2",module="quick",port="%d",protocol="tcp",target="other"}`, s.free):        0,
+		fmt.Sprintf(`portscan_port_open{expected="closed",ip="127.0.0.1",module="quick",port="%d",protocol="tcp",target="other"}`, s.listening): 1,
+	} {
+		m.want(t, series, want)
+	}
+	if out := node.output.String(); strings.Contains(out, "level=error") || strings.Contains(out, "inconsistent") || strings.Contains(out, "collected before") {
+		t.Errorf("node_exporter complains:\n%s", out)
+	}
+}
+
+// scanToTextfile runs the script in docs/cli.md, and compares its exit status.
+func scanToTextfile(t *testing.T, config, dir, target string, want int) {
+	t.Helper()
+	doc, err := os.ReadFile(repository + "/docs/cli.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, script, ok := strings.Cut(string(doc), "```sh\n#!/bin/sh\n")
+	script, _, _ = strings.Cut(script, "```")
+	const file, folder = "config=/etc/portscan_exporter/config.yml\n", "dir=/var/lib/prometheus/node-exporter\n"
+	if !ok || !strings.Contains(script, file) || !strings.Contains(script, folder) {
+		t.Fatal("docs/cli.md has no such script")
+	}
+	script = strings.NewReplacer(file, "config="+config+"\n", folder, "dir="+dir+"\n").Replace(script)
+	cmd := exec.CommandContext(t.Context(), "sh", "-c", script, "sh", target)
+	cmd.Dir = "/"
+	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(binary(t))+":"+os.Getenv("PATH"))
+	out, err := cmd.CombinedOutput()
+	if status := cmd.ProcessState.ExitCode(); status != want {
+		t.Errorf("%s: %v, want status %d\n%s", target, err, want, out)
+	}
+}
+
+// startAndKill is start for a program that SIGTERM ends with another status than 0.
+func startAndKill(t *testing.T, path string, args ...string) *process {
+	t.Helper()
+	p := &process{name: filepath.Base(path), cmd: exec.Command(path, args...), done: make(chan struct{})}
+	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(p.done)
+		_ = p.cmd.Wait() // it is killed
+	}()
+	t.Cleanup(func() {
+		_ = p.cmd.Process.Kill()
+		<-p.done
+	})
+	return p
+}
+
+// minuteConfig has a scan that takes a minute. The listening port is tried first, because
+// it is one that must be open.
+func minuteConfig(t *testing.T, s scene) string {
+	t.Helper()
+	return write(t, "slow.yml", fmt.Sprintf(`modules:
+  slow: {ports: 30000-30999, rate: 20, timeout: 10m}
+targets:
+  - name: own
+    hosts: [127.0.0.1]
+    modules: [slow]
+    authorization: {owner: "the test"}
+    expect: {tcp: {open: "%d"}}
+`, s.listening))
+}
+
+// listenOnce opens a port, and tells when somebody has connected.
+func listenOnce(t *testing.T, port int) (connected <-chan struct{}) {
+	t.Helper()
+	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		if conn, err := l.Accept(); err == nil {
+			_ = conn.Close()
+		}
+	}()
+	return told
+}
+
+// TestScanInterrupted ends scans whose output goes into pipes.
+func TestScanInterrupted(t *testing.T) {
+	t.Parallel()
+	for format, want := range map[string]string{
+		"table":      "the scan is incomplete (canceled): it was interrupted",
+		"json":       `"complete":false,"violating":0,"failures":[{"reason":"canceled","message":"it was interrupted"}]`,
+		"prometheus": `portscan_scan_failed{reason="canceled"} 1`,
+		"textfile":   `portscan_scan_failed{module="slow",reason="canceled",target="own"} 1`,
+	} {
+		t.Run(format, func(t *testing.T) {
+			t.Parallel()
+			s := newScene(t)
+			connected := listenOnce(t, s.listening)
+			var stdout, stderr safeBuffer
+			cmd := exec.CommandContext(t.Context(), binary(t), "--config.file="+minuteConfig(t, s), "scan", "own", "--output="+format)
+			cmd.Stdout, cmd.Stderr = &stdout, &stderr
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			<-connected
+			time.Sleep(time.Second) // it takes a moment until the program knows it too
+			_ = cmd.Process.Signal(os.Interrupt)
+			_ = cmd.Wait() // its status is looked at below
+			out, said := stdout.String(), stderr.String()
+			if status := cmd.ProcessState.ExitCode(); status != 2 {
+				t.Errorf("status %d, want 2", status)
+			}
+			if !strings.Contains(out, want) || !strings.Contains(out, strconv.Itoa(s.listening)) {
+				t.Errorf("%q, or port %d, is not in\n%s", want, s.listening, head(out))
+			}
+			if strings.Contains(said, "it was interrupted") != (format != "table") {
+				t.Errorf("standard error has\n%s", said)
+			}
+			if strings.ContainsAny(out+said, "\x1b\r") {
+				t.Errorf("there is something for a terminal in a pipe:\n%q\n%q", head(out), said)
+			}
+		})
+	}
+}
+
+func head(text string) string { return text[:min(len(text), 2000)] }
+
+// TestShellCompletion completes in a real shell, in a terminal: Tab twice lists.
+func TestShellCompletion(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	config := write(t, "config.yml", s.config())
+	tm := terminal(t, 200, 50, "TERM=screen", "PATH="+filepath.Dir(binary(t))+":"+os.Getenv("PATH"))
+	tm.enter(t, `eval "$(portscan_exporter --completion-script-bash)"; cd `+filepath.Dir(config))
+	for _, tc := range []struct{ typed, want string }{
+		{"portscan_exporter ", `^healthcheck +help +scan +serve *$`},
+		{"portscan_exporter sc", `^\$ portscan_exporter scan$`},
+		{"portscan_exporter --log.level=warn se", `^\$ portscan_exporter --log.level=warn serve$`},
+		{"portscan_exporter scan ", `^\$ portscan_exporter scan own`},
+		{"portscan_exporter --config.file=config.yml scan o", `^\$ portscan_exporter --config.file=config.yml scan own`},
+		{"portscan_exporter scan own --module ", `^paced +quick *$`},
+		{"portscan_exporter scan own --module=q", `^\$ portscan_exporter scan own --module=quick`},
+		{"portscan_exporter scan own --output ", `^json +prometheus +table +textfile *$`},
+		{"portscan_exporter scan own --al", `^\$ portscan_exporter scan own --all`},
+	} {
+		tm.run(t, "send-keys", "C-u", "C-l")
+		tm.run(t, "send-keys", "-l", tc.typed)
+		tm.run(t, "send-keys", "Tab")
+		if !strings.Contains(tc.want, "portscan_exporter") { // there are several
+			tm.run(t, "send-keys", "Tab")
+		}
+		tm.await(t, tc.want)
+	}
+}

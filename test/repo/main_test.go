@@ -1,0 +1,16 @@
+package repo
+
+import (
+	"fmt"
+	"os"
+	"testing"
+)
+
+// TestMain has the tests name files as they are named in the repository.
+func TestMain(m *testing.M) {
+	if err := os.Chdir("../.."); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
