@@ -40,7 +40,7 @@ func (r *release) archive(p platform, program string) error {
 		}
 		data, err := os.ReadFile(file)
 		if err != nil {
-			return err //nolint:wrapcheck // it names the file
+			return err
 		}
 		e.name, e.data = name+"/"+e.name, data
 		entries = append(entries, e)
@@ -66,7 +66,7 @@ func tarball(entries []entry, date time.Time) ([]byte, error) {
 	var out bytes.Buffer
 	compressed, err := gzip.NewWriterLevel(&out, gzip.BestCompression)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // the level is right
+		return nil, err
 	}
 	w := tar.NewWriter(compressed)
 	for _, e := range entries {
@@ -79,10 +79,10 @@ func tarball(entries []entry, date time.Time) ([]byte, error) {
 		}
 	}
 	if err := w.Close(); err != nil {
-		return nil, err //nolint:wrapcheck // to memory
+		return nil, err
 	}
 	if err := compressed.Close(); err != nil {
-		return nil, err //nolint:wrapcheck // to memory
+		return nil, err
 	}
 	return out.Bytes(), nil
 }
@@ -103,7 +103,7 @@ func zipped(entries []entry, date time.Time) ([]byte, error) {
 		}
 	}
 	if err := w.Close(); err != nil {
-		return nil, err //nolint:wrapcheck // to memory
+		return nil, err
 	}
 	return out.Bytes(), nil
 }
@@ -118,7 +118,7 @@ func (r *release) checksums() error {
 	for _, f := range files {
 		data, err := os.ReadFile(filepath.Join(r.dist, f.Name()))
 		if err != nil {
-			return err //nolint:wrapcheck // it names the file
+			return err
 		}
 		fmt.Fprintf(&sums, "%x  %s\n", sha256.Sum256(data), f.Name())
 	}

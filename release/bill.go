@@ -16,11 +16,11 @@ func (r *release) bill(p platform, program string) error {
 	generator, err := bin.NewGenerator(program,
 		bin.WithIncludeStdlib(true), bin.WithVersionOverride("v"+r.version), bin.WithLogger(zerolog.Nop()))
 	if err != nil {
-		return err //nolint:wrapcheck // platform says what was being done
+		return err
 	}
 	bom, err := generator.Generate()
 	if err != nil {
-		return err //nolint:wrapcheck // platform says what was being done
+		return err
 	}
 	bom.Metadata.Timestamp = r.date.Format(time.RFC3339)
 	var out bytes.Buffer

@@ -29,11 +29,11 @@ func (r *release) packageFor(p platform, format, program string) error {
 	}
 	packager, err := nfpm.Get(format)
 	if err != nil {
-		return err //nolint:wrapcheck // already one clear line
+		return err
 	}
 	var out bytes.Buffer
 	if err := packager.Package(info, &out); err != nil {
-		return err //nolint:wrapcheck // platform says what was being done
+		return err
 	}
 	return r.write(packager.ConventionalFileName(info), out.Bytes())
 }

@@ -35,12 +35,12 @@ func (f *healthFlags) run(stdout, stderr io.Writer) int {
 func askHealth(ctx context.Context, url string) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
-		return err //nolint:wrapcheck // run says what was being done
+		return err
 	}
 	client := http.Client{}
 	resp, err := client.Do(req)
 	if err != nil {
-		return err //nolint:wrapcheck // run says what was being done
+		return err
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {

@@ -74,7 +74,7 @@ func (f *flags) runScan(stdout, stderr io.Writer) int {
 func (f *scanFlags) scan(configFile string, logger *slog.Logger, screen *terminal.Screen) (terminal.Report, error) {
 	cfg, _, err := config.Load(configFile, time.Now())
 	if err != nil {
-		return terminal.Report{}, err //nolint:wrapcheck // a line for each error, with its file and line
+		return terminal.Report{}, err
 	}
 	begun := time.Now()
 	selection, module, err := server.Admit(cfg, f.target, f.module, begun)
@@ -162,7 +162,7 @@ func (f *scanFlags) scanOnce(cfg *config.Config, task scan.Task, logger *slog.Lo
 	}
 	known, err := scans.Scan(ctx, task)
 	if err != nil {
-		return coordinator.Answer{}, err //nolint:wrapcheck // already one clear line
+		return coordinator.Answer{}, err
 	}
 	known.Result = sayInterrupted(known.Result)
 	return known, nil

@@ -138,7 +138,7 @@ func stillAllowed(safe *config.SafeConfig) func(scan.Task) (scan.Task, error) {
 	return func(task scan.Task) (scan.Task, error) {
 		selection, module, err := server.Admit(safe.Get(), task.Asked, task.Module, time.Now())
 		if err != nil {
-			return scan.Task{}, err //nolint:wrapcheck // already one clear line
+			return scan.Task{}, err
 		}
 		now := selection.Task(module)
 		if now.Target != task.Target { // an address may have been given to another target

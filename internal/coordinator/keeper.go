@@ -162,7 +162,7 @@ func replace(file string, data []byte) error {
 	next := file + ".new"
 	f, err := os.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mine)
 	if err != nil {
-		return err //nolint:wrapcheck // it names the file
+		return err
 	}
 	_, err = f.Write(data)
 	if err == nil {
@@ -172,14 +172,14 @@ func replace(file string, data []byte) error {
 		return errors.Join(err, os.Remove(next))
 	}
 	if err := os.Rename(next, file); err != nil {
-		return err //nolint:wrapcheck // it names the file
+		return err
 	}
 	if runtime.GOOS == "windows" { // folders can't be synced there
 		return nil
 	}
 	folder, err := os.Open(filepath.Dir(file))
 	if err != nil {
-		return err //nolint:wrapcheck // it names the folder
+		return err
 	}
 	return errors.Join(folder.Sync(), folder.Close())
 }

@@ -64,7 +64,7 @@ var (
 func (p *pass) begin(req scan.Request, refused []netip.Addr) error {
 	recorder, err := scan.NewRecorder(req)
 	if err != nil {
-		return err //nolint:wrapcheck // the sentinel says it all
+		return err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -113,7 +113,7 @@ func (s savedMemory) read() (*remembered, error) {
 	r := &remembered{last: past(s.Last), whole: past(s.Whole), changed: make(map[uint16]lastChange)}
 	var err error
 	if r.opened, err = scan.ParsePortSet(s.Opened); err != nil {
-		return nil, err //nolint:wrapcheck // it says what is wrong
+		return nil, err
 	}
 	for name, text := range s.States {
 		state, ok := named(name, scan.States()...)

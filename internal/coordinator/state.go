@@ -55,12 +55,12 @@ type savedResult struct {
 func readBounded(file string) ([]byte, error) {
 	f, err := os.Open(file)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // it names the file
+		return nil, err
 	}
 	defer func() { _ = f.Close() }()
 	data, err := io.ReadAll(io.LimitReader(f, mostState+1))
 	if err != nil {
-		return nil, err //nolint:wrapcheck // it names the file
+		return nil, err
 	}
 	if len(data) > mostState {
 		return nil, fmt.Errorf("%w: it is larger than %d bytes", errUnusable, mostState)
@@ -105,7 +105,7 @@ func saveResults(results []kept, room *int) (saved []savedResult, left int, err 
 	for _, k := range results {
 		result, err := k.result.Save()
 		if err != nil {
-			return nil, 0, err //nolint:wrapcheck // it says what was being done
+			return nil, 0, err
 		}
 		if len(result) > *room {
 			left++

@@ -14,16 +14,16 @@ import (
 func openRaw(domain, kind, protocol int) (fd int, err error) {
 	fd, err = unix.Socket(domain, kind|unix.SOCK_CLOEXEC, protocol)
 	if !errors.Is(err, unix.EPERM) {
-		return fd, err //nolint:wrapcheck // read by classify
+		return fd, err
 	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	lower, raised := raiseNetRaw()
 	if !raised {
-		return -1, err //nolint:wrapcheck // read by classify
+		return -1, err
 	}
 	defer lower()
-	return unix.Socket(domain, kind|unix.SOCK_CLOEXEC, protocol) //nolint:wrapcheck // read by classify
+	return unix.Socket(domain, kind|unix.SOCK_CLOEXEC, protocol)
 }
 
 // raiseNetRaw makes CAP_NET_RAW effective for the calling thread, where it is

@@ -195,7 +195,7 @@ func (d *datagrams) transmit(fd int, data []byte, to netip.AddrPort) (err error)
 	if classOf(err) == errnoRefused { // another port's, again and again
 		return unix.EAGAIN
 	}
-	return err //nolint:wrapcheck // read by classify
+	return err
 }
 
 func (d *datagrams) wait(patience time.Duration, ended []ending) (all []ending, more bool) {

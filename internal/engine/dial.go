@@ -232,5 +232,5 @@ func dialSystem(ctx context.Context, source netip.Addr, network string, to netip
 			dialer.LocalAddr = net.UDPAddrFromAddrPort(netip.AddrPortFrom(source, 0))
 		}
 	}
-	return dialer.DialContext(ctx, network, to.String()) //nolint:wrapcheck // classify reads the bare error
+	return dialer.DialContext(ctx, network, to.String())
 }

@@ -80,7 +80,7 @@ type run struct {
 // within its module's max_in_flight and rate.
 func (e *Engine) Scan(ctx context.Context, req scan.Request, report func(scan.PortResult)) error {
 	if err := req.Check(); err != nil {
-		return err //nolint:wrapcheck // the sentinel says it all
+		return err
 	}
 	addresses := req.Addresses()
 	if len(addresses) == 0 {

@@ -51,7 +51,7 @@ type way struct {
 func newHalfOpen(s *rawSystem, source netip.Addr, ring ringSize) (*halfOpen, error) {
 	key, err := packet.NewKey()
 	if err != nil {
-		return nil, err //nolint:wrapcheck // it says what was being done
+		return nil, err
 	}
 	w, err := newWaker()
 	if err != nil {

@@ -72,7 +72,7 @@ const (
 func newReceiver(k kind) (*receiver, error) {
 	fd, err := openRaw(unix.AF_PACKET, unix.SOCK_DGRAM, 0) // of no protocol: it hears nothing yet
 	if err != nil {
-		return nil, os.NewSyscallError("socket", err) //nolint:wrapcheck // read by classify
+		return nil, os.NewSyscallError("socket", err)
 	}
 	r := &receiver{kind: k, fd: fd}
 	if err := r.prepare(); err != nil {
@@ -89,16 +89,16 @@ func (r *receiver) prepare() error {
 		return err
 	}
 	if err := unix.SetsockoptInt(r.fd, unix.SOL_PACKET, unix.PACKET_VERSION, unix.TPACKET_V2); err != nil {
-		return os.NewSyscallError("setsockopt", err) //nolint:wrapcheck // read by classify
+		return os.NewSyscallError("setsockopt", err)
 	}
 	err := unix.SetsockoptTpacketReq(r.fd, unix.SOL_PACKET, unix.PACKET_RX_RING, &unix.TpacketReq{
 		Block_size: blockSize, Block_nr: uint32(frames * frameSize / blockSize), Frame_size: frameSize, Frame_nr: uint32(frames), //nolint:gosec // thousands
 	})
 	if err != nil {
-		return os.NewSyscallError("setsockopt", err) //nolint:wrapcheck // read by classify
+		return os.NewSyscallError("setsockopt", err)
 	}
 	if r.ring, err = unix.Mmap(r.fd, 0, frames*frameSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err != nil {
-		return os.NewSyscallError("mmap", err) //nolint:wrapcheck // read by classify
+		return os.NewSyscallError("mmap", err)
 	}
 	protocol := uint16(unix.ETH_P_IP)
 	if r.kind.family == family6 {
@@ -106,7 +106,7 @@ func (r *receiver) prepare() error {
 	}
 	// Of every interface, loopback included; of one protocol, the socket hears what
 	// comes in and not what goes out.
-	return os.NewSyscallError("bind", unix.Bind(r.fd, &unix.SockaddrLinklayer{Protocol: protocol<<8 | protocol>>8})) //nolint:wrapcheck // read by classify
+	return os.NewSyscallError("bind", unix.Bind(r.fd, &unix.SockaddrLinklayer{Protocol: protocol<<8 | protocol>>8}))
 }
 
 func (r *receiver) close() {
@@ -125,7 +125,7 @@ func (r *receiver) filter(program []bpf.RawInstruction) error {
 	err := unix.SetsockoptSockFprog(r.fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{
 		Len: uint16(len(raw)), Filter: &raw[0], //nolint:gosec // a few dozen
 	})
-	return os.NewSyscallError("setsockopt", err) //nolint:wrapcheck // read by classify
+	return os.NewSyscallError("setsockopt", err)
 }
 
 // read hands over what has come, a part of a ring at the most, and tells whether

@@ -46,7 +46,7 @@ func newSender(family uint8, source netip.Addr) (*sender, error) {
 	}
 	fd, err := openRaw(domain, unix.SOCK_RAW, unix.IPPROTO_RAW)
 	if err != nil {
-		return nil, os.NewSyscallError("socket", err) //nolint:wrapcheck // read by classify
+		return nil, os.NewSyscallError("socket", err)
 	}
 	// Without it the kernel is silent about packets that it drops for want of room
 	// (raw_send_hdrinc in net/ipv4/raw.c).
@@ -109,7 +109,7 @@ func (s *sender) transmit(headers []mmsghdr) (int, error) {
 	n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&headers[0])), uintptr(len(headers)), unix.MSG_DONTWAIT, 0, 0) //nolint:gosec // the kernel reads it at once
 	runtime.KeepAlive(s)
 	if errno != 0 {
-		return 0, errno //nolint:wrapcheck // read by classify
+		return 0, errno
 	}
 	return int(n), nil
 }
@@ -150,12 +150,12 @@ func (r *router) source(to netip.Addr) (netip.Addr, error) {
 		remote = &unix.SockaddrInet4{Addr: to.As4(), Port: discard}
 	}
 	if err := unix.Connect(fd, remote); err != nil {
-		return netip.Addr{}, os.NewSyscallError("connect", err) //nolint:wrapcheck // read by classify
+		return netip.Addr{}, os.NewSyscallError("connect", err)
 	}
 	local, err := unix.Getsockname(fd)
 	dissolve(fd) // or the next one leaves from the same address
 	if err != nil {
-		return netip.Addr{}, os.NewSyscallError("getsockname", err) //nolint:wrapcheck // read by classify
+		return netip.Addr{}, os.NewSyscallError("getsockname", err)
 	}
 	from := addrPortOf(local).Addr()
 	r.known[to] = from
@@ -172,7 +172,7 @@ func (r *router) socket(family uint8) (int, error) {
 	}
 	fd, err := unix.Socket(domain, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, unix.IPPROTO_UDP)
 	if err != nil {
-		return -1, os.NewSyscallError("socket", err) //nolint:wrapcheck // read by classify
+		return -1, os.NewSyscallError("socket", err)
 	}
 	if r.bound.IsValid() {
 		if err := bindTo(fd, r.bound); err != nil {

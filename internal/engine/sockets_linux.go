@@ -89,10 +89,10 @@ func (s *sockets) close() {
 func (s *sockets) connect(fd int, to netip.AddrPort) error {
 	if to.Addr().Is4() {
 		s.four.Addr, s.four.Port = to.Addr().As4(), int(to.Port())
-		return unix.Connect(fd, &s.four) //nolint:wrapcheck // read by classify
+		return unix.Connect(fd, &s.four)
 	}
 	s.six.Addr, s.six.Port = to.Addr().As16(), int(to.Port())
-	return unix.Connect(fd, &s.six) //nolint:wrapcheck // read by classify
+	return unix.Connect(fd, &s.six)
 }
 
 func (s *sockets) send(slot int32, to netip.AddrPort, _ int) scan.Cause {

@@ -97,7 +97,7 @@ func holdPort() (fd int, port uint16, err error) {
 		at = &unix.SockaddrInet4{}
 		fd, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP)
 		if err != nil {
-			return -1, 0, os.NewSyscallError("socket", err) //nolint:wrapcheck // read by classify
+			return -1, 0, os.NewSyscallError("socket", err)
 		}
 	}
 	var local unix.Sockaddr
@@ -109,7 +109,7 @@ func holdPort() (fd int, port uint16, err error) {
 	}
 	if err != nil {
 		_ = unix.Close(fd)
-		return -1, 0, os.NewSyscallError("socket", err) //nolint:wrapcheck // read by classify
+		return -1, 0, os.NewSyscallError("socket", err)
 	}
 	return fd, addrPortOf(local).Port(), nil
 }

@@ -19,7 +19,7 @@ func openSocket(family uint8, source netip.Addr) (int, error) {
 	}
 	fd, err := unix.Socket(domain, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP)
 	if err != nil {
-		return -1, os.NewSyscallError("socket", err) //nolint:wrapcheck // read by classify
+		return -1, os.NewSyscallError("socket", err)
 	}
 	err = unix.SetsockoptInt(fd, level, option, 1)
 	if err == nil && source.IsValid() {
@@ -40,7 +40,7 @@ func bindTo(fd int, source netip.Addr) error {
 	if source.Is4() {
 		at = &unix.SockaddrInet4{Addr: source.As4()}
 	}
-	return os.NewSyscallError("bind", unix.Bind(fd, at)) //nolint:wrapcheck // read by classify
+	return os.NewSyscallError("bind", unix.Bind(fd, at))
 }
 
 // dissolve ends whatever the socket was doing and leaves it as if it were new

@@ -58,7 +58,7 @@ func (s *linux) late() (int64, bool) {
 func resetsSent() (int64, error) {
 	data, err := os.ReadFile("/proc/self/net/snmp")
 	if err != nil {
-		return 0, err //nolint:wrapcheck // only whether matters
+		return 0, err
 	}
 	return parseResets(data)
 }
@@ -77,7 +77,7 @@ func parseResets(data []byte) (int64, error) {
 		}
 		for i, name := range names {
 			if name == "OutRsts" && i < len(fields) {
-				return strconv.ParseInt(fields[i], 10, 64) //nolint:wrapcheck // only whether matters
+				return strconv.ParseInt(fields[i], 10, 64)
 			}
 		}
 	}

@@ -84,7 +84,7 @@ func openDatagrams(family uint8, source netip.Addr) (fd int, port uint16, err er
 	}
 	fd, err = unix.Socket(domain, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, unix.IPPROTO_UDP)
 	if err != nil {
-		return -1, 0, os.NewSyscallError("socket", err) //nolint:wrapcheck // read by classify
+		return -1, 0, os.NewSyscallError("socket", err)
 	}
 	err = unix.SetsockoptInt(fd, level, option, 1)
 	if err == nil && family == family6 {
@@ -113,11 +113,11 @@ func bindAny(fd int, family uint8, source netip.Addr) (uint16, error) {
 		at = &unix.SockaddrInet6{}
 	}
 	if err := unix.Bind(fd, at); err != nil {
-		return 0, os.NewSyscallError("bind", err) //nolint:wrapcheck // read by classify
+		return 0, os.NewSyscallError("bind", err)
 	}
 	local, err := unix.Getsockname(fd)
 	if err != nil {
-		return 0, os.NewSyscallError("getsockname", err) //nolint:wrapcheck // read by classify
+		return 0, os.NewSyscallError("getsockname", err)
 	}
 	return addrPortOf(local).Port(), nil
 }

@@ -22,17 +22,17 @@ type waker struct {
 func newWaker() (*waker, error) {
 	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
-		return nil, os.NewSyscallError("epoll_create1", err) //nolint:wrapcheck // read by classify
+		return nil, os.NewSyscallError("epoll_create1", err)
 	}
 	if err := unix.SetNonblock(epoll, true); err != nil { // or the runtime would not wait for it
 		_ = unix.Close(epoll)
-		return nil, os.NewSyscallError("fcntl", err) //nolint:wrapcheck // read by classify
+		return nil, os.NewSyscallError("fcntl", err)
 	}
 	const eventsAtOnce = 256
 	w := &waker{epoll: epoll, file: os.NewFile(uintptr(epoll), "epoll"), events: make([]unix.EpollEvent, eventsAtOnce)}
 	if w.conn, err = w.file.SyscallConn(); err != nil {
 		_ = w.file.Close()
-		return nil, err //nolint:wrapcheck // never: the file is open
+		return nil, err
 	}
 	return w, nil
 }
@@ -42,7 +42,7 @@ func (w *waker) close() { _ = w.file.Close() }
 // watch has the waker tell of events on fd, with mark as what tells whose they are.
 func (w *waker) watch(fd int, mark int32, events uint32) error {
 	event := unix.EpollEvent{Events: events, Fd: mark}
-	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(w.epoll, unix.EPOLL_CTL_ADD, fd, &event)) //nolint:wrapcheck // read by classify
+	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(w.epoll, unix.EPOLL_CTL_ADD, fd, &event))
 }
 
 // change has the waker tell of other events on fd from now on, of those that are so

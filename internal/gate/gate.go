@@ -76,7 +76,7 @@ func (g *Gate) giveUp(ctx context.Context, l *line, place *list.Element, admitte
 	default:
 		l.waiting.Remove(place)
 		g.closeIfEmpty(l)
-		return ctx.Err() //nolint:wrapcheck // the caller knows what it was waiting for
+		return ctx.Err()
 	}
 }
 

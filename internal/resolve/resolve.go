@@ -110,17 +110,17 @@ func (r *Resolver) lookupAll(ctx context.Context, task scan.Task, answers [][]ne
 // are worth having, but the error stays: they are not the whole answer.
 func (r *Resolver) ask(ctx context.Context, family scan.Family, name string) ([]netip.Addr, error) {
 	if family != scan.AnyFamily {
-		return r.lookup.LookupNetIP(ctx, family.String(), name) //nolint:wrapcheck // the caller names the name
+		return r.lookup.LookupNetIP(ctx, family.String(), name)
 	}
 	addrs, err := r.lookup.LookupNetIP(ctx, "ip", name)
 	if err == nil || notThere(err) {
-		return addrs, err //nolint:wrapcheck // the caller names the name
+		return addrs, err
 	}
 	for _, f := range []scan.Family{scan.IPv4, scan.IPv6} {
 		half, _ := r.lookup.LookupNetIP(ctx, f.String(), name) // err says what is wrong
 		addrs = append(addrs, half...)
 	}
-	return addrs, err //nolint:wrapcheck // the caller names the name
+	return addrs, err
 }
 
 // notThere tells whether a name does not exist, as opposed to nobody knowing.

@@ -25,7 +25,7 @@ type keptLog struct {
 func (k *keptLog) Write(p []byte) (int, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.all.Write(p) //nolint:wrapcheck // never fails
+	return k.all.Write(p)
 }
 
 func newProbeLog(next *slog.Logger, target, module string) *probeLog {

@@ -37,7 +37,7 @@ func (r *Reloader) Reload() error {
 			r.Logger.Error("Configuration is not usable", "err", e)
 		}
 		r.Exporter.Loaded(false, nil)
-		return err //nolint:wrapcheck // it names the file, the line and the key
+		return err
 	}
 	cfg := r.Config.Get()
 	names := make([]string, 0, len(cfg.Modules()))

@@ -72,24 +72,24 @@ type jsonPort struct {
 func (r Report) writeJSON(w io.Writer) error {
 	head, err := json.Marshal(r.jsonScan())
 	if err != nil {
-		return err //nolint:wrapcheck // Write says what was being done
+		return err
 	}
 	parts := [][]byte{bytes.TrimSuffix(head, []byte("}")), []byte(`,"addresses":[`)}
 	names, separator := service.New(), "\n"
 	for i := range r.Result.Addresses {
 		address, err := json.Marshal(r.jsonAddress(&r.Result.Addresses[i], names))
 		if err != nil {
-			return err //nolint:wrapcheck // Write says what was being done
+			return err
 		}
 		parts = append(parts, []byte(separator), address)
 		separator = ",\n"
 		if _, err := w.Write(bytes.Join(parts, nil)); err != nil {
-			return err //nolint:wrapcheck // Write says what was being done
+			return err
 		}
 		parts = parts[:0]
 	}
 	_, err = w.Write(bytes.Join(append(parts, []byte("\n]}\n")), nil))
-	return err //nolint:wrapcheck // Write says what was being done
+	return err
 }
 
 func (r Report) jsonScan() jsonScan {

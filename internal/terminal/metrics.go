@@ -33,7 +33,7 @@ func labeled(from prometheus.Gatherer, asked, module string) prometheus.Gatherer
 				m.Label = with(m.Label, "module", module)
 			}
 		}
-		return families, err //nolint:wrapcheck // writeMetrics says what was being done
+		return families, err
 	})
 }
 
@@ -55,7 +55,7 @@ func writeMetrics(w io.Writer, from prometheus.Gatherer) error {
 	}
 	for _, f := range families {
 		if _, err := expfmt.MetricFamilyToText(w, f); err != nil {
-			return err //nolint:wrapcheck // Write says what was being done
+			return err
 		}
 	}
 	return nil

@@ -32,7 +32,7 @@ func (s *Screen) Write(p []byte) (int, error) {
 			return n, nil
 		}
 	}
-	return s.w.Write(p) //nolint:wrapcheck // it is the writer's own error that is asked for
+	return s.w.Write(p)
 }
 
 // Show draws how far a scan is, until the returned function is called, which leaves

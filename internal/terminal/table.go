@@ -42,12 +42,12 @@ func (r Report) writeTable(w io.Writer) error {
 	paint := newPalette(r.Color)
 	for row := range r.rows(names) {
 		if _, err := io.WriteString(w, row.text(widths, paint)); err != nil {
-			return err //nolint:wrapcheck // Write says what was being done
+			return err
 		}
 	}
 	for _, note := range append(r.rest(), r.Notes()...) {
 		if _, err := fmt.Fprintln(w, note); err != nil {
-			return err //nolint:wrapcheck // Write says what was being done
+			return err
 		}
 	}
 	return nil

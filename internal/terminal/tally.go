@@ -28,7 +28,7 @@ func (w watched) Scan(ctx context.Context, req scan.Request, report func(scan.Po
 	now := time.Now()
 	w.tally.begun.Store(&now)
 	w.tally.all.Add(int64(len(req.Addresses())) * int64(req.Plan().Ports().Len()))
-	return w.engine.Scan(ctx, req, func(p scan.PortResult) { //nolint:wrapcheck // the engine's own words
+	return w.engine.Scan(ctx, req, func(p scan.PortResult) {
 		w.tally.done.Add(1) // an engine reports a port once
 		if p.State == scan.Open {
 			w.tally.open.Add(1)
