@@ -9,9 +9,9 @@ import (
 	"portscan_exporter/internal/scan"
 )
 
-// Answer is one probe's answer: the scan that it shows, and what its owner said
+// ProbeResult is one probe's answer: the scan that it shows, and what its owner said
 // of the target and the module. It is read only and may be used concurrently.
-type Answer struct {
+type ProbeResult struct {
 	Target    string
 	Owner     string
 	Reference string
@@ -20,17 +20,17 @@ type Answer struct {
 	Timeout  time.Duration // the module's
 	MaxAge   time.Duration // the module's
 	MaxPorts int           // ports reported one by one at the most
-	All      bool          // every port is reported, not the notable ones alone
+	AllPorts bool          // report every port, not only the notable ones
 
 	Duration time.Duration // from the request's arrival
 	Result   *scan.Result
-	Memory   coordinator.Memory // of earlier scans
+	History  coordinator.Memory // of earlier scans
 	Age      time.Duration      // since the scan's end; 0 where it ended with the probe
 	Progress float64            // how far the scan under way behind the answer is, from 0 to 1; 1: there is none
 }
 
 // Success is what probe_success says: the scan is whole, and not older than its module
 // lets it become.
-func (a Answer) Success() bool {
+func (a ProbeResult) Success() bool {
 	return a.Result.Success() && (a.MaxAge == 0 || a.Age <= a.MaxAge+a.Timeout)
 }

@@ -11,8 +11,8 @@ import (
 	"portscan_exporter/internal/scan"
 )
 
-// Facts are what the exporter says of itself at the moment of a scrape.
-type Facts struct {
+// ExporterStats are what the exporter says of itself at the moment of a scrape.
+type ExporterStats struct {
 	Expiries              map[string]time.Time // by target; zero: the authorization never ends
 	ScansInFlight         int
 	AttemptsInFlight      int
@@ -21,17 +21,17 @@ type Facts struct {
 	UDPAttempts           int64 // since the start
 }
 
-// Refusal is why a probe got no scan. Its values are those of the label
+// RefusalReason is why a probe got no scan. Its values are those of the label
 // "reason" of portscan_exporter_probes_refused_total.
-type Refusal string
+type RefusalReason string
 
 // The refusals.
 const (
-	RefusedBadRequest    Refusal = "bad_request"
-	RefusedUnknownTarget Refusal = "unknown_target"
-	RefusedUnknownModule Refusal = "unknown_module"
-	RefusedExpired       Refusal = "expired"
-	RefusedLimit         Refusal = "limit"
+	RefusalBadRequest    RefusalReason = "bad_request"
+	RefusalUnknownTarget RefusalReason = "unknown_target"
+	RefusalUnknownModule RefusalReason = "unknown_module"
+	RefusalExpired       RefusalReason = "expired"
+	RefusalLimit         RefusalReason = "limit"
 )
 
 // Exporter holds the exporter's own metrics. Make one with [NewExporter]; it
@@ -42,14 +42,14 @@ type Exporter struct {
 	scanDuration                        *prometheus.HistogramVec
 	reloadOK, reloadTime                prometheus.Gauge
 
-	facts                                   func() Facts
+	facts                                   func() ExporterStats
 	targets, expiry, scansInFlight, limit   *prometheus.Desc
 	attemptsInFlight, attemptsSinceTheStart *prometheus.Desc
 }
 
 // NewExporter registers the exporter's own metrics, with those of the Go runtime
 // and the process. facts is called at each scrape.
-func NewExporter(reg prometheus.Registerer, facts func() Facts) (*Exporter, error) {
+func NewExporter(reg prometheus.Registerer, facts func() ExporterStats) (*Exporter, error) {
 	const ns = "portscan_exporter"
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: ns, Name: name, Help: help}, labels)
@@ -86,7 +86,7 @@ func NewExporter(reg prometheus.Registerer, facts func() Facts) (*Exporter, erro
 		limit:                 desc("attempts_in_flight_limit", "Attempts that may be under way at once."),
 		attemptsSinceTheStart: desc("attempts_total", "Packets or connects sent.", "protocol"),
 	}
-	for _, r := range []Refusal{RefusedBadRequest, RefusedUnknownTarget, RefusedUnknownModule, RefusedExpired, RefusedLimit} {
+	for _, r := range []RefusalReason{RefusalBadRequest, RefusalUnknownTarget, RefusalUnknownModule, RefusalExpired, RefusalLimit} {
 		e.refused.WithLabelValues(string(r))
 	}
 	if err := e.register(reg); err != nil {
@@ -140,7 +140,7 @@ func (e *Exporter) Collect(ch chan<- prometheus.Metric) {
 
 // Loaded notes an attempt to load the configuration, and shows the counters of
 // the modules that are in it now.
-func (e *Exporter) Loaded(ok bool, modules []string) {
+func (e *Exporter) ObserveReload(ok bool, modules []string) {
 	if !ok {
 		e.reloadOK.Set(0)
 		return
@@ -154,8 +154,8 @@ func (e *Exporter) Loaded(ok bool, modules []string) {
 	}
 }
 
-// ScanEnded counts a scan.
-func (e *Exporter) ScanEnded(module string, r *scan.Result) {
+// ObserveScan counts a scan.
+func (e *Exporter) ObserveScan(module string, r *scan.Result) {
 	e.scans.WithLabelValues(module).Inc()
 	if !r.Success() {
 		e.failures.WithLabelValues(module).Inc()
@@ -163,11 +163,13 @@ func (e *Exporter) ScanEnded(module string, r *scan.Result) {
 	e.scanDuration.WithLabelValues(module).Observe(r.Finished.Sub(r.Started).Seconds())
 }
 
-// ProbeJoined counts a probe that shared a scan begun for another one.
-func (e *Exporter) ProbeJoined(module string) { e.coalesced.WithLabelValues(module).Inc() }
+// CountCoalesced counts a probe that shared a scan begun for another one.
+func (e *Exporter) CountCoalesced(module string) { e.coalesced.WithLabelValues(module).Inc() }
 
-// AuditFailed counts a line of the audit file that was lost.
-func (e *Exporter) AuditFailed() { e.auditFailures.Inc() }
+// CountAuditFailure counts a line of the audit file that was lost.
+func (e *Exporter) CountAuditFailure() { e.auditFailures.Inc() }
 
 // Refused counts a probe that got no scan.
-func (e *Exporter) Refused(why Refusal) { e.refused.WithLabelValues(string(why)).Inc() }
+func (e *Exporter) CountRefusal(reason RefusalReason) {
+	e.refused.WithLabelValues(string(reason)).Inc()
+}

@@ -14,8 +14,8 @@ import (
 func TestExporter(t *testing.T) {
 	t.Parallel()
 	reg := prometheus.NewPedanticRegistry()
-	e, err := collector.NewExporter(reg, func() collector.Facts {
-		return collector.Facts{
+	e, err := collector.NewExporter(reg, func() collector.ExporterStats {
+		return collector.ExporterStats{
 			Expiries:      map[string]time.Time{"web": time.Unix(1800000000, 0), "forever": {}},
 			ScansInFlight: 2, AttemptsInFlight: 30, AttemptsInFlightLimit: 400, TCPAttempts: 5000, UDPAttempts: 600,
 		}
@@ -23,12 +23,12 @@ func TestExporter(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e.Loaded(true, []string{"m", "idle"})
+	e.ObserveReload(true, []string{"m", "idle"})
 	all := answers(t)
-	e.ScanEnded("m", all["whole"].Result)
-	e.ScanEnded("m", all["failed"].Result)
-	e.Refused(collector.RefusedExpired)
-	e.Loaded(false, nil)
+	e.ObserveScan("m", all["whole"].Result)
+	e.ObserveScan("m", all["failed"].Result)
+	e.CountRefusal(collector.RefusalExpired)
+	e.ObserveReload(false, nil)
 	want := `
 # HELP portscan_exporter_attempts_in_flight Attempts under way, all scans together.
 # TYPE portscan_exporter_attempts_in_flight gauge

@@ -10,15 +10,15 @@ import (
 	"portscan_exporter/internal/scan"
 )
 
-// Probe collects one [Answer] as const metrics. It implements
+// Probe collects one [ProbeResult] as const metrics. It implements
 // [prometheus.Collector]; register each in a registry of its own.
 type Probe struct {
 	descs  *descs
-	answer Answer
+	answer ProbeResult
 }
 
 // NewProbe returns a collector of the answer.
-func NewProbe(a Answer) *Probe { return &Probe{descs: newDescs(), answer: a} }
+func NewProbe(a ProbeResult) *Probe { return &Probe{descs: newDescs(), answer: a} }
 
 // Describe implements [prometheus.Collector].
 func (p *Probe) Describe(ch chan<- *prometheus.Desc) {
@@ -32,7 +32,7 @@ func (p *Probe) Collect(ch chan<- prometheus.Metric) {
 	g := gauges{ch: ch}
 	p.collectProbe(g)
 	p.collectScan(g)
-	ports, omitted := p.answer.Report()
+	ports, omitted := p.answer.ReportedPorts()
 	for i := range p.answer.Result.Addresses {
 		p.collectAddress(g, &p.answer.Result.Addresses[i], omitted)
 	}
@@ -95,7 +95,7 @@ func (p *Probe) collectAddress(g gauges, a *scan.AddressResult, omitted map[neti
 	}
 }
 
-func (p *Probe) collectPort(g gauges, r PortReport) {
+func (p *Probe) collectPort(g gauges, r ReportedPort) {
 	d := p.descs
 	ip, port := r.Address.String(), strconv.Itoa(int(r.Port))
 	protocol, expected := p.answer.Result.Plan.Spec().Protocol.String(), r.Expected.String()
@@ -106,7 +106,7 @@ func (p *Probe) collectPort(g gauges, r PortReport) {
 	if r.RTT > 0 {
 		g.seconds(d.portResponse, r.RTT, ip, port, protocol)
 	}
-	if at, ok := p.answer.Memory.LastChange(r.Address, r.Port); ok {
+	if at, ok := p.answer.History.LastChange(r.Address, r.Port); ok {
 		g.time(d.portChange, at, ip, port, protocol)
 	}
 }

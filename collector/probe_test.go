@@ -72,8 +72,8 @@ func (m made) result(tb testing.TB) *scan.Result {
 	return r
 }
 
-func answer(r *scan.Result) collector.Answer {
-	return collector.Answer{
+func answer(r *scan.Result) collector.ProbeResult {
+	return collector.ProbeResult{
 		Target: "web", Owner: "net team", Reference: "CHG-1234", Timeout: 9 * time.Second,
 		Expires:  time.Date(2027, 7, 1, 0, 0, 0, 0, time.UTC),
 		MaxPorts: 1000, Duration: 1600 * time.Millisecond, Result: r, Progress: 1,
@@ -110,10 +110,10 @@ func notable() made {
 	}
 }
 
-func answers(t *testing.T) map[string]collector.Answer {
+func answers(t *testing.T) map[string]collector.ProbeResult {
 	t.Helper()
 	all := answer(notable().result(t))
-	all.All = true
+	all.AllPorts = true
 	few := answer(notable().result(t))
 	few.MaxPorts = 3
 	failed := made{
@@ -126,7 +126,7 @@ func answers(t *testing.T) map[string]collector.Answer {
 	forever := answer(failed.result(t))
 	forever.Expires = time.Time{}
 	whole := made{spec: scan.Spec{Ports: scan.NewPortSet(22, 23)}, found: []netip.Addr{ip4}, ports: []scan.PortResult{open(ip4, 22), closed(ip4, 23)}}
-	return map[string]collector.Answer{
+	return map[string]collector.ProbeResult{
 		"notable": answer(notable().result(t)), "all": all, "max_ports": few, "failed": forever, "whole": answer(whole.result(t)),
 	}
 }
@@ -217,7 +217,7 @@ func TestReportOrder(t *testing.T) {
 	var got []string
 	report := func() {
 		got = nil
-		ports, omitted := a.Report()
+		ports, omitted := a.ReportedPorts()
 		for _, p := range ports {
 			got = append(got, p.Expected.String()+" "+netip.AddrPortFrom(p.Address, p.Port).String())
 		}
@@ -241,7 +241,7 @@ func TestReportOrder(t *testing.T) {
 	if diff := cmp.Diff(append(inOrder[:4:4], "and more on 192.0.2.1", "and more on 2001:db8::1"), got); diff != "" {
 		t.Errorf("at most 4 (-want +got):\n%s", diff)
 	}
-	a.MaxPorts, a.All = 1000, true
+	a.MaxPorts, a.AllPorts = 1000, true
 	report()
 	if len(got) != len(inOrder)+3 || got[8] != "closed 192.0.2.1:20" {
 		t.Errorf("all ports: %v", got)

@@ -6,8 +6,8 @@ import (
 	"portscan_exporter/internal/scan"
 )
 
-// PortReport is a port that an answer reports one by one.
-type PortReport struct {
+// ReportedPort is a port that an answer reports one by one.
+type ReportedPort struct {
 	scan.PortResult
 	Expected scan.Expected
 }
@@ -47,20 +47,20 @@ func rankOf(plan scan.Plan, once scan.PortSet, r scan.PortResult) rank {
 // open, those that may be, the other open ones, those that were open once, and the
 // rest; within each in order of address and port. omitted counts by address what did not fit.
 // Ports whose state is unknown are never among them.
-func (a Answer) Report() (ports []PortReport, omitted map[netip.Addr]int) {
-	var byRank [ranks][]PortReport
+func (a ProbeResult) ReportedPorts() (ports []ReportedPort, omitted map[netip.Addr]int) {
+	var byRank [ranks][]ReportedPort
 	omitted = make(map[netip.Addr]int)
 	plan := a.Result.Plan
 	for i := range a.Result.Addresses {
-		once := a.Memory.Opened(a.Result.Addresses[i].IP)
+		once := a.History.Opened(a.Result.Addresses[i].IP)
 		for r := range a.Result.Addresses[i].All() {
 			k := rankOf(plan, once, r)
-			if r.State == scan.Unknown || (k == rest && !a.All) {
+			if r.State == scan.Unknown || (k == rest && !a.AllPorts) {
 				continue
 			}
 			omitted[r.Address]++ // until it turns out that it fits
 			if len(byRank[k]) < a.MaxPorts {
-				byRank[k] = append(byRank[k], PortReport{PortResult: r, Expected: plan.Expected(r.Port)})
+				byRank[k] = append(byRank[k], ReportedPort{PortResult: r, Expected: plan.Expected(r.Port)})
 			}
 		}
 	}

@@ -95,8 +95,8 @@ func (f *scanFlags) scan(configFile string, logger *slog.Logger, screen *termina
 		return terminal.Report{}, err
 	}
 	answer := server.NewAnswer(selection.Target, module, known, begun)
-	answer.All = answer.All || f.all
-	return terminal.Report{Asked: task.Asked, Module: module.Name, EveryPort: f.all, Answer: answer}, nil
+	answer.AllPorts = answer.AllPorts || f.all
+	return terminal.Report{Asked: task.Asked, Module: module.Name, EveryPort: f.all, ProbeResult: answer}, nil
 }
 
 // task is the scan of a selection as the flags change it.

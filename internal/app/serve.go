@@ -61,12 +61,12 @@ func newExporter(f *flags, logger *slog.Logger) (*exporter, error) {
 		return nil, fmt.Errorf("making the exporter's metrics: %w", err)
 	}
 	if f.serve.auditFile != "" {
-		if e.audit, err = audit.Open(f.serve.auditFile, metrics.AuditFailed, logger); err != nil {
+		if e.audit, err = audit.Open(f.serve.auditFile, metrics.CountAuditFailure, logger); err != nil {
 			return nil, fmt.Errorf("--audit.file: %w", err)
 		}
 	}
 	if e.coordinator, err = newScans(budget, coordinator.Options{
-		Logger: logger, Allow: stillAllowed(safe), Observe: metrics.ScanEnded, Joined: metrics.ProbeJoined,
+		Logger: logger, Allow: stillAllowed(safe), Observe: metrics.ObserveScan, Joined: metrics.CountCoalesced,
 	}); err != nil {
 		return nil, err
 	}
@@ -154,10 +154,10 @@ func onThisMachine(c *config.Config) error {
 }
 
 // facts returns what the exporter says of itself at a scrape.
-func (e *exporter) facts(safe *config.SafeConfig, budget *engine.Budget) func() collector.Facts {
-	return func() collector.Facts {
+func (e *exporter) facts(safe *config.SafeConfig, budget *engine.Budget) func() collector.ExporterStats {
+	return func() collector.ExporterStats {
 		b := budget.Stats()
-		f := collector.Facts{
+		f := collector.ExporterStats{
 			Expiries:         make(map[string]time.Time),
 			ScansInFlight:    e.coordinator.InFlight(),
 			AttemptsInFlight: b.InFlight, AttemptsInFlightLimit: b.Limit, TCPAttempts: b.TCPAttempts, UDPAttempts: b.UDPAttempts,

@@ -16,7 +16,7 @@ import (
 
 // writeDebug answers a probe with debug=true: the plan, what was learnt, the log
 // and the metrics, for people.
-func (s *Server) writeDebug(w http.ResponseWriter, task scan.Task, a collector.Answer, log *probeLog, reg prometheus.Gatherer) {
+func (s *Server) writeDebug(w http.ResponseWriter, task scan.Task, a collector.ProbeResult, log *probeLog, reg prometheus.Gatherer) {
 	var b strings.Builder
 	debugPlan(&b, task)
 	debugAddresses(&b, a.Result)
@@ -91,8 +91,8 @@ func debugAddresses(b *strings.Builder, r *scan.Result) {
 	}
 }
 
-func debugPorts(b *strings.Builder, a collector.Answer) {
-	ports, omitted := a.Report()
+func debugPorts(b *strings.Builder, a collector.ProbeResult) {
+	ports, omitted := a.ReportedPorts()
 	b.WriteString("\nPorts:\n")
 	table := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "  ADDRESS\tPORT\tSTATE\tEXPECTED\tCAUSE\tRESPONSE")

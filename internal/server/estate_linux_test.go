@@ -110,7 +110,7 @@ func ownScans(t *testing.T, o *server.Options) *coordinator.Coordinator {
 		t.Fatal(err)
 	}
 	scans, err := coordinator.New(coordinator.Options{
-		Resolver: resolver, Engines: engines, MaxScans: 8, Logger: slog.New(slog.DiscardHandler), Observe: o.Exporter.ScanEnded,
+		Resolver: resolver, Engines: engines, MaxScans: 8, Logger: slog.New(slog.DiscardHandler), Observe: o.Exporter.ObserveScan,
 	})
 	if err != nil {
 		t.Fatal(err)

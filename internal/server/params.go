@@ -22,7 +22,7 @@ type asked struct {
 // refusal is a request that gets no scan. Its message is one line.
 type refusal struct {
 	status  int
-	reason  collector.Refusal
+	reason  collector.RefusalReason
 	message string
 }
 
@@ -30,7 +30,7 @@ type refusal struct {
 func (r *refusal) Error() string { return r.message }
 
 func badRequest(format string, args ...any) *refusal {
-	return &refusal{status: http.StatusBadRequest, reason: collector.RefusedBadRequest, message: fmt.Sprintf(format, args...)}
+	return &refusal{status: http.StatusBadRequest, reason: collector.RefusalBadRequest, message: fmt.Sprintf(format, args...)}
 }
 
 // parseAsked reads a probe's parameters and its timeout header.
@@ -107,29 +107,29 @@ func Admit(cfg *config.Config, target, module string, now time.Time) (config.Sel
 // admit finds what the request names in the configuration, and refuses what its
 // owner does not let us scan.
 func admit(cfg *config.Config, a asked, now time.Time) (config.Selection, *config.Module, *refusal) {
-	forbidden := func(reason collector.Refusal, format string, args ...any) (config.Selection, *config.Module, *refusal) {
+	forbidden := func(reason collector.RefusalReason, format string, args ...any) (config.Selection, *config.Module, *refusal) {
 		return config.Selection{}, nil, &refusal{status: http.StatusForbidden, reason: reason, message: fmt.Sprintf(format, args...)}
 	}
 	selection, ok := cfg.Find(a.target)
 	if !ok {
-		return forbidden(collector.RefusedUnknownTarget,
+		return forbidden(collector.RefusalUnknownTarget,
 			"target %s is not configured: add it under targets, with its owner's authorization", quote(a.target))
 	}
 	t := selection.Target
 	if a.module != "" {
 		if _, ok := cfg.Module(a.module); !ok {
 			r := badRequest("module %s is not configured: target %s lists the modules it may be scanned with", quote(a.module), quote(t.Name))
-			r.reason = collector.RefusedUnknownModule
+			r.reason = collector.RefusalUnknownModule
 			return config.Selection{}, nil, r
 		}
 	}
 	module, ok := t.Module(a.module)
 	if !ok {
-		return forbidden(collector.RefusedUnknownModule,
+		return forbidden(collector.RefusalUnknownModule,
 			"target %s does not list module %s: add it to the target's modules", quote(t.Name), quote(a.module))
 	}
 	if auth := t.Authorization; auth.Expired(now) {
-		return forbidden(collector.RefusedExpired,
+		return forbidden(collector.RefusalExpired,
 			"the authorization to scan target %s ended at %s: ask its owner, %s, and renew authorization.expires",
 			quote(t.Name), auth.Expires.UTC().Format(time.RFC3339), quote(auth.Owner))
 	}

@@ -102,9 +102,9 @@ func writeAllowance(task scan.Task, m *config.Module, budget time.Duration) time
 
 // NewAnswer is the answer to whoever asked for a target with a module at some time, and
 // got to know this. It may be called concurrently.
-func NewAnswer(t *config.Target, m *config.Module, known coordinator.Answer, arrived time.Time) collector.Answer {
+func NewAnswer(t *config.Target, m *config.Module, known coordinator.Answer, arrived time.Time) collector.ProbeResult {
 	now := time.Now()
-	a := collector.Answer{
+	a := collector.ProbeResult{
 		Target:    t.Name,
 		Owner:     t.Authorization.Owner,
 		Reference: t.Authorization.Reference,
@@ -112,11 +112,11 @@ func NewAnswer(t *config.Target, m *config.Module, known coordinator.Answer, arr
 		Timeout:   m.Timeout,
 		MaxAge:    m.MaxAge,
 		MaxPorts:  m.MaxPorts,
-		All:       m.ReportAll,
+		AllPorts:  m.ReportAll,
 		Duration:  now.Sub(arrived),
 		Result:    known.Result,
 		Progress:  known.Progress,
-		Memory:    known.Memory,
+		History:   known.Memory,
 	}
 	if known.Retained {
 		a.Age = now.Sub(known.Result.Finished)
@@ -126,7 +126,7 @@ func NewAnswer(t *config.Target, m *config.Module, known coordinator.Answer, arr
 
 // refuse answers a request that gets no scan, counts it and writes it down.
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, arrived time.Time, why *refusal) {
-	s.options.Exporter.Refused(why.reason)
+	s.options.Exporter.CountRefusal(why.reason)
 	s.auditRefusal(r, arrived, why)
 	if why.status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "1")
@@ -145,5 +145,5 @@ func unavailable(err error) *refusal {
 			message = other.Error()
 		}
 	}
-	return &refusal{status: http.StatusServiceUnavailable, reason: collector.RefusedLimit, message: message}
+	return &refusal{status: http.StatusServiceUnavailable, reason: collector.RefusalLimit, message: message}
 }

@@ -43,7 +43,7 @@ func (l *probeLog) text() string {
 
 // outcome logs how the probe went: its outcome at debug, a fault of our own at
 // error, and no line a port.
-func (l *probeLog) outcome(a collector.Answer) {
+func (l *probeLog) outcome(a collector.ProbeResult) {
 	r := a.Result
 	for i := range r.Addresses {
 		counts := make([]any, 0, 2*len(scan.States())+2)

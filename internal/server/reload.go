@@ -36,7 +36,7 @@ func (r *Reloader) Reload() error {
 		for _, e := range Each(err) {
 			r.Logger.Error("Configuration is not usable", "err", e)
 		}
-		r.Exporter.Loaded(false, nil)
+		r.Exporter.ObserveReload(false, nil)
 		return err
 	}
 	cfg := r.Config.Get()
@@ -44,7 +44,7 @@ func (r *Reloader) Reload() error {
 	for _, m := range cfg.Modules() {
 		names = append(names, m.Name)
 	}
-	r.Exporter.Loaded(true, names)
+	r.Exporter.ObserveReload(true, names)
 	r.Apply(cfg)
 	r.Logger.Info("Configuration loaded", "file", r.File, "targets", len(cfg.Targets()), "modules", len(names))
 	return nil

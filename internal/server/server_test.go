@@ -93,12 +93,12 @@ func build(tb testing.TB, text string, names stub, change func(*server.Options))
 	must()
 	logger := slog.New(slog.DiscardHandler)
 	safe := config.NewSafeConfig(h.file, nil)
-	h.exporter, err = collector.NewExporter(h.registry, func() collector.Facts {
-		return collector.Facts{TCPAttempts: h.budget.Stats().TCPAttempts}
+	h.exporter, err = collector.NewExporter(h.registry, func() collector.ExporterStats {
+		return collector.ExporterStats{TCPAttempts: h.budget.Stats().TCPAttempts}
 	})
 	must()
 	h.scans, err = coordinator.New(coordinator.Options{
-		Resolver: resolver, MaxScans: 8, Logger: logger, Observe: h.exporter.ScanEnded, Joined: h.exporter.ProbeJoined,
+		Resolver: resolver, MaxScans: 8, Logger: logger, Observe: h.exporter.ObserveScan, Joined: h.exporter.CountCoalesced,
 		Engines: map[coordinator.Kind]scan.Scanner{{Protocol: scan.TCP, Method: scan.Connect}: connect},
 	})
 	must()

@@ -24,7 +24,7 @@ func TestJSONEmpty(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := Report{Answer: collector.Answer{Result: &scan.Result{Plan: plan, Started: time.Unix(0, 0)}}}
+	r := Report{ProbeResult: collector.ProbeResult{Result: &scan.Result{Plan: plan, Started: time.Unix(0, 0)}}}
 	var got map[string]any
 	if err := json.Unmarshal([]byte(written(t, r, JSON)), &got); err != nil {
 		t.Fatal(err)

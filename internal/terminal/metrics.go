@@ -16,7 +16,7 @@ import (
 // gatherer has the metrics that /probe would answer with.
 func (r Report) gatherer() prometheus.Gatherer {
 	reg := prometheus.NewRegistry()
-	reg.MustRegister(collector.NewProbe(r.Answer))
+	reg.MustRegister(collector.NewProbe(r.ProbeResult))
 	return reg
 }
 

@@ -31,7 +31,7 @@ func Formats() []string {
 // Report is what came of a scan that somebody asked for at a prompt. It is read only
 // and may be used concurrently.
 type Report struct {
-	collector.Answer
+	collector.ProbeResult
 
 	Asked     string // what the command line names: the target, or an address inside it
 	Module    string

@@ -60,7 +60,7 @@ func made(t *testing.T) Report {
 	r.Addresses, r.Attempts, r.Retries = rec.Snapshot(scan.CauseDeadline)
 	return Report{
 		Asked: "web", Module: "tcp_default",
-		Answer: collector.Answer{
+		ProbeResult: collector.ProbeResult{
 			Target: "web", Owner: "net team", Reference: "CHG-1234", Expires: time.Date(2027, 7, 1, 0, 0, 0, 0, time.UTC),
 			Timeout: 9 * time.Second, MaxPorts: 1000, Duration: 1600 * time.Millisecond, Result: r, Progress: 1,
 		},

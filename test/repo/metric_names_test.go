@@ -77,8 +77,8 @@ func (d describer) Unregister(prometheus.Collector) bool { return false }
 func namesInCode(t *testing.T) map[string]bool {
 	t.Helper()
 	d := make(describer)
-	d.MustRegister(collector.NewProbe(collector.Answer{}))
-	if _, err := collector.NewExporter(d, func() collector.Facts { return collector.Facts{} }); err != nil {
+	d.MustRegister(collector.NewProbe(collector.ProbeResult{}))
+	if _, err := collector.NewExporter(d, func() collector.ExporterStats { return collector.ExporterStats{} }); err != nil {
 		t.Fatal(err)
 	}
 	return d
