@@ -5,6 +5,7 @@ package collector
 import (
 	"time"
 
+	"portscan_exporter/internal/config"
 	"portscan_exporter/internal/coordinator"
 	"portscan_exporter/internal/scan"
 )
@@ -33,4 +34,28 @@ type ProbeResult struct {
 // lets it become.
 func (a ProbeResult) Success() bool {
 	return a.Result.Success() && (a.MaxAge == 0 || a.Age <= a.MaxAge+a.Timeout)
+}
+
+// NewProbeResult returns the answer to a request that arrived at some time for a
+// target and module, from the scan that the coordinator shows it.
+func NewProbeResult(t *config.Target, m *config.Module, known coordinator.Answer, arrived time.Time) ProbeResult {
+	now := time.Now()
+	a := ProbeResult{
+		Target:    t.Name,
+		Owner:     t.Authorization.Owner,
+		Reference: t.Authorization.Reference,
+		Expires:   t.Authorization.Expires,
+		Timeout:   m.Timeout,
+		MaxAge:    m.MaxAge,
+		MaxPorts:  m.MaxPorts,
+		AllPorts:  m.ReportAll,
+		Duration:  now.Sub(arrived),
+		Result:    known.Result,
+		Progress:  known.Progress,
+		History:   known.Memory,
+	}
+	if known.Retained {
+		a.Age = now.Sub(known.Result.Finished)
+	}
+	return a
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"portscan_exporter/internal/config"
-	"portscan_exporter/internal/server"
 )
 
 // TestAddressOfAnotherTarget has an address go to another target while a scan of it
@@ -32,7 +31,7 @@ targets:
 		}
 	}
 	load(text)
-	selection, module, err := server.Admit(safe.Get(), "192.0.2.1", "m", time.Now())
+	selection, module, err := safe.Get().Authorize("192.0.2.1", "m", time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,11 +14,11 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/prometheus/common/promslog"
 
+	"portscan_exporter/collector"
 	"portscan_exporter/internal/config"
 	"portscan_exporter/internal/coordinator"
 	"portscan_exporter/internal/engine"
 	"portscan_exporter/internal/scan"
-	"portscan_exporter/internal/server"
 	"portscan_exporter/internal/terminal"
 )
 
@@ -77,7 +77,7 @@ func (f *scanFlags) scan(configFile string, logger *slog.Logger, screen *termina
 		return terminal.Report{}, err
 	}
 	begun := time.Now()
-	selection, module, err := server.Admit(cfg, f.target, f.module, begun)
+	selection, module, err := cfg.Authorize(f.target, f.module, begun)
 	if err != nil {
 		return terminal.Report{}, f.suggest(cfg, err)
 	}
@@ -94,7 +94,7 @@ func (f *scanFlags) scan(configFile string, logger *slog.Logger, screen *termina
 	if err != nil {
 		return terminal.Report{}, err
 	}
-	answer := server.NewAnswer(selection.Target, module, known, begun)
+	answer := collector.NewProbeResult(selection.Target, module, known, begun)
 	answer.AllPorts = answer.AllPorts || f.all
 	return terminal.Report{Asked: task.Asked, Module: module.Name, EveryPort: f.all, ProbeResult: answer}, nil
 }

@@ -11,7 +11,6 @@ import (
 
 	"portscan_exporter/internal/config"
 	"portscan_exporter/internal/scan"
-	"portscan_exporter/internal/server"
 )
 
 func loadConfig(t *testing.T, text string) *config.Config {
@@ -52,7 +51,7 @@ func TestSuggest(t *testing.T) {
 		{"db", "", ""}, // refused for another reason
 	} {
 		f := scanFlags{target: tc.target, module: tc.module}
-		_, _, refusal := server.Admit(cfg, f.target, f.module, time.Now())
+		_, _, refusal := cfg.Authorize(f.target, f.module, time.Now())
 		if refusal == nil {
 			t.Fatalf("%v is not refused", tc)
 		}
@@ -92,7 +91,7 @@ func TestCompletion(t *testing.T) {
 func TestScanTask(t *testing.T) {
 	t.Parallel()
 	cfg := loadConfig(t, estate)
-	selection, module, err := server.Admit(cfg, "mail-relay", "x", time.Now())
+	selection, module, err := cfg.Authorize("mail-relay", "x", time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -136,7 +136,7 @@ func tasks(c *config.Config) (all []scan.Task) {
 // configuration changed.
 func stillAllowed(safe *config.SafeConfig) func(scan.Task) (scan.Task, error) {
 	return func(task scan.Task) (scan.Task, error) {
-		selection, module, err := server.Admit(safe.Get(), task.Asked, task.Module, time.Now())
+		selection, module, err := safe.Get().Authorize(task.Asked, task.Module, time.Now())
 		if err != nil {
 			return scan.Task{}, err
 		}

@@ -151,7 +151,7 @@ func TestServeRefusesToStart(t *testing.T) {
 		"check, no file":       {[]string{"--config.check", "--config.file=/nonexistent.yml"}, exitFailure, "error: "},
 		"check, as a command":  {[]string{"serve", "--config.check", "--config.file=" + good}, exitOK, ""},
 		"scan, unknown target": {[]string{"scan", "nobody", "--config.file=" + good}, exitRefused, `target "nobody" is not configured`},
-		"scan, other module":   {[]string{"scan", "t", "--module=x", "--config.file=" + good}, exitRefused, `module "x" is not configured: target "t" lists the modules`},
+		"scan, other module":   {[]string{"scan", "t", "--module=x", "--config.file=" + good}, exitRefused, `module "x" is not configured: use a module of target "t"`},
 		"scan, bad ports":      {[]string{"scan", "t", "--ports=0", "--config.file=" + good}, exitRefused, "--ports: port 0 is out of range"},
 		"scan, no file":        {[]string{"scan", "t", "--config.file=/nonexistent.yml"}, exitRefused, "/nonexistent.yml"},
 		"scan, a typo":         {[]string{"scan", "tt", "--config.file=" + good}, exitRefused, `owner's authorization; did you mean "t"?`},
@@ -194,7 +194,7 @@ targets:
 		"all":               {[]string{"good", "--all"}, exitOK, []string{"127.0.0.1  1 ", "CLOSED"}},
 		"not as expected":   {[]string{"bad", "--ports=" + port}, exitFailure, []string{"127.0.0.1  " + port}},
 		"excluded for good": {[]string{"bad", "--ports=3"}, exitRefused, []string{"no port to scan is left"}},
-		"ended":             {[]string{"ended"}, exitRefused, []string{"the authorization to scan target \"ended\" ended"}},
+		"ended":             {[]string{"ended"}, exitRefused, []string{"authorization for target \"ended\" expired"}},
 	} {
 		var out bytes.Buffer
 		code := Run(append([]string{"scan", "--config.file=" + file}, tc.args...), &out, &out)

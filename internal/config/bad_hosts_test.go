@@ -52,8 +52,8 @@ func badHosts() []badCase {
 			`hosts.yml:54: targets[0].hosts[45]: "1:2:3" is not an IPv6 address: write one as in "2001:db8::10"`,
 			`hosts.yml:55: targets[0].hosts[46]: "user@host" is not a host name, an address or a network: write one, as in www.example.org or 192.0.2.0/24`,
 			`hosts.yml:56: targets[0].hosts[47]: "*.example.org" is not a host name, an address or a network: write one, as in www.example.org or 192.0.2.0/24`,
-			`hosts.yml:57: targets[0].hosts[48]: "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"... is not a host name, an address or a network: write one, as in www.example.org or 192.0.2.0/24`,
-			`hosts.yml:58: targets[0].hosts[49]: "abcdefghi.abcdefghi.abcdefghi.abcdefghi.abcdefghi.abcdefghi."... is too long for a host name: write at most 253 characters`,
+			`hosts.yml:57: targets[0].hosts[48]: "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa..." is not a host name, an address or a network: write one, as in www.example.org or 192.0.2.0/24`,
+			`hosts.yml:58: targets[0].hosts[49]: "abcdefghi.abcdefghi.abcdefghi.abcdefghi.abcdefghi.abcdefghi...." is too long for a host name: write at most 253 characters`,
 		}},
 		{"networks", []string{
 			`networks.yml:4: targets[0]: networks is missing, and hosts has a name: write where it may lead, as in networks: [192.0.2.0/24]`,

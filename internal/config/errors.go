@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"portscan_exporter/internal/scan"
 )
 
 // Error is one thing that is wrong with a configuration file, and what to write
@@ -77,15 +79,8 @@ func inOrder(found []*Error) []*Error {
 	})
 }
 
-// quote returns the text as a message repeats it: in quotes, on one line, and
-// cut where it is long.
-func quote(text string) string {
-	const shown = 60 // bytes
-	if len(text) > shown {
-		return strconv.Quote(strings.ToValidUTF8(text[:shown], "")) + "..."
-	}
-	return strconv.Quote(text)
-}
+// quote returns the text in quotes, on one line and truncated.
+func quote(text string) string { return strconv.Quote(scan.Truncate(text, 60)) }
 
 // oneLine joins the lines of a message that somebody else wrote.
 func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }

@@ -87,14 +87,7 @@ func (l *loader) integer(dst *int, least int) func(value) {
 	}
 }
 
-// clip cuts a number that is too long to be repeated.
-func clip(number string) string {
-	const shown = 24 // digits
-	if len(number) > shown {
-		return number[:shown] + "..."
-	}
-	return number
-}
+func clip(number string) string { return scan.Truncate(number, 24) }
 
 var leadingZeros = regexp.MustCompile(`\b0+(\d+)\b`)
 

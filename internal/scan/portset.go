@@ -98,14 +98,7 @@ func parsePort(text, within string) (uint16, error) {
 	return uint16(n), nil
 }
 
-// shorten cuts a wrong entry to what is worth repeating in a message.
-func shorten(text string) string {
-	const shown = 40 // characters
-	if len(text) > shown {
-		return strings.ToValidUTF8(text[:shown], "") + "..."
-	}
-	return text
-}
+func shorten(text string) string { return Truncate(text, 40) }
 
 // normalize sorts the ranges, joins those that overlap or touch, and counts.
 // It owns its argument.

@@ -58,30 +58,22 @@ func outcome(r *scan.Result) (word, why string) {
 	return "incomplete", strings.Join(reasons, ", ")
 }
 
-// auditRefusal writes down that a request got no scan. What it asked for is not
-// trusted: it is quoted, and cut.
-func (s *Server) auditRefusal(r *http.Request, arrived time.Time, refused *refusal) {
-	e := s.auditEntry(r, arrived, audit.Refusal, refused.status)
+// auditRefusal records a refused probe. Its parameters are not trusted, and are
+// truncated.
+func (s *Server) auditRefusal(r *http.Request, arrived time.Time, refused *requestError) {
+	e := s.auditEntry(r, arrived, audit.Refusal, refused.Status)
 	query := r.URL.Query()
-	e.Target, e.Module = clip(query.Get("target")), clip(query.Get("module"))
+	e.Target, e.Module = scan.Truncate(query.Get("target"), requestTextLimit), scan.Truncate(query.Get("module"), requestTextLimit)
 	if found, ok := s.options.Config.Get().Find(query.Get("target")); ok {
 		e.Target = found.Target.Name
 		e.Owner, e.Reference = found.Target.Authorization.Owner, found.Target.Authorization.Reference
 	}
-	e.Outcome, e.Reason = string(refused.reason), refused.message
+	e.Outcome, e.Reason = string(refused.Reason), refused.text
 	s.options.Audit(e)
 }
 
 func (s *Server) auditEntry(r *http.Request, arrived time.Time, event string, status int) audit.Entry {
 	return audit.Entry{Time: arrived.UTC(), Event: event, Remote: r.RemoteAddr, User: s.options.User(r), Status: status}
-}
-
-// clip cuts a piece of a request to what is worth keeping.
-func clip(v string) string {
-	if len(v) > shown {
-		return strings.ToValidUTF8(v[:shown], "") + "..."
-	}
-	return v
 }
 
 // CertifiedUser returns the name in the certificate that a client has proved to be

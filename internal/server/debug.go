@@ -25,7 +25,7 @@ func (s *Server) writeDebug(w http.ResponseWriter, task scan.Task, a collector.P
 	b.WriteString("\nMetrics that would have been returned:\n")
 	families, err := reg.Gather()
 	if err != nil {
-		text(w, http.StatusInternalServerError, "gathering the metrics: "+err.Error()+"\n")
+		writeError(w, newRequestError(failedGather, err))
 		return
 	}
 	for _, f := range families {
@@ -33,7 +33,7 @@ func (s *Server) writeDebug(w http.ResponseWriter, task scan.Task, a collector.P
 			fmt.Fprintf(&b, "# writing %s: %v\n", f.GetName(), err)
 		}
 	}
-	text(w, http.StatusOK, b.String())
+	writeText(w, http.StatusOK, b.String())
 }
 
 func debugPlan(b *strings.Builder, task scan.Task) {

@@ -22,11 +22,11 @@ func FuzzParseAsked(f *testing.F) {
 		if timeout != "" {
 			r.Header.Set(scrapeTimeoutHeader, timeout)
 		}
-		a, refused := parseAsked(r)
+		a, refused := parseProbeParams(r)
 		if refused != nil {
-			if refused.status != http.StatusBadRequest || refused.message == "" || strings.ContainsAny(refused.message, "\r\n") ||
-				!utf8.ValidString(refused.message) || len(refused.message) > 600 {
-				t.Errorf("refused with %d, %q", refused.status, refused.message)
+			if refused.Status != http.StatusBadRequest || refused.text == "" || strings.ContainsAny(refused.text, "\r\n") ||
+				!utf8.ValidString(refused.text) || len(refused.text) > 600 {
+				t.Errorf("refused with %d, %q", refused.Status, refused.text)
 			}
 			return
 		}

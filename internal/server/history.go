@@ -68,17 +68,17 @@ func (h *history) find(id int64) (record, bool) {
 func (s *Server) logs(w http.ResponseWriter, r *http.Request) {
 	id, err := strconv.ParseInt(r.URL.Query().Get("id"), 10, 64)
 	if err != nil {
-		text(w, http.StatusBadRequest, "parameter id is not a number: take one from the status page\n")
+		writeError(w, newRequestError(invalidLogID))
 		return
 	}
 	found, ok := s.history.find(id)
 	if !ok {
-		text(w, http.StatusNotFound, "no probe of that id is kept any more: see --history.limit\n")
+		writeError(w, newRequestError(unknownLog))
 		return
 	}
 	if of, ok := s.options.Config.Get().Find(found.target); ok && of.Target.Authorization.Expired(time.Now()) {
-		text(w, http.StatusForbidden, "the authorization of target "+quote(found.target)+" has ended: what its probes have shown is kept back\n")
+		writeError(w, newRequestError(expiredLog, quote(found.target)))
 		return
 	}
-	text(w, http.StatusOK, found.log)
+	writeText(w, http.StatusOK, found.log)
 }

@@ -67,8 +67,8 @@ func (s *Server) page(w http.ResponseWriter, t *template.Template, content any, 
 	var b bytes.Buffer
 	b.Grow(size)
 	if err := t.Execute(&b, content); err != nil {
-		s.options.Logger.Error("A page could not be made", "page", t.Name(), "err", err)
-		text(w, http.StatusInternalServerError, "the page could not be made, see the log\n")
+		s.options.Logger.Error("Failed to render page", "page", t.Name(), "err", err)
+		writeError(w, newRequestError(failedPage))
 		return
 	}
 	h := w.Header()

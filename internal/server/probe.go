@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"slices"
 	"time"
@@ -12,26 +11,25 @@ import (
 
 	"portscan_exporter/collector"
 	"portscan_exporter/internal/config"
-	"portscan_exporter/internal/coordinator"
 	"portscan_exporter/internal/scan"
 )
 
 // probe answers /probe: it scans one target with one module.
 func (s *Server) probe(w http.ResponseWriter, r *http.Request) {
 	arrived := time.Now()
-	question, refused := parseAsked(r)
-	if refused != nil {
-		s.refuse(w, r, arrived, refused)
+	params, failure := parseProbeParams(r)
+	if failure != nil {
+		s.refuse(w, r, arrived, failure)
 		return
 	}
-	selection, module, refused := admit(s.options.Config.Get(), question, arrived)
-	if refused != nil {
-		s.refuse(w, r, arrived, refused)
+	selection, module, err := s.options.Config.Get().Authorize(params.target, params.module, arrived)
+	if err != nil {
+		s.refuse(w, r, arrived, asRequestError(err))
 		return
 	}
 	log := newProbeLog(s.options.Logger, selection.Target.Name, module.Name)
 	task := selection.Task(module)
-	budget := probeBudget(module.Timeout, question.scrapeTimeout, s.options.TimeoutOffset)
+	budget := probeBudget(module.Timeout, params.scrapeTimeout, s.options.TimeoutOffset)
 	allowance := writeAllowance(task, module, budget)
 	answerBy(w, arrived.Add(budget+slowestReader))
 	ctx, cancel := context.WithDeadline(r.Context(), arrived.Add(budget-allowance))
@@ -41,10 +39,10 @@ func (s *Server) probe(w http.ResponseWriter, r *http.Request) {
 	known, err := s.options.Scans.Scan(ctx, task)
 	if err != nil {
 		log.Debug("Probe was not admitted", "err", err)
-		s.refuse(w, r, arrived, unavailable(err))
+		s.refuse(w, r, arrived, asRequestError(err))
 		return
 	}
-	answer := NewAnswer(selection.Target, module, known, arrived)
+	answer := collector.NewProbeResult(selection.Target, module, known, arrived)
 	log.outcome(answer)
 	s.auditScan(r, arrived, selection.Target, module, known)
 	reg := prometheus.NewRegistry()
@@ -53,7 +51,7 @@ func (s *Server) probe(w http.ResponseWriter, r *http.Request) {
 		when: arrived, target: selection.Target.Name, module: module.Name,
 		success: answer.Success(), duration: answer.Duration, log: log.text(),
 	})
-	if question.debug {
+	if params.debug {
 		s.writeDebug(w, task, answer, log, reg)
 		return
 	}
@@ -100,50 +98,12 @@ func writeAllowance(task scan.Task, m *config.Module, budget time.Duration) time
 	return min(budget/4, cost)
 }
 
-// NewAnswer is the answer to whoever asked for a target with a module at some time, and
-// got to know this. It may be called concurrently.
-func NewAnswer(t *config.Target, m *config.Module, known coordinator.Answer, arrived time.Time) collector.ProbeResult {
-	now := time.Now()
-	a := collector.ProbeResult{
-		Target:    t.Name,
-		Owner:     t.Authorization.Owner,
-		Reference: t.Authorization.Reference,
-		Expires:   t.Authorization.Expires,
-		Timeout:   m.Timeout,
-		MaxAge:    m.MaxAge,
-		MaxPorts:  m.MaxPorts,
-		AllPorts:  m.ReportAll,
-		Duration:  now.Sub(arrived),
-		Result:    known.Result,
-		Progress:  known.Progress,
-		History:   known.Memory,
-	}
-	if known.Retained {
-		a.Age = now.Sub(known.Result.Finished)
-	}
-	return a
-}
-
-// refuse answers a request that gets no scan, counts it and writes it down.
-func (s *Server) refuse(w http.ResponseWriter, r *http.Request, arrived time.Time, why *refusal) {
-	s.options.Exporter.CountRefusal(why.reason)
-	s.auditRefusal(r, arrived, why)
-	if why.status == http.StatusServiceUnavailable {
+// refuse answers a probe that gets no scan, counts and audits it.
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, arrived time.Time, e *requestError) {
+	s.options.Exporter.CountRefusal(e.Reason)
+	s.auditRefusal(r, arrived, e)
+	if e.Status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "1")
 	}
-	text(w, why.status, why.message+"\n")
-}
-
-// unavailable says why the coordinator took no scan.
-func unavailable(err error) *refusal {
-	if changed, ok := errors.AsType[*refusal](err); ok { // by the time that there was a place for it
-		return changed
-	}
-	message := coordinator.ErrBusy.Error()
-	for _, other := range []error{coordinator.ErrClosing, coordinator.ErrPanic} {
-		if errors.Is(err, other) {
-			message = other.Error()
-		}
-	}
-	return &refusal{status: http.StatusServiceUnavailable, reason: collector.RefusalLimit, message: message}
+	writeError(w, e)
 }

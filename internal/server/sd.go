@@ -2,7 +2,6 @@ package server
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -27,10 +26,10 @@ type group struct {
 // complete every time, targets whose authorization has ended included: a target
 // that vanished would resolve its alerts.
 func (s *Server) discover(w http.ResponseWriter, r *http.Request) {
-	self, err := s.self(r)
-	if err != nil {
+	self, failure := s.probeURL(r)
+	if failure != nil {
 		// Never an empty list: Prometheus would drop every target.
-		text(w, http.StatusInternalServerError, err.Error()+"\n")
+		writeError(w, failure)
 		return
 	}
 	cfg := s.options.Config.Get()
@@ -79,9 +78,9 @@ func wholeMilliseconds(d time.Duration) time.Duration {
 	return (d + time.Millisecond - 1).Truncate(time.Millisecond)
 }
 
-// self returns the URL of /probe as Prometheus reaches it: below the external
-// URL, or else where the request came in.
-func (s *Server) self(r *http.Request) (*url.URL, error) {
+// probeURL returns the URL of /probe as Prometheus reaches it: below the external
+// URL, or else at the host of the request.
+func (s *Server) probeURL(r *http.Request) (*url.URL, *requestError) {
 	u := &url.URL{Scheme: "http", Path: s.prefix}
 	if r.TLS != nil {
 		u.Scheme = "https"
@@ -89,11 +88,10 @@ func (s *Server) self(r *http.Request) (*url.URL, error) {
 	if e := s.options.ExternalURL; e != nil {
 		u.Scheme, u.Host, u.Path = e.Scheme, e.Host, e.Path
 	} else {
-		host, err := askedHost(r.Host)
-		if err != nil {
-			return nil, fmt.Errorf("%w: set --web.external-url", err)
+		if failure := checkHost(r.Host); failure != nil {
+			return nil, failure
 		}
-		u.Host = host
+		u.Host = r.Host
 	}
 	if u.Port() == "" {
 		port := map[string]string{"http": "80", "https": "443"}[u.Scheme]
@@ -103,19 +101,19 @@ func (s *Server) self(r *http.Request) (*url.URL, error) {
 	return u, nil
 }
 
-// askedHost returns the host of a request, where Prometheus can scrape what it asks for.
-func askedHost(host string) (string, error) {
+// checkHost returns an error if Prometheus cannot scrape the host of a request.
+func checkHost(host string) *requestError {
 	u, err := url.Parse("http://" + host)
 	switch {
 	case host == "" || err == nil && u.Hostname() == "":
-		return "", errors.New("the request does not say which host it asked")
+		return newRequestError(missingHost)
 	case err != nil || u.Host != host:
-		return "", errors.New("the host that the request asked can't be scraped")
+		return newRequestError(invalidHost, quote(host))
 	}
-	// Clients leave the zone out of what they ask (RFC 9110 section 7.2, RFC 6874
-	// section 4), and nobody is reached without it.
+	// Clients remove the zone from the Host header (RFC 9110 section 7.2, RFC 6874
+	// section 4), and a link-local address cannot be reached without its zone.
 	if addr, err := netip.ParseAddr(u.Hostname()); err == nil && addr.Is6() && addr.IsLinkLocalUnicast() {
-		return "", fmt.Errorf("%v is reached through one interface alone, and the request does not say which", addr)
+		return newRequestError(linkLocalHost, addr)
 	}
-	return host, nil
+	return nil
 }

@@ -116,15 +116,15 @@ func TestDiscoveryNeverLiesEmpty(t *testing.T) {
 	text, _ := local(t)
 	h := build(t, text, nil, nil)
 	for host, why := range map[string]string{
-		"":                  "does not say which host",
-		":10115":            "does not say which host",
-		"exporter:port":     "can't be scraped",
-		"2001:db8::1":       "can't be scraped",
-		"exporter/sd?":      "can't be scraped",
-		"[fe80::1]:10115":   "through one interface alone",
-		"user@exporter:1":   "can't be scraped",
-		"exporter:1#sd":     "can't be scraped",
-		"[2001:db8::1:1015": "can't be scraped",
+		"":                  "Host header is missing",
+		":10115":            "Host header is missing",
+		"exporter:port":     "is invalid",
+		"2001:db8::1":       "is invalid",
+		"exporter/sd?":      "is invalid",
+		"[fe80::1]:10115":   "without its interface",
+		"user@exporter:1":   "is invalid",
+		"exporter:1#sd":     "is invalid",
+		"[2001:db8::1:1015": "is invalid",
 	} {
 		w := h.discovery(t, host)
 		if w.Code != http.StatusInternalServerError || !strings.Contains(w.Body.String(), why) || !strings.Contains(w.Body.String(), "--web.external-url") {

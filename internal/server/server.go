@@ -151,7 +151,7 @@ func guard(next http.Handler) http.Handler {
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
 		if clean := path.Clean(r.URL.Path); clean != r.URL.Path && clean+"/" != r.URL.Path {
-			http.Error(w, "bad path: write it without dots and doubled slashes", http.StatusBadRequest)
+			writeError(w, newRequestError(uncleanPath))
 			return
 		}
 		if !strings.HasPrefix(r.URL.Path, "/debug/pprof/") {
@@ -167,29 +167,29 @@ func answerBy(w http.ResponseWriter, t time.Time) {
 	_ = http.NewResponseController(w).SetWriteDeadline(t)
 }
 
-func healthy(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "Healthy\n") }
+func healthy(w http.ResponseWriter, _ *http.Request) { writeText(w, http.StatusOK, "Healthy\n") }
 
 func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
 	if !s.options.Ready() {
-		text(w, http.StatusServiceUnavailable, "Shutting down\n")
+		writeError(w, newRequestError(shuttingDown))
 		return
 	}
-	text(w, http.StatusOK, "Ready\n")
+	writeText(w, http.StatusOK, "Ready\n")
 }
 
 func (s *Server) reload(w http.ResponseWriter, _ *http.Request) {
 	if err := s.options.Reload(); err != nil {
-		text(w, http.StatusInternalServerError, "failed to reload the configuration, the old one stays in use:\n"+err.Error()+"\n")
+		writeError(w, newRequestError(failedReload, err))
 		return
 	}
-	text(w, http.StatusOK, "Reloaded\n")
+	writeText(w, http.StatusOK, "Reloaded\n")
 }
 
 func (s *Server) config(w http.ResponseWriter, _ *http.Request) {
-	text(w, http.StatusOK, string(s.options.Config.Get().YAML()))
+	writeText(w, http.StatusOK, string(s.options.Config.Get().YAML()))
 }
 
-func text(w http.ResponseWriter, status int, body string) {
+func writeText(w http.ResponseWriter, status int, body string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(status)
 	_, _ = w.Write([]byte(body)) //nolint:gosec // text/plain, and nosniff: nothing in it is run

@@ -97,7 +97,7 @@ func (s *Server) target(w http.ResponseWriter, r *http.Request) {
 	name, query := r.PathValue("name"), r.URL.Query()
 	selection, ok := s.options.Config.Get().Find(name)
 	if !ok || selection.Addr.IsValid() {
-		text(w, http.StatusNotFound, "target "+quote(name)+" is not configured: the status page has the list\n")
+		writeError(w, newRequestError(unknownPage, quote(name)))
 		return
 	}
 	t := selection.Target
@@ -112,7 +112,7 @@ func (s *Server) target(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if chosen < 0 && query.Get("module") != "" {
-		text(w, http.StatusNotFound, "target "+quote(t.Name)+" does not list module "+quote(query.Get("module"))+"\n")
+		writeError(w, newRequestError(unlistedPage, quote(t.Name), quote(query.Get("module"))))
 		return
 	}
 	if chosen < 0 {
@@ -120,7 +120,7 @@ func (s *Server) target(w http.ResponseWriter, r *http.Request) {
 	}
 	page, ok := s.targetPage(all, chosen, query.Get("address"), now)
 	if !ok {
-		text(w, http.StatusNotFound, "address "+quote(query.Get("address"))+" was not in the last scan of target "+quote(t.Name)+"\n")
+		writeError(w, newRequestError(unknownAddress, quote(query.Get("address")), quote(t.Name)))
 		return
 	}
 	page.Worst = all[worst].verdict

@@ -85,7 +85,7 @@ func TestAuthorizationEnded(t *testing.T) {
 			t.Errorf("%s links the log of an earlier probe", path)
 		}
 	}
-	if w := s.get(t, "/logs?id=1"); w.Code != 403 || strings.Count(w.Body.String(), "\n") != 1 || !strings.Contains(w.Body.String(), "has ended") {
+	if w := s.get(t, "/logs?id=1"); w.Code != 403 || strings.Count(w.Body.String(), "\n") != 1 || !strings.Contains(w.Body.String(), "expired") {
 		t.Errorf("the log of an earlier probe answers %d: %s", w.Code, w.Body)
 	}
 	if w := s.get(t, "/target/web?address=192.0.2.1"); w.Code != 404 {

@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"portscan_exporter/internal/server"
 )
 
 // TestLinks follows every relative link in every document, and in the rules.
@@ -130,6 +132,9 @@ func TestMessages(t *testing.T) {
 func messagesInCode(t *testing.T) map[string]string {
 	t.Helper()
 	messages := make(map[string]string)
+	for _, m := range server.Messages() {
+		messages[m.Format] = "internal/server/messages.go"
+	}
 	for _, dir := range []string{"app", "audit", "coordinator", "server", "terminal"} {
 		files, err := filepath.Glob(filepath.Join("internal", dir, "*.go"))
 		if err != nil || len(files) == 0 {
@@ -200,18 +205,8 @@ func saysToPeople(file string, call *ast.CallExpr) bool {
 		return strings.EqualFold(on, "logger")
 	case "Error":
 		return strings.EqualFold(on, "logger") || on == "http"
-	case "badRequest", "forbidden":
-		return true
-	case "text":
-		if len(call.Args) != 3 {
-			return false
-		}
-		status, ok := call.Args[1].(*ast.SelectorExpr)
-		return ok && status.Sel.Name != "StatusOK"
 	case "Sprintf":
 		return file == "notes.go"
-	case "New", "Errorf":
-		return file == "sd.go"
 	}
 	return false
 }
