@@ -2,8 +2,8 @@ package collector
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// descs are all metrics of a probe: every name, label and help text.
-type descs struct {
+// probeDescs are the descriptors of all metrics of a probe.
+type probeDescs struct {
 	success, duration, lookup                        *prometheus.Desc
 	portOpen, portFiltered, portResponse, portChange *prometheus.Desc
 	ports, violating, omitted, responding, suspect   *prometheus.Desc
@@ -13,48 +13,47 @@ type descs struct {
 	targetInfo, expiry                               *prometheus.Desc
 }
 
-func newDescs() *descs {
+func newProbeDescs() *probeDescs {
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc(name, help, labels, nil)
 	}
 	const ip, port, protocol, expected, state, reason = "ip", "port", "protocol", "expected", "state", "reason"
-	return &descs{
-		success:  desc("probe_success", "1 if every port of the plan has a definite state on every address and no address was refused, else 0."),
-		duration: desc("probe_duration_seconds", "How long this answer took, from the arrival of the request."),
-		lookup:   desc("probe_dns_lookup_time_seconds", "How long the target's names took to resolve."),
+	return &probeDescs{
+		success:  desc("probe_success", "Whether every port has a definite state on every address, no address was refused, nothing failed, and the result is not older than max_age plus timeout."),
+		duration: desc("probe_duration_seconds", "Time from the arrival of the request to this answer in seconds."),
+		lookup:   desc("probe_dns_lookup_time_seconds", "Time taken to resolve the target's names in seconds."),
 
-		portOpen:     desc("portscan_port_open", "1 if the port is open, 0 if it is not. Absent where that is unknown, and for UDP ports that stay silent.", ip, port, protocol, expected),
-		portFiltered: desc("portscan_port_filtered", "1 if the port is silent or a filter refuses it, 0 if it answered. Absent where that is unknown.", ip, port, protocol, expected),
-		portResponse: desc("portscan_port_response_seconds", "Time from the last attempt to the answer, for reported ports that gave one.", ip, port, protocol),
-		portChange:   desc("portscan_port_last_change_timestamp_seconds", "When the scan ended that saw the port in another state than the complete one before, as Unix time. Absent where none has.", ip, port, protocol),
+		portOpen:     desc("portscan_port_open", "Whether the port is open. Absent if that is unknown, or if a UDP port is silent.", ip, port, protocol, expected),
+		portFiltered: desc("portscan_port_filtered", "Whether the port is silent or rejected by a filter. Absent if that is unknown.", ip, port, protocol, expected),
+		portResponse: desc("portscan_port_response_seconds", "Time from the last attempt to its answer in seconds. Absent if the port did not answer.", ip, port, protocol),
+		portChange:   desc("portscan_port_last_change_timestamp_seconds", "Unix timestamp of the port's last state change. Absent if no change was seen.", ip, port, protocol),
 
-		ports:      desc("portscan_ports", "Ports of the plan by state. The five states add up to the plan.", ip, protocol, state),
-		violating:  desc("portscan_ports_violating", "Ports that are not as the target's owner expects: open and expected closed, or known not to be open and expected open.", ip, protocol, expected),
-		omitted:    desc("portscan_ports_omitted", "Ports worth reporting one by one for which the module's max_ports left no room.", ip, protocol),
-		responding: desc("portscan_address_responding", "1 if the address answered anything in this scan, a RST or an ICMP error included, 0 if it is dark.", ip, protocol),
-		suspect:    desc("portscan_address_suspect", "1 if so many ports answer open that something in between is likely to answer for the address.", ip, protocol),
+		ports:      desc("portscan_ports", "Number of ports of the plan by state.", ip, protocol, state),
+		violating:  desc("portscan_ports_violating", "Number of ports that violate the target's expectations: open but expected closed, or not open but expected open.", ip, protocol, expected),
+		omitted:    desc("portscan_ports_omitted", "Number of notable ports that max_ports excludes from this answer.", ip, protocol),
+		responding: desc("portscan_address_responding", "Whether any answer came back during the scan, including a RST or an ICMP error.", ip, protocol),
+		suspect:    desc("portscan_address_suspect", "Whether a middlebox probably answers for the address: more than 512 and most ports open, most open ports with a zero window, or only ports 25 and 110 open and the others silent.", ip, protocol),
 
-		addresses:   desc("portscan_addresses", "Addresses that the target resolved to, within its networks."),
-		refused:     desc("portscan_addresses_refused", "Addresses that the target resolved to outside its networks. They were not touched."),
-		addressInfo: desc("portscan_address_info", "1 for every entry of the target's hosts that led to the address.", ip, "host"),
+		addresses:   desc("portscan_addresses", "Number of addresses that the target resolved to inside its networks."),
+		refused:     desc("portscan_addresses_refused", "Number of addresses that the target resolved to outside its networks. They are not scanned."),
+		addressInfo: desc("portscan_address_info", "Entry of the target's hosts that led to the address. Always 1.", ip, "host"),
 
-		scanTime:     desc("portscan_scan_timestamp_seconds", "When the scan that this answer shows ended, as Unix time. With max_age it may be an earlier one."),
-		scanDuration: desc("portscan_scan_duration_seconds", "How long the scan that this answer shows took. With max_age it may be an earlier one."),
-		scanTimeout:  desc("portscan_scan_timeout_seconds", "The module's timeout for one whole scan."),
-		scanMaxAge:   desc("portscan_scan_max_age_seconds", "The module's max_age: how old a scan an answer may show."),
-		scanProgress: desc("portscan_scan_progress_ratio", "How far a scan under way behind this answer is, from 0 to 1; 1 if there is none."),
-		attempts:     desc("portscan_scan_attempts", "Packets or connects that the scan took.", protocol),
-		retries:      desc("portscan_scan_retries", "Those of the attempts that were not a port's first.", protocol),
-		unknown:      desc("portscan_ports_unknown", "Ports whose state is unknown, by cause, over all addresses.", reason),
-		failed:       desc("portscan_scan_failed", "1 for what kept the scan from being whole, else 0.", reason),
+		scanTime:     desc("portscan_scan_timestamp_seconds", "Unix timestamp of the end of the scan shown. With max_age it may be an earlier scan."),
+		scanDuration: desc("portscan_scan_duration_seconds", "Time that the scan shown took in seconds. With max_age it may be an earlier scan."),
+		scanTimeout:  desc("portscan_scan_timeout_seconds", "Timeout of the module in seconds."),
+		scanMaxAge:   desc("portscan_scan_max_age_seconds", "Maximum age of the module's cached results in seconds (max_age)."),
+		scanProgress: desc("portscan_scan_progress_ratio", "Progress of the scan running behind a cached result, from 0 to 1. 1 if none is running."),
+		attempts:     desc("portscan_scan_attempts", "Number of attempts (packets or connections) of the scan.", protocol),
+		retries:      desc("portscan_scan_retries", "Number of attempts that were not a port's first.", protocol),
+		unknown:      desc("portscan_ports_unknown", "Number of ports in state unknown by reason, over all addresses.", reason),
+		failed:       desc("portscan_scan_failed", "Whether the scan failed for this reason.", reason),
 
-		targetInfo: desc("portscan_target_info", "1, with the target's name, its owner, and the reference of the owner's leave to scan it.", "target", "owner", "reference"),
-		expiry:     desc("portscan_authorization_expiry_timestamp_seconds", "When the authorization to scan the target ends, as Unix time. Absent where it does not."),
+		targetInfo: desc("portscan_target_info", "Target name, owner and authorization reference. Always 1.", "target", "owner", "reference"),
+		expiry:     desc("portscan_authorization_expiry_timestamp_seconds", "Unix timestamp of the authorization's expiry. Absent if it does not expire."),
 	}
 }
 
-// all returns every desc.
-func (d *descs) all() []*prometheus.Desc {
+func (d *probeDescs) list() []*prometheus.Desc {
 	return []*prometheus.Desc{
 		d.success, d.duration, d.lookup,
 		d.portOpen, d.portFiltered, d.portResponse, d.portChange,

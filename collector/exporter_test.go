@@ -11,12 +11,12 @@ import (
 	"portscan_exporter/collector"
 )
 
-func TestExporter(t *testing.T) {
+func TestExporterMetrics(t *testing.T) {
 	t.Parallel()
 	reg := prometheus.NewPedanticRegistry()
 	e, err := collector.NewExporter(reg, func() collector.ExporterStats {
 		return collector.ExporterStats{
-			Expiries:      map[string]time.Time{"web": time.Unix(1800000000, 0), "forever": {}},
+			Expiries:      map[string]time.Time{"web": time.Unix(1800000000, 0), "unlimited": {}},
 			ScansInFlight: 2, AttemptsInFlight: 30, AttemptsInFlightLimit: 400, TCPAttempts: 5000, UDPAttempts: 600,
 		}
 	})
@@ -24,54 +24,54 @@ func TestExporter(t *testing.T) {
 		t.Fatal(err)
 	}
 	e.ObserveReload(true, []string{"m", "idle"})
-	all := answers(t)
-	e.ObserveScan("m", all["whole"].Result)
+	all := probeResults(t)
+	e.ObserveScan("m", all["complete"].Result)
 	e.ObserveScan("m", all["failed"].Result)
 	e.CountRefusal(collector.RefusalExpired)
 	e.ObserveReload(false, nil)
 	want := `
-# HELP portscan_exporter_attempts_in_flight Attempts under way, all scans together.
+# HELP portscan_exporter_attempts_in_flight Number of attempts in flight, over all scans.
 # TYPE portscan_exporter_attempts_in_flight gauge
 portscan_exporter_attempts_in_flight 30
-# HELP portscan_exporter_attempts_in_flight_limit Attempts that may be under way at once.
+# HELP portscan_exporter_attempts_in_flight_limit Maximum number of attempts in flight.
 # TYPE portscan_exporter_attempts_in_flight_limit gauge
 portscan_exporter_attempts_in_flight_limit 400
-# HELP portscan_exporter_attempts_total Packets or connects sent.
+# HELP portscan_exporter_attempts_total Number of attempts (packets or connections).
 # TYPE portscan_exporter_attempts_total counter
 portscan_exporter_attempts_total{protocol="tcp"} 5000
 portscan_exporter_attempts_total{protocol="udp"} 600
-# HELP portscan_exporter_audit_failures_total Lines that could not be written to the audit file.
+# HELP portscan_exporter_audit_failures_total Number of audit entries that could not be written.
 # TYPE portscan_exporter_audit_failures_total counter
 portscan_exporter_audit_failures_total 0
-# HELP portscan_exporter_config_last_reload_successful 1 if the last attempt to load the configuration succeeded, else 0.
+# HELP portscan_exporter_config_last_reload_successful Whether the last configuration reload attempt was successful.
 # TYPE portscan_exporter_config_last_reload_successful gauge
 portscan_exporter_config_last_reload_successful 0
-# HELP portscan_exporter_config_targets Targets in the configuration.
+# HELP portscan_exporter_config_targets Number of configured targets.
 # TYPE portscan_exporter_config_targets gauge
 portscan_exporter_config_targets 2
-# HELP portscan_exporter_probes_coalesced_total Probes that shared a scan begun for another one.
+# HELP portscan_exporter_probes_coalesced_total Number of probes that joined a scan of another probe.
 # TYPE portscan_exporter_probes_coalesced_total counter
 portscan_exporter_probes_coalesced_total{module="idle"} 0
 portscan_exporter_probes_coalesced_total{module="m"} 0
-# HELP portscan_exporter_probes_refused_total Probes that were refused, by reason.
+# HELP portscan_exporter_probes_refused_total Number of refused probes by reason.
 # TYPE portscan_exporter_probes_refused_total counter
 portscan_exporter_probes_refused_total{reason="bad_request"} 0
 portscan_exporter_probes_refused_total{reason="expired"} 1
 portscan_exporter_probes_refused_total{reason="limit"} 0
 portscan_exporter_probes_refused_total{reason="unknown_module"} 0
 portscan_exporter_probes_refused_total{reason="unknown_target"} 0
-# HELP portscan_exporter_scan_failures_total Scans that ended without being whole.
+# HELP portscan_exporter_scan_failures_total Number of finished scans that were incomplete.
 # TYPE portscan_exporter_scan_failures_total counter
 portscan_exporter_scan_failures_total{module="idle"} 0
 portscan_exporter_scan_failures_total{module="m"} 1
-# HELP portscan_exporter_scans_in_flight Scans under way.
+# HELP portscan_exporter_scans_in_flight Number of running scans.
 # TYPE portscan_exporter_scans_in_flight gauge
 portscan_exporter_scans_in_flight 2
-# HELP portscan_exporter_scans_total Scans that have ended.
+# HELP portscan_exporter_scans_total Number of finished scans.
 # TYPE portscan_exporter_scans_total counter
 portscan_exporter_scans_total{module="idle"} 0
 portscan_exporter_scans_total{module="m"} 2
-# HELP portscan_exporter_target_authorization_expiry_timestamp_seconds When the authorization to scan the target ends, as Unix time. Absent where it does not.
+# HELP portscan_exporter_target_authorization_expiry_timestamp_seconds Unix timestamp of the authorization's expiry. Absent if it does not expire.
 # TYPE portscan_exporter_target_authorization_expiry_timestamp_seconds gauge
 portscan_exporter_target_authorization_expiry_timestamp_seconds{target="web"} 1.8e+09
 `
@@ -87,6 +87,6 @@ portscan_exporter_target_authorization_expiry_timestamp_seconds{target="web"} 1.
 	n, err := testutil.GatherAndCount(reg, "portscan_exporter_build_info", "portscan_exporter_scan_duration_seconds",
 		"portscan_exporter_config_last_reload_success_timestamp_seconds", "go_goroutines", "process_open_fds")
 	if err != nil || n != 5 {
-		t.Errorf("%d further metrics, %v; want 5", n, err)
+		t.Errorf("GatherAndCount(...) = %d, %v, want 5", n, err)
 	}
 }

@@ -20,15 +20,15 @@ import (
 	"portscan_exporter/internal/testnet"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "rewrite the golden files")
 
 var (
 	ip4 = netip.MustParseAddr("192.0.2.1")
 	ip6 = netip.MustParseAddr("2001:db8::1")
 )
 
-// made is a result made by hand.
-type made struct {
+// fixture describes a scan result.
+type fixture struct {
 	spec    scan.Spec
 	ports   []scan.PortResult
 	missing scan.Cause
@@ -36,11 +36,11 @@ type made struct {
 	failed  map[scan.Failure]error
 }
 
-func (m made) result(tb testing.TB) *scan.Result {
+func (f fixture) result(tb testing.TB) *scan.Result {
 	tb.Helper()
-	m.spec.Protocol, m.spec.Method = scan.TCP, scan.Connect
-	m.spec.Timeout, m.spec.PortTimeout, m.spec.MaxInFlight = 9*time.Second, time.Second, 1
-	plan, err := scan.NewPlan(m.spec)
+	f.spec.Protocol, f.spec.Method = scan.TCP, scan.Connect
+	f.spec.Timeout, f.spec.PortTimeout, f.spec.MaxInFlight = 9*time.Second, time.Second, 1
+	plan, err := scan.NewPlan(f.spec)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -49,7 +49,7 @@ func (m made) result(tb testing.TB) *scan.Result {
 		tb.Fatal(err)
 	}
 	var found []scan.Address
-	for _, a := range m.found {
+	for _, a := range f.found {
 		found = append(found, scan.Address{IP: a, Hosts: []string{"www.example.org"}})
 	}
 	req, refused, err := scan.NewRequest(plan, scope, found)
@@ -60,19 +60,19 @@ func (m made) result(tb testing.TB) *scan.Result {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	for _, p := range m.ports {
+	for _, p := range f.ports {
 		rec.Record(p)
 	}
 	started := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	r := &scan.Result{
 		Plan: plan, Started: started, Finished: started.Add(1500 * time.Millisecond),
-		Lookup: 2 * time.Millisecond, Refused: refused, Failed: m.failed,
+		Lookup: 2 * time.Millisecond, Refused: refused, Failed: f.failed,
 	}
-	r.Addresses, r.Attempts, r.Retries = rec.Snapshot(m.missing)
+	r.Addresses, r.Attempts, r.Retries = rec.Snapshot(f.missing)
 	return r
 }
 
-func answer(r *scan.Result) collector.ProbeResult {
+func probeResult(r *scan.Result) collector.ProbeResult {
 	return collector.ProbeResult{
 		Target: "web", Owner: "net team", Reference: "CHG-1234", Timeout: 9 * time.Second,
 		Expires:  time.Date(2027, 7, 1, 0, 0, 0, 0, time.UTC),
@@ -92,9 +92,9 @@ func silent(a netip.Addr, port uint16, s scan.State) scan.PortResult {
 	return scan.PortResult{Address: a, Port: port, State: s, Cause: scan.CauseSilence, Attempts: 3}
 }
 
-// notable has every kind of port on two addresses.
-func notable() made {
-	return made{
+// notable has ports of every rank on two addresses.
+func notable() fixture {
+	return fixture{
 		spec: scan.Spec{
 			Ports:  scan.NewPortSet(20, 21, 22, 80, 443, 3306, 8000, 8001, 9000),
 			Expect: &scan.Expectation{Open: scan.NewPortSet(22, 80, 443), Allow: scan.NewPortSet(8000, 8001)},
@@ -110,24 +110,24 @@ func notable() made {
 	}
 }
 
-func answers(t *testing.T) map[string]collector.ProbeResult {
+func probeResults(t *testing.T) map[string]collector.ProbeResult {
 	t.Helper()
-	all := answer(notable().result(t))
+	all := probeResult(notable().result(t))
 	all.AllPorts = true
-	few := answer(notable().result(t))
+	few := probeResult(notable().result(t))
 	few.MaxPorts = 3
-	failed := made{
+	failed := fixture{
 		spec:  scan.Spec{Ports: scan.NewPortSet(22)},
 		found: []netip.Addr{netip.MustParseAddr("169.254.169.254")},
 		failed: map[scan.Failure]error{
 			scan.FailedDNS: errors.New("no such host"), scan.FailedAddressRefused: errors.New("outside"),
 		},
 	}
-	forever := answer(failed.result(t))
-	forever.Expires = time.Time{}
-	whole := made{spec: scan.Spec{Ports: scan.NewPortSet(22, 23)}, found: []netip.Addr{ip4}, ports: []scan.PortResult{open(ip4, 22), closed(ip4, 23)}}
+	unlimited := probeResult(failed.result(t))
+	unlimited.Expires = time.Time{}
+	complete := fixture{spec: scan.Spec{Ports: scan.NewPortSet(22, 23)}, found: []netip.Addr{ip4}, ports: []scan.PortResult{open(ip4, 22), closed(ip4, 23)}}
 	return map[string]collector.ProbeResult{
-		"notable": answer(notable().result(t)), "all": all, "max_ports": few, "failed": forever, "whole": answer(whole.result(t)),
+		"notable": probeResult(notable().result(t)), "all": all, "max_ports": few, "failed": unlimited, "complete": probeResult(complete.result(t)),
 	}
 }
 
@@ -152,7 +152,7 @@ func exposition(t *testing.T, c prometheus.Collector) string {
 
 func TestProbeGolden(t *testing.T) {
 	t.Parallel()
-	for name, a := range answers(t) {
+	for name, a := range probeResults(t) {
 		file := filepath.Join("testdata", name+".prom")
 		got := exposition(t, collector.NewProbe(a))
 		if *update {
@@ -170,8 +170,7 @@ func TestProbeGolden(t *testing.T) {
 	}
 }
 
-// TestPromtool has Prometheus's own linter read every golden file.
-func TestPromtool(t *testing.T) {
+func TestProbeGoldenLint(t *testing.T) {
 	t.Parallel()
 	testnet.NeedProgram(t, "promtool")
 	files, err := filepath.Glob("testdata/*.prom")
@@ -191,10 +190,10 @@ func TestPromtool(t *testing.T) {
 	}
 }
 
-// TestEveryAnswerHasTheBase holds what every answer carries, whatever failed.
-func TestEveryAnswerHasTheBase(t *testing.T) {
+// TestProbeBaseMetrics checks the metrics that every answer has, failed scans included.
+func TestProbeBaseMetrics(t *testing.T) {
 	t.Parallel()
-	for name, a := range answers(t) {
+	for name, a := range probeResults(t) {
 		text := "\n" + exposition(t, collector.NewProbe(a))
 		for _, want := range []string{
 			"probe_success ", "probe_duration_seconds ", "probe_dns_lookup_time_seconds ", "portscan_target_info{",
@@ -205,15 +204,15 @@ func TestEveryAnswerHasTheBase(t *testing.T) {
 			`portscan_ports_unknown{reason="deadline"} `, `portscan_ports_unknown{reason="unresponsive"} `,
 		} {
 			if !strings.Contains(text, "\n"+want) {
-				t.Errorf("%s lacks %s", name, want)
+				t.Errorf("%s: missing %q in the exposition", name, want)
 			}
 		}
 	}
 }
 
-func TestReportOrder(t *testing.T) {
+func TestReportedPortsOrder(t *testing.T) {
 	t.Parallel()
-	a := answers(t)["notable"]
+	a := probeResults(t)["notable"]
 	var got []string
 	report := func() {
 		got = nil
@@ -223,7 +222,7 @@ func TestReportOrder(t *testing.T) {
 		}
 		for _, ip := range []netip.Addr{ip4, ip6} {
 			if omitted[ip] > 0 {
-				got = append(got, "and more on "+ip.String())
+				got = append(got, "omitted on "+ip.String())
 			}
 		}
 	}
@@ -234,22 +233,22 @@ func TestReportOrder(t *testing.T) {
 	}
 	report()
 	if diff := cmp.Diff(inOrder, got); diff != "" {
-		t.Errorf("ports (-want +got):\n%s", diff)
+		t.Errorf("ReportedPorts() (-want +got):\n%s", diff)
 	}
 	a.MaxPorts = 4
 	report()
-	if diff := cmp.Diff(append(inOrder[:4:4], "and more on 192.0.2.1", "and more on 2001:db8::1"), got); diff != "" {
-		t.Errorf("at most 4 (-want +got):\n%s", diff)
+	if diff := cmp.Diff(append(inOrder[:4:4], "omitted on 192.0.2.1", "omitted on 2001:db8::1"), got); diff != "" {
+		t.Errorf("ReportedPorts() with MaxPorts 4 (-want +got):\n%s", diff)
 	}
 	a.MaxPorts, a.AllPorts = 1000, true
 	report()
 	if len(got) != len(inOrder)+3 || got[8] != "closed 192.0.2.1:20" {
-		t.Errorf("all ports: %v", got)
+		t.Errorf("ReportedPorts() with AllPorts = %v", got)
 	}
 }
 
 func BenchmarkProbeNotable(b *testing.B) {
-	a := answer(notable().result(b))
+	a := probeResult(notable().result(b))
 	b.ReportAllocs()
 	for b.Loop() {
 		reg := prometheus.NewRegistry()
@@ -260,15 +259,14 @@ func BenchmarkProbeNotable(b *testing.B) {
 	}
 }
 
-// TestEarlierScans has an answer grow old, and one with no scan to show yet.
-func TestEarlierScans(t *testing.T) {
+func TestProbeCachedResult(t *testing.T) {
 	t.Parallel()
-	a := answers(t)["whole"]
+	a := probeResults(t)["complete"]
 	a.MaxAge = time.Minute
 	for age, want := range map[time.Duration]string{0: "1", time.Minute + 9*time.Second: "1", time.Minute + 10*time.Second: "0"} {
 		a.Age = age
 		if got := exposition(t, collector.NewProbe(a)); !strings.Contains(got, "\nprobe_success "+want+"\n") {
-			t.Errorf("%v after the scan probe_success is not %s", age, want)
+			t.Errorf("at age %v, want probe_success %s, got\n%s", age, want, got)
 		}
 	}
 	a.Result, a.Progress = &scan.Result{Plan: a.Result.Plan}, 0.25
@@ -278,10 +276,10 @@ func TestEarlierScans(t *testing.T) {
 		"portscan_addresses 0", `portscan_ports_unknown{reason="deadline"} 0`, "portscan_scan_max_age_seconds 60",
 	} {
 		if !strings.Contains(got, "\n"+line+"\n") {
-			t.Errorf("without a scan to show it lacks %s", line)
+			t.Errorf("without a cached result, missing %q in\n%s", line, got)
 		}
 	}
 	if strings.Contains(got, "portscan_port_") || strings.Contains(got, "portscan_ports{") {
-		t.Errorf("without a scan to show it says of ports:\n%s", got)
+		t.Errorf("without a cached result, got series of ports:\n%s", got)
 	}
 }
