@@ -1,8 +1,8 @@
-// Package audit keeps a record of every scan and every refusal, a line of JSON
-// each, for those who have to answer for what was scanned.
+// Package audit implements the audit file: one JSON line for each scan and each
+// refused probe.
 //
-// A record never holds a probe up: lines are written by a goroutine of the log's
-// own, and one that can't be written is counted and told, and lost.
+// Entries are queued and written in the background, so that a slow or full disk
+// never blocks a probe. Entries that cannot be written are dropped and counted.
 package audit
 
 import (
@@ -16,97 +16,96 @@ import (
 	"time"
 )
 
-// The events.
+// The values of [Entry.Event].
 const (
-	Scan    = "scan"
-	Refusal = "refusal"
+	EventScan    = "scan"
+	EventRefusal = "refusal"
 )
 
-// Entry is one line. What is empty is left out of it, but for the first fields.
+// Entry is one line of the audit file.
 type Entry struct {
-	Time   time.Time `json:"time"`   // when the request came
-	Event  string    `json:"event"`  // [Scan] or [Refusal]
-	Remote string    `json:"remote"` // who asked: the address of the connection, with its port
+	Time   time.Time `json:"time"`   // arrival of the request
+	Event  string    `json:"event"`  // [EventScan] or [EventRefusal]
+	Remote string    `json:"remote"` // client address and port
 	User   string    `json:"user,omitempty"`
 
-	// What was asked for. Of a refusal these are the request's own words, cut to 64
-	// bytes, where the configuration has nothing of the kind.
+	// A refusal may have unconfigured names here, as requested and cut to 64 bytes.
 	Target    string `json:"target"`
 	Module    string `json:"module,omitempty"`
 	Owner     string `json:"owner,omitempty"`
 	Reference string `json:"reference,omitempty"`
 
-	// Of a scan.
-	Addresses []netip.Addr  `json:"addresses,omitempty"` // that were scanned
-	Refused   []netip.Addr  `json:"refused,omitempty"`   // outside the target's networks, and not touched
-	Ports     int           `json:"ports,omitempty"`     // on each of them
-	Attempts  int           `json:"attempts"`            // packets or connects
+	// These fields are set for scans only.
+	Addresses []netip.Addr  `json:"addresses,omitempty"` // scanned
+	Refused   []netip.Addr  `json:"refused,omitempty"`   // outside the target's networks, not scanned
+	Ports     int           `json:"ports,omitempty"`     // per address
+	Attempts  int           `json:"attempts"`
 	Duration  time.Duration `json:"duration_ns,omitempty"`
 
-	Outcome string `json:"outcome"`          // retained, complete, incomplete or failed; of a refusal its reason, as the metric has it
-	Reason  string `json:"reason,omitempty"` // in words
-	Status  int    `json:"status"`           // of HTTP
+	Outcome string `json:"outcome"`          // retained, complete, incomplete or failed; for a refusal its reason, as in the metric
+	Reason  string `json:"reason,omitempty"` // explanation of the outcome
+	Status  int    `json:"status"`           // HTTP status code
 }
 
-// queued is how many lines may wait to be written.
-const queued = 1024
+// queueLength is the maximum number of entries that wait to be written.
+const queueLength = 1024
 
-// Log writes entries to a file. Make one with [Open]; it may be used concurrently.
-// A nil *Log takes entries and keeps none.
+// Log appends entries to a file. It is safe for concurrent use. The methods of a
+// nil *Log do nothing.
 type Log struct {
-	path   string
-	failed func() // counts a line that was lost
-	logger *slog.Logger
-	ended  chan struct{} // closed when the writer has ended
+	path      string
+	countDrop func()
+	logger    *slog.Logger
+	done      chan struct{} // closed when the writer has returned
 
 	mu     sync.Mutex
-	queue  chan item
+	queue  chan queueItem
 	closed bool
 }
 
-// item is what waits for the writer: a line, or the file to write to from then on.
-type item struct {
+// queueItem is a line to write, or a file to switch to.
+type queueItem struct {
 	line []byte
 	file *os.File
 }
 
-// Open opens the file to append to it, and makes it where it is not there, for its
-// owner alone. failed is called for each line that is lost; it may be called concurrently.
-func Open(path string, failed func(), logger *slog.Logger) (*Log, error) {
-	if path == "" || failed == nil || logger == nil {
-		return nil, errors.New("an audit log needs a path, somebody to count failures, and a logger")
+// Open opens the file for appending, and creates it with mode 0600 if it does not
+// exist. countDrop is called for each dropped entry, possibly concurrently.
+func Open(path string, countDrop func(), logger *slog.Logger) (*Log, error) {
+	if path == "" || countDrop == nil || logger == nil {
+		return nil, errors.New("audit.Open: path, countDrop and logger are required")
 	}
-	file, err := open(path)
+	file, err := openFile(path)
 	if err != nil {
 		return nil, err
 	}
-	l := &Log{path: path, failed: failed, logger: logger, queue: make(chan item, queued), ended: make(chan struct{})}
-	go l.write(file)
+	l := &Log{path: path, countDrop: countDrop, logger: logger, queue: make(chan queueItem, queueLength), done: make(chan struct{})}
+	go l.writeQueue(file)
 	return l, nil
 }
 
-func open(path string) (*os.File, error) {
-	const ownerAlone = 0o600
-	file, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, ownerAlone)
+func openFile(path string) (*os.File, error) {
+	const ownerOnly = 0o600
+	file, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, ownerOnly)
 	if err != nil {
 		return nil, fmt.Errorf("opening the audit file: %w", err)
 	}
 	return file, nil
 }
 
-// Add takes an entry, and does not wait until it is written.
+// Add queues an entry. It does not block: the entry is dropped if the queue is full.
 func (l *Log) Add(e Entry) {
 	if l == nil {
 		return
 	}
 	line, err := json.Marshal(e)
-	if err != nil || !l.put(item{line: append(line, '\n')}) {
-		l.failed()
+	if err != nil || !l.enqueue(queueItem{line: append(line, '\n')}) {
+		l.countDrop()
 	}
 }
 
-// put lets an item wait for the writer, where there is room for it.
-func (l *Log) put(i item) bool {
+// enqueue reports whether the queue had room for the item.
+func (l *Log) enqueue(i queueItem) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
@@ -115,31 +114,30 @@ func (l *Log) put(i item) bool {
 	select {
 	case l.queue <- i:
 		return true
-	default: // the disk is stuck
+	default:
 		return false
 	}
 }
 
-// Reopen opens the file anew by its name, as after logrotate has moved it away; what
-// waits to be written by now goes to the old one. Where that fails the old one
-// stays in use.
+// Reopen opens the file again by its path, for use after log rotation. Entries
+// that are already queued go to the old file. On an error the old file stays in use.
 func (l *Log) Reopen() error {
 	if l == nil {
 		return nil
 	}
-	file, err := open(l.path)
+	file, err := openFile(l.path)
 	if err != nil {
 		return err
 	}
-	if !l.put(item{file: file}) {
+	if !l.enqueue(queueItem{file: file}) {
 		_ = file.Close()
-		return errors.New("reopening the audit file: lines still wait for the old one")
+		return errors.New("reopening the audit file: write queue is full")
 	}
 	return nil
 }
 
-// Close waits until what was added by now is written, and closes the file. What is
-// added afterwards is lost, and counted.
+// Close writes the queued entries and closes the file. Entries that are added
+// later are dropped.
 func (l *Log) Close() {
 	if l == nil {
 		return
@@ -150,35 +148,35 @@ func (l *Log) Close() {
 		close(l.queue)
 	}
 	l.mu.Unlock()
-	<-l.ended
+	<-l.done
 }
 
-// write writes what waits, until there will be no more. The first of several
-// failures is told, and when they are over.
-func (l *Log) write(file *os.File) {
-	defer close(l.ended)
-	broken, torn := false, false
+// writeQueue writes queued entries until the queue is closed. It logs the first of
+// consecutive failures, and the first success after them.
+func (l *Log) writeQueue(file *os.File) {
+	defer close(l.done)
+	failing, partial := false, false
 	for i := range l.queue {
 		if i.file != nil {
 			_ = file.Close()
-			file, torn = i.file, false
+			file, partial = i.file, false
 			continue
 		}
-		if torn { // half a line is there, of which the next one is no part
+		if partial { // start a new line after an incomplete one
 			i.line = append([]byte{'\n'}, i.line...)
 		}
 		n, err := file.Write(i.line)
-		torn = err != nil && (torn || n > 0)
+		partial = err != nil && (partial || n > 0)
 		switch {
 		case err != nil:
-			l.failed()
-			if !broken {
-				l.logger.Error("Audit lines can't be written, and are lost", "file", l.path, "err", err)
+			l.countDrop()
+			if !failing {
+				l.logger.Error("Failed to write audit entries", "file", l.path, "err", err)
 			}
-		case broken:
-			l.logger.Info("Audit lines are written again", "file", l.path)
+		case failing:
+			l.logger.Info("Resumed writing audit entries", "file", l.path)
 		}
-		broken = err != nil
+		failing = err != nil
 	}
 	_ = file.Close()
 }

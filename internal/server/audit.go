@@ -16,7 +16,7 @@ import (
 // auditScan writes down that a probe was answered with a scan, or with an earlier one.
 func (s *Server) auditScan(r *http.Request, arrived time.Time, t *config.Target, m *config.Module, known coordinator.Answer) {
 	result := known.Result
-	e := s.auditEntry(r, arrived, audit.Scan, http.StatusOK)
+	e := s.auditEntry(r, arrived, audit.EventScan, http.StatusOK)
 	e.Target, e.Module = t.Name, m.Name
 	e.Owner, e.Reference = t.Authorization.Owner, t.Authorization.Reference
 	e.Addresses = make([]netip.Addr, 0, len(result.Addresses))
@@ -61,7 +61,7 @@ func outcome(r *scan.Result) (word, why string) {
 // auditRefusal records a refused probe. Its parameters are not trusted, and are
 // truncated.
 func (s *Server) auditRefusal(r *http.Request, arrived time.Time, refused *requestError) {
-	e := s.auditEntry(r, arrived, audit.Refusal, refused.Status)
+	e := s.auditEntry(r, arrived, audit.EventRefusal, refused.Status)
 	query := r.URL.Query()
 	e.Target, e.Module = scan.Truncate(query.Get("target"), requestTextLimit), scan.Truncate(query.Get("module"), requestTextLimit)
 	if found, ok := s.options.Config.Get().Find(query.Get("target")); ok {

@@ -123,7 +123,7 @@ func TestAuditDiskFull(t *testing.T) {
 		}
 		return nil
 	})
-	if n := strings.Count(e.output.String(), "Audit lines can't be written"); n != 1 {
+	if n := strings.Count(e.output.String(), "Failed to write audit entries"); n != 1 {
 		t.Errorf("it was told %d times", n)
 	}
 }
