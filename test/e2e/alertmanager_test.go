@@ -14,93 +14,93 @@ import (
 	"time"
 )
 
-// notified is an alert as a webhook gets it.
-type notified struct {
+// webhookAlert is an alert as a webhook gets it.
+type webhookAlert struct {
 	Status              string
 	Labels, Annotations map[string]string
 }
 
-// receiver is a webhook that keeps what it is told. It may be used concurrently.
-type receiver struct {
+// webhookReceiver is a webhook that keeps what it is told. It may be used concurrently.
+type webhookReceiver struct {
 	url string
 
-	mu  sync.Mutex
-	all []notified
+	mu       sync.Mutex
+	received []webhookAlert
 }
 
-func receive(t *testing.T) *receiver {
+func startWebhook(t *testing.T) *webhookReceiver {
 	t.Helper()
-	r := new(receiver)
+	r := new(webhookReceiver)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		var message struct{ Alerts []notified }
+		var message struct{ Alerts []webhookAlert }
 		if err := json.NewDecoder(req.Body).Decode(&message); err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		r.all = append(r.all, message.Alerts...)
+		r.received = append(r.received, message.Alerts...)
 	}))
 	t.Cleanup(server.Close)
 	r.url = server.URL
 	return r
 }
 
-// alerts returns what came, in order.
-func (r *receiver) alerts() []notified {
+// receivedAlerts returns what came, in order.
+func (r *webhookReceiver) receivedAlerts() []webhookAlert {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return append([]notified(nil), r.all...)
+	return append([]webhookAlert(nil), r.received...)
 }
 
-// awaits waits for so many messages, of which the last must have this status, and
+// awaitAlerts waits for so many messages, of which the last must have this status, and
 // returns it.
-func (r *receiver) awaits(t *testing.T, count int, status string) notified {
+func (r *webhookReceiver) awaitAlerts(t *testing.T, count int, status string) webhookAlert {
 	t.Helper()
-	var last notified
+	var last webhookAlert
 	eventually(t, 60*time.Second, "the alert arrives, "+status, func() error {
-		all := r.alerts()
+		all := r.receivedAlerts()
 		if len(all) < count {
 			return fmt.Errorf("there are %d alerts: %v", len(all), all)
 		}
 		last = all[len(all)-1]
 		return nil
 	})
-	if all := r.alerts(); len(all) != count || last.Status != status {
+	if all := r.receivedAlerts(); len(all) != count || last.Status != status {
 		t.Fatalf("%d alerts arrived, want %d, the last one %s: %v", len(all), count, status, all)
 	}
 	return last
 }
 
-// alertmanager starts one that tells the receiver of each alert by itself and
+// startAlertmanager starts one that tells the receiver of each alert by itself and
 // at once, and returns its address.
-func alertmanager(t *testing.T, r *receiver) string {
+func startAlertmanager(t *testing.T, r *webhookReceiver) string {
 	t.Helper()
 	path := needProgram(t, "prometheus-alertmanager")
-	file := write(t, "alertmanager.yml", fmt.Sprintf(`
+	file := writeFile(t, "alertmanager.yml", fmt.Sprintf(`
 route: {receiver: test, group_by: ["..."], group_wait: 0s, group_interval: 1s, repeat_interval: 1h}
 receivers:
   - name: test
     webhook_configs: [{url: "%s", send_resolved: true}]
 `, r.url))
 	addr := fmt.Sprintf("127.0.0.1:%d", freePort(t))
-	p := start(t, path, "--config.file="+file, "--web.listen-address="+addr, "--cluster.listen-address=",
+	p := startProcess(t, path, "--config.file="+file, "--web.listen-address="+addr, "--cluster.listen-address=",
 		"--storage.path="+filepath.Join(filepath.Dir(file), "data"), "--log.level=warn")
 	eventually(t, 30*time.Second, "Alertmanager is ready", func() error {
-		p.alive(t)
-		return wantStatus("http://"+addr+"/-/ready", 200)
+		p.checkRunning(t)
+		return checkStatus("http://"+addr+"/-/ready", 200)
 	})
 	return addr
 }
 
-// TestAlertArrives has the shipped rules in a real Prometheus and a real
+// TestAlertDelivery has the shipped rules in a real Prometheus and a real
 // Alertmanager. One thing in them is changed: what keeps an alert firing for minutes
 // keeps it for a second here, so that the test need not wait.
-func TestAlertArrives(t *testing.T) {
+func TestAlertDelivery(t *testing.T) {
 	t.Parallel()
 	expected, unexpected := freePort(t), freePort(t)
-	listen(t, expected)
-	e := serve(t, fmt.Sprintf(`modules:
+	listenLocal(t, expected)
+	e := startExporter(t, fmt.Sprintf(`modules:
   quick: {ports: [%d, %d]}
   other: {ports: %d}
 targets:
@@ -111,19 +111,19 @@ targets:
     expect: {tcp: {open: %d}}
     labels: {env: test}
 `, expected, unexpected, unexpected, expected))
-	r := receive(t)
-	impatient := regexp.MustCompile(`keep_firing_for: \w+`).ReplaceAllString(read(t, rulesDir+"/alerts.yml"), "keep_firing_for: 1s")
-	p := prometheus(t, job(e, "scrape_interval: 1s, evaluation_interval: 1s")+fmt.Sprintf(`
+	r := startWebhook(t)
+	impatient := regexp.MustCompile(`keep_firing_for: \w+`).ReplaceAllString(readFile(t, rulesDir+"/alerts.yml"), "keep_firing_for: 1s")
+	p := startPrometheus(t, scrapeConfig(e, "scrape_interval: 1s, evaluation_interval: 1s")+fmt.Sprintf(`
   - job_name: portscan_exporter
     static_configs: [{targets: ["%s"]}]
 alerting: {alertmanagers: [{static_configs: [{targets: ["%s"]}]}]}
 rule_files: ["%s"]
-`, e.addr, alertmanager(t, r), write(t, "alerts.yml", impatient)))
-	p.becomes(t, 30*time.Second, `count(probe_success == 1)`, 2) // of both modules: a change is what a scan sees after another
-	p.becomes(t, 30*time.Second, `count(portscan:port_open{expected="open"} == 1)`, 1)
+`, e.addr, startAlertmanager(t, r), writeFile(t, "alerts.yml", impatient)))
+	p.awaitValue(t, 30*time.Second, `count(probe_success == 1)`, 2) // of both modules: a change is what a scan sees after another
+	p.awaitValue(t, 30*time.Second, `count(portscan:port_open{expected="open"} == 1)`, 1)
 
-	closePort := listen(t, unexpected)
-	firing := r.awaits(t, 1, "firing")
+	closePort := listenLocal(t, unexpected)
+	firing := r.awaitAlerts(t, 1, "firing")
 	want := map[string]string{
 		"alertname": "PortscanUnexpectedOpenPort", "severity": "critical", "job": "portscan", "instance": "own", "env": "test",
 		"target": "own", "owner": "the test", "ip": "127.0.0.1", "port": strconv.Itoa(unexpected), "protocol": "tcp", "expected": "closed",
@@ -141,16 +141,16 @@ rule_files: ["%s"]
 	}
 
 	closePort()
-	resolved := r.awaits(t, 2, "resolved")
+	resolved := r.awaitAlerts(t, 2, "resolved")
 	if !maps.Equal(resolved.Labels, want) {
 		t.Errorf("what resolves has labels %v, want %v", resolved.Labels, want)
 	}
-	p.rulesAreHealthy(t)
+	p.checkRulesHealthy(t)
 }
 
-// rulesAreHealthy fails the test where a rule could not be evaluated: such a rule is
+// checkRulesHealthy fails the test where a rule could not be evaluated: such a rule is
 // silent.
-func (p *prometheusServer) rulesAreHealthy(t *testing.T) {
+func (p *prometheusServer) checkRulesHealthy(t *testing.T) {
 	t.Helper()
 	var a struct {
 		Data struct {
@@ -169,7 +169,7 @@ func (p *prometheusServer) rulesAreHealthy(t *testing.T) {
 			}
 		}
 	}
-	if want := len(rules(t)); count != want {
+	if want := len(readRules(t)); count != want {
 		t.Errorf("Prometheus has %d rules, want the %d of alerts.yml", count, want)
 	}
 }

@@ -14,8 +14,8 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// audited waits until the audit file has so many lines, and returns them.
-func audited(t *testing.T, file string, want int) (all []map[string]any) {
+// awaitAuditEntries waits until the audit file has so many lines, and returns them.
+func awaitAuditEntries(t *testing.T, file string, want int) (all []map[string]any) {
 	t.Helper()
 	eventually(t, 10*time.Second, fmt.Sprintf("%d lines are in the audit file", want), func() error {
 		all = nil
@@ -38,7 +38,7 @@ func audited(t *testing.T, file string, want int) (all []map[string]any) {
 	return all
 }
 
-func wantFields(t *testing.T, got map[string]any, want map[string]any) {
+func checkFields(t *testing.T, got map[string]any, want map[string]any) {
 	t.Helper()
 	for key, value := range want {
 		if got[key] != value {
@@ -61,20 +61,20 @@ targets:
     authorization: {owner: "net team", expires: 2020-01-01}
 `
 
-// TestAudit writes down who asked for what, and what came of it, and goes on in a
+// TestAuditEntries writes down who asked for what, and what came of it, and goes on in a
 // new file after SIGHUP.
-func TestAudit(t *testing.T) {
+func TestAuditEntries(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "audit.log")
-	e := serve(t, auditConfig, "--audit.file="+file)
+	e := startExporter(t, auditConfig, "--audit.file="+file)
 	e.probe(t, "target=own")
 	for _, query := range []string{"target=past", "target=mallory%0a%22", "target=own&module=other", "target=own&module=none", "tarket=own"} {
-		if a, err := ask("GET", e.url+"/probe?"+query); err != nil || a.status == http.StatusOK {
+		if a, err := request("GET", e.url+"/probe?"+query); err != nil || a.status == http.StatusOK {
 			t.Errorf("%s: %v, %v", query, a, err)
 		}
 	}
-	all := audited(t, file, 6)
-	wantFields(t, all[0], map[string]any{
+	all := awaitAuditEntries(t, file, 6)
+	checkFields(t, all[0], map[string]any{
 		"event": "scan", "target": "own", "module": "few", "owner": "net team", "reference": "CHG-1234",
 		"ports": 10.0, "attempts": 10.0, "outcome": "complete", "status": 200.0,
 	})
@@ -92,10 +92,10 @@ func TestAudit(t *testing.T) {
 		if i >= 3 {
 			status = 400
 		}
-		wantFields(t, all[i+1], map[string]any{"event": "refusal", "outcome": outcome, "status": status, "attempts": 0.0})
+		checkFields(t, all[i+1], map[string]any{"event": "refusal", "outcome": outcome, "status": status, "attempts": 0.0})
 	}
-	wantFields(t, all[1], map[string]any{"target": "past", "owner": "net team"})
-	wantFields(t, all[2], map[string]any{"target": "mallory\n\""})
+	checkFields(t, all[1], map[string]any{"target": "past", "owner": "net team"})
+	checkFields(t, all[2], map[string]any{"target": "mallory\n\""})
 
 	if err := os.Rename(file, file+".1"); err != nil {
 		t.Fatal(err)
@@ -103,22 +103,22 @@ func TestAudit(t *testing.T) {
 	if err := e.cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	audited(t, file, 0)
+	awaitAuditEntries(t, file, 0)
 	e.probe(t, "target=own")
-	audited(t, file, 1)
-	audited(t, file+".1", 6)
+	awaitAuditEntries(t, file, 1)
+	awaitAuditEntries(t, file+".1", 6)
 }
 
 // TestAuditDiskFull has no room for a single line: probes are answered, and what is
 // lost is counted and told once.
 func TestAuditDiskFull(t *testing.T) {
 	t.Parallel()
-	e := serve(t, auditConfig, "--audit.file=/dev/full")
+	e := startExporter(t, auditConfig, "--audit.file=/dev/full")
 	for range 5 {
-		e.probe(t, "target=own").want(t, "probe_success", 1)
+		e.probe(t, "target=own").wantValue(t, "probe_success", 1)
 	}
 	eventually(t, 10*time.Second, "the losses are counted", func() error {
-		if n := e.metrics(t)["portscan_exporter_audit_failures_total"]; n != 5 {
+		if n := e.scrapeMetrics(t)["portscan_exporter_audit_failures_total"]; n != 5 {
 			return fmt.Errorf("%v", n)
 		}
 		return nil
@@ -138,21 +138,21 @@ func TestAuditUsers(t *testing.T) {
 		t.Fatal(err)
 	}
 	file := filepath.Join(t.TempDir(), "audit.log")
-	web := write(t, "web.yml", fmt.Sprintf("basic_auth_users: {%s: %s}\n", name, hash))
-	e := serveUnasked(t, auditConfig, "--web.config.file="+web, "--audit.file="+file)
+	web := writeFile(t, "web.yml", fmt.Sprintf("basic_auth_users: {%s: %s}\n", name, hash))
+	e := startExporterUnready(t, auditConfig, "--web.config.file="+web, "--audit.file="+file)
 	e.url = "http://" + e.addr
 	eventually(t, 30*time.Second, "it answers", func() error {
-		_, err := askAs(client, http.MethodGet, e.url+"/-/ready", name, password)
+		_, err := requestAs(client, http.MethodGet, e.url+"/-/ready", name, password)
 		return err
 	})
-	wantAs(t, client, e.url+"/probe?target=own", name, password, http.StatusOK)
-	wantAs(t, client, e.url+"/probe?target=own", "mallory", "wrong", http.StatusUnauthorized)
-	wantFields(t, audited(t, file, 1)[0], map[string]any{"user": name})
+	getAs(t, client, e.url+"/probe?target=own", name, password, http.StatusOK)
+	getAs(t, client, e.url+"/probe?target=own", "mallory", "wrong", http.StatusUnauthorized)
+	checkFields(t, awaitAuditEntries(t, file, 1)[0], map[string]any{"user": name})
 
 	open := filepath.Join(t.TempDir(), "audit.log")
-	unprotected := serve(t, auditConfig, "--audit.file="+open)
-	wantAs(t, client, unprotected.url+"/probe?target=own", "mallory", "anything", http.StatusOK)
-	if user, there := audited(t, open, 1)[0]["user"]; there {
+	unprotected := startExporter(t, auditConfig, "--audit.file="+open)
+	getAs(t, client, unprotected.url+"/probe?target=own", "mallory", "anything", http.StatusOK)
+	if user, there := awaitAuditEntries(t, open, 1)[0]["user"]; there {
 		t.Errorf("nobody asked for a password, and %v is believed", user)
 	}
 	for _, file := range []string{file, open} {
@@ -162,11 +162,11 @@ func TestAuditUsers(t *testing.T) {
 	}
 }
 
-// TestAuditFileThatCantBe is a mistake that is told at start.
-func TestAuditFileThatCantBe(t *testing.T) {
+// TestAuditFileUnwritable is a mistake that is told at start.
+func TestAuditFileUnwritable(t *testing.T) {
 	t.Parallel()
-	config := write(t, "config.yml", auditConfig)
-	o := command(t, "--config.file="+config, "--web.listen-address=127.0.0.1:0", "--audit.file=/nonexistent/audit.log")
-	o.want(t, 1)
-	o.wantText(t, "--audit.file: opening the audit file: open /nonexistent/audit.log: no such file or directory")
+	config := writeFile(t, "config.yml", auditConfig)
+	o := runExporter(t, "--config.file="+config, "--web.listen-address=127.0.0.1:0", "--audit.file=/nonexistent/audit.log")
+	o.wantStatus(t, 1)
+	o.wantOutput(t, "--audit.file: opening the audit file: open /nonexistent/audit.log: no such file or directory")
 }

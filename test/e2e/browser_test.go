@@ -28,9 +28,9 @@ type browser struct {
 	errors []string // that the console had
 }
 
-// browse starts a browser. The test's end ends it, and fails the test if the console had
+// startBrowser starts a browser. The test's end ends it, and fails the test if the console had
 // an error.
-func browse(t *testing.T, e *exporter) *browser {
+func startBrowser(t *testing.T, e *exporter) *browser {
 	t.Helper()
 	b := &browser{url: e.url}
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
@@ -41,7 +41,7 @@ func browse(t *testing.T, e *exporter) *browser {
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)
 	t.Cleanup(cancel)
-	b.ctx, cancel = chromedp.NewContext(ctx, chromedp.WithListener(b.heed))
+	b.ctx, cancel = chromedp.NewContext(ctx, chromedp.WithListener(b.recordError))
 	t.Cleanup(func() {
 		_ = chromedp.Cancel(b.ctx) // and wait until it has ended
 		cancel()
@@ -51,12 +51,12 @@ func browse(t *testing.T, e *exporter) *browser {
 			t.Errorf("the browser's console says: %s", text)
 		}
 	})
-	b.do(t, chromedp.EmulateViewport(1280, 900))
+	b.run(t, chromedp.EmulateViewport(1280, 900))
 	return b
 }
 
-// heed notes what goes wrong in a page: errors, and what its policy forbids.
-func (b *browser) heed(event any) {
+// recordError notes what goes wrong in a page: errors, and what its policy forbids.
+func (b *browser) recordError(event any) {
 	var text string
 	switch e := event.(type) {
 	case *runtime.EventExceptionThrown:
@@ -78,30 +78,30 @@ func (b *browser) heed(event any) {
 	b.errors = append(b.errors, text)
 }
 
-// do carries steps out.
-func (b *browser) do(t *testing.T, steps ...chromedp.Action[chromedp.Void]) {
+// run carries steps out.
+func (b *browser) run(t *testing.T, steps ...chromedp.Action[chromedp.Void]) {
 	t.Helper()
 	if err := chromedp.Do(b.ctx, steps...); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// open goes to one of the exporter's pages.
-func (b *browser) open(t *testing.T, path string) {
+// openPage goes to one of the exporter's pages.
+func (b *browser) openPage(t *testing.T, path string) {
 	t.Helper()
-	b.do(t, chromedp.Navigate(b.url+path))
+	b.run(t, chromedp.Navigate(b.url+path))
 }
 
-// follow clicks on a link, and waits for where it leads.
-func (b *browser) follow(t *testing.T, selector string) {
+// followLink clicks on a link, and waits for where it leads.
+func (b *browser) followLink(t *testing.T, selector string) {
 	t.Helper()
 	if _, err := chromedp.Run(b.ctx, chromedp.WaitEvent(cdppage.LoadEventFired, nil, chromedp.Click(chromedp.CSS(selector)))); err != nil {
 		t.Fatalf("clicking on %s: %v", selector, err)
 	}
 }
 
-// eval evaluates an expression in the page.
-func eval[T any](t *testing.T, b *browser, expression string) T {
+// evaluate evaluates an expression in the page.
+func evaluate[T any](t *testing.T, b *browser, expression string) T {
 	t.Helper()
 	v, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](expression))
 	if err != nil {
@@ -110,16 +110,16 @@ func eval[T any](t *testing.T, b *browser, expression string) T {
 	return v
 }
 
-// text returns what can be seen of an element, in one line.
-func (b *browser) text(t *testing.T, selector string) string {
+// visibleText returns what can be seen of an element, in one line.
+func (b *browser) visibleText(t *testing.T, selector string) string {
 	t.Helper()
-	return eval[string](t, b, fmt.Sprintf(`(document.querySelector(%q)?.innerText ?? "there is no " + %[1]q).replace(/\s+/g, " ").trim()`, selector))
+	return evaluate[string](t, b, fmt.Sprintf(`(document.querySelector(%q)?.innerText ?? "there is no " + %[1]q).replace(/\s+/g, " ").trim()`, selector))
 }
 
-// want fails the test unless an element has the words.
-func (b *browser) want(t *testing.T, selector string, words ...string) {
+// wantText fails the test unless an element has the words.
+func (b *browser) wantText(t *testing.T, selector string, words ...string) {
 	t.Helper()
-	got := b.text(t, selector)
+	got := b.visibleText(t, selector)
 	for _, w := range words {
 		if !strings.Contains(got, w) {
 			t.Errorf("%s lacks %q: %s", selector, w, got)
@@ -127,35 +127,35 @@ func (b *browser) want(t *testing.T, selector string, words ...string) {
 	}
 }
 
-// point moves the pointer to the place of a port in the picture, and clicks on it.
-func (b *browser) point(t *testing.T, port int) {
+// clickPort moves the pointer to the place of a port in the picture, and clicks on it.
+func (b *browser) clickPort(t *testing.T, port int) {
 	t.Helper()
-	at := eval[[]float64](t, b, fmt.Sprintf(`(() => {
+	at := evaluate[[]float64](t, b, fmt.Sprintf(`(() => {
 		const picture = document.querySelector(".picture");
 		picture.scrollIntoView({block: "center"});
 		const p = new DOMPoint(%d + .5, %d + .5).matrixTransform(picture.getScreenCTM());
 		return [p.x, p.y];
 	})()`, port%256, port/256))
-	b.do(t, chromedp.MouseEvent(input.DispatchMouseEventTypeMouseMoved, at[0], at[1]))
-	b.want(t, "#said", fmt.Sprintf("Port %d", port))
-	b.do(t, chromedp.MouseClickXY(at[0], at[1]))
+	b.run(t, chromedp.MouseEvent(input.DispatchMouseEventTypeMouseMoved, at[0], at[1]))
+	b.wantText(t, "#said", fmt.Sprintf("Port %d", port))
+	b.run(t, chromedp.MouseClickXY(at[0], at[1]))
 }
 
-// scripts allows scripts, or forbids them.
-func (b *browser) scripts(t *testing.T, allowed bool) {
+// allowScripts allows scripts, or forbids them.
+func (b *browser) allowScripts(t *testing.T, allowed bool) {
 	t.Helper()
-	call(t, b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: !allowed})
+	callBrowser(t, b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: !allowed})
 }
 
-// scheme chooses light or dark.
-func (b *browser) scheme(t *testing.T, scheme string) {
+// setColorScheme chooses light or dark.
+func (b *browser) setColorScheme(t *testing.T, scheme string) {
 	t.Helper()
-	call(t, b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+	callBrowser(t, b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
 		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
 	})
 }
 
-func call[P, R any](t *testing.T, b *browser, command cdp.Command[P, R], params P) R {
+func callBrowser[P, R any](t *testing.T, b *browser, command cdp.Command[P, R], params P) R {
 	t.Helper()
 	r, err := chromedp.Call(b.ctx, command, params)
 	if err != nil {
@@ -164,9 +164,9 @@ func call[P, R any](t *testing.T, b *browser, command cdp.Command[P, R], params 
 	return r
 }
 
-// picture writes a picture of the whole page, or of what fits into the window, where
+// saveScreenshot writes a picture of the whole page, or of what fits into the window, where
 // PORTSCAN_TEST_PICTURES names a folder for them.
-func (b *browser) picture(t *testing.T, name string, whole bool) {
+func (b *browser) saveScreenshot(t *testing.T, name string, whole bool) {
 	t.Helper()
 	folder := os.Getenv("PORTSCAN_TEST_PICTURES")
 	if folder == "" {

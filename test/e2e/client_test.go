@@ -21,34 +21,34 @@ var client = &http.Client{
 	Timeout:   30 * time.Second,
 }
 
-// answer is what came back.
-type answer struct {
+// response is what came back.
+type response struct {
 	status int
 	body   string
 }
 
-// ask sends a request; headers are name and value by turns.
-func ask(method, url string, headers ...string) (answer, error) {
+// request sends a request; headers are name and value by turns.
+func request(method, url string, headers ...string) (response, error) {
 	req, err := http.NewRequest(method, url, nil)
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	for i := 0; i < len(headers); i += 2 {
 		req.Header.Add(headers[i], headers[i+1])
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
-	return answer{resp.StatusCode, string(body)}, err
+	return response{resp.StatusCode, string(body)}, err
 }
 
-// get fetches what must be a 200.
-func get(t *testing.T, url string, headers ...string) string {
+// getBody fetches what must be a 200.
+func getBody(t *testing.T, url string, headers ...string) string {
 	t.Helper()
-	a, err := ask("GET", url, headers...)
+	a, err := request("GET", url, headers...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,8 +58,8 @@ func get(t *testing.T, url string, headers ...string) string {
 	return a.body
 }
 
-func wantStatus(url string, want int) error {
-	a, err := ask("GET", url)
+func checkStatus(url string, want int) error {
+	a, err := request("GET", url)
 	if err == nil && a.status != want {
 		err = fmt.Errorf("%s: status %d, want %d: %s", url, a.status, want, a.body)
 	}
@@ -68,7 +68,7 @@ func wantStatus(url string, want int) error {
 
 func getJSON(t *testing.T, url string, into any) {
 	t.Helper()
-	if err := json.Unmarshal([]byte(get(t, url)), into); err != nil {
+	if err := json.Unmarshal([]byte(getBody(t, url)), into); err != nil {
 		t.Fatalf("%s: %v", url, err)
 	}
 }
@@ -77,8 +77,8 @@ func getJSON(t *testing.T, url string, into any) {
 // written there, labels in order of their names.
 type metrics map[string]float64
 
-// parse reads an exposition in the text format.
-func parse(t *testing.T, exposition string) metrics {
+// parseMetrics reads an exposition in the text format.
+func parseMetrics(t *testing.T, exposition string) metrics {
 	t.Helper()
 	m := make(metrics)
 	for line := range strings.Lines(exposition) {
@@ -99,24 +99,24 @@ func parse(t *testing.T, exposition string) metrics {
 // probe scans and returns the metrics of the answer, which must be a 200.
 func (e *exporter) probe(t *testing.T, query string, headers ...string) metrics {
 	t.Helper()
-	return parse(t, get(t, e.url+"/probe?"+query, headers...))
+	return parseMetrics(t, getBody(t, e.url+"/probe?"+query, headers...))
 }
 
-func (e *exporter) metrics(t *testing.T) metrics {
+func (e *exporter) scrapeMetrics(t *testing.T) metrics {
 	t.Helper()
-	return parse(t, get(t, e.url+"/metrics"))
+	return parseMetrics(t, getBody(t, e.url+"/metrics"))
 }
 
-// want fails the test unless the series has this value.
-func (m metrics) want(t *testing.T, series string, want float64) {
+// wantValue fails the test unless the series has this value.
+func (m metrics) wantValue(t *testing.T, series string, want float64) {
 	t.Helper()
 	if got, ok := m[series]; !ok || got != want {
 		t.Errorf("%s is %v (there: %v), want %v", series, got, ok, want)
 	}
 }
 
-// sum adds up all series that begin so.
-func (m metrics) sum(prefix string) (total float64) {
+// sumByPrefix adds up all series that begin so.
+func (m metrics) sumByPrefix(prefix string) (total float64) {
 	for series, v := range m {
 		if strings.HasPrefix(series, prefix) {
 			total += v
@@ -125,8 +125,8 @@ func (m metrics) sum(prefix string) (total float64) {
 	return total
 }
 
-// count returns how many series begin so.
-func (m metrics) count(prefix string) (n int) {
+// countByPrefix returns how many series begin so.
+func (m metrics) countByPrefix(prefix string) (n int) {
 	for series := range m {
 		if strings.HasPrefix(series, prefix) {
 			n++
@@ -149,27 +149,27 @@ func connect(t *testing.T, addr string) net.Conn {
 	return conn
 }
 
-// askRaw sends bytes as they are and reads one answer. The server may answer and
+// requestRaw sends bytes as they are and reads one answer. The server may answer and
 // hang up before it has taken all of them.
-func askRaw(t *testing.T, addr, request string) answer {
+func requestRaw(t *testing.T, addr, request string) response {
 	t.Helper()
 	conn := connect(t, addr)
 	go func() { _, _ = io.WriteString(conn, request) }()
-	a, err := readAnswer(conn)
+	a, err := readResponse(conn)
 	if err != nil {
 		t.Fatalf("%.80q: %v", request, err)
 	}
 	return a
 }
 
-// readAnswer reads one answer from a connection.
-func readAnswer(conn net.Conn) (answer, error) {
+// readResponse reads one answer from a connection.
+func readResponse(conn net.Conn) (response, error) {
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	defer resp.Body.Close()
 	var body bytes.Buffer
 	_, err = body.ReadFrom(resp.Body)
-	return answer{resp.StatusCode, body.String()}, err
+	return response{resp.StatusCode, body.String()}, err
 }

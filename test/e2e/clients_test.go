@@ -13,39 +13,39 @@ import (
 	"time"
 )
 
-var errStillOpen = errors.New("it still takes connections")
+var errStillListening = errors.New("it still takes connections")
 
 func dial(addr string) (net.Conn, error) { return net.DialTimeout("tcp", addr, time.Second) }
 
 // halfRequest is where a slow client stops.
 const halfRequest = "GET /probe?target=own HTTP/1.1\r\nHost: exporter\r\nX-Half: a he"
 
-// askOn asks over a connection that stays open.
-func askOn(t *testing.T, conn net.Conn, path string) answer {
+// requestOn asks over a connection that stays open.
+func requestOn(t *testing.T, conn net.Conn, path string) response {
 	t.Helper()
-	a, err := tryOn(conn, path)
+	a, err := tryRequestOn(conn, path)
 	if err != nil {
 		t.Fatalf("%s: %v", path, err)
 	}
 	return a
 }
 
-// tryOn asks over a connection that the server may have closed.
-func tryOn(conn net.Conn, path string) (answer, error) {
+// tryRequestOn asks over a connection that the server may have closed.
+func tryRequestOn(conn net.Conn, path string) (response, error) {
 	if _, err := io.WriteString(conn, "GET "+path+" HTTP/1.1\r\nHost: exporter\r\n\r\n"); err != nil {
-		return answer{}, err
+		return response{}, err
 	}
-	return readAnswer(conn)
+	return readResponse(conn)
 }
 
 func TestSlowClients(t *testing.T) {
 	t.Parallel()
 	const each = 200
-	e := serve(t, targetsConfig("own"))
+	e := startExporter(t, targetsConfig("own"))
 	idle := make([]net.Conn, each)
 	for i := range idle {
 		idle[i] = connect(t, e.addr)
-		askOn(t, idle[i], "/-/healthy")
+		requestOn(t, idle[i], "/-/healthy")
 	}
 	half := make([]net.Conn, each)
 	for i := range half {
@@ -55,16 +55,16 @@ func TestSlowClients(t *testing.T) {
 		}
 	}
 	sent := time.Now()
-	held := e.metrics(t)["process_open_fds"]
+	held := e.scrapeMetrics(t)["process_open_fds"]
 	if held < 2*each {
 		t.Errorf("the exporter holds %v descriptors, want those of %d connections: the test does not test", held, 2*each)
 	}
 
-	closed := closedBy(half, sent.Add(15*time.Second))
+	closed := awaitClosed(half, sent.Add(15*time.Second))
 	probes := 0
 	for waiting := true; waiting; probes++ {
 		m := e.probe(t, "target=own")
-		m.want(t, "probe_success", 1)
+		m.wantValue(t, "probe_success", 1)
 		if took := m["probe_duration_seconds"]; took > 2 {
 			t.Errorf("a probe beside slow clients took %v s", took)
 		}
@@ -79,15 +79,15 @@ func TestSlowClients(t *testing.T) {
 	}
 	t.Logf("%d probes were answered in the %v until the slow clients were cut off", probes, time.Since(sent).Round(time.Millisecond))
 	for _, conn := range idle {
-		if a := askOn(t, conn, "/-/healthy"); a.status != http.StatusOK {
+		if a := requestOn(t, conn, "/-/healthy"); a.status != http.StatusOK {
 			t.Fatalf("/-/healthy over an idle connection: %d", a.status)
 		}
 	}
 }
 
-// closedBy reports, once, whether the server has closed all of the connections
+// awaitClosed reports, once, whether the server has closed all of the connections
 // by then.
-func closedBy(conns []net.Conn, deadline time.Time) <-chan error {
+func awaitClosed(conns []net.Conn, deadline time.Time) <-chan error {
 	result := make(chan error, 1)
 	errs := make([]error, len(conns))
 	var all sync.WaitGroup
@@ -108,20 +108,20 @@ func closedBy(conns []net.Conn, deadline time.Time) <-chan error {
 	return result
 }
 
-// TestLongRun looks whether a probe leaves anything behind.
-func TestLongRun(t *testing.T) {
+// TestProbesReleaseResources looks whether a probe leaves anything behind.
+func TestProbesReleaseResources(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
-	listen(t, s.listening)
-	e := serve(t, s.config())
+	s := newTestPorts(t)
+	listenLocal(t, s.listening)
+	e := startExporter(t, s.config())
 	e.probe(t, "target=own")
-	before, said := e.metrics(t), e.output.String()
+	before, said := e.scrapeMetrics(t), e.output.String()
 	const rounds, atOnce = 10, 10
 	for range rounds {
 		var all sync.WaitGroup
 		for range atOnce {
 			all.Go(func() {
-				if err := wantStatus(e.url+"/probe?target=own", http.StatusOK); err != nil {
+				if err := checkStatus(e.url+"/probe?target=own", http.StatusOK); err != nil {
 					t.Error(err)
 				}
 			})
@@ -130,7 +130,7 @@ func TestLongRun(t *testing.T) {
 	}
 	var after metrics
 	eventually(t, 10*time.Second, "goroutines and descriptors return", func() error {
-		after = e.metrics(t)
+		after = e.scrapeMetrics(t)
 		for _, m := range []string{"go_goroutines", "process_open_fds"} {
 			const slack = 3
 			if after[m] > before[m]+slack {
@@ -143,9 +143,9 @@ func TestLongRun(t *testing.T) {
 	if scans+joined != rounds*atOnce+1 || scans < rounds+1 {
 		t.Errorf("%v scans, and %v probes that joined one", scans, joined)
 	}
-	after.want(t, `portscan_exporter_scan_failures_total{module="quick"}`, 0)
-	after.want(t, "portscan_exporter_scans_in_flight", 0)
-	after.want(t, "portscan_exporter_attempts_in_flight", 0)
+	after.wantValue(t, `portscan_exporter_scan_failures_total{module="quick"}`, 0)
+	after.wantValue(t, "portscan_exporter_scans_in_flight", 0)
+	after.wantValue(t, "portscan_exporter_attempts_in_flight", 0)
 	if more := strings.TrimPrefix(e.output.String(), said); more != "" {
 		t.Errorf("good probes are not worth a line at info:\n%s", more)
 	}

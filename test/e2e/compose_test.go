@@ -12,32 +12,32 @@ import (
 	"time"
 )
 
-const composeFolder = repository + "/deploy/compose"
+const composeDir = repository + "/deploy/compose"
 
-// compose returns a command of Compose, of whichever generation is there.
-func compose(t *testing.T, project string, env []string, args ...string) *exec.Cmd {
+// composeCommand returns a command of Compose, of whichever generation is there.
+func composeCommand(t *testing.T, project string, env []string, args ...string) *exec.Cmd {
 	t.Helper()
 	program, all := needProgram(t, "docker"), []string{"compose"}
 	if exec.Command(program, "compose", "version").Run() != nil {
 		program, all = needProgram(t, "docker-compose"), nil
 	}
-	all = append(all, "--file="+filepath.Join(composeFolder, "compose.yaml"), "--project-name="+project)
+	all = append(all, "--file="+filepath.Join(composeDir, "compose.yaml"), "--project-name="+project)
 	cmd := exec.Command(program, append(all, args...)...)
 	cmd.Env = append(os.Environ(), env...)
 	return cmd
 }
 
-// mounted returns the files that the services see: where they lie here, by where they
+// composeMounts returns the files that the services see: where they lie here, by where they
 // are there. One that is not here fails the test.
-func mounted(t *testing.T) map[string]string {
+func composeMounts(t *testing.T) map[string]string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(composeFolder, "compose.yaml"))
+	text, err := os.ReadFile(filepath.Join(composeDir, "compose.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	files := make(map[string]string)
 	for _, m := range regexp.MustCompile(`(?m)^\s+- (\.\.?/\S+):(/\S+):ro$`).FindAllStringSubmatch(string(text), -1) {
-		from := filepath.Join(composeFolder, m[1])
+		from := filepath.Join(composeDir, m[1])
 		if _, err := os.Stat(from); err != nil {
 			t.Error(err)
 		}
@@ -46,12 +46,12 @@ func mounted(t *testing.T) map[string]string {
 	return files
 }
 
-// TestComposeFiles has each program that can be had here check what Compose would hand
+// TestComposeFilesValid has each program that can be had here check what Compose would hand
 // to it.
-func TestComposeFiles(t *testing.T) {
+func TestComposeFilesValid(t *testing.T) {
 	t.Parallel()
-	outputOf(t, compose(t, "check", nil, "config", "--quiet"))
-	files := mounted(t)
+	runCommand(t, composeCommand(t, "check", nil, "config", "--quiet"))
+	files := composeMounts(t)
 
 	// As Prometheus finds them: side by side.
 	dir := t.TempDir()
@@ -60,20 +60,20 @@ func TestComposeFiles(t *testing.T) {
 			copyFile(t, here, filepath.Join(dir, path.Base(there)))
 		}
 	}
-	out := output(t, dir, needProgram(t, "promtool"), "check", "config", "prometheus.yml")
+	out := runIn(t, dir, needProgram(t, "promtool"), "check", "config", "prometheus.yml")
 	if !strings.Contains(out, "is valid prometheus config file syntax") {
 		t.Errorf("promtool says %s", out)
 	}
 	if !strings.Contains(out, "rules found") {
 		t.Errorf("promtool has found no rules: %s", out)
 	}
-	output(t, ".", needProgram(t, "amtool"), "check-config", files["/etc/alertmanager/alertmanager.yml"])
-	o := command(t, "--config.check", "--config.file="+files["/etc/portscan_exporter/config.yml"])
-	o.want(t, 0)
+	runIn(t, ".", needProgram(t, "amtool"), "check-config", files["/etc/alertmanager/alertmanager.yml"])
+	o := runExporter(t, "--config.check", "--config.file="+files["/etc/portscan_exporter/config.yml"])
+	o.wantStatus(t, 0)
 }
 
-// TestShippedConfigurations checks every configuration that something is deployed with.
-func TestShippedConfigurations(t *testing.T) {
+// TestShippedConfigurationsValid checks every configuration that something is deployed with.
+func TestShippedConfigurationsValid(t *testing.T) {
 	t.Parallel()
 	var n int
 	for _, pattern := range []string{repository + "/deploy/*/config.yml", repository + "/deploy/*/*/config.yml", repository + "/deploy/*/*/*/config.yml", repository + "/deploy/*/*/*/*/config.yml"} {
@@ -83,8 +83,8 @@ func TestShippedConfigurations(t *testing.T) {
 		}
 		for _, file := range found {
 			n++
-			o := command(t, "--config.check", "--config.file="+file)
-			o.want(t, 0)
+			o := runExporter(t, "--config.check", "--config.file="+file)
+			o.wantStatus(t, 0)
 		}
 	}
 	if n < 5 {
@@ -100,21 +100,21 @@ func testCompose(t *testing.T, image string) {
 	port := freePort(t)
 	env := []string{"PORTSCAN_IMAGE=" + image, fmt.Sprintf("PORTSCAN_PORT=%d", port)}
 	t.Cleanup(func() {
-		cmd := compose(t, project, env, "down", "--volumes", "--timeout=5")
+		cmd := composeCommand(t, project, env, "down", "--volumes", "--timeout=5")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("%v: %v\n%s", cmd.Args, err, out)
 		}
 	})
-	outputOf(t, compose(t, project, env, "up", "--detach", "--no-build", "exporter", "demo-web", "demo-db"))
+	runCommand(t, composeCommand(t, project, env, "up", "--detach", "--no-build", "exporter", "demo-web", "demo-db"))
 	e := &exporter{url: fmt.Sprintf("http://127.0.0.1:%d", port)}
-	eventually(t, time.Minute, "the exporter is ready", func() error { return wantStatus(e.url+"/-/ready", 200) })
+	eventually(t, time.Minute, "the exporter is ready", func() error { return checkStatus(e.url+"/-/ready", 200) })
 	for target, want := range map[string]struct{ open, unexpected float64 }{"demo-web": {2, 0}, "demo-db": {2, 1}} {
 		m := e.probe(t, "target="+target)
-		m.want(t, "probe_success", 1)
-		if open := m.sum(`portscan_port_open{`); open != want.open {
+		m.wantValue(t, "probe_success", 1)
+		if open := m.sumByPrefix(`portscan_port_open{`); open != want.open {
 			t.Errorf("%s has %v ports open, want %v", target, open, want.open)
 		}
-		if unexpected := m.sum(`portscan_ports_violating{expected="closed"`); unexpected != want.unexpected {
+		if unexpected := m.sumByPrefix(`portscan_ports_violating{expected="closed"`); unexpected != want.unexpected {
 			t.Errorf("%s has %v ports open that should not be, want %v", target, unexpected, want.unexpected)
 		}
 	}

@@ -20,19 +20,19 @@ import (
 
 // The load that the exporter has to bear.
 const (
-	loadTargets = 200
-	loadPorts   = 100
-	loadClients = 2
-	loadEvery   = 5 * time.Second
+	loadTargets  = 200
+	loadPorts    = 100
+	loadClients  = 2
+	loadInterval = 5 * time.Second
 )
 
-// loadLength is how long the load lasts: as long as was asked for where nobody
+// loadDuration is how long the load lasts: as long as was asked for where nobody
 // waits for it, and enough for three scrapes of each target elsewhere.
-func loadLength() time.Duration {
+func loadDuration() time.Duration {
 	if os.Getenv("PORTSCAN_TEST_LONG") == "1" || os.Getenv("CI") != "" {
 		return time.Minute
 	}
-	return 3 * loadEvery
+	return 3 * loadInterval
 }
 
 // buildPlain builds the program as `make build` does. The race detector takes
@@ -49,46 +49,46 @@ var buildPlain = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-// servePlain serves as [serve] does, without the race detector.
-func servePlain(t *testing.T, config string, flags ...string) *exporter {
+// startPlainExporter serves as [startExporter] does, without the race detector.
+func startPlainExporter(t *testing.T, config string, flags ...string) *exporter {
 	t.Helper()
 	path, err := buildPlain()
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &exporter{addr: fmt.Sprintf("127.0.0.1:%d", freePort(t)), config: write(t, "config.yml", config)}
-	e.process = start(t, path, append([]string{"--config.file=" + e.config, "--web.listen-address=" + e.addr}, flags...)...)
+	e := &exporter{addr: fmt.Sprintf("127.0.0.1:%d", freePort(t)), config: writeFile(t, "config.yml", config)}
+	e.process = startProcess(t, path, append([]string{"--config.file=" + e.config, "--web.listen-address=" + e.addr}, flags...)...)
 	e.awaitReady(t)
 	return e
 }
 
-// crowd is the targets of a load test: each an address of its own, whose open ports
+// loadHosts is the targets of a load test: each an address of its own, whose open ports
 // are not its neighbour's, so that a mixed-up answer is a wrong one.
-type crowd struct {
-	first int // of the ports, which are the same for all
+type loadHosts struct {
+	firstPort int // of the ports, which are the same for all
 }
 
-func newCrowd(t *testing.T) crowd {
+func newLoadHosts(t *testing.T) loadHosts {
 	t.Helper()
-	c := crowd{first: freeRange(t, loadPorts)}
+	c := loadHosts{firstPort: findFreeRange(t, loadPorts)}
 	for i := range loadTargets {
-		for _, port := range c.open(i) {
-			letGo(t, fmt.Sprintf("%s:%d", c.ip(i), port))
+		for _, port := range c.openPorts(i) {
+			listenOn(t, fmt.Sprintf("%s:%d", c.address(i), port))
 		}
 	}
 	return c
 }
 
-// freeRange returns the first of so many ports in a row that nobody listens on. It
+// findFreeRange returns the first of so many ports in a row that nobody listens on. It
 // looks on an address that only the crowd has: whoever listens on all of them is
 // found there, too.
-func freeRange(t *testing.T, n int) int {
+func findFreeRange(t *testing.T, n int) int {
 	t.Helper()
 	const lowest, highest = 28000, 32000 // above what freePort gives, below what the system does
 	for first := lowest; first+n <= highest; first += n {
 		taken := false
 		for i := range n {
-			taken = taken || isTaken(first+i)
+			taken = taken || isListening(first+i)
 		}
 		if !taken {
 			return first
@@ -98,7 +98,7 @@ func freeRange(t *testing.T, n int) int {
 	return 0
 }
 
-func isTaken(port int) bool {
+func isListening(port int) bool {
 	l, err := net.Listen("tcp", fmt.Sprintf("127.0.1.1:%d", port))
 	if err == nil {
 		_ = l.Close()
@@ -106,8 +106,8 @@ func isTaken(port int) bool {
 	return err != nil
 }
 
-// letGo listens until the test ends, and lets whoever connects go at once.
-func letGo(t *testing.T, addr string) {
+// listenOn listens until the test ends, and lets whoever connects go at once.
+func listenOn(t *testing.T, addr string) {
 	t.Helper()
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -125,31 +125,31 @@ func letGo(t *testing.T, addr string) {
 	}()
 }
 
-func (crowd) name(i int) string { return fmt.Sprintf("t%d", i) }
-func (crowd) ip(i int) string   { return fmt.Sprintf("127.0.1.%d", i+1) }
+func (loadHosts) targetName(i int) string { return fmt.Sprintf("t%d", i) }
+func (loadHosts) address(i int) string    { return fmt.Sprintf("127.0.1.%d", i+1) }
 
-// open returns the open ports of a target, one or two: the first should be open.
-func (c crowd) open(i int) []int {
-	ports := []int{c.first + i%loadPorts}
-	if second := c.first + (37*i+11)%loadPorts; i%2 == 1 && second != ports[0] {
+// openPorts returns the open ports of a target, one or two: the first should be open.
+func (c loadHosts) openPorts(i int) []int {
+	ports := []int{c.firstPort + i%loadPorts}
+	if second := c.firstPort + (37*i+11)%loadPorts; i%2 == 1 && second != ports[0] {
 		ports = append(ports, second)
 	}
 	return ports
 }
 
-func (c crowd) config(more string) string {
+func (c loadHosts) config(more string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%smodules:\n  hundred: {ports: \"%d-%d\"}\ntargets:\n", more, c.first, c.first+loadPorts-1)
+	fmt.Fprintf(&b, "%smodules:\n  hundred: {ports: \"%d-%d\"}\ntargets:\n", more, c.firstPort, c.firstPort+loadPorts-1)
 	for i := range loadTargets {
 		fmt.Fprintf(&b, "  - name: %s\n    hosts: [%s]\n    modules: [hundred]\n    authorization: {owner: \"the test\"}\n    expect: {tcp: {open: %d}}\n",
-			c.name(i), c.ip(i), c.open(i)[0])
+			c.targetName(i), c.address(i), c.openPorts(i)[0])
 	}
 	return b.String()
 }
 
-// check compares an answer with the truth. One that says it is incomplete may know
+// checkResponse compares an answer with the truth. One that says it is incomplete may know
 // less of it, but nothing else.
-func (c crowd) check(i int, body string) (complete bool, err error) {
+func (c loadHosts) checkResponse(i int, body string) (complete bool, err error) {
 	m, err := readMetrics(body)
 	if err != nil {
 		return false, err
@@ -159,16 +159,16 @@ func (c crowd) check(i int, body string) (complete bool, err error) {
 		if !strings.HasPrefix(series, "portscan_port_open{") {
 			continue
 		}
-		port, err := strconv.Atoi(label(series, "port"))
-		if err != nil || label(series, "ip") != c.ip(i) || slices.Contains(c.open(i), port) != (v == 1) {
-			return false, fmt.Errorf("%s is %v, and open are %v of %s", series, v, c.open(i), c.ip(i))
+		port, err := strconv.Atoi(labelValue(series, "port"))
+		if err != nil || labelValue(series, "ip") != c.address(i) || slices.Contains(c.openPorts(i), port) != (v == 1) {
+			return false, fmt.Errorf("%s is %v, and open are %v of %s", series, v, c.openPorts(i), c.address(i))
 		}
 		seen++
 	}
 	state := func(s string) int {
-		return int(m.sum(fmt.Sprintf(`portscan_ports{ip="%s",protocol="tcp",state="%s"}`, c.ip(i), s)))
+		return int(m.sumByPrefix(fmt.Sprintf(`portscan_ports{ip="%s",protocol="tcp",state="%s"}`, c.address(i), s)))
 	}
-	open, closed, unknown := len(c.open(i)), loadPorts-len(c.open(i)), state("unknown")
+	open, closed, unknown := len(c.openPorts(i)), loadPorts-len(c.openPorts(i)), state("unknown")
 	switch {
 	case state("open") != seen, state("open") > open, state("closed") > closed, state("filtered")+state("open_filtered") > 0:
 		return false, fmt.Errorf("%d ports are said to be open, %d closed, %d filtered: false", state("open"), state("closed"), state("filtered"))
@@ -180,15 +180,15 @@ func (c crowd) check(i int, body string) (complete bool, err error) {
 	return true, nil
 }
 
-func label(series, name string) string {
+func labelValue(series, name string) string {
 	_, rest, _ := strings.Cut(series, name+`="`)
 	value, _, _ := strings.Cut(rest, `"`)
 	return value
 }
 
-var errNotASample = errors.New("not a sample")
+var errInvalidSample = errors.New("not a sample")
 
-// readMetrics is [parse] for goroutines, which can't end a test.
+// readMetrics is [parseMetrics] for goroutines, which can't end a test.
 func readMetrics(exposition string) (metrics, error) {
 	m := make(metrics)
 	for line := range strings.Lines(exposition) {
@@ -199,37 +199,39 @@ func readMetrics(exposition string) (metrics, error) {
 		at := strings.LastIndexByte(line, ' ')
 		v, err := strconv.ParseFloat(line[at+1:], 64)
 		if at < 0 || err != nil {
-			return nil, fmt.Errorf("%w: %q", errNotASample, line)
+			return nil, fmt.Errorf("%w: %q", errInvalidSample, line)
 		}
 		m[line[:at]] = v
 	}
 	return m, nil
 }
 
-// tally is what came of a load. Read it after wait.
-type tally struct {
-	all sync.WaitGroup
+// loadResult is what came of a load. Read it after wait.
+type loadResult struct {
+	probes sync.WaitGroup
 
-	mu                   sync.Mutex
-	complete, incomplete int
-	refused, late        int
-	took, waited         []time.Duration // of answers with 200, and of refusals
-	wrong                []string
-	clients              []*http.Client
+	mu                          sync.Mutex
+	complete, incomplete        int
+	refused, late               int
+	responseTimes, refusalTimes []time.Duration // of answers with 200, and of refusals
+	wrong                       []string
+	clients                     []*http.Client
 }
 
 // wait waits for the last answer, and then lets all connections go.
-func (y *tally) wait() {
-	y.all.Wait()
+func (y *loadResult) wait() {
+	y.probes.Wait()
 	for _, c := range y.clients {
 		c.CloseIdleConnections()
 	}
 }
 
-func (y *tally) asked() int { return y.complete + y.incomplete + y.refused + y.late + len(y.wrong) }
+func (y *loadResult) total() int {
+	return y.complete + y.incomplete + y.refused + y.late + len(y.wrong)
+}
 
-// share returns the duration that this share of the answers with 200 stayed below.
-func share(all []time.Duration, of float64) time.Duration {
+// percentile returns the duration that this share of the answers with 200 stayed below.
+func percentile(all []time.Duration, of float64) time.Duration {
 	if len(all) == 0 {
 		return 0
 	}
@@ -237,15 +239,15 @@ func share(all []time.Duration, of float64) time.Duration {
 	return sorted[int(float64(len(sorted)-1)*of)].Round(time.Millisecond / 10)
 }
 
-func (y *tally) String() string {
+func (y *loadResult) String() string {
 	return fmt.Sprintf("%d probes: %d complete, %d incomplete, %d refused, %d late, %d wrong; answers took p50 %v, p99 %v, max %v; refusals p50 %v, max %v",
-		y.asked(), y.complete, y.incomplete, y.refused, y.late, len(y.wrong), share(y.took, 0.5), share(y.took, 0.99), share(y.took, 1),
-		share(y.waited, 0.5), share(y.waited, 1))
+		y.total(), y.complete, y.incomplete, y.refused, y.late, len(y.wrong), percentile(y.responseTimes, 0.5), percentile(y.responseTimes, 0.99), percentile(y.responseTimes, 1),
+		percentile(y.refusalTimes, 0.5), percentile(y.refusalTimes, 1))
 }
 
-// noneWrong fails the test for each answer that is neither a true one nor a clean
+// checkNoneWrong fails the test for each answer that is neither a true one nor a clean
 // refusal, up to a few.
-func (y *tally) noneWrong(t *testing.T) {
+func (y *loadResult) checkNoneWrong(t *testing.T) {
 	t.Helper()
 	for i, w := range y.wrong {
 		if i == 10 {
@@ -259,72 +261,72 @@ func (y *tally) noneWrong(t *testing.T) {
 // scraper is a client as Prometheus is one: it keeps its connections, scrapes each
 // target at a time of its own in the interval, and hangs up at its scrape timeout.
 type scraper struct {
-	crowd   crowd
+	hosts   loadHosts
 	url     string
 	timeout time.Duration
 	client  *http.Client
-	tally   *tally
+	result  *loadResult
 }
 
 // run sends probes for so long, whether or not earlier ones were answered.
 func (s *scraper) run(ctx context.Context, first int, phase, length time.Duration) {
 	began := time.Now().Add(phase)
-	const step = loadEvery / loadTargets
+	const step = loadInterval / loadTargets
 	for k := range int(length / step) {
 		time.Sleep(time.Until(began.Add(time.Duration(k) * step)))
-		s.tally.all.Go(func() { s.scrape(ctx, (first+k)%loadTargets) })
+		s.result.probes.Go(func() { s.scrape(ctx, (first+k)%loadTargets) })
 	}
 }
 
 // scrape asks for one target and judges the answer.
 func (s *scraper) scrape(ctx context.Context, i int) {
 	sent := time.Now()
-	a, header, err := s.ask(ctx, i)
+	a, header, err := s.request(ctx, i)
 	took := time.Since(sent)
 	complete := false
 	if err == nil && a.status == http.StatusOK {
-		complete, err = s.crowd.check(i, a.body)
+		complete, err = s.hosts.checkResponse(i, a.body)
 	} else if err == nil {
-		err = cleanRefusal(a, header)
+		err = checkRefusal(a, header)
 	}
-	s.tally.mu.Lock()
-	defer s.tally.mu.Unlock()
+	s.result.mu.Lock()
+	defer s.result.mu.Unlock()
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		s.tally.late++
+		s.result.late++
 	case err != nil:
-		s.tally.wrong = append(s.tally.wrong, fmt.Sprintf("%s after %v: %v", s.crowd.name(i), took.Round(time.Millisecond), err))
+		s.result.wrong = append(s.result.wrong, fmt.Sprintf("%s after %v: %v", s.hosts.targetName(i), took.Round(time.Millisecond), err))
 	case a.status != http.StatusOK:
-		s.tally.refused++
-		s.tally.waited = append(s.tally.waited, took)
+		s.result.refused++
+		s.result.refusalTimes = append(s.result.refusalTimes, took)
 	case complete:
-		s.tally.complete++
-		s.tally.took = append(s.tally.took, took)
+		s.result.complete++
+		s.result.responseTimes = append(s.result.responseTimes, took)
 	default:
-		s.tally.incomplete++
-		s.tally.took = append(s.tally.took, took)
+		s.result.incomplete++
+		s.result.responseTimes = append(s.result.responseTimes, took)
 	}
 }
 
-func (s *scraper) ask(ctx context.Context, i int) (answer, http.Header, error) {
+func (s *scraper) request(ctx context.Context, i int) (response, http.Header, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+"/probe?module=hundred&target="+s.crowd.name(i), nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+"/probe?module=hundred&target="+s.hosts.targetName(i), nil)
 	if err != nil {
-		return answer{}, nil, err
+		return response{}, nil, err
 	}
 	req.Header.Set(timeoutHeader, strconv.FormatFloat(s.timeout.Seconds(), 'f', -1, 64))
 	resp, err := s.client.Do(req)
 	if err != nil {
-		return answer{}, nil, err
+		return response{}, nil, err
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
-	return answer{resp.StatusCode, string(body)}, resp.Header, err
+	return response{resp.StatusCode, string(body)}, resp.Header, err
 }
 
-// cleanRefusal tells what is wrong with a refusal for want of a place.
-func cleanRefusal(a answer, header http.Header) error {
+// checkRefusal tells what is wrong with a refusal for want of a place.
+func checkRefusal(a response, header http.Header) error {
 	seconds, err := strconv.Atoi(header.Get("Retry-After"))
 	line, ended := strings.CutSuffix(a.body, "\n")
 	switch {
@@ -338,19 +340,19 @@ func cleanRefusal(a answer, header http.Header) error {
 	return nil
 }
 
-// load has so many clients scrape all targets for so long, and returns when they
+// runLoad has so many clients scrape all targets for so long, and returns when they
 // send no more; answers may be outstanding. The clients are apart from each other,
 // as Prometheus servers are.
-func load(t *testing.T, c crowd, url string, clients int, timeout, length time.Duration) *tally {
+func runLoad(t *testing.T, c loadHosts, url string, clients int, timeout, length time.Duration) *loadResult {
 	t.Helper()
-	y := &tally{}
+	y := &loadResult{}
 	var sending sync.WaitGroup
 	for i := range clients {
-		s := &scraper{crowd: c, url: url, timeout: timeout, tally: y, client: &http.Client{
+		s := &scraper{hosts: c, url: url, timeout: timeout, result: y, client: &http.Client{
 			Transport: &http.Transport{MaxIdleConnsPerHost: 1000, IdleConnTimeout: time.Minute},
 		}}
 		y.clients = append(y.clients, s.client)
-		phase := time.Duration(i) * loadEvery / loadTargets / time.Duration(clients)
+		phase := time.Duration(i) * loadInterval / loadTargets / time.Duration(clients)
 		sending.Go(func() { s.run(t.Context(), i*loadTargets/clients, phase, length) })
 	}
 	sending.Wait()
@@ -359,8 +361,8 @@ func load(t *testing.T, c crowd, url string, clients int, timeout, length time.D
 
 const mib = 1 << 20
 
-// figures is what the exporter takes, in one line.
-func (m metrics) figures() string {
+// resourceUsage is what the exporter takes, in one line.
+func (m metrics) resourceUsage() string {
 	return fmt.Sprintf("RSS %.1f MiB, %v goroutines, %v descriptors, %.1f s of processor", m["process_resident_memory_bytes"]/mib,
 		m["go_goroutines"], m["process_open_fds"], m["process_cpu_seconds_total"])
 }

@@ -57,50 +57,50 @@ func readDashboard(t *testing.T, uid string) *dashboard {
 	return d
 }
 
-// viewer looks at dashboards as Grafana does: it fills in the variables and runs the
+// dashboardClient looks at dashboards as Grafana does: it fills in the variables and runs the
 // queries.
-type viewer struct {
+type dashboardClient struct {
 	prometheus *prometheusServer
 	start, end time.Time
 	step       time.Duration
 }
 
-// answers are what the queries of a dashboard gave, by panel/query; and, of those of
+// queryResults are what the queries of a dashboard gave, by panel/query; and, of those of
 // the variables, by $name, a series for each value.
-type answers map[string][]series
+type queryResults map[string][]series
 
-// view runs every query of a dashboard. chosen are the values of variables that
+// runQueries runs every query of a dashboard. chosen are the values of variables that
 // somebody has chosen; the others are at their defaults.
-func (v viewer) view(t *testing.T, d *dashboard, chosen map[string]string) answers {
+func (v dashboardClient) runQueries(t *testing.T, d *dashboard, chosen map[string]string) queryResults {
 	t.Helper()
-	all := make(answers)
-	values := v.variables(t, d, chosen, all)
+	all := make(queryResults)
+	values := v.resolveVariables(t, d, chosen, all)
 	for _, p := range d.Panels {
 		for _, q := range p.Targets {
 			expr := interpolate(q.Expr, values)
 			if strings.Contains(expr, "$") && !strings.Contains(expr, `"$1"`) { // label_replace has that one
 				t.Errorf("%s: %s: a variable is left in %s", d.UID, p.Title, expr)
 			}
-			all[p.Title+"/"+q.RefID] = v.run(t, expr, q.Instant)
+			all[p.Title+"/"+q.RefID] = v.runQuery(t, expr, q.Instant)
 		}
 	}
 	return all
 }
 
-// run asks Prometheus. A query that it refuses fails the test.
-func (v viewer) run(t *testing.T, expr string, instant bool) []series {
+// runQuery asks Prometheus. A query that it refuses fails the test.
+func (v dashboardClient) runQuery(t *testing.T, expr string, instant bool) []series {
 	t.Helper()
 	query := url.Values{"query": {expr}}
 	path := "/api/v1/query?"
 	if instant {
-		query.Set("time", unixTime(v.end))
+		query.Set("time", formatUnix(v.end))
 	} else {
 		path = "/api/v1/query_range?"
-		query.Set("start", unixTime(v.start))
-		query.Set("end", unixTime(v.end))
+		query.Set("start", formatUnix(v.start))
+		query.Set("end", formatUnix(v.end))
 		query.Set("step", fmt.Sprint(v.step.Seconds()))
 	}
-	a, err := ask("GET", v.prometheus.url+path+query.Encode())
+	a, err := request("GET", v.prometheus.url+path+query.Encode())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,11 +113,11 @@ func (v viewer) run(t *testing.T, expr string, instant bool) []series {
 	return result.Data.Result
 }
 
-func unixTime(t time.Time) string { return fmt.Sprintf("%d.%03d", t.Unix(), t.UnixMilli()%1000) }
+func formatUnix(t time.Time) string { return fmt.Sprintf("%d.%03d", t.Unix(), t.UnixMilli()%1000) }
 
-// variables asks for the values of the variables, one after the other, as those
+// resolveVariables asks for the values of the variables, one after the other, as those
 // below may depend on those above.
-func (v viewer) variables(t *testing.T, d *dashboard, chosen map[string]string, all answers) map[string]string {
+func (v dashboardClient) resolveVariables(t *testing.T, d *dashboard, chosen map[string]string, all queryResults) map[string]string {
 	t.Helper()
 	const scrapes = 4 // that a rate looks back over, in Grafana
 	values := map[string]string{
@@ -129,7 +129,7 @@ func (v viewer) variables(t *testing.T, d *dashboard, chosen map[string]string, 
 		if variable.Type != "query" {
 			continue
 		}
-		options := v.options(t, interpolate(variable.Definition, values))
+		options := v.labelValues(t, interpolate(variable.Definition, values))
 		all["$"+variable.Name] = make([]series, len(options))
 		switch value, ok := chosen[variable.Name]; {
 		case ok && !slices.Contains(options, value):
@@ -147,14 +147,14 @@ func (v viewer) variables(t *testing.T, d *dashboard, chosen map[string]string, 
 	return values
 }
 
-// options are the values of a label that Grafana asks for by label_values.
-func (v viewer) options(t *testing.T, definition string) []string {
+// labelValues are the values of a label that Grafana asks for by label_values.
+func (v dashboardClient) labelValues(t *testing.T, definition string) []string {
 	t.Helper()
 	m := regexp.MustCompile(`^label_values\((.+), (\w+)\)$`).FindStringSubmatch(definition)
 	if m == nil {
 		t.Fatalf("not a query for the values of a label: %s", definition)
 	}
-	ask := url.Values{"match[]": {m[1]}, "start": {unixTime(v.start)}, "end": {unixTime(v.end)}}
+	ask := url.Values{"match[]": {m[1]}, "start": {formatUnix(v.start)}, "end": {formatUnix(v.end)}}
 	var a struct{ Data []string }
 	getJSON(t, v.prometheus.url+"/api/v1/label/"+m[2]+"/values?"+ask.Encode(), &a)
 	return a.Data
@@ -170,8 +170,8 @@ func interpolate(text string, values map[string]string) string {
 	})
 }
 
-// figure fails unless a panel shows one number, and this one.
-func (a answers) figure(title string, want float64) error {
+// checkStat fails unless a panel shows one number, and this one.
+func (a queryResults) checkStat(title string, want float64) error {
 	all := a[title+"/A"]
 	if len(all) != 1 || all[0].Value.value() != want {
 		return fmt.Errorf("%s shows %v, want %v", title, all, want)
@@ -180,9 +180,9 @@ func (a answers) figure(title string, want float64) error {
 }
 
 // hasData tells whether a query gave a number at some time.
-func (a answers) hasData(query string) bool {
+func (a queryResults) hasData(query string) bool {
 	for _, s := range a[query] {
-		for _, v := range s.all() {
+		for _, v := range s.allValues() {
 			if !math.IsNaN(v) {
 				return true
 			}
@@ -191,8 +191,8 @@ func (a answers) hasData(query string) bool {
 	return false
 }
 
-// all are the values of a series, over time or at one moment.
-func (s series) all() []float64 {
+// allValues are the values of a series, over time or at one moment.
+func (s series) allValues() []float64 {
 	if s.Value[0] != nil {
 		return []float64{s.Value.value()}
 	}

@@ -9,22 +9,22 @@ import (
 	"time"
 )
 
-// follow waits until Prometheus has these targets and no others.
-func (p *prometheusServer) follow(t *testing.T, want ...string) {
+// awaitTargets waits until Prometheus has these targets and no others.
+func (p *prometheusServer) awaitTargets(t *testing.T, want ...string) {
 	t.Helper()
 	slices.Sort(want)
 	eventually(t, 30*time.Second, "Prometheus has the targets", func() error {
-		if got := p.names(t); !slices.Equal(got, want) {
+		if got := p.targetNames(t); !slices.Equal(got, want) {
 			return fmt.Errorf("it has %v, want %v", got, want)
 		}
 		return nil
 	})
 }
 
-// names returns the targets that Prometheus has, each with its module, in order.
-func (p *prometheusServer) names(t *testing.T) (names []string) {
+// targetNames returns the targets that Prometheus has, each with its module, in order.
+func (p *prometheusServer) targetNames(t *testing.T) (names []string) {
 	t.Helper()
-	active, dropped := p.discovered(t)
+	active, dropped := p.listTargets(t)
 	if dropped > 0 {
 		t.Fatalf("%d targets were dropped", dropped)
 	}
@@ -35,55 +35,55 @@ func (p *prometheusServer) names(t *testing.T) (names []string) {
 	return names
 }
 
-// keeps fails the test unless Prometheus has these targets all the time until it has
+// checkTargetsKept fails the test unless Prometheus has these targets all the time until it has
 // asked anew for the list, and taken up what it was told.
-func (p *prometheusServer) keeps(t *testing.T, want ...string) {
+func (p *prometheusServer) checkTargetsKept(t *testing.T, want ...string) {
 	t.Helper()
 	slices.Sort(want)
 	// The sync under way may be of an older list; the one after it is not.
 	const asked, took, more = "prometheus_sd_refresh_duration_seconds_count", "prometheus_target_sync_length_seconds_count", 2
-	before := p.metrics(t)
+	before := p.scrapeMetrics(t)
 	eventually(t, 60*time.Second, "Prometheus has asked again", func() error {
-		if got := p.names(t); !slices.Equal(got, want) {
+		if got := p.targetNames(t); !slices.Equal(got, want) {
 			t.Fatalf("Prometheus has %v, want %v", got, want)
 		}
-		now := p.metrics(t)
-		if a, b := now.sum(asked)-before.sum(asked), now.sum(took)-before.sum(took); a < more || b < more {
+		now := p.scrapeMetrics(t)
+		if a, b := now.sumByPrefix(asked)-before.sumByPrefix(asked), now.sumByPrefix(took)-before.sumByPrefix(took); a < more || b < more {
 			return fmt.Errorf("%v and %v times, want %d", a, b, more)
 		}
 		return nil
 	})
 }
 
-// often is the job that README shows, with a list that is asked for every second.
-func often(e *exporter) string {
-	return job(e, "scrape_interval: 5s") + "        refresh_interval: 1s\n"
+// frequentJob is the job that README shows, with a list that is asked for every second.
+func frequentJob(e *exporter) string {
+	return scrapeConfig(e, "scrape_interval: 5s") + "        refresh_interval: 1s\n"
 }
 
-// TestDiscoveryFollowsReloads changes the configuration, with no touch of Prometheus.
-func TestDiscoveryFollowsReloads(t *testing.T) {
+// TestDiscoveryAfterReload changes the configuration, with no touch of Prometheus.
+func TestDiscoveryAfterReload(t *testing.T) {
 	t.Parallel()
 	both := func(names ...string) string {
 		text := strings.Replace(targetsConfig(names...), "targets:", "  more: {ports: \"1-20\"}\ntargets:", 1)
 		return strings.Replace(text, "[few]", "[few, more]", 1) // of the first one
 	}
-	e := serve(t, both("first", "second"))
-	p := prometheus(t, often(e))
-	p.follow(t, "first/few", "first/more", "second/few")
+	e := startExporter(t, both("first", "second"))
+	p := startPrometheus(t, frequentJob(e))
+	p.awaitTargets(t, "first/few", "first/more", "second/few")
 
-	rewrite(t, e.config, both("second", "third", "fourth"))
+	replaceFile(t, e.config, both("second", "third", "fourth"))
 	postReload(t, e, http.StatusOK)
 	want := []string{"second/few", "second/more", "third/few", "fourth/few"}
-	p.follow(t, want...)
+	p.awaitTargets(t, want...)
 
-	rewrite(t, e.config, badConfig("fifth"))
+	replaceFile(t, e.config, badConfig("fifth"))
 	postReload(t, e, http.StatusInternalServerError)
-	p.keeps(t, want...)
-	p.targets(t, len(want))
+	p.checkTargetsKept(t, want...)
+	p.awaitTargetsUp(t, len(want))
 
-	rewrite(t, e.config, "modules: {few: {ports: 1}}\ntargets: []\n")
+	replaceFile(t, e.config, "modules: {few: {ports: 1}}\ntargets: []\n")
 	postReload(t, e, http.StatusOK)
-	p.follow(t) // no target is the truth now
+	p.awaitTargets(t) // no target is the truth now
 }
 
 // timesConfig has a module of each kind of times.
@@ -100,11 +100,11 @@ targets:
     authorization: {owner: "the test"}
 `
 
-// TestDiscoveryTimesReachTheScrape has Prometheus servers with all kinds of times of
+// TestDiscoveryScrapeTimes has Prometheus servers with all kinds of times of
 // their own, and of their jobs.
-func TestDiscoveryTimesReachTheScrape(t *testing.T) {
+func TestDiscoveryScrapeTimes(t *testing.T) {
 	t.Parallel()
-	e := serve(t, timesConfig)
+	e := startExporter(t, timesConfig)
 	type times struct{ interval, timeout time.Duration }
 	modules := map[string]times{
 		"fast":  {2 * time.Second, 2 * time.Second},
@@ -146,11 +146,11 @@ func TestDiscoveryTimesReachTheScrape(t *testing.T) {
 				}
 				fmt.Fprintf(&config, "  - {job_name: %q%s%s, http_sd_configs: [{url: %q}]}\n", "job "+own, comma, own, e.url+"/sd")
 			}
-			p := prometheus(t, config.String())
+			p := startPrometheus(t, config.String())
 			var active []scrapeTarget
 			eventually(t, 30*time.Second, "Prometheus has all targets", func() error {
 				var dropped int
-				active, dropped = p.discovered(t)
+				active, dropped = p.listTargets(t)
 				if want := len(jobs) * (1 + len(modules)); len(active) != want || dropped != 0 {
 					return fmt.Errorf("it has %d and has dropped %d, want %d", len(active), dropped, want)
 				}
@@ -161,7 +161,7 @@ func TestDiscoveryTimesReachTheScrape(t *testing.T) {
 				if !ok {
 					want = jobs[strings.TrimPrefix(target.ScrapePool, "job ")]
 				}
-				got := times{duration(t, target.ScrapeInterval), duration(t, target.ScrapeTimeout)}
+				got := times{parseDuration(t, target.ScrapeInterval), parseDuration(t, target.ScrapeTimeout)}
 				if got != want {
 					t.Errorf("%s, %s: every %v for %v, want %v", target.ScrapePool, target.name(), got.interval, got.timeout, want)
 				}

@@ -17,31 +17,31 @@ import (
 	"testing"
 )
 
-// daemon is a running container engine, asked through its client.
-type daemon struct{ path string }
+// containerEngine is a running container engine, asked through its client.
+type containerEngine struct{ path string }
 
-// containers returns the engine. Whatever a test makes there it removes by the
+// newContainerEngine returns the engine. Whatever a test makes there it removes by the
 // identifier that the engine gave it.
-func containers(t *testing.T) daemon {
+func newContainerEngine(t *testing.T) containerEngine {
 	t.Helper()
 	if runtime.GOOS != "linux" {
 		skip(t, "the containers' addresses are reached on Linux alone")
 	}
-	d := daemon{needProgram(t, "docker")}
+	d := containerEngine{needProgram(t, "docker")}
 	if out, err := exec.Command(d.path, "info").CombinedOutput(); err != nil {
 		skip(t, fmt.Sprintf("no container engine answers: %v: %s", err, out))
 	}
 	return d
 }
 
-// do runs a command of the client, which must succeed, and returns what it prints.
-func (d daemon) do(t *testing.T, args ...string) string {
+// run runs a command of the client, which must succeed, and returns what it prints.
+func (d containerEngine) run(t *testing.T, args ...string) string {
 	t.Helper()
-	return strings.TrimSpace(output(t, ".", d.path, args...))
+	return strings.TrimSpace(runIn(t, ".", d.path, args...))
 }
 
-// later runs a command of the client when the test ends.
-func (d daemon) later(t *testing.T, args ...string) {
+// runAtCleanup runs a command of the client when the test ends.
+func (d containerEngine) runAtCleanup(t *testing.T, args ...string) {
 	t.Helper()
 	t.Cleanup(func() {
 		if out, err := exec.Command(d.path, args...).CombinedOutput(); err != nil {
@@ -51,10 +51,10 @@ func (d daemon) later(t *testing.T, args ...string) {
 }
 
 // inspect decodes what the engine knows of an object, which must be one.
-func (d daemon) inspect(t *testing.T, id string, into any) {
+func (d containerEngine) inspect(t *testing.T, id string, into any) {
 	t.Helper()
 	var all []json.RawMessage
-	if err := json.Unmarshal([]byte(d.do(t, "inspect", id)), &all); err != nil || len(all) != 1 {
+	if err := json.Unmarshal([]byte(d.run(t, "inspect", id)), &all); err != nil || len(all) != 1 {
 		t.Fatalf("docker inspect %s: %d objects, %v", id, len(all), err)
 	}
 	if err := json.Unmarshal(all[0], into); err != nil {
@@ -62,17 +62,17 @@ func (d daemon) inspect(t *testing.T, id string, into any) {
 	}
 }
 
-// build builds the image from the Dockerfile as it is shipped and returns its identifier.
-func (d daemon) build(t *testing.T) (image string) {
+// buildImage builds the image from the Dockerfile as it is shipped and returns its identifier.
+func (d containerEngine) buildImage(t *testing.T) (image string) {
 	t.Helper()
-	tree := sources(t, nil)
-	base, offline := d.base(t, tree)
+	tree := cloneSources(t, nil)
+	base, offline := d.baseImage(t, tree)
 	file := filepath.Join(t.TempDir(), "image")
 	args := []string{"build", "--force-rm", "--iidfile=" + file, "."}
 	if offline {
 		args = slices.Insert(args, 1, "--network=none")
 	}
-	log := output(t, tree, d.path, args...)
+	log := runIn(t, tree, d.path, args...)
 	data, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -87,14 +87,14 @@ func (d daemon) build(t *testing.T) (image string) {
 			}
 		}
 	})
-	d.later(t, "rmi", "--force", image)
+	d.runAtCleanup(t, "rmi", "--force", image)
 	return image
 }
 
-// base sees to it that the engine has the image that the Dockerfile builds with: the
+// baseImage sees to it that the engine has the image that the Dockerfile builds with: the
 // real one where it is there, else one of this machine's own programs and with all that
 // a build takes. It returns the identifier, and whether it is one of ours.
-func (d daemon) base(t *testing.T, tree string) (id string, offline bool) {
+func (d containerEngine) baseImage(t *testing.T, tree string) (id string, offline bool) {
 	t.Helper()
 	const ours = "portscan_exporter.test"
 	text, err := os.ReadFile(filepath.Join(tree, "Dockerfile"))
@@ -111,16 +111,16 @@ func (d daemon) base(t *testing.T, tree string) (id string, offline bool) {
 			return id, false // nobody's who was stopped before it could clean up
 		}
 	}
-	return d.importBase(t, name[1], ours), true
+	return d.importBaseImage(t, name[1], ours), true
 }
 
-// importBase makes an image of what golang's has and a build here needs: a shell, make,
+// importBaseImage makes an image of what golang's has and a build here needs: a shell, make,
 // git, Go, the certificate authorities; and what golang's has not: the modules, and what
 // was compiled before.
-func (d daemon) importBase(t *testing.T, name, label string) (id string) {
+func (d containerEngine) importBaseImage(t *testing.T, name, label string) (id string) {
 	t.Helper()
-	root := strings.TrimSpace(output(t, repository, needProgram(t, "go"), "env", "GOROOT"))
-	parts := map[string]string{moduleFiles(t): "/go/pkg/mod/cache/download", compiledCache(t): "/root/.cache/go-build"}
+	root := strings.TrimSpace(runIn(t, repository, needProgram(t, "go"), "env", "GOROOT"))
+	parts := map[string]string{downloadModules(t): "/go/pkg/mod/cache/download", buildCache(t): "/root/.cache/go-build"}
 	for _, part := range []string{"bin", "pkg/include", "pkg/tool", "src", "lib", "VERSION", "go.env"} {
 		parts[filepath.Join(root, part)] = filepath.Join("/usr/local/go", part)
 	}
@@ -141,80 +141,80 @@ func (d daemon) importBase(t *testing.T, name, label string) (id string) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	a := archive{tar.NewWriter(in), map[string]bool{}}
-	err = a.fill(t, parts)
+	a := tarArchive{tar.NewWriter(in), map[string]bool{}}
+	err = a.addAll(t, parts)
 	_ = in.Close()
 	if failure := cmd.Wait(); failure != nil || err != nil {
 		t.Fatalf("docker import: %v, %v\n%s", failure, err, stderr.String())
 	}
 	id = strings.TrimSpace(out.String())
-	d.later(t, "rmi", id)
+	d.runAtCleanup(t, "rmi", id)
 	return id
 }
 
-// moduleFiles returns a folder with the packed modules that a build of the program takes.
-func moduleFiles(t *testing.T) string {
+// downloadModules returns a folder with the packed modules that a build of the program takes.
+func downloadModules(t *testing.T) string {
 	t.Helper()
 	path := needProgram(t, "go")
-	known := strings.TrimSpace(output(t, repository, path, "env", "GOMODCACHE"))
+	known := strings.TrimSpace(runIn(t, repository, path, "env", "GOMODCACHE"))
 	dir := t.TempDir()
 	cmd := exec.CommandContext(t.Context(), path, "mod", "download")
 	cmd.Dir = repository
 	cmd.Env = append(os.Environ(), "GOMODCACHE="+dir, "GOFLAGS=-modcacherw", "GOSUMDB=off",
-		"GOPROXY=file://"+known+"/cache/download,"+strings.TrimSpace(output(t, repository, path, "env", "GOPROXY")))
-	outputOf(t, cmd)
+		"GOPROXY=file://"+known+"/cache/download,"+strings.TrimSpace(runIn(t, repository, path, "env", "GOPROXY")))
+	runCommand(t, cmd)
 	return filepath.Join(dir, "cache", "download")
 }
 
-// archive is a tar file being written, and what is in it.
-type archive struct {
+// tarArchive is a tar file being written, and what is in it.
+type tarArchive struct {
 	w     *tar.Writer
 	names map[string]bool
 }
 
-func (a archive) fill(t *testing.T, parts map[string]string) error {
+func (a tarArchive) addAll(t *testing.T, parts map[string]string) error {
 	t.Helper()
 	for _, name := range []string{"sh", "bash", "make", "git", "cat", "install"} {
-		if err := a.program(t, needProgram(t, name)); err != nil {
+		if err := a.addProgram(t, needProgram(t, name)); err != nil {
 			return err
 		}
 	}
 	authorities := "/etc/ssl/certs/ca-certificates.crt"
-	if err := a.file(authorities, authorities); err != nil {
+	if err := a.addFile(authorities, authorities); err != nil {
 		return err
 	}
 	if err := a.w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: "tmp/", Mode: 0o1777}); err != nil {
 		return err
 	}
 	for from, to := range parts {
-		if err := a.tree(from, to); err != nil {
+		if err := a.addTree(from, to); err != nil {
 			return err
 		}
 	}
 	return a.w.Close()
 }
 
-// program adds a program and the libraries that it is linked with.
-func (a archive) program(t *testing.T, path string) error {
+// addProgram adds a program and the libraries that it is linked with.
+func (a tarArchive) addProgram(t *testing.T, path string) error {
 	t.Helper()
-	if err := a.file(path, filepath.Join("/usr/bin", filepath.Base(path))); err != nil {
+	if err := a.addFile(path, filepath.Join("/usr/bin", filepath.Base(path))); err != nil {
 		return err
 	}
-	if err := a.file(path, filepath.Join("/bin", filepath.Base(path))); err != nil {
+	if err := a.addFile(path, filepath.Join("/bin", filepath.Base(path))); err != nil {
 		return err
 	}
-	libraries := output(t, ".", needProgram(t, "ldd"), path)
+	libraries := runIn(t, ".", needProgram(t, "ldd"), path)
 	for _, name := range regexp.MustCompile(`/\S+`).FindAllString(libraries, -1) {
-		if err := a.file(name, name); err != nil {
+		if err := a.addFile(name, name); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// tree adds a file, or everything below a folder but tests and Go's own programs: engines
+// addTree adds a file, or everything below a folder but tests and Go's own programs: engines
 // compare all files after each step, some of them slowly.
-func (a archive) tree(from, to string) error {
+func (a tarArchive) addTree(from, to string) error {
 	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
@@ -224,12 +224,12 @@ func (a archive) tree(from, to string) error {
 		case d.IsDir() || strings.HasSuffix(path, "_test.go"):
 			return nil
 		}
-		return a.file(path, filepath.Join(to, strings.TrimPrefix(path, from)))
+		return a.addFile(path, filepath.Join(to, strings.TrimPrefix(path, from)))
 	})
 }
 
-// file adds a file, or what a link leads to, once.
-func (a archive) file(from, to string) error {
+// addFile adds a file, or what a link leads to, once.
+func (a tarArchive) addFile(from, to string) error {
 	if a.names[to] {
 		return nil
 	}

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// printed is what commands must print that run without their output beside them.
-func printed() map[string]string {
+// expectedOutput is what commands must print that run without their output beside them.
+func expectedOutput() map[string]string {
 	return map[string]string{
 		"README.md: promtool check config /etc/prometheus/prometheus.yml": "SUCCESS: 1 rule files found",
 		"docs/cli.md: portscan_exporter scan web --output=json | " +
@@ -38,8 +38,8 @@ func newSandbox(t *testing.T) *sandbox {
 	for _, program := range []string{"bash", "curl", "jq", "tar", "ip", "nft", "setcap", "promtool", "amtool", "systemd-sysusers"} {
 		needProgram(t, program)
 	}
-	s := &sandbox{systemRoot: newSystemRoot(t), tree: sources(t, nil), listed: make(map[string]bool), ran: make(map[string]bool)}
-	holder := hold(t, "network", exec.Command(needProgram(t, "unshare"), "--net", "sh", "-c", `set -e
+	s := &sandbox{systemRoot: newSystemRoot(t), tree: cloneSources(t, nil), listed: make(map[string]bool), ran: make(map[string]bool)}
+	holder := startHolder(t, "network", exec.Command(needProgram(t, "unshare"), "--net", "sh", "-c", `set -e
 ip link set lo up
 ip address add 192.0.2.10/32 dev lo
 ip address add 2001:db8::a/128 dev lo nodad
@@ -58,11 +58,11 @@ exec sleep infinity`))
 	if err := archive.Start(); err != nil {
 		t.Fatal(err)
 	}
-	outputOf(t, unpack)
+	runCommand(t, unpack)
 	if err := archive.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	s.do(t, "chmod", "755", s.fetch(t, binary(t), "/usr/bin/portscan_exporter"))
+	s.run(t, "chmod", "755", s.copyIn(t, binary(t), "/usr/bin/portscan_exporter"))
 	return s
 }
 
@@ -74,9 +74,9 @@ func (s *sandbox) command(t *testing.T, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// serve starts the program in there, with other flags than where it listens, until the
+// startExporter starts the program in there, with other flags than where it listens, until the
 // test's end.
-func (s *sandbox) serve(t *testing.T, config string, addresses ...string) {
+func (s *sandbox) startExporter(t *testing.T, config string, addresses ...string) {
 	t.Helper()
 	args := []string{"portscan_exporter", "--config.file=" + config}
 	for _, a := range addresses {
@@ -84,7 +84,7 @@ func (s *sandbox) serve(t *testing.T, config string, addresses ...string) {
 	}
 	cmd := s.command(t, args...)
 	cmd.Cancel = func() error { return nil } // the test's end ends it, as every program
-	p := launch(t, cmd)
+	p := startCommand(t, cmd)
 	for _, a := range addresses {
 		s.awaitServer(t, p, a)
 	}
@@ -93,17 +93,17 @@ func (s *sandbox) serve(t *testing.T, config string, addresses ...string) {
 func (s *sandbox) awaitServer(t *testing.T, p *process, address string) {
 	t.Helper()
 	eventually(t, 60*time.Second, address+" is served", func() error {
-		p.alive(t)
+		p.checkRunning(t)
 		return s.command(t, "curl", "--silent", "--fail", "--globoff", "http://"+address+"/-/ready").Run()
 	})
 }
 
-// goRun does what README begins with, until the test's end. What is compiled already
+// startGoRun does what README begins with, until the test's end. What is compiled already
 // need not be again.
-func (s *sandbox) goRun(t *testing.T) {
+func (s *sandbox) startGoRun(t *testing.T) {
 	t.Helper()
 	cmd := exec.Command(s.network[0], append(s.network[1:2:2], "go", "run", ".")...)
-	cmd.Dir, cmd.Env = s.tree, append(withCache(compiledCache(t)), "CGO_ENABLED=0", "GOFLAGS=-trimpath")
+	cmd.Dir, cmd.Env = s.tree, append(cacheEnv(buildCache(t)), "CGO_ENABLED=0", "GOFLAGS=-trimpath")
 	// `go run` hands no SIGTERM on, as a terminal does with Ctrl-C.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	p := &process{name: "go run", cmd: cmd, done: make(chan struct{})}
@@ -131,14 +131,14 @@ func (s *sandbox) goRun(t *testing.T) {
 type document struct {
 	*sandbox
 	file   string
-	blocks []block
+	blocks []codeBlock
 	home   string // where the commands of its scripts are run
 	dir    string // where its conversations are held
 	scenes []func(*testing.T)
 }
 
-// yaml returns the document's block of YAML that has this text.
-func (d *document) yaml(t *testing.T, word string) string {
+// yamlBlock returns the document's block of YAML that has this text.
+func (d *document) yamlBlock(t *testing.T, word string) string {
 	t.Helper()
 	for _, b := range d.blocks {
 		if b.language == "yaml" && strings.Contains(b.text, word) {
@@ -149,15 +149,15 @@ func (d *document) yaml(t *testing.T, word string) string {
 	return ""
 }
 
-// at makes a folder with this config.yml, in which the next commands are run.
-func (d *document) at(t *testing.T, config string) {
+// writeConfig makes a folder with this config.yml, in which the next commands are run.
+func (d *document) writeConfig(t *testing.T, config string) {
 	t.Helper()
 	d.dir = "/doc/" + strings.ReplaceAll(d.file, "/", "_")
-	d.put(t, d.dir+"/config.yml", strings.NewReader(config))
+	d.writeFile(t, d.dir+"/config.yml", strings.NewReader(config))
 }
 
-// instead is what is run in place of programs that are not there.
-func instead() *strings.Replacer {
+// substitutions is what is run in place of programs that are not there.
+func substitutions() *strings.Replacer {
 	return strings.NewReplacer(
 		"kubectl apply -f -", "tail --lines=+5 | sed 's/^  //' | cmp - alerts.yml", // there is no cluster
 		"sudo ", "", // this is root
@@ -165,23 +165,23 @@ func instead() *strings.Replacer {
 	)
 }
 
-// runAll runs the commands of a block, all of which must succeed.
-func (d *document) runAll(t *testing.T, b block) {
+// runCommands runs the commands of a block, all of which must succeed.
+func (d *document) runCommands(t *testing.T, b codeBlock) {
 	t.Helper()
 	script := "cd " + d.home + "\n"
 	for _, c := range b.commands() {
 		key := b.file + ": " + regexp.MustCompile(` {2,}`).ReplaceAllString(c, " ")
-		if _, ok := notRun()[key]; ok {
+		if _, ok := untestedCommands()[key]; ok {
 			d.listed[key] = true
 			continue
 		}
 		d.ran[key] = true
-		c = instead().Replace(c)
+		c = substitutions().Replace(c)
 		out, err := d.command(t, "bash", "-eu", "-c", script+c).CombinedOutput()
-		if err != nil && printed()[key] == "" {
+		if err != nil && expectedOutput()[key] == "" {
 			t.Errorf("%v: %s: %v\n%s", b, c, err, out)
 		}
-		if want := printed()[key]; !strings.Contains(string(out), want) {
+		if want := expectedOutput()[key]; !strings.Contains(string(out), want) {
 			t.Errorf("%v: %s prints\n%swhich has no\n%s", b, c, out, want)
 		}
 		if m := regexp.MustCompile(`^cd (\S+)$`).FindStringSubmatch(c); m != nil {
@@ -190,8 +190,8 @@ func (d *document) runAll(t *testing.T, b block) {
 	}
 }
 
-// converse runs a block's commands, and compares what they print.
-func (d *document) converse(t *testing.T, b block) {
+// runConsole runs a block's commands, and compares what they print.
+func (d *document) runConsole(t *testing.T, b codeBlock) {
 	t.Helper()
 	if len(d.scenes) == 0 {
 		t.Errorf("%v: there is no scene for this block", b)
@@ -214,27 +214,27 @@ func (d *document) converse(t *testing.T, b block) {
 	if err != nil {
 		t.Fatalf("%v: %v\n%s", b, err, out)
 	}
-	if !alike(string(out), said.String()) {
+	if !matchesOutput(string(out), said.String()) {
 		t.Errorf("%v says\n%s\nand really it is\n%s", b, said.String(), out)
 	}
 }
 
-// alike tells whether an output is what a document says it is, but for times and what
+// matchesOutput tells whether an output is what a document says it is, but for times and what
 // it leaves out.
-func alike(got, said string) bool {
+func matchesOutput(got, said string) bool {
 	var pattern strings.Builder
-	for line := range strings.Lines(shape(said)) {
+	for line := range strings.Lines(normalizeOutput(said)) {
 		if line == "...\n" {
 			pattern.WriteString(`(?s:.*?)`)
 		} else {
 			pattern.WriteString(regexp.QuoteMeta(line))
 		}
 	}
-	return regexp.MustCompile("^" + pattern.String() + "$").MatchString(shape(got))
+	return regexp.MustCompile("^" + pattern.String() + "$").MatchString(normalizeOutput(got))
 }
 
-// shape is a text without what no two runs have in common.
-func shape(text string) string {
+// normalizeOutput is a text without what no two runs have in common.
+func normalizeOutput(text string) string {
 	for _, r := range [][2]string{
 		{`\b\d{4}-\d\d-\d\dT[\d:.]+Z`, "TIME"},
 		{`\b[\d.]+(?:ns|µs|ms|s)\b`, "DURATION"},
@@ -248,22 +248,22 @@ func shape(text string) string {
 	return text
 }
 
-// open makes ready what a document's commands need.
-func (s *sandbox) open(t *testing.T, file string, all []block) *document {
+// newDocument makes ready what a document's commands need.
+func (s *sandbox) newDocument(t *testing.T, file string, all []codeBlock) *document {
 	t.Helper()
 	d := &document{sandbox: s, file: file, blocks: all, dir: filepath.Join(sandboxRepository, filepath.Dir(file))}
 	switch file {
 	case "README.md":
-		d.openReadme(t)
+		d.setUpReadme(t)
 	case "docs/configuration.md":
-		d.openConfiguration(t)
+		d.setUpConfiguration(t)
 	case "docs/cli.md":
-		d.openScan(t)
+		d.setUpCLI(t)
 	case "docs/dashboards.md": // as Grafana's package has them
-		s.do(t, "mkdir", "-p", "/etc/grafana/provisioning/datasources", "/etc/grafana/provisioning/dashboards")
+		s.run(t, "mkdir", "-p", "/etc/grafana/provisioning/datasources", "/etc/grafana/provisioning/dashboards")
 	case "deploy/systemd/README.md": // from the root of an archive
 		d.dir = sandboxRepository
-		s.do(t, "cp", "/usr/bin/portscan_exporter", sandboxRepository)
+		s.run(t, "cp", "/usr/bin/portscan_exporter", sandboxRepository)
 	}
 	d.home = d.dir
 	return d

@@ -6,23 +6,23 @@ import (
 	"testing"
 )
 
-// openReadme has a scene for each conversation with the exporter in README.md.
-func (d *document) openReadme(t *testing.T) {
+// setUpReadme has a scene for each conversation with the exporter in README.md.
+func (d *document) setUpReadme(t *testing.T) {
 	t.Helper()
-	d.goRun(t)
+	d.startGoRun(t)
 	// What the reader has by the time of promtool.
-	d.put(t, "/etc/prometheus/prometheus.yml", strings.NewReader(d.yaml(t, "rule_files")+d.yaml(t, "job_name: portscan_exporter")))
+	d.writeFile(t, "/etc/prometheus/prometheus.yml", strings.NewReader(d.yamlBlock(t, "rule_files")+d.yamlBlock(t, "job_name: portscan_exporter")))
 	nothing := func(*testing.T) {}
 	d.scenes = []func(*testing.T){
 		nothing, // the probe of localhost
 		func(t *testing.T) { // check and scan the first target
 			t.Helper()
-			d.at(t, d.yaml(t, "name: web"))
-			d.serve(t, sandboxRepository+"/config.yml", "192.0.2.10:22", "192.0.2.10:443")
+			d.writeConfig(t, d.yamlBlock(t, "name: web"))
+			d.startExporter(t, sandboxRepository+"/config.yml", "192.0.2.10:22", "192.0.2.10:443")
 		},
 		func(t *testing.T) { // two mistakes
 			t.Helper()
-			d.at(t, `modules:
+			d.writeConfig(t, `modules:
   tcp_default:
     protocol: tcp
     ports: "1-1024"
@@ -40,8 +40,8 @@ targets:
 		},
 		func(t *testing.T) { // the scan at 3 a.m.
 			t.Helper()
-			d.at(t, webConfig("[127.0.0.1]", "443,8080"))
-			d.serve(t, sandboxRepository+"/config.yml", "127.0.0.1:8022", "127.0.0.1:8080")
+			d.writeConfig(t, webConfig("[127.0.0.1]", "443,8080"))
+			d.startExporter(t, sandboxRepository+"/config.yml", "127.0.0.1:8022", "127.0.0.1:8080")
 		},
 		nothing, // debug=true
 		nothing, // the log of the first probe
@@ -66,19 +66,19 @@ targets:
 `
 }
 
-// openConfiguration has a scene for each conversation in docs/configuration.md.
-func (d *document) openConfiguration(t *testing.T) {
+// setUpConfiguration has a scene for each conversation in docs/configuration.md.
+func (d *document) setUpConfiguration(t *testing.T) {
 	t.Helper()
-	d.at(t, "")
-	d.do(t, "cp", "/usr/bin/portscan_exporter", d.dir) // for setcap, which is not to be on the installed one
+	d.writeConfig(t, "")
+	d.run(t, "cp", "/usr/bin/portscan_exporter", d.dir) // for setcap, which is not to be on the installed one
 	d.scenes = []func(*testing.T){
 		func(t *testing.T) {
 			t.Helper()
-			d.do(t, "cp", sandboxRepository+"/config.yml", d.dir)
+			d.run(t, "cp", sandboxRepository+"/config.yml", d.dir)
 		},
 		func(t *testing.T) { // with a typing error that a linter is not to see
 			t.Helper()
-			d.at(t, `modules:
+			d.writeConfig(t, `modules:
   tcp_default:
     protocol: tcp
     ports: 8100-8000
@@ -93,15 +93,15 @@ targets:
 	}
 }
 
-// openScan has the two addresses of docs/cli.md's example as it shows them.
-func (d *document) openScan(t *testing.T) {
+// setUpCLI has the two addresses of docs/cli.md's example as it shows them.
+func (d *document) setUpCLI(t *testing.T) {
 	t.Helper()
-	d.at(t, webConfig(`[192.0.2.10, "2001:db8::a"]`, "22,443"))
+	d.writeConfig(t, webConfig(`[192.0.2.10, "2001:db8::a"]`, "22,443"))
 	d.scenes = []func(*testing.T){func(t *testing.T) {
 		t.Helper()
-		outputOf(t, exec.CommandContext(t.Context(), d.network[0], d.network[1], "nft",
+		runCommand(t, exec.CommandContext(t.Context(), d.network[0], d.network[1], "nft",
 			"add table inet doc; add chain inet doc in { type filter hook input priority 0; }; "+
 				"add rule inet doc in ip6 daddr 2001:db8::a tcp dport 100-122 drop"))
-		d.serve(t, sandboxRepository+"/config.yml", "192.0.2.10:22", "[2001:db8::a]:22", "[2001:db8::a]:443", "[2001:db8::a]:10115")
+		d.startExporter(t, sandboxRepository+"/config.yml", "192.0.2.10:22", "[2001:db8::a]:22", "[2001:db8::a]:443", "[2001:db8::a]:10115")
 	}}
 }

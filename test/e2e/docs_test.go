@@ -11,10 +11,10 @@ import (
 	"testing"
 )
 
-// notRun are the commands of the documents that no test runs as they stand, each with
+// untestedCommands are the commands of the documents that no test runs as they stand, each with
 // the reason. A command that is neither run nor listed can't be: what is not listed is
 // run. A block that begins with a script's first line is listed by that.
-func notRun() map[string]string {
+func untestedCommands() map[string]string {
 	const (
 		noSystemd  = "no systemd runs where the tests do; TestRelease has systemd-analyze check the units"
 		noRegistry = "it asks a registry for images; the tests of the image and of compose.yaml run what can be had without one"
@@ -43,20 +43,20 @@ func notRun() map[string]string {
 	}
 }
 
-// block is a piece of code in a document.
-type block struct {
+// codeBlock is a piece of code in a document.
+type codeBlock struct {
 	file     string // from the root of the repository
 	line     int
 	language string
 	text     string
 }
 
-func (b block) String() string { return fmt.Sprintf("%s:%d", b.file, b.line) }
+func (b codeBlock) String() string { return fmt.Sprintf("%s:%d", b.file, b.line) }
 
-// documents are all documents, with their blocks.
-func documents(t *testing.T) map[string][]block {
+// readDocuments are all documents, with their blocks.
+func readDocuments(t *testing.T) map[string][]codeBlock {
 	t.Helper()
-	all := make(map[string][]block)
+	all := make(map[string][]codeBlock)
 	err := filepath.WalkDir(repository, func(path string, e fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
@@ -65,7 +65,7 @@ func documents(t *testing.T) map[string][]block {
 			return filepath.SkipDir
 		case filepath.Ext(path) == ".md":
 			file, err := filepath.Rel(repository, path)
-			all[file] = blocks(file, read(t, path))
+			all[file] = codeBlocks(file, readFile(t, path))
 			return err
 		}
 		return nil
@@ -76,16 +76,16 @@ func documents(t *testing.T) map[string][]block {
 	return all
 }
 
-func blocks(file, text string) (all []block) {
+func codeBlocks(file, text string) (all []codeBlock) {
 	for _, m := range regexp.MustCompile("(?ms)^```([^\n]*)\n(.*?)^```$").FindAllStringSubmatchIndex(text, -1) {
-		all = append(all, block{file, strings.Count(text[:m[0]], "\n") + 1, text[m[2]:m[3]], text[m[4]:m[5]]})
+		all = append(all, codeBlock{file, strings.Count(text[:m[0]], "\n") + 1, text[m[2]:m[3]], text[m[4]:m[5]]})
 	}
 	return all
 }
 
 // commands are what a shell does with a block, a command an element: lines that go on
 // are one, and so is what stands in braces. Comments are left out.
-func (b block) commands() (all []string) {
+func (b codeBlock) commands() (all []string) {
 	text := strings.ReplaceAll(b.text, "\\\n", "")
 	if strings.HasPrefix(text, "#!") {
 		return []string{strings.SplitN(text, "\n", 2)[0]}
@@ -110,19 +110,19 @@ func (b block) commands() (all []string) {
 // ports and paths.
 func TestDocuments(t *testing.T) { //nolint:tparallel // the documents share a network, and its ports
 	t.Parallel()
-	all := documents(t)
+	all := readDocuments(t)
 	s := newSandbox(t)
 	counted := make(map[string]int)
 	for _, file := range slices.Sorted(maps.Keys(all)) {
 		t.Run(file, func(t *testing.T) {
-			d := s.open(t, file, all[file])
+			d := s.newDocument(t, file, all[file])
 			for _, b := range all[file] {
 				counted[b.language]++
 				switch b.language {
 				case "sh":
-					d.runAll(t, b)
+					d.runCommands(t, b)
 				case "console":
-					d.converse(t, b)
+					d.runConsole(t, b)
 				case "yaml":
 					d.checkYAML(t, b)
 				case "", "json", "ini", "promql": // forms, figures, logs, answers, queries
@@ -141,12 +141,12 @@ func TestDocuments(t *testing.T) { //nolint:tparallel // the documents share a n
 	if counted["sh"] < 10 || counted["console"] < 8 || counted["yaml"] < 15 {
 		t.Errorf("the documents have only these blocks: %v", counted)
 	}
-	for _, key := range slices.Sorted(maps.Keys(notRun())) {
+	for _, key := range slices.Sorted(maps.Keys(untestedCommands())) {
 		if !s.listed[key] {
 			t.Errorf("no document has the command %q", key)
 		}
 	}
-	for _, key := range slices.Sorted(maps.Keys(printed())) {
+	for _, key := range slices.Sorted(maps.Keys(expectedOutput())) {
 		if !s.ran[key] {
 			t.Errorf("no document has the command %q", key)
 		}

@@ -13,14 +13,14 @@ import (
 
 // checkYAML has a snippet checked by the program that would read it. What a snippet
 // leaves to the reader is completed.
-func (d *document) checkYAML(t *testing.T, b block) {
+func (d *document) checkYAML(t *testing.T, b codeBlock) {
 	t.Helper()
 	var content any
 	if err := yaml.Unmarshal([]byte(b.text), &content); err != nil {
 		t.Errorf("%v: %v", b, err)
 		return
 	}
-	keys := slices.Sorted(maps.Keys(mapping(content)))
+	keys := slices.Sorted(maps.Keys(asMapping(content)))
 	has := func(either ...string) bool {
 		return slices.ContainsFunc(either, func(key string) bool { return slices.Contains(keys, key) })
 	}
@@ -28,15 +28,15 @@ func (d *document) checkYAML(t *testing.T, b block) {
 	case has("scrape_configs", "rule_files"):
 		d.checkFile(t, b, b.text, "promtool", "check", "config")
 	case has("modules", "targets", "target_files", "external_labels"):
-		d.checkFile(t, b, completed(b.text, has), "portscan_exporter", "--config.check", "--config.file")
+		d.checkFile(t, b, completeConfig(b.text, has), "portscan_exporter", "--config.check", "--config.file")
 	case strings.HasPrefix(strings.TrimLeft(b.text, "# ./abcdefghijklmnopqrstuvwxyz\n"), "- name:"):
-		d.put(t, "/yaml/targets.d/mail.yml", strings.NewReader(b.text))
-		whole := completed("target_files: [targets.d/*.yml]\n", func(all ...string) bool { return all[0] == "targets" })
+		d.writeFile(t, "/yaml/targets.d/mail.yml", strings.NewReader(b.text))
+		whole := completeConfig("target_files: [targets.d/*.yml]\n", func(all ...string) bool { return all[0] == "targets" })
 		d.checkFile(t, b, whole, "portscan_exporter", "--config.check", "--config.file")
 	case has("tls_server_config"):
-		cert, key, _ := certificate(t)
-		d.fetch(t, cert, "/yaml/tls.crt")
-		d.fetch(t, key, "/yaml/tls.key")
+		cert, key, _ := writeServerCertificate(t)
+		d.copyIn(t, cert, "/yaml/tls.crt")
+		d.copyIn(t, key, "/yaml/tls.key")
 		hash, err := bcrypt.GenerateFromPassword([]byte("secret"), bcrypt.MinCost)
 		if err != nil {
 			t.Fatal(err)
@@ -44,7 +44,7 @@ func (d *document) checkYAML(t *testing.T, b block) {
 		d.checkFile(t, b, strings.ReplaceAll(b.text, "$2b$12$...", string(hash)), "promtool", "check", "web-config")
 	case has("route"):
 		d.checkFile(t, b, b.text+"receivers: [{name: everybody}, {name: net_team}]\n", "amtool", "check-config")
-	case mapping(content)["kind"] == "Kustomization":
+	case asMapping(content)["kind"] == "Kustomization":
 		// It builds on a folder beside it, and names files that its reader writes: the
 		// tests of deploy/kubernetes/check build what it builds on.
 	default:
@@ -52,16 +52,16 @@ func (d *document) checkYAML(t *testing.T, b block) {
 	}
 }
 
-func mapping(content any) map[string]any {
+func asMapping(content any) map[string]any {
 	m, _ := content.(map[string]any)
 	return m
 }
 
 // checkFile runs a checker on a file, in a folder that has what snippets name.
-func (d *document) checkFile(t *testing.T, b block, text string, checker ...string) {
+func (d *document) checkFile(t *testing.T, b codeBlock, text string, checker ...string) {
 	t.Helper()
-	d.put(t, "/yaml/snippet.yml", strings.NewReader(text))
-	d.do(t, "sh", "-c", `cd /yaml; touch password; cp /src/prometheus/*.yml .`)
+	d.writeFile(t, "/yaml/snippet.yml", strings.NewReader(text))
+	d.run(t, "sh", "-c", `cd /yaml; touch password; cp /src/prometheus/*.yml .`)
 	args := append([]string{"sh", "-c", `cd /yaml && exec "$0" "$@" snippet.yml`}, checker...)
 	out, err := d.command(t, args...).CombinedOutput()
 	if err != nil || strings.Contains(string(out), "warning: ") {
@@ -69,8 +69,8 @@ func (d *document) checkFile(t *testing.T, b block, text string, checker ...stri
 	}
 }
 
-// completed is a configuration with the module or the target that a snippet lacks.
-func completed(text string, has func(...string) bool) string {
+// completeConfig is a configuration with the module or the target that a snippet lacks.
+func completeConfig(text string, has func(...string) bool) string {
 	if !has("modules") {
 		text += "modules:\n  tcp_default: {ports: 22}\n"
 	}

@@ -35,9 +35,9 @@ targets:
 // where files and the exporter are, and how often it looks.
 func TestScrapeExamples(t *testing.T) {
 	t.Parallel()
-	e := serve(t, exampleConfig(t))
-	ported := write(t, "nodes.json", `[{"targets": ["127.0.0.1:9100", "[::1]:9100"]}, {"targets": ["127.0.0.2:9100"]}]`)
-	bare := write(t, "nodes.json", `[{"targets": ["127.0.0.1", "::1", "127.0.0.2"]}]`)
+	e := startExporter(t, exampleConfig(t))
+	ported := writeFile(t, "nodes.json", `[{"targets": ["127.0.0.1:9100", "[::1]:9100"]}, {"targets": ["127.0.0.2:9100"]}]`)
+	bare := writeFile(t, "nodes.json", `[{"targets": ["127.0.0.1", "::1", "127.0.0.2"]}]`)
 	alerts, err := filepath.Abs(rulesDir + "/alerts.yml")
 	if err != nil {
 		t.Fatal(err)
@@ -57,9 +57,9 @@ func TestScrapeExamples(t *testing.T) {
 			t.Parallel()
 			name, nodes, want := test.name, test.nodes, slices.Clone(test.want)
 			config := strings.NewReplacer("localhost:10115", e.addr, "nodes/*.json", nodes, "../alerts.yml", alerts).
-				Replace(read(t, rulesDir+"/examples/"+name+".yml"))
-			p := prometheus(t, "global: {scrape_interval: 1s, evaluation_interval: 1s}\n"+config)
-			targets := p.targets(t, len(want)+1)
+				Replace(readFile(t, rulesDir+"/examples/"+name+".yml"))
+			p := startPrometheus(t, "global: {scrape_interval: 1s, evaluation_interval: 1s}\n"+config)
+			targets := p.awaitTargetsUp(t, len(want)+1)
 			for _, target := range append(want, e.addr+"/") { // the last is the exporter itself
 				if _, ok := targets[target]; !ok {
 					t.Errorf("there is no %s", target)
@@ -67,30 +67,30 @@ func TestScrapeExamples(t *testing.T) {
 			}
 			for _, target := range want {
 				instance, module, _ := strings.Cut(target, "/")
-				p.becomes(t, 20*time.Second, fmt.Sprintf(`portscan:up{job="portscan",instance="%s",module="%s",owner="the test"}`, instance, module), 1)
+				p.awaitValue(t, 20*time.Second, fmt.Sprintf(`portscan:up{job="portscan",instance="%s",module="%s",owner="the test"}`, instance, module), 1)
 			}
-			p.want(t, "count(portscan:up)", float64(len(want)))
-			p.becomes(t, 20*time.Second, "portscan:exporter_info", 1)
+			p.wantValue(t, "count(portscan:up)", float64(len(want)))
+			p.awaitValue(t, 20*time.Second, "portscan:exporter_info", 1)
 		})
 	}
 }
 
-// TestOperatorExample wants the jobs of sd.yml in operator.yml.
-func TestOperatorExample(t *testing.T) {
+// TestOperatorExampleJobs wants the jobs of sd.yml in operator.yml.
+func TestOperatorExampleJobs(t *testing.T) {
 	t.Parallel()
 	var plain struct {
 		Scrape []struct {
 			Name string `yaml:"job_name"`
 		} `yaml:"scrape_configs"`
 	}
-	if err := yaml.Unmarshal([]byte(read(t, rulesDir+"/examples/sd.yml")), &plain); err != nil {
+	if err := yaml.Unmarshal([]byte(readFile(t, rulesDir+"/examples/sd.yml")), &plain); err != nil {
 		t.Fatal(err)
 	}
 	var want, got []string
 	for _, job := range plain.Scrape {
 		want = append(want, job.Name)
 	}
-	documents := yaml.NewDecoder(strings.NewReader(read(t, rulesDir+"/examples/operator.yml")))
+	documents := yaml.NewDecoder(strings.NewReader(readFile(t, rulesDir+"/examples/operator.yml")))
 	for {
 		var resource struct {
 			APIVersion string `yaml:"apiVersion"`

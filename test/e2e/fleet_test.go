@@ -10,28 +10,28 @@ import (
 	"time"
 )
 
-// estate is two exporters with targets of all kinds, and ports that open and close.
+// dashboardFixture is two exporters with targets of all kinds, and ports that open and close.
 // The outer one looks once, and stays with what it saw.
-type estate struct {
+type dashboardFixture struct {
 	inner, outer                                  *exporter
 	listening, down, unexpected, closing, waiting int
-	closeClosing                                  func()
+	closePort                                     func()
 }
 
-func newEstate(t *testing.T) *estate {
+func newDashboardFixture(t *testing.T) *dashboardFixture {
 	t.Helper()
-	s := &estate{
+	s := &dashboardFixture{
 		listening: freePort(t), down: freePort(t), unexpected: freePort(t), closing: freePort(t), waiting: freePort(t),
 	}
-	listen(t, s.listening)
-	s.closeClosing = listen(t, s.closing)
+	listenLocal(t, s.listening)
+	s.closePort = listenLocal(t, s.closing)
 	ports := fmt.Sprintf(`[%d, %d, %d, %d]`, s.listening, s.down, s.unexpected, s.closing)
 	violating := fmt.Sprintf(`
     hosts: [127.0.0.1]
     authorization: {owner: "web team", reference: "T-1", expires: %s}
     expect: {tcp: {open: "%d,%d", allow: "%d"}}
 `, time.Now().AddDate(0, 0, 10).Format(time.DateOnly), s.listening, s.down, s.closing)
-	s.inner = serve(t, fmt.Sprintf(`modules:
+	s.inner = startExporter(t, fmt.Sprintf(`modules:
   quick: {ports: %[1]s}
   again: {ports: [%[2]d, %[3]d]}
   fine: {ports: [%[2]d]}
@@ -46,7 +46,7 @@ targets:
   - {name: ended, hosts: [127.0.0.1], modules: [quick], authorization: {owner: "net team", expires: 2020-01-01}}
 external_labels: {vantage: inner}
 `, ports, s.listening, s.unexpected, violating))
-	s.outer = serve(t, fmt.Sprintf(`modules:
+	s.outer = startExporter(t, fmt.Sprintf(`modules:
   quick: {ports: %s, max_age: 1h}
 targets:
   - name: violating
@@ -61,9 +61,9 @@ external_labels: {vantage: outer}
 func TestDashboards(t *testing.T) {
 	t.Parallel()
 	const interval = 2 * time.Second
-	s := newEstate(t)
-	v := viewer{start: time.Now(), step: interval}
-	v.prometheus = prometheus(t, fmt.Sprintf(`global: {scrape_interval: 2s, scrape_timeout: 2s}
+	s := newDashboardFixture(t)
+	v := dashboardClient{start: time.Now(), step: interval}
+	v.prometheus = startPrometheus(t, fmt.Sprintf(`global: {scrape_interval: 2s, scrape_timeout: 2s}
 scrape_configs:
   - {job_name: portscan, http_sd_configs: [{url: %s/sd}]}
   - {job_name: portscan_outer, http_sd_configs: [{url: %s/sd}]}
@@ -72,38 +72,38 @@ scrape_configs:
 	open := func(vantage string, port int) string {
 		return fmt.Sprintf(`min(portscan_port_open{instance="violating",vantage="%s",port="%d"})`, vantage, port)
 	}
-	v.prometheus.becomes(t, 60*time.Second, open("inner", s.closing), 1)
-	v.prometheus.becomes(t, 30*time.Second, open("outer", s.closing), 1)
+	v.prometheus.awaitValue(t, 60*time.Second, open("inner", s.closing), 1)
+	v.prometheus.awaitValue(t, 30*time.Second, open("outer", s.closing), 1)
 	// What opens before the first scrapes was open all the time, for all that is known.
-	v.prometheus.becomes(t, 30*time.Second, `count(count_over_time(probe_success{instance="violating"}[1m]) > 2)`, 3)
-	listen(t, s.unexpected)
-	s.closeClosing()
-	v.prometheus.becomes(t, 30*time.Second, open("inner", s.unexpected), 1)
-	v.prometheus.becomes(t, 30*time.Second, open("inner", s.closing), 0)
-	v.prometheus.becomes(t, 60*time.Second, `probe_success{instance="swept"}`, 1)
+	v.prometheus.awaitValue(t, 30*time.Second, `count(count_over_time(probe_success{instance="violating"}[1m]) > 2)`, 3)
+	listenLocal(t, s.unexpected)
+	s.closePort()
+	v.prometheus.awaitValue(t, 30*time.Second, open("inner", s.unexpected), 1)
+	v.prometheus.awaitValue(t, 30*time.Second, open("inner", s.closing), 0)
+	v.prometheus.awaitValue(t, 60*time.Second, `probe_success{instance="swept"}`, 1)
 
 	fleet, target := readDashboard(t, "portscan-fleet"), readDashboard(t, "portscan-target")
 	// A scan may come late on a busy machine, and be there with the next scrape.
 	eventually(t, 60*time.Second, "the dashboards show what there is", func() error {
 		v.end = time.Now()
-		of, one := v.view(t, fleet, nil), v.view(t, target, map[string]string{"target": "violating"})
+		of, one := v.runQueries(t, fleet, nil), v.runQueries(t, target, map[string]string{"target": "violating"})
 		if t.Failed() {
 			t.FailNow()
 		}
 		return errors.Join(
-			fleet.complete(of), target.complete(one),
-			s.checkFleet(of), s.checkTables(of), s.checkTarget(one),
+			fleet.checkComplete(of), target.checkComplete(one),
+			s.checkFleetStats(of), s.checkFleetTables(of), s.checkTargetDashboard(one),
 		)
 	})
 	for _, name := range []string{"fine", "incomplete", "swept", "ended"} {
-		v.view(t, target, map[string]string{"target": name}) // fails where Prometheus refuses a query
+		v.runQueries(t, target, map[string]string{"target": name}) // fails where Prometheus refuses a query
 	}
-	v.view(t, fleet, map[string]string{"target": "violating", "vantage": "outer"})
-	s.followLinks(t, fleet, target)
+	v.runQueries(t, fleet, map[string]string{"target": "violating", "vantage": "outer"})
+	s.checkLinks(t, fleet, target)
 }
 
-// complete fails where a variable has no value or a query gave no number.
-func (d *dashboard) complete(a answers) error {
+// checkComplete fails where a variable has no value or a query gave no number.
+func (d *dashboard) checkComplete(a queryResults) error {
 	var errs []error
 	for _, variable := range d.Templating.List {
 		if variable.Type == "query" && len(a["$"+variable.Name]) == 0 {
@@ -120,8 +120,8 @@ func (d *dashboard) complete(a answers) error {
 	return errors.Join(errs...)
 }
 
-// checkFleet looks at the figures.
-func (s *estate) checkFleet(a answers) error {
+// checkFleetStats looks at the figures.
+func (s *dashboardFixture) checkFleetStats(a queryResults) error {
 	var errs []error
 	for title, want := range map[string]float64{
 		"Targets":                  5,
@@ -138,18 +138,18 @@ func (s *estate) checkFleet(a answers) error {
 		"Targets configured":       6,
 		"Audit lines lost":         0,
 	} {
-		errs = append(errs, a.figure(title, want))
+		errs = append(errs, a.checkStat(title, want))
 	}
 	for query, what := range map[string]string{"Ports opened and closed/A": "opened", "Ports opened and closed/B": "closed"} {
-		if len(a[query]) != 1 || slices.Max(a[query][0].all()) < 1 {
+		if len(a[query]) != 1 || slices.Max(a[query][0].allValues()) < 1 {
 			errs = append(errs, fmt.Errorf("no port is seen to have %s: %v", what, a[query]))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// rows are a table's rows: these labels and the value of each, sorted.
-func rows(all []series, labels ...string) []string {
+// tableRows are a table's rows: these labels and the value of each, sorted.
+func tableRows(all []series, labels ...string) []string {
 	var found []string
 	for _, s := range all {
 		var cells []string
@@ -162,12 +162,12 @@ func rows(all []series, labels ...string) []string {
 	return found
 }
 
-// checkTables looks at the fleet's tables.
-func (s *estate) checkTables(a answers) error {
+// checkFleetTables looks at the fleet's tables.
+func (s *dashboardFixture) checkFleetTables(a queryResults) error {
 	var errs []error
 	want := func(query string, labels []string, want ...string) {
 		slices.Sort(want)
-		if got := rows(a[query], labels...); !slices.Equal(got, want) {
+		if got := tableRows(a[query], labels...); !slices.Equal(got, want) {
 			errs = append(errs, fmt.Errorf("%s has rows %q, want %q", query, got, want))
 		}
 	}
@@ -183,14 +183,14 @@ func (s *estate) checkTables(a answers) error {
 	unexpected := a["Unexpected open ports/A"]
 	since := func(v float64) bool { return v > float64(time.Now().Add(-time.Hour).UnixMilli()) }
 	if got := fmt.Sprintf("violating web team 127.0.0.1 %d tcp inner", s.unexpected); len(unexpected) != 1 ||
-		!strings.HasPrefix(rows(unexpected, port...)[0], got) || !since(unexpected[0].Value.value()) {
-		errs = append(errs, fmt.Errorf("unexpected open ports: %q, want %s since some minutes", rows(unexpected, port...), got))
+		!strings.HasPrefix(tableRows(unexpected, port...)[0], got) || !since(unexpected[0].Value.value()) {
+		errs = append(errs, fmt.Errorf("unexpected open ports: %q, want %s since some minutes", tableRows(unexpected, port...), got))
 	}
 	return errors.Join(errs...)
 }
 
-// checkTarget looks at the dashboard of the violating target.
-func (s *estate) checkTarget(a answers) error {
+// checkTargetDashboard looks at the dashboard of the violating target.
+func (s *dashboardFixture) checkTargetDashboard(a queryResults) error {
 	const closed, open, unexpected, missing = 0, 1, 4, 5
 	want := map[string]float64{
 		fmt.Sprint(s.listening, " inner"): open, fmt.Sprint(s.listening, " outer"): open,
@@ -200,7 +200,7 @@ func (s *estate) checkTarget(a answers) error {
 	}
 	got := make(map[string]float64)
 	for _, band := range a["State of each port/A"] {
-		values := band.all()
+		values := band.allValues()
 		got[band.Metric["port"]+" "+band.Metric["vantage"]] = values[len(values)-1]
 	}
 	var errs []error
@@ -210,13 +210,13 @@ func (s *estate) checkTarget(a answers) error {
 	for title, want := range map[string]float64{
 		"Scrapes": 1, "Scans": 1, "Unexpected open": 1, "Expected, not open": 1, "Progress": 1,
 	} {
-		errs = append(errs, a.figure(title, want))
+		errs = append(errs, a.checkStat(title, want))
 	}
 	return errors.Join(errs...)
 }
 
-// followLinks asks the exporter for the pages that the dashboards lead to.
-func (s *estate) followLinks(t *testing.T, all ...*dashboard) {
+// checkLinks asks the exporter for the pages that the dashboards lead to.
+func (s *dashboardFixture) checkLinks(t *testing.T, all ...*dashboard) {
 	t.Helper()
 	values := map[string]string{"target": "violating", "__value.raw": "violating"}
 	for _, d := range all {
@@ -224,7 +224,7 @@ func (s *estate) followLinks(t *testing.T, all ...*dashboard) {
 			for name, value := range values {
 				path = strings.ReplaceAll(path, "${"+name+"}", value)
 			}
-			if err := wantStatus(s.inner.url+path, 200); err != nil {
+			if err := checkStatus(s.inner.url+path, 200); err != nil {
 				t.Errorf("%s: %v", d.UID, err)
 			}
 		}

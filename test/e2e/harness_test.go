@@ -61,8 +61,8 @@ func needProgram(t *testing.T, name string) string {
 	return path
 }
 
-// build builds the program once, with the race detector.
-var build = sync.OnceValues(func() (string, error) {
+// buildRace builds the program once, with the race detector.
+var buildRace = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(buildDir, "portscan_exporter")
 	cmd := exec.Command("go", "build", "-race", "-buildvcs=false", "-o", path, ".")
 	cmd.Dir = repository
@@ -80,7 +80,7 @@ func binary(t *testing.T) string {
 		skip(t, "these tests need Linux: its signals, its loopback addresses, its process metrics")
 	}
 	needProgram(t, "gcc") // for the race detector
-	path, err := build()
+	path, err := buildRace()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,15 +95,15 @@ type process struct {
 	done   chan struct{} // closed when it has ended
 }
 
-// start starts a program. The test's end ends it, and fails the test if it had
+// startProcess starts a program. The test's end ends it, and fails the test if it had
 // to be killed or its exit status is not 0.
-func start(t *testing.T, path string, args ...string) *process {
+func startProcess(t *testing.T, path string, args ...string) *process {
 	t.Helper()
-	return launch(t, exec.Command(path, args...))
+	return startCommand(t, exec.Command(path, args...))
 }
 
-// launch starts a command as [start] does.
-func launch(t *testing.T, cmd *exec.Cmd) *process {
+// startCommand starts a command as [startProcess] does.
+func startCommand(t *testing.T, cmd *exec.Cmd) *process {
 	t.Helper()
 	p := &process{name: filepath.Base(cmd.Path), cmd: cmd, done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
@@ -145,8 +145,8 @@ func (p *process) stop(t *testing.T) {
 	}
 }
 
-// alive fails the test if the process has ended.
-func (p *process) alive(t *testing.T) {
+// checkRunning fails the test if the process has ended.
+func (p *process) checkRunning(t *testing.T) {
 	t.Helper()
 	select {
 	case <-p.done:
@@ -181,11 +181,11 @@ type exporter struct {
 	config string // its configuration file
 }
 
-// serve starts the exporter with this configuration on a free port, and waits
+// startExporter starts the exporter with this configuration on a free port, and waits
 // until it is ready.
-func serve(t *testing.T, config string, flags ...string) *exporter {
+func startExporter(t *testing.T, config string, flags ...string) *exporter {
 	t.Helper()
-	e := serveUnasked(t, config, flags...)
+	e := startExporterUnready(t, config, flags...)
 	e.awaitReady(t)
 	return e
 }
@@ -194,30 +194,30 @@ func (e *exporter) awaitReady(t *testing.T) {
 	t.Helper()
 	e.url = "http://" + e.addr
 	eventually(t, 30*time.Second, "the exporter is ready", func() error {
-		e.alive(t)
-		return wantStatus(e.url+"/-/ready", 200)
+		e.checkRunning(t)
+		return checkStatus(e.url+"/-/ready", 200)
 	})
 }
 
-// serveUnasked starts the exporter and does not ask whether it is ready.
-func serveUnasked(t *testing.T, config string, flags ...string) *exporter {
+// startExporterUnready starts the exporter and does not ask whether it is ready.
+func startExporterUnready(t *testing.T, config string, flags ...string) *exporter {
 	t.Helper()
-	e := &exporter{addr: fmt.Sprintf("127.0.0.1:%d", freePort(t)), config: write(t, "config.yml", config)}
+	e := &exporter{addr: fmt.Sprintf("127.0.0.1:%d", freePort(t)), config: writeFile(t, "config.yml", config)}
 	args := append([]string{"--config.file=" + e.config, "--web.listen-address=" + e.addr}, flags...)
-	e.process = start(t, binary(t), args...)
+	e.process = startProcess(t, binary(t), args...)
 	return e
 }
 
-// write writes a file into a folder of the test's own and returns its path.
-func write(t *testing.T, name, text string) string {
+// writeFile writes a file into a folder of the test's own and returns its path.
+func writeFile(t *testing.T, name, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
-	rewrite(t, path, text)
+	replaceFile(t, path, text)
 	return path
 }
 
-// rewrite replaces a file in one step, so that nobody reads half of it.
-func rewrite(t *testing.T, path, text string) {
+// replaceFile replaces a file in one step, so that nobody reads half of it.
+func replaceFile(t *testing.T, path, text string) {
 	t.Helper()
 	next := path + ".next"
 	if err := os.WriteFile(next, []byte(text), 0o600); err != nil {
@@ -251,9 +251,9 @@ func freePort(t *testing.T) int {
 	return 0
 }
 
-// listen opens a port of 127.0.0.1 until the returned function or the test's end
+// listenLocal opens a port of 127.0.0.1 until the returned function or the test's end
 // closes it. Whoever connects is let go at once.
-func listen(t *testing.T, port int) (closePort func()) {
+func listenLocal(t *testing.T, port int) (closePort func()) {
 	t.Helper()
 	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// hostile is a request that must be refused.
-type hostile struct {
+// invalidRequest is a request that must be refused.
+type invalidRequest struct {
 	name    string
 	request string // the bytes as they are sent; a bare path stands for a GET of it
 	status  int
@@ -23,20 +23,20 @@ const (
 	tooLarge      = http.StatusRequestHeaderFieldsTooLarge
 )
 
-func raw(method, path string, headers ...string) string {
+func rawRequest(method, path string, headers ...string) string {
 	return method + " " + path + " HTTP/1.1\r\nHost: exporter\r\nConnection: close\r\n" + strings.Join(headers, "") + "\r\n"
 }
 
-func withTimeout(values ...string) string {
+func timeoutRequest(values ...string) string {
 	var headers []string
 	for _, v := range values {
 		headers = append(headers, timeoutHeader+": "+v+"\r\n")
 	}
-	return raw("GET", "/probe?target=own", headers...)
+	return rawRequest("GET", "/probe?target=own", headers...)
 }
 
-func hostileParameters() []hostile {
-	return []hostile{
+func invalidParameters() []invalidRequest {
+	return []invalidRequest{
 		{"no parameter", "/probe", badRequest, ""},
 		{"empty target", "/probe?target=", badRequest, ""},
 		{"empty module", "/probe?target=own&module=", badRequest, ""},
@@ -57,8 +57,8 @@ func hostileParameters() []hostile {
 	}
 }
 
-func hostileTargets() []hostile {
-	var all []hostile
+func invalidTargets() []invalidRequest {
+	var all []invalidRequest
 	for _, target := range []string{
 		"https://example.org/", "file:///etc/passwd", "127.0.0.1", "127.0.0.1:22", "127.0.0.77:80", "127.0.0.77/32",
 		"127.0.0.076", "127.1", "2130706509", "0x7f00004d", "localhost", "0.0.0.0", "169.254.169.254",
@@ -69,38 +69,38 @@ func hostileTargets() []hostile {
 		if input == "::" || input == "*" {
 			input = ""
 		}
-		all = append(all, hostile{"target " + target, "/probe?target=" + target, forbidden, input})
+		all = append(all, invalidRequest{"target " + target, "/probe?target=" + target, forbidden, input})
 	}
 	return all
 }
 
-func hostileHTTP() []hostile {
-	all := []hostile{
+func invalidHTTP() []invalidRequest {
+	all := []invalidRequest{
 		{"path traversal", "/../../etc/passwd", badRequest, "passwd"},
 		{"path traversal, escaped", "/%2e%2e/%2e%2e/etc/passwd", badRequest, "passwd"},
 		{"path traversal below a path", "/probe/../metrics", badRequest, ""},
 		{"doubled slash", "//probe?target=own", badRequest, ""},
 		{"unknown path", "/probe/own", http.StatusNotFound, ""},
 		{"reload by GET", "/-/reload", noMethod, ""},
-		{"timeout doubled", withTimeout("5", "5"), badRequest, ""},
-		{"1 MB of header", raw("GET", "/probe?target=own", "X-Big: "+strings.Repeat("b", 1<<20)+"\r\n"), tooLarge, "bbbbbbbb"},
-		{"1 MB of path", raw("GET", "/probe?target="+strings.Repeat("c", 1<<20)), tooLarge, "cccccccc"},
-		{"100 000 headers", raw("GET", "/probe?target=own", strings.Repeat("A: 1\r\n", 100_000)), tooLarge, ""},
+		{"timeout doubled", timeoutRequest("5", "5"), badRequest, ""},
+		{"1 MB of header", rawRequest("GET", "/probe?target=own", "X-Big: "+strings.Repeat("b", 1<<20)+"\r\n"), tooLarge, "bbbbbbbb"},
+		{"1 MB of path", rawRequest("GET", "/probe?target="+strings.Repeat("c", 1<<20)), tooLarge, "cccccccc"},
+		{"100 000 headers", rawRequest("GET", "/probe?target=own", strings.Repeat("A: 1\r\n", 100_000)), tooLarge, ""},
 		{"no HTTP", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", badRequest, ""},
 		{"no Host", "GET /probe?target=own HTTP/1.1\r\n\r\n", badRequest, ""},
-		{"doubled Host", raw("GET", "/probe?target=own", "Host: mallory\r\n"), badRequest, "mallory"},
+		{"doubled Host", rawRequest("GET", "/probe?target=own", "Host: mallory\r\n"), badRequest, "mallory"},
 	}
 	for _, v := range []string{"", "abc", "-1", "0", "NaN", "-Inf", "1e999", "5s", "5,5", "0x", "\xff"} {
-		all = append(all, hostile{fmt.Sprintf("timeout %q", v), withTimeout(v), badRequest, ""})
+		all = append(all, invalidRequest{fmt.Sprintf("timeout %q", v), timeoutRequest(v), badRequest, ""})
 	}
 	for _, method := range []string{"POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW"} {
-		all = append(all, hostile{method, raw(method, "/probe?target=own", "Content-Length: 0\r\n"), noMethod, method})
+		all = append(all, invalidRequest{method, rawRequest(method, "/probe?target=own", "Content-Length: 0\r\n"), noMethod, method})
 	}
 	return all
 }
 
-// hostileConfig owns one address, which is in none of the requests.
-const hostileConfig = `modules:
+// twoModulesConfig owns one address, which is in none of the requests.
+const twoModulesConfig = `modules:
   few: {ports: "1-10"}
   spare: {ports: "1-10"}
 targets:
@@ -114,19 +114,19 @@ targets:
     authorization: {owner: "the test"}
 `
 
-func TestHostileRequests(t *testing.T) {
+func TestServerInvalidRequests(t *testing.T) {
 	t.Parallel()
-	e := serve(t, hostileConfig)
-	var all []hostile
-	for _, some := range [][]hostile{hostileParameters(), hostileTargets(), hostileHTTP()} {
+	e := startExporter(t, twoModulesConfig)
+	var all []invalidRequest
+	for _, some := range [][]invalidRequest{invalidParameters(), invalidTargets(), invalidHTTP()} {
 		all = append(all, some...)
 	}
 	for _, h := range all {
 		request := h.request
 		if strings.HasPrefix(request, "/") {
-			request = raw("GET", request)
+			request = rawRequest("GET", request)
 		}
-		a := askRaw(t, e.addr, request)
+		a := requestRaw(t, e.addr, request)
 		if a.status != h.status {
 			t.Errorf("%s: status %d, want %d: %.200q", h.name, a.status, h.status, a.body)
 		}
@@ -134,25 +134,25 @@ func TestHostileRequests(t *testing.T) {
 			t.Errorf("%s: the answer is not one clear line: %.600q", h.name, a.body)
 		}
 	}
-	e.alive(t)
+	e.checkRunning(t)
 
-	exposition := get(t, e.url+"/metrics")
+	exposition := getBody(t, e.url+"/metrics")
 	for _, h := range all {
 		if h.input != "" && strings.Contains(exposition, h.input) {
 			t.Errorf("%s: %.80q is in the exporter's metrics", h.name, h.input)
 		}
 	}
-	m := parse(t, exposition)
-	m.want(t, `portscan_exporter_scans_total{module="few"}`, 0)
-	m.want(t, `portscan_exporter_scans_total{module="spare"}`, 0)
-	m.want(t, `portscan_exporter_attempts_total{protocol="tcp"}`, 0)
-	if m[`portscan_exporter_probes_refused_total{reason="unknown_target"}`] < float64(len(hostileTargets())) {
+	m := parseMetrics(t, exposition)
+	m.wantValue(t, `portscan_exporter_scans_total{module="few"}`, 0)
+	m.wantValue(t, `portscan_exporter_scans_total{module="spare"}`, 0)
+	m.wantValue(t, `portscan_exporter_attempts_total{protocol="tcp"}`, 0)
+	if m[`portscan_exporter_probes_refused_total{reason="unknown_target"}`] < float64(len(invalidTargets())) {
 		t.Error("the refusals were not counted")
 	}
 
 	// What was refused above was not refused because nothing works.
-	e.probe(t, "target=own").want(t, "probe_success", 1)
-	e.probe(t, "target=127.0.0.77&module=few", timeoutHeader, "5").want(t, "probe_success", 1)
-	m = e.metrics(t)
-	m.want(t, `portscan_exporter_attempts_total{protocol="tcp"}`, 20)
+	e.probe(t, "target=own").wantValue(t, "probe_success", 1)
+	e.probe(t, "target=127.0.0.77&module=few", timeoutHeader, "5").wantValue(t, "probe_success", 1)
+	m = e.scrapeMetrics(t)
+	m.wantValue(t, `portscan_exporter_attempts_total{protocol="tcp"}`, 20)
 }

@@ -20,15 +20,15 @@ import (
 	"time"
 )
 
-// hardened is how a container of ours is run: as the image's user, with nothing to
+// hardenedFlags is how a container of ours is run: as the image's user, with nothing to
 // write to and no capability.
-var hardened = []string{"--read-only", "--cap-drop=ALL"}
+var hardenedFlags = []string{"--read-only", "--cap-drop=ALL"}
 
 // TestImage builds the image and runs it.
 func TestImage(t *testing.T) {
 	t.Parallel()
-	d := containers(t)
-	image := d.build(t)
+	d := newContainerEngine(t)
+	image := d.buildImage(t)
 	t.Run("content", func(t *testing.T) {
 		t.Parallel()
 		testImageContent(t, d, image)
@@ -48,7 +48,7 @@ func TestImage(t *testing.T) {
 }
 
 // testImageContent looks at what the image is made of.
-func testImageContent(t *testing.T, d daemon, image string) {
+func testImageContent(t *testing.T, d containerEngine, image string) {
 	t.Helper()
 	var info struct {
 		Size   int64
@@ -71,7 +71,7 @@ func testImageContent(t *testing.T, d daemon, image string) {
 	if got := append(c.Entrypoint, c.Healthcheck.Test...); !slices.Equal(got, []string{"/bin/portscan_exporter", "CMD", "/bin/portscan_exporter", "healthcheck"}) {
 		t.Errorf("it runs %q", got)
 	}
-	files := d.layers(t, image)
+	files := d.imageFiles(t, image)
 	var names []string
 	for name := range files {
 		names = append(names, name)
@@ -86,7 +86,7 @@ func testImageContent(t *testing.T, d daemon, image string) {
 	if got := program.header.PAXRecords["SCHILY.xattr.security.capability"]; got != netRawPermitted {
 		t.Errorf("the program has the capabilities %q, want %q", got, netRawPermitted)
 	}
-	static(t, program.data)
+	checkStatic(t, program.data)
 	config, err := os.ReadFile(repository + "/config.yml")
 	if err != nil || !bytes.Equal(files["etc/portscan_exporter/config.yml"].data, config) {
 		t.Errorf("it has another config.yml, %v", err)
@@ -95,7 +95,7 @@ func testImageContent(t *testing.T, d daemon, image string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	printed := d.do(t, slices.Concat([]string{"run", "--rm"}, hardened, []string{image, "--version"})...)
+	printed := d.run(t, slices.Concat([]string{"run", "--rm"}, hardenedFlags, []string{image, "--version"})...)
 	if first, rest, _ := strings.Cut(printed, "\n"); !strings.HasPrefix(first, "portscan_exporter, version "+strings.TrimSpace(string(version))+" (branch: , revision: ") ||
 		strings.Contains(first, "revision: )") || strings.Contains(first, "modified") || !strings.Contains(rest, "20260102-03:04:05") {
 		t.Errorf("the version is %q", printed)
@@ -108,23 +108,23 @@ type layerFile struct {
 	data   []byte
 }
 
-// layers returns the files of an image as it would be handed on.
-func (d daemon) layers(t *testing.T, image string) map[string]layerFile {
+// imageFiles returns the files of an image as it would be handed on.
+func (d containerEngine) imageFiles(t *testing.T, image string) map[string]layerFile {
 	t.Helper()
-	saved := untar(t, []byte(output(t, ".", d.path, "save", image)))
+	saved := readTar(t, []byte(runIn(t, ".", d.path, "save", image)))
 	var manifest []struct{ Layers []string }
 	if err := json.Unmarshal(saved["manifest.json"].data, &manifest); err != nil || len(manifest) != 1 {
 		t.Fatalf("docker save: %d manifests, %v", len(manifest), err)
 	}
 	files := make(map[string]layerFile)
 	for _, layer := range manifest[0].Layers {
-		maps.Copy(files, untar(t, saved[layer].data))
+		maps.Copy(files, readTar(t, saved[layer].data))
 	}
 	return files
 }
 
-// untar returns what is in a tar file and is no folder.
-func untar(t *testing.T, data []byte) map[string]layerFile {
+// readTar returns what is in a tar file and is no folder.
+func readTar(t *testing.T, data []byte) map[string]layerFile {
 	t.Helper()
 	files := make(map[string]layerFile)
 	for r := tar.NewReader(bytes.NewReader(data)); ; {
@@ -146,8 +146,8 @@ func untar(t *testing.T, data []byte) map[string]layerFile {
 	}
 }
 
-// static fails the test if the program needs a loader.
-func static(t *testing.T, program []byte) {
+// checkStatic fails the test if the program needs a loader.
+func checkStatic(t *testing.T, program []byte) {
 	t.Helper()
 	f, err := elf.NewFile(bytes.NewReader(program))
 	if err != nil {
@@ -163,39 +163,39 @@ func static(t *testing.T, program []byte) {
 
 // container is one that a test has started.
 type container struct {
-	daemon
+	containerEngine
 
 	id string
 }
 
-// run starts a container with the options, which come before the image among the
+// startContainer starts a container with the options, which come before the image among the
 // arguments. The test's end removes it.
-func (d daemon) run(t *testing.T, args ...string) container {
+func (d containerEngine) startContainer(t *testing.T, args ...string) container {
 	t.Helper()
-	c := container{d, d.do(t, append([]string{"run", "--detach"}, args...)...)}
+	c := container{d, d.run(t, append([]string{"run", "--detach"}, args...)...)}
 	t.Cleanup(func() {
 		if t.Failed() {
 			out, _ := exec.Command(d.path, "logs", c.id).CombinedOutput()
 			t.Logf("container %s:\n%s", c.id[:12], out)
 		}
 	})
-	d.later(t, "rm", "--force", "--volumes", c.id)
+	d.runAtCleanup(t, "rm", "--force", "--volumes", c.id)
 	return c
 }
 
 // address returns the container's address on its only network.
 func (c container) address(t *testing.T) string {
 	t.Helper()
-	return c.do(t, "inspect", "--format={{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", c.id)
+	return c.run(t, "inspect", "--format={{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", c.id)
 }
 
-// network makes a network that leads nowhere else, and returns its identifier and its
+// createNetwork makes a network that leads nowhere else, and returns its identifier and its
 // prefix.
-func (d daemon) network(t *testing.T) (id, prefix string) {
+func (d containerEngine) createNetwork(t *testing.T) (id, prefix string) {
 	t.Helper()
-	id = d.do(t, "network", "create", "--internal", fmt.Sprintf("portscan_exporter_test_%d", time.Now().UnixNano()))
-	d.later(t, "network", "rm", id)
-	return id, d.do(t, "network", "inspect", "--format={{(index .IPAM.Config 0).Subnet}}", id)
+	id = d.run(t, "network", "create", "--internal", fmt.Sprintf("portscan_exporter_test_%d", time.Now().UnixNano()))
+	d.runAtCleanup(t, "network", "rm", id)
+	return id, d.run(t, "network", "inspect", "--format={{(index .IPAM.Config 0).Subnet}}", id)
 }
 
 // imageConfig is a configuration for the two containers that are scanned.
@@ -216,22 +216,22 @@ targets:
 
 // testImageNetwork scans two containers from a third one, which has the capability for
 // half-open scans added; reloads it, and ends it.
-func testImageNetwork(t *testing.T, d daemon, image string) {
+func testImageNetwork(t *testing.T, d containerEngine, image string) {
 	t.Helper()
-	network, prefix := d.network(t)
+	network, prefix := d.createNetwork(t)
 	on := func(name string) []string {
-		return slices.Concat(hardened, []string{"--network=" + network, "--network-alias=" + name})
+		return slices.Concat(hardenedFlags, []string{"--network=" + network, "--network-alias=" + name})
 	}
-	one := d.run(t, append(on("one"), image, "--web.listen-address=:8001", "--web.listen-address=:9001")...).address(t)
-	two := d.run(t, append(on("two"), image, "--web.listen-address=:8001")...).address(t)
+	one := d.startContainer(t, append(on("one"), image, "--web.listen-address=:8001", "--web.listen-address=:9001")...).address(t)
+	two := d.startContainer(t, append(on("two"), image, "--web.listen-address=:8001")...).address(t)
 
-	file := readable(t, strings.Replace(imageConfig(prefix, "pair"), "whole, half", "whole", 1))
-	c := d.run(t, append(on("exporter"), "--cap-add=NET_RAW", "--health-interval=500ms",
+	file := writeReadable(t, strings.Replace(imageConfig(prefix, "pair"), "whole, half", "whole", 1))
+	c := d.startContainer(t, append(on("exporter"), "--cap-add=NET_RAW", "--health-interval=500ms",
 		"--volume="+filepath.Dir(file)+":/etc/portscan_exporter:ro", image)...)
 	e := &exporter{url: "http://" + c.address(t) + ":10115", config: file}
-	eventually(t, time.Minute, "the container is ready", func() error { return wantStatus(e.url+"/-/ready", 200) })
+	eventually(t, time.Minute, "the container is ready", func() error { return checkStatus(e.url+"/-/ready", 200) })
 	eventually(t, time.Minute, "the container is healthy", func() error {
-		if health := d.do(t, "inspect", "--format={{.State.Health.Status}}", c.id); health != "healthy" {
+		if health := d.run(t, "inspect", "--format={{.State.Health.Status}}", c.id); health != "healthy" {
 			return errors.New(health)
 		}
 		return nil
@@ -242,35 +242,35 @@ func testImageNetwork(t *testing.T, d daemon, image string) {
 		port := func(ip, port, expected string) string {
 			return fmt.Sprintf(`portscan_port_open{expected=%q,ip=%q,port=%q,protocol="tcp"}`, expected, ip, port)
 		}
-		m.want(t, "probe_success", 1)
-		m.want(t, "portscan_addresses", 2)
-		m.want(t, port(one, "8001", "open"), 1)
-		m.want(t, port(one, "9001", "closed"), 1)
-		m.want(t, port(two, "8001", "open"), 1)
-		m.want(t, fmt.Sprintf(`portscan_ports{ip=%q,protocol="tcp",state="closed"}`, one), 10198)
-		m.want(t, fmt.Sprintf(`portscan_ports{ip=%q,protocol="tcp",state="closed"}`, two), 10199)
+		m.wantValue(t, "probe_success", 1)
+		m.wantValue(t, "portscan_addresses", 2)
+		m.wantValue(t, port(one, "8001", "open"), 1)
+		m.wantValue(t, port(one, "9001", "closed"), 1)
+		m.wantValue(t, port(two, "8001", "open"), 1)
+		m.wantValue(t, fmt.Sprintf(`portscan_ports{ip=%q,protocol="tcp",state="closed"}`, one), 10198)
+		m.wantValue(t, fmt.Sprintf(`portscan_ports{ip=%q,protocol="tcp",state="closed"}`, two), 10199)
 	}
 	check("target=pair&module=whole")
 
-	rewriteReadable(t, file, imageConfig(prefix, "renamed"))
-	if a, err := ask("POST", e.url+"/-/reload"); err != nil || a.status != 200 {
+	replaceReadable(t, file, imageConfig(prefix, "renamed"))
+	if a, err := request("POST", e.url+"/-/reload"); err != nil || a.status != 200 {
 		t.Fatalf("reloading: %v, %d %s", err, a.status, a.body)
 	}
 	check("target=renamed&module=half")
-	noneEffective(t, d.do(t, "inspect", "--format={{.State.Pid}}", c.id))
-	rewriteReadable(t, file, imageConfig(prefix, "again"))
-	d.do(t, "kill", "--signal=HUP", c.id)
-	eventually(t, 20*time.Second, "the signal is heard", func() error { return wantStatus(e.url+"/probe?target=again", 200) })
+	checkNoEffectiveCapability(t, d.run(t, "inspect", "--format={{.State.Pid}}", c.id))
+	replaceReadable(t, file, imageConfig(prefix, "again"))
+	d.run(t, "kill", "--signal=HUP", c.id)
+	eventually(t, 20*time.Second, "the signal is heard", func() error { return checkStatus(e.url+"/probe?target=again", 200) })
 
 	// After 5 s the engine kills, and the status is another.
-	d.do(t, "stop", "--time=5", c.id)
-	if status := d.do(t, "inspect", "--format={{.State.ExitCode}}", c.id); status != "0" {
+	d.run(t, "stop", "--time=5", c.id)
+	if status := d.run(t, "inspect", "--format={{.State.ExitCode}}", c.id); status != "0" {
 		t.Errorf("after SIGTERM it ended with status %s", status)
 	}
 }
 
-// rewriteReadable replaces a file that others read.
-func rewriteReadable(t *testing.T, path, text string) {
+// replaceReadable replaces a file that others read.
+func replaceReadable(t *testing.T, path, text string) {
 	t.Helper()
 	if err := os.WriteFile(path+".next", []byte(text), 0o644); err != nil {
 		t.Fatal(err)
@@ -280,8 +280,8 @@ func rewriteReadable(t *testing.T, path, text string) {
 	}
 }
 
-// noneEffective fails the test if a thread of the process has a capability raised.
-func noneEffective(t *testing.T, pid string) {
+// checkNoEffectiveCapability fails the test if a thread of the process has a capability raised.
+func checkNoEffectiveCapability(t *testing.T, pid string) {
 	t.Helper()
 	files, err := fs.Glob(os.DirFS("/proc/"+pid), "task/*/status")
 	if err != nil || len(files) == 0 {
@@ -300,23 +300,23 @@ func noneEffective(t *testing.T, pid string) {
 
 // testImageRefusals runs half-open scans where the capability is not to be had: the
 // program starts, and says what is missing.
-func testImageRefusals(t *testing.T, d daemon, image string) {
+func testImageRefusals(t *testing.T, d containerEngine, image string) {
 	t.Helper()
-	file := readable(t, imageConfig("192.0.2.0/24", "pair"))
+	file := writeReadable(t, imageConfig("192.0.2.0/24", "pair"))
 	mount := "--volume=" + filepath.Dir(file) + ":/etc/portscan_exporter:ro"
 	for name, options := range map[string][]string{
 		"dropped":           nil,
 		"no new privileges": {"--cap-add=NET_RAW", "--security-opt=no-new-privileges"},
 	} {
-		c := d.run(t, slices.Concat([]string{"--network=none", mount}, hardened, options, []string{image})...)
+		c := d.startContainer(t, slices.Concat([]string{"--network=none", mount}, hardenedFlags, options, []string{image})...)
 		eventually(t, time.Minute, name+": the container has ended", func() error {
-			if status := d.do(t, "inspect", "--format={{.State.Status}}", c.id); status != "exited" {
+			if status := d.run(t, "inspect", "--format={{.State.Status}}", c.id); status != "exited" {
 				return errors.New(status)
 			}
 			return nil
 		})
 		out, err := exec.Command(d.path, "logs", c.id).CombinedOutput()
-		if status := d.do(t, "inspect", "--format={{.State.ExitCode}}", c.id); err != nil || status != "1" || !strings.Contains(string(out), "CAP_NET_RAW") {
+		if status := d.run(t, "inspect", "--format={{.State.ExitCode}}", c.id); err != nil || status != "1" || !strings.Contains(string(out), "CAP_NET_RAW") {
 			t.Errorf("%s: status %s: %v: %s", name, status, err, out)
 		}
 	}

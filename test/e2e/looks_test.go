@@ -13,9 +13,9 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// verdicts is a configuration with a target for every verdict, on loopback addresses of its
+// startVerdictHosts is a configuration with a target for every verdict, on loopback addresses of its
 // own.
-func verdicts(t *testing.T) string {
+func startVerdictHosts(t *testing.T) string {
 	t.Helper()
 	network := fmt.Sprintf("127.%d.%d", 64+rand.IntN(128), rand.IntN(256))
 	for _, addr := range []string{".1:2222", ".1:8443", ".1:8022", ".1:8005", ".1:31337", ".2:3306", ".18:2222", ".19:2222", ".20:2222", ".20:9107", ".21:2222"} {
@@ -50,12 +50,12 @@ targets:
 `, "NET", network)
 }
 
-// TestLooks has every page in light and dark, on a desk and on a phone. It takes the
+// TestPagesAppearance has every page in light and dark, on a desk and on a phone. It takes the
 // pictures in docs, where PORTSCAN_TEST_PICTURES is set.
-func TestLooks(t *testing.T) {
+func TestPagesAppearance(t *testing.T) {
 	t.Parallel()
-	e := serve(t, verdicts(t))
-	b := browse(t, e)
+	e := startExporter(t, startVerdictHosts(t))
+	b := startBrowser(t, e)
 	for _, q := range []string{"web", "web&module=tcp_wide", "web&module=tcp_gentle", "web&module=udp_few", "rack-7", "db", "intranet", "mail"} {
 		e.probe(t, "target="+q)
 	}
@@ -64,34 +64,34 @@ func TestLooks(t *testing.T) {
 		"ended": "/target/lab", "never": "/target/spare",
 	}
 	for _, scheme := range []string{"light", "dark"} {
-		b.scheme(t, scheme)
+		b.setColorScheme(t, scheme)
 		for _, window := range []struct {
 			name          string
 			width, height int64
 		}{{"desk", 1280, 900}, {"phone", 360, 780}} {
-			b.do(t, chromedp.EmulateViewport(window.width, window.height))
+			b.run(t, chromedp.EmulateViewport(window.width, window.height))
 			for name, path := range paths {
-				b.open(t, path)
+				b.openPage(t, path)
 				what := strings.Join([]string{name, scheme, window.name}, "-")
-				b.legible(t, what)
-				b.accessible(t, what)
+				b.checkLegible(t, what)
+				b.checkAccessible(t, what)
 				if name == "index" && window.name == "phone" {
-					b.reasons(t, what)
+					b.checkReasonsVisible(t, what)
 				}
-				b.picture(t, what, true)
+				b.saveScreenshot(t, what, true)
 			}
 		}
 	}
 }
 
-// reasons fails the test where a narrow status page does not show, without scrolling to the
+// checkReasonsVisible fails the test where a narrow status page does not show, without scrolling to the
 // side, why a target violates and how old that is.
-func (b *browser) reasons(t *testing.T, what string) {
+func (b *browser) checkReasonsVisible(t *testing.T, what string) {
 	t.Helper()
-	if over := eval[int](t, b, `(() => { const s = document.querySelector("#targets").parentElement; return s.scrollWidth - s.clientWidth; })()`); over > 0 {
+	if over := evaluate[int](t, b, `(() => { const s = document.querySelector("#targets").parentElement; return s.scrollWidth - s.clientWidth; })()`); over > 0 {
 		t.Errorf("in %s the table is %d pixels too wide", what, over)
 	}
-	cells := strings.Join(eval[[]string](t, b, `[...document.querySelectorAll("#targets tr.violating td:first-child")].map((cell) => cell.innerText)`), "\n")
+	cells := strings.Join(evaluate[[]string](t, b, `[...document.querySelectorAll("#targets tr.violating td:first-child")].map((cell) => cell.innerText)`), "\n")
 	for _, words := range []string{"unexpected: 8022, 31337", "not open: 5432", "s ago"} {
 		if !strings.Contains(cells, words) {
 			t.Errorf("%s lacks %q under the verdicts: %s", what, words, cells)
@@ -99,16 +99,16 @@ func (b *browser) reasons(t *testing.T, what string) {
 	}
 }
 
-// legible fails the test where a page is wider than the window, or where a text has less
+// checkLegible fails the test where a page is wider than the window, or where a text has less
 // contrast to what is behind it than WCAG 2.1 asks for (1.4.3): 4.5 to 1, 3 to 1 if it is
 // large.
-func (b *browser) legible(t *testing.T, what string) {
+func (b *browser) checkLegible(t *testing.T, what string) {
 	t.Helper()
-	if over := eval[int](t, b, `document.documentElement.scrollWidth - innerWidth`); over > 0 {
+	if over := evaluate[int](t, b, `document.documentElement.scrollWidth - innerWidth`); over > 0 {
 		t.Errorf("%s is %d pixels too wide", what, over)
 	}
-	texts := eval[int](t, b, `document.querySelectorAll("main *").length`)
-	for _, f := range eval[[]string](t, b, `(() => {
+	texts := evaluate[int](t, b, `document.querySelectorAll("main *").length`)
+	for _, f := range evaluate[[]string](t, b, `(() => {
 	const parse = (color) => {
 		const n = color.match(/[\d.]+/g).map(Number);
 		return { r: n[0], g: n[1], b: n[2], a: n[3] ?? 1 };
@@ -144,19 +144,19 @@ func (b *browser) legible(t *testing.T, what string) {
 	}
 }
 
-// accessible fails the test unless the tree that a screen reader gets has a name for
+// checkAccessible fails the test unless the tree that a screen reader gets has a name for
 // everything that can be used or stands for something, and the page is well made. It is
 // no substitute for axe, which is not to be had as a Go module, but looks for the faults that
 // axe calls serious and that such pages can have.
-func (b *browser) accessible(t *testing.T, what string) {
+func (b *browser) checkAccessible(t *testing.T, what string) {
 	t.Helper()
 	needName := []string{"link", "button", "searchbox", "textbox", "combobox", "spinbutton", "image", "progressbar", "region", "navigation", "DisclosureTriangle", "RootWebArea"}
 	roles := make(map[string]int)
-	for _, n := range call(t, b, accessibility.GetFullAXTree, accessibility.GetFullAXTreeParams{}).Nodes {
+	for _, n := range callBrowser(t, b, accessibility.GetFullAXTree, accessibility.GetFullAXTreeParams{}).Nodes {
 		if n.Ignored || n.Role == nil {
 			continue
 		}
-		role, name := axText(n.Role), axText(n.Name)
+		role, name := accessibilityText(n.Role), accessibilityText(n.Name)
 		roles[role]++
 		if slices.Contains(needName, role) && strings.TrimSpace(name) == "" {
 			t.Errorf("%s: a %s has no name", what, role)
@@ -167,7 +167,7 @@ func (b *browser) accessible(t *testing.T, what string) {
 			t.Errorf("%s has no %s: %v", what, role, roles)
 		}
 	}
-	for _, f := range eval[[]string](t, b, `(() => {
+	for _, f := range evaluate[[]string](t, b, `(() => {
 	const bad = [], all = (selector) => [...document.querySelectorAll(selector)], visible = (e) => e.checkVisibility();
 	if (!document.documentElement.lang) bad.push("no language");
 	if (all("main").length !== 1 || all("h1").length !== 1) bad.push("not one main part and one first heading");
@@ -193,7 +193,7 @@ func (b *browser) accessible(t *testing.T, what string) {
 	}
 }
 
-func axText(v *accessibility.Value) (text string) {
+func accessibilityText(v *accessibility.Value) (text string) {
 	if v == nil || json.Unmarshal(v.Value, &text) != nil {
 		return ""
 	}

@@ -33,7 +33,7 @@ func newAuthority(t *testing.T) authority {
 		KeyUsage: x509.KeyUsageCertSign, IsCA: true, BasicConstraintsValid: true,
 	}
 	var err error
-	if a.cert, err = x509.ParseCertificate(a.sign(t, a.cert, a.cert, a.key)); err != nil {
+	if a.cert, err = x509.ParseCertificate(a.createCertificate(t, a.cert, a.cert, a.key)); err != nil {
 		t.Fatal(err)
 	}
 	return a
@@ -48,7 +48,7 @@ func newKey(t *testing.T) *ecdsa.PrivateKey {
 	return key
 }
 
-func (a authority) sign(t *testing.T, template, parent *x509.Certificate, owner *ecdsa.PrivateKey) []byte {
+func (a authority) createCertificate(t *testing.T, template, parent *x509.Certificate, owner *ecdsa.PrivateKey) []byte {
 	t.Helper()
 	der, err := x509.CreateCertificate(rand.Reader, template, parent, &owner.PublicKey, a.key)
 	if err != nil {
@@ -57,8 +57,8 @@ func (a authority) sign(t *testing.T, template, parent *x509.Certificate, owner 
 	return der
 }
 
-// issue makes a certificate for somebody.
-func (a authority) issue(t *testing.T, name string, ends time.Time, usage x509.ExtKeyUsage) *tls.Certificate {
+// issueCertificate makes a certificate for somebody.
+func (a authority) issueCertificate(t *testing.T, name string, ends time.Time, usage x509.ExtKeyUsage) *tls.Certificate {
 	t.Helper()
 	key := newKey(t)
 	template := &x509.Certificate{
@@ -66,17 +66,17 @@ func (a authority) issue(t *testing.T, name string, ends time.Time, usage x509.E
 		NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: ends,
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{usage},
 	}
-	return &tls.Certificate{Certificate: [][]byte{a.sign(t, template, a.cert, key)}, PrivateKey: key}
+	return &tls.Certificate{Certificate: [][]byte{a.createCertificate(t, template, a.cert, key)}, PrivateKey: key}
 }
 
-func (a authority) file(t *testing.T) string {
+func (a authority) writeCertificate(t *testing.T) string {
 	t.Helper()
-	return write(t, "ca.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw})))
+	return writeFile(t, "ca.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw})))
 }
 
-// showing returns a client that trusts what the pool does, and shows a certificate
+// newCertificateClient returns a client that trusts what the pool does, and shows a certificate
 // to whoever asks, whether or not it is one that they ask for. Nil: it has none.
-func showing(pool *x509.CertPool, cert *tls.Certificate) *http.Client {
+func newCertificateClient(pool *x509.CertPool, cert *tls.Certificate) *http.Client {
 	if cert == nil {
 		cert = &tls.Certificate{}
 	}
@@ -89,17 +89,17 @@ func showing(pool *x509.CertPool, cert *tls.Certificate) *http.Client {
 	}
 }
 
-// serveTLS serves with an audit file and a web configuration that asks clients for
+// startTLSExporter serves with an audit file and a web configuration that asks clients for
 // certificates.
-func serveTLS(t *testing.T, auth, caFile string) (e *exporter, pool *x509.CertPool, auditFile string) {
+func startTLSExporter(t *testing.T, auth, caFile string) (e *exporter, pool *x509.CertPool, auditFile string) {
 	t.Helper()
-	certFile, keyFile, pool := certificate(t)
+	certFile, keyFile, pool := writeServerCertificate(t)
 	web := fmt.Sprintf("tls_server_config: {cert_file: %s, key_file: %s, client_auth_type: %s", certFile, keyFile, auth)
 	if caFile != "" {
 		web += ", client_ca_file: " + caFile
 	}
 	auditFile = filepath.Join(t.TempDir(), "audit.log")
-	e = serveUnasked(t, auditConfig, "--web.config.file="+write(t, "web.yml", web+"}\n"), "--audit.file="+auditFile)
+	e = startExporterUnready(t, auditConfig, "--web.config.file="+writeFile(t, "web.yml", web+"}\n"), "--audit.file="+auditFile)
 	e.url = "https://" + e.addr
 	e.awaitListener(t)
 	return e, pool, auditFile
@@ -112,45 +112,45 @@ func TestMutualTLS(t *testing.T) {
 	const name = "prometheus.example.org"
 	ours, foreign := newAuthority(t), newAuthority(t)
 	later, client := time.Now().Add(time.Hour), x509.ExtKeyUsageClientAuth
-	e, pool, file := serveTLS(t, "RequireAndVerifyClientCert", ours.file(t))
+	e, pool, file := startTLSExporter(t, "RequireAndVerifyClientCert", ours.writeCertificate(t))
 
 	for what, cert := range map[string]*tls.Certificate{
 		"no certificate":       nil,
-		"a foreign one":        foreign.issue(t, name, later, client),
-		"one that has expired": ours.issue(t, name, time.Now().Add(-time.Hour), client),
-		"one for servers":      ours.issue(t, name, later, x509.ExtKeyUsageServerAuth),
+		"a foreign one":        foreign.issueCertificate(t, name, later, client),
+		"one that has expired": ours.issueCertificate(t, name, time.Now().Add(-time.Hour), client),
+		"one for servers":      ours.issueCertificate(t, name, later, x509.ExtKeyUsageServerAuth),
 	} {
 		for _, path := range []string{"/", "/probe?target=own", "/metrics", "/-/healthy"} {
-			if a, err := askAs(showing(pool, cert), http.MethodGet, e.url+path, "", ""); err == nil {
+			if a, err := requestAs(newCertificateClient(pool, cert), http.MethodGet, e.url+path, "", ""); err == nil {
 				t.Errorf("who shows %s got %d for %s", what, a.status, path)
 			}
 		}
 	}
-	plainIsRefused(t, e.addr, "", "")
+	checkPlainHTTPRefused(t, e.addr, "", "")
 
-	right := showing(pool, ours.issue(t, name, later, client))
-	metrics := parse(t, wantAs(t, right, e.url+"/metrics", "", "", http.StatusOK))
-	if attempts := metrics.sum("portscan_exporter_attempts_total"); attempts != 0 {
+	right := newCertificateClient(pool, ours.issueCertificate(t, name, later, client))
+	metrics := parseMetrics(t, getAs(t, right, e.url+"/metrics", "", "", http.StatusOK))
+	if attempts := metrics.sumByPrefix("portscan_exporter_attempts_total"); attempts != 0 {
 		t.Errorf("those who were refused had %v packets sent", attempts)
 	}
-	parse(t, wantAs(t, right, e.url+"/probe?target=own", "", "", http.StatusOK)).want(t, "probe_success", 1)
-	wantAs(t, right, e.url+"/probe?target=own", "mallory", "anything", http.StatusOK)
-	wantAs(t, right, e.url+"/probe?target=nobody", "", "", http.StatusForbidden)
+	parseMetrics(t, getAs(t, right, e.url+"/probe?target=own", "", "", http.StatusOK)).wantValue(t, "probe_success", 1)
+	getAs(t, right, e.url+"/probe?target=own", "mallory", "anything", http.StatusOK)
+	getAs(t, right, e.url+"/probe?target=nobody", "", "", http.StatusForbidden)
 	for i, event := range []string{"scan", "scan", "refusal"} {
-		wantFields(t, audited(t, file, 3)[i], map[string]any{"event": event, "user": name})
+		checkFields(t, awaitAuditEntries(t, file, 3)[i], map[string]any{"event": event, "user": name})
 	}
 	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the audit file is %v, %v, want it for its owner alone", info.Mode(), err)
 	}
 }
 
-// TestCertificateThatProvesNothing is let in, where any will do, but is nobody.
-func TestCertificateThatProvesNothing(t *testing.T) {
+// TestUnverifiedClientCertificate is let in, where any will do, but is nobody.
+func TestUnverifiedClientCertificate(t *testing.T) {
 	t.Parallel()
-	e, pool, file := serveTLS(t, "RequireAnyClientCert", "")
-	cert := newAuthority(t).issue(t, "mallory", time.Now().Add(time.Hour), x509.ExtKeyUsageClientAuth)
-	wantAs(t, showing(pool, cert), e.url+"/probe?target=own", "", "", http.StatusOK)
-	if user, there := audited(t, file, 1)[0]["user"]; there {
+	e, pool, file := startTLSExporter(t, "RequireAnyClientCert", "")
+	cert := newAuthority(t).issueCertificate(t, "mallory", time.Now().Add(time.Hour), x509.ExtKeyUsageClientAuth)
+	getAs(t, newCertificateClient(pool, cert), e.url+"/probe?target=own", "", "", http.StatusOK)
+	if user, there := awaitAuditEntries(t, file, 1)[0]["user"]; there {
 		t.Errorf("nobody vouches for the certificate, and %v is believed", user)
 	}
 }

@@ -9,9 +9,9 @@ import (
 	"testing"
 )
 
-// everythingConfig reports every port of both loopback addresses, but no more
+// twoAddressesConfig reports every port of both loopback addresses, but no more
 // than three.
-func everythingConfig(s scene) string {
+func twoAddressesConfig(s testPorts) string {
 	return fmt.Sprintf(`modules:
   all: {ports: [%[1]d, %[2]d, %[3]d, %[4]d, %[5]d], report: all}
   three: {ports: [%[1]d, %[2]d, %[3]d, %[4]d, %[5]d], report: all, max_ports: 3}
@@ -25,8 +25,8 @@ targets:
 `, s.listening, s.down, s.allowed, s.unexpected, s.free)
 }
 
-// onLoopback is the series of a port of one of the two addresses.
-func onLoopback(ip string, port int, expected string) string {
+// portOpenSample is the series of a port of one of the two addresses.
+func portOpenSample(ip string, port int, expected string) string {
 	return fmt.Sprintf(`portscan_port_open{expected="%s",ip="%s",port="%d",protocol="tcp"}`, expected, ip, port)
 }
 
@@ -43,48 +43,48 @@ func needIPv6(t *testing.T) {
 func TestProbeTwoAddresses(t *testing.T) {
 	t.Parallel()
 	needIPv6(t)
-	s := newScene(t)
-	listen(t, s.listening)
-	listen(t, s.unexpected)
-	e := serve(t, everythingConfig(s))
+	s := newTestPorts(t)
+	listenLocal(t, s.listening)
+	listenLocal(t, s.unexpected)
+	e := startExporter(t, twoAddressesConfig(s))
 
 	m := e.probe(t, "target=both")
-	m.want(t, "probe_success", 1)
-	m.want(t, "portscan_addresses", 2)
-	m.want(t, "portscan_addresses_refused", 0)
-	m.want(t, onLoopback("127.0.0.1", s.listening, "open"), 1)
-	m.want(t, onLoopback("127.0.0.1", s.unexpected, "closed"), 1)
-	m.want(t, onLoopback("127.0.0.1", s.free, "closed"), 0)
-	m.want(t, onLoopback("::1", s.listening, "open"), 0)
-	m.want(t, `portscan_ports_violating{expected="open",ip="::1",protocol="tcp"}`, 2)
-	m.want(t, `portscan_ports_violating{expected="closed",ip="::1",protocol="tcp"}`, 0)
-	if n := m.count("portscan_port_open{"); n != 10 {
+	m.wantValue(t, "probe_success", 1)
+	m.wantValue(t, "portscan_addresses", 2)
+	m.wantValue(t, "portscan_addresses_refused", 0)
+	m.wantValue(t, portOpenSample("127.0.0.1", s.listening, "open"), 1)
+	m.wantValue(t, portOpenSample("127.0.0.1", s.unexpected, "closed"), 1)
+	m.wantValue(t, portOpenSample("127.0.0.1", s.free, "closed"), 0)
+	m.wantValue(t, portOpenSample("::1", s.listening, "open"), 0)
+	m.wantValue(t, `portscan_ports_violating{expected="open",ip="::1",protocol="tcp"}`, 2)
+	m.wantValue(t, `portscan_ports_violating{expected="closed",ip="::1",protocol="tcp"}`, 0)
+	if n := m.countByPrefix("portscan_port_open{"); n != 10 {
 		t.Errorf("%d ports are reported, want 10", n)
 	}
 
 	m = e.probe(t, "target=both&module=three")
-	m.want(t, onLoopback("127.0.0.1", s.unexpected, "closed"), 1) // always first
-	if n, omitted := m.count("portscan_port_open{"), m.sum("portscan_ports_omitted{"); n != 3 || omitted != 7 {
+	m.wantValue(t, portOpenSample("127.0.0.1", s.unexpected, "closed"), 1) // always first
+	if n, omitted := m.countByPrefix("portscan_port_open{"), m.sumByPrefix("portscan_ports_omitted{"); n != 3 || omitted != 7 {
 		t.Errorf("%d ports are reported and %v counted, want 3 and 7", n, omitted)
 	}
 
 	m = e.probe(t, "target=::1")
-	m.want(t, "portscan_addresses", 1)
-	m.want(t, `portscan_ports{ip="::1",protocol="tcp",state="closed"}`, 5)
+	m.wantValue(t, "portscan_addresses", 1)
+	m.wantValue(t, `portscan_ports{ip="::1",protocol="tcp",state="closed"}`, 5)
 	if strings.Contains(fmt.Sprint(m), "127.0.0.1") {
 		t.Error("a probe of one address is about another, too")
 	}
-	if err := wantStatus(e.url+"/probe?target=127.0.0.2", http.StatusForbidden); err != nil {
+	if err := checkStatus(e.url+"/probe?target=127.0.0.2", http.StatusForbidden); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestPages(t *testing.T) {
+func TestPagesContent(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
-	listen(t, s.listening)
-	e := serve(t, s.config())
-	debug := get(t, e.url+"/probe?target=own&debug=true")
+	s := newTestPorts(t)
+	listenLocal(t, s.listening)
+	e := startExporter(t, s.config())
+	debug := getBody(t, e.url+"/probe?target=own&debug=true")
 	for _, text := range []string{
 		"127.0.0.1", strconv.Itoa(s.listening), "handshake", "Probe begins", "Probe ends", "\nprobe_success 1\n",
 	} {
@@ -99,7 +99,7 @@ func TestPages(t *testing.T) {
 		"/-/ready":   "Ready",
 		"/metrics":   "portscan_exporter_build_info{",
 	} {
-		if page := get(t, e.url+path); !strings.Contains(page, text) {
+		if page := getBody(t, e.url+path); !strings.Contains(page, text) {
 			t.Errorf("%q is not in %s:\n%s", text, path, page)
 		}
 	}

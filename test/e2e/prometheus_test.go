@@ -16,23 +16,23 @@ import (
 // prometheusServer is a running Prometheus.
 type prometheusServer struct {
 	*process
-	url   string
-	began time.Time
+	url     string
+	started time.Time
 }
 
-// prometheus starts a Prometheus whose scrape configuration is the given text,
+// startPrometheus starts a Prometheus whose scrape configuration is the given text,
 // and waits until it answers.
-func prometheus(t *testing.T, config string) *prometheusServer {
+func startPrometheus(t *testing.T, config string) *prometheusServer {
 	t.Helper()
 	path := needProgram(t, "prometheus")
 	addr := fmt.Sprintf("127.0.0.1:%d", freePort(t))
-	file := write(t, "prometheus.yml", config)
-	p := &prometheusServer{url: "http://" + addr, began: time.Now()}
-	p.process = start(t, path, "--config.file="+file, "--web.listen-address="+addr, "--log.level=warn",
+	file := writeFile(t, "prometheus.yml", config)
+	p := &prometheusServer{url: "http://" + addr, started: time.Now()}
+	p.process = startProcess(t, path, "--config.file="+file, "--web.listen-address="+addr, "--log.level=warn",
 		"--storage.tsdb.path="+filepath.Join(filepath.Dir(file), "data"))
 	eventually(t, 30*time.Second, "Prometheus is ready", func() error {
-		p.alive(t)
-		return wantStatus(p.url+"/-/ready", 200)
+		p.checkRunning(t)
+		return checkStatus(p.url+"/-/ready", 200)
 	})
 	return p
 }
@@ -69,8 +69,8 @@ func (p *prometheusServer) query(t *testing.T, expression string) []series {
 	return a.Data.Result
 }
 
-// one returns the value of the only series that the expression has.
-func (p *prometheusServer) one(t *testing.T, expression string) (float64, error) {
+// queryValue returns the value of the only series that the expression has.
+func (p *prometheusServer) queryValue(t *testing.T, expression string) (float64, error) {
 	t.Helper()
 	all := p.query(t, expression)
 	if len(all) != 1 {
@@ -79,19 +79,19 @@ func (p *prometheusServer) one(t *testing.T, expression string) (float64, error)
 	return all[0].Value.value(), nil
 }
 
-// want fails the test unless the expression has one series, of this value.
-func (p *prometheusServer) want(t *testing.T, expression string, want float64) {
+// wantValue fails the test unless the expression has one series, of this value.
+func (p *prometheusServer) wantValue(t *testing.T, expression string, want float64) {
 	t.Helper()
-	if got, err := p.one(t, expression); err != nil || got != want {
+	if got, err := p.queryValue(t, expression); err != nil || got != want {
 		t.Errorf("%s is %v (%v), want %v", expression, got, err, want)
 	}
 }
 
-// becomes waits until the expression has this value.
-func (p *prometheusServer) becomes(t *testing.T, within time.Duration, expression string, want float64) {
+// awaitValue waits until the expression has this value.
+func (p *prometheusServer) awaitValue(t *testing.T, within time.Duration, expression string, want float64) {
 	t.Helper()
 	eventually(t, within, expression, func() error {
-		got, err := p.one(t, expression)
+		got, err := p.queryValue(t, expression)
 		if err == nil && got != want {
 			err = fmt.Errorf("it is %v, want %v", got, want)
 		}
@@ -113,10 +113,10 @@ type scrapeTarget struct {
 // name is the target's name and its module.
 func (s scrapeTarget) name() string { return s.Labels["instance"] + "/" + s.Labels["module"] }
 
-// discovered returns the active targets, and how many relabelling has dropped. It
+// listTargets returns the active targets, and how many relabelling has dropped. It
 // fails the test where Prometheus could not make a target of what it had discovered:
 // of that there is a line in its log and no trace in its lists.
-func (p *prometheusServer) discovered(t *testing.T) (active []scrapeTarget, dropped int) {
+func (p *prometheusServer) listTargets(t *testing.T) (active []scrapeTarget, dropped int) {
 	t.Helper()
 	var a struct {
 		Data struct {
@@ -125,25 +125,25 @@ func (p *prometheusServer) discovered(t *testing.T) (active []scrapeTarget, drop
 		}
 	}
 	getJSON(t, p.url+"/api/v1/targets", &a)
-	if n := p.metrics(t).sum("prometheus_target_sync_failed_total"); n != 0 {
+	if n := p.scrapeMetrics(t).sumByPrefix("prometheus_target_sync_failed_total"); n != 0 {
 		t.Fatalf("of %v entries Prometheus made no target", n)
 	}
 	return a.Data.ActiveTargets, len(a.Data.DroppedTargets)
 }
 
-func (p *prometheusServer) metrics(t *testing.T) metrics {
+func (p *prometheusServer) scrapeMetrics(t *testing.T) metrics {
 	t.Helper()
-	return parse(t, get(t, p.url+"/metrics"))
+	return parseMetrics(t, getBody(t, p.url+"/metrics"))
 }
 
-// targets waits until Prometheus has as many active targets, all up, and returns
+// awaitTargetsUp waits until Prometheus has as many active targets, all up, and returns
 // them by their labels instance and module. None may have been dropped.
-func (p *prometheusServer) targets(t *testing.T, want int) map[string]scrapeTarget {
+func (p *prometheusServer) awaitTargetsUp(t *testing.T, want int) map[string]scrapeTarget {
 	t.Helper()
 	found := make(map[string]scrapeTarget)
 	// Prometheus takes up what it has discovered every 5 s.
 	eventually(t, 30*time.Second, "Prometheus has found its targets", func() error {
-		active, dropped := p.discovered(t)
+		active, dropped := p.listTargets(t)
 		if dropped > 0 {
 			t.Fatalf("%d targets were dropped", dropped)
 		}
@@ -162,8 +162,8 @@ func (p *prometheusServer) targets(t *testing.T, want int) map[string]scrapeTarg
 	return found
 }
 
-// promtoolCheck feeds an exposition to promtool, which must find nothing.
-func promtoolCheck(t *testing.T, exposition string) {
+// promtoolCheckMetrics feeds an exposition to promtool, which must find nothing.
+func promtoolCheckMetrics(t *testing.T, exposition string) {
 	t.Helper()
 	cmd := exec.Command(needProgram(t, "promtool"), "check", "metrics")
 	cmd.Stdin = strings.NewReader(exposition)

@@ -25,7 +25,7 @@ func TestDashboardQueries(t *testing.T) {
 	}{
 		"every state of a port": {
 			query: target.query(t, "State of each port", values),
-			input: states(
+			input: portStates(
 				portSeries{"1", "closed", 1, 0}, portSeries{"2", "any", 1, 0}, portSeries{"3", "open", 1, 0},
 				portSeries{"4", "closed", 0, 0}, portSeries{"5", "any", 0, 1}, portSeries{"6", "open", 0, 0},
 				portSeries{"7", "open", 0, 1}, portSeries{"8", "open", -1, 1}, portSeries{"9", "closed", 0, 1},
@@ -44,21 +44,21 @@ func TestDashboardQueries(t *testing.T) {
 		},
 		"open to one module and silent to another": {
 			query: target.query(t, "State of each port", values),
-			input: append(states(portSeries{"1", "any", 1, 0}),
-				inputSeries{scanned("portscan_port_open", "1", "any", "other"), "0x10"},
-				inputSeries{scanned("portscan_port_filtered", "1", "any", "other"), "1x10"}),
+			input: append(portStates(portSeries{"1", "any", 1, 0}),
+				inputSeries{portSelector("portscan_port_open", "1", "any", "other"), "0x10"},
+				inputSeries{portSelector("portscan_port_filtered", "1", "any", "other"), "1x10"}),
 			want: []wantSample{{portLabels("1"), 1}},
 		},
 		"the owner has just changed": {
 			query: fleet.query(t, "Unexpected open ports", values),
-			input: append(states(portSeries{"1", "closed", 1, 0}),
+			input: append(portStates(portSeries{"1", "closed", 1, 0}),
 				inputSeries{`portscan_target_info{job="portscan",instance="web",module="m",target="web",owner="a",reference=""}`, "1x10"},
 				inputSeries{`portscan_target_info{job="portscan",instance="web",module="n",target="web",owner="b",reference=""}`, "1x10"}),
 			want: []wantSample{{withLabels(portLabels("1"), `owner="a"`), 0}},
 		},
 		"since when": {
 			query: fleet.query(t, "Unexpected open ports", values),
-			input: append(states(portSeries{"1", "closed", 1, 0}, portSeries{"2", "closed", 1, 0}, portSeries{"3", "closed", 0, 0}),
+			input: append(portStates(portSeries{"1", "closed", 1, 0}, portSeries{"2", "closed", 1, 0}, portSeries{"3", "closed", 0, 0}),
 				inputSeries{`portscan_port_last_change_timestamp_seconds{job="portscan",instance="web",module="m",ip="192.0.2.1",port="1",protocol="tcp"}`, "90x10"},
 				inputSeries{`portscan_port_last_change_timestamp_seconds{job="portscan",instance="web",module="m",ip="192.0.2.1",port="3",protocol="tcp"}`, "95x10"},
 				inputSeries{`portscan_target_info{job="portscan",instance="web",module="m",target="web",owner="a",reference=""}`, "1x10"}),
@@ -69,31 +69,31 @@ func TestDashboardQueries(t *testing.T) {
 		},
 		"vantages agree": {
 			query: fleet.query(t, "Open from one vantage and not from another", values),
-			input: append(view("in", 0, "80"), view("out", 0, "80")...),
+			input: append(vantageSeries("in", 0, "80"), vantageSeries("out", 0, "80")...),
 		},
 		"one vantage knows better": {
 			query: fleet.query(t, "Open from one vantage and not from another", values),
-			input: append(view("in", 0, "80", "22"), view("out", 0, "80")...),
-			want:  []wantSample{{seenFrom("22", "in"), 1}},
+			input: append(vantageSeries("in", 0, "80", "22"), vantageSeries("out", 0, "80")...),
+			want:  []wantSample{{vantageLabels("22", "in"), 1}},
 		},
 		"the other vantage does not know": {
 			query: fleet.query(t, "Open from one vantage and not from another", values),
-			input: append(view("in", 0, "80", "22"), view("out", 3, "80")...),
+			input: append(vantageSeries("in", 0, "80", "22"), vantageSeries("out", 3, "80")...),
 		},
 		"the other vantage left ports out": {
 			query: fleet.query(t, "Open from one vantage and not from another", values),
-			input: append(view("in", 0, "80", "22"), omitting(view("out", 0, "80"))...),
+			input: append(vantageSeries("in", 0, "80", "22"), withOmittedPort(vantageSeries("out", 0, "80"))...),
 		},
 		"it is the incomplete one that sees it": {
 			query: fleet.query(t, "Open from one vantage and not from another", values),
-			input: append(view("in", 3, "22"), view("out", 0)...),
-			want:  []wantSample{{seenFrom("22", "in"), 1}},
+			input: append(vantageSeries("in", 3, "22"), vantageSeries("out", 0)...),
+			want:  []wantSample{{vantageLabels("22", "in"), 1}},
 		},
 		"a port opens": {
 			query: fleet.query(t, "Ports opened and closed", values),
 			input: []inputSeries{
-				{scanned("portscan_port_open", "1", "any", "m"), "0x5 1x5"},
-				{scanned("portscan_port_open", "2", "any", "m"), "1x10"},
+				{portSelector("portscan_port_open", "1", "any", "m"), "0x5 1x5"},
+				{portSelector("portscan_port_open", "2", "any", "m"), "1x10"},
 				{`probe_success{job="portscan",instance="web",module="m"}`, "1x10"},
 			},
 			want: []wantSample{{"{}", 1}},
@@ -101,7 +101,7 @@ func TestDashboardQueries(t *testing.T) {
 		"a port is known again": {
 			query: fleet.query(t, "Ports opened and closed", values),
 			input: []inputSeries{
-				{scanned("portscan_port_open", "1", "any", "m"), "_x6 1x5"},
+				{portSelector("portscan_port_open", "1", "any", "m"), "_x6 1x5"},
 				{`probe_success{job="portscan",instance="web",module="m"}`, "0x5 1x5"},
 			},
 			want: []wantSample{{"{}", 0}},
@@ -109,7 +109,7 @@ func TestDashboardQueries(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			file := write(t, "test.yml", ruleTest(t, test.query, test.input, test.want))
+			file := writeFile(t, "test.yml", promtoolTest(t, test.query, test.input, test.want))
 			if out, err := exec.Command(path, "test", "rules", file).CombinedOutput(); err != nil {
 				t.Errorf("%v\n%s", err, out)
 			}
@@ -141,8 +141,8 @@ type wantSample struct {
 	Value  float64 `json:"value"`
 }
 
-// ruleTest is a test for promtool, of a query at six minutes. YAML takes JSON.
-func ruleTest(t *testing.T, query string, input []inputSeries, want []wantSample) string {
+// promtoolTest is a test for promtool, of a query at six minutes. YAML takes JSON.
+func promtoolTest(t *testing.T, query string, input []inputSeries, want []wantSample) string {
 	t.Helper()
 	text, err := json.Marshal(map[string]any{"tests": []any{map[string]any{
 		"interval":     "1m",
@@ -163,18 +163,18 @@ type portSeries struct {
 	open, filtered int
 }
 
-func states(all ...portSeries) []inputSeries {
+func portStates(all ...portSeries) []inputSeries {
 	var input []inputSeries
 	for _, p := range all {
 		if p.open >= 0 {
-			input = append(input, inputSeries{scanned("portscan_port_open", p.port, p.expected, "m"), fmt.Sprintf("%dx10", p.open)})
+			input = append(input, inputSeries{portSelector("portscan_port_open", p.port, p.expected, "m"), fmt.Sprintf("%dx10", p.open)})
 		}
-		input = append(input, inputSeries{scanned("portscan_port_filtered", p.port, p.expected, "m"), fmt.Sprintf("%dx10", p.filtered)})
+		input = append(input, inputSeries{portSelector("portscan_port_filtered", p.port, p.expected, "m"), fmt.Sprintf("%dx10", p.filtered)})
 	}
 	return input
 }
 
-func scanned(metric, port, expected, module string) string {
+func portSelector(metric, port, expected, module string) string {
 	return fmt.Sprintf(`%s{job="portscan",instance="web",module=%q,ip="192.0.2.1",port=%q,protocol="tcp",expected=%q}`, metric, module, port, expected)
 }
 
@@ -186,13 +186,13 @@ func withLabels(labels, more string) string {
 	return strings.TrimSuffix(labels, "}") + "," + more + "}"
 }
 
-func seenFrom(port, vantage string) string {
+func vantageLabels(port, vantage string) string {
 	return withLabels(portLabels(port), fmt.Sprintf("vantage=%q", vantage))
 }
 
-// view is what one vantage says of an address: how many ports it does not know, and
+// vantageSeries is what one vantage says of an address: how many ports it does not know, and
 // which are open. Port 81 was named by somebody.
-func view(vantage string, unknown int, open ...string) []inputSeries {
+func vantageSeries(vantage string, unknown int, open ...string) []inputSeries {
 	labels := fmt.Sprintf(`job="portscan",instance="web",module="m",vantage=%q,ip="192.0.2.1",protocol="tcp"`, vantage)
 	input := []inputSeries{
 		{`portscan_ports{` + labels + `,state="unknown"}`, fmt.Sprintf("%dx10", unknown)},
@@ -207,8 +207,8 @@ func view(vantage string, unknown int, open ...string) []inputSeries {
 	return input
 }
 
-// omitting is the same view, of an answer that had no room for a port.
-func omitting(view []inputSeries) []inputSeries {
+// withOmittedPort is the same view, of an answer that had no room for a port.
+func withOmittedPort(view []inputSeries) []inputSeries {
 	for i := range view {
 		if strings.HasPrefix(view[i].Series, "portscan_ports_omitted{") {
 			view[i].Values = "1x10"

@@ -15,8 +15,8 @@ import (
 
 const capNetRaw = 13 // linux/capability.h
 
-// asNobody returns the command as a user without any privilege but those given.
-func asNobody(t *testing.T, caps []uintptr, args ...string) *exec.Cmd {
+// unprivilegedCommand returns the command as a user without any privilege but those given.
+func unprivilegedCommand(t *testing.T, caps []uintptr, args ...string) *exec.Cmd {
 	t.Helper()
 	if os.Getuid() != 0 {
 		skip(t, "only root becomes another user")
@@ -29,8 +29,8 @@ func asNobody(t *testing.T, caps []uintptr, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// readable writes a configuration that every user may read.
-func readable(t *testing.T, text string) string {
+// writeReadable writes a configuration that every user may read.
+func writeReadable(t *testing.T, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "config.yml")
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
@@ -46,7 +46,7 @@ func readable(t *testing.T, text string) string {
 }
 
 // rawConfig scans loopback half open and over UDP.
-func rawConfig(s scene) string {
+func rawConfig(s testPorts) string {
 	return fmt.Sprintf(`modules:
   half: {ports: [%[1]d, %[2]d, %[3]d, %[4]d, %[5]d], method: syn}
   datagrams: {ports: [%[1]d, %[2]d, %[4]d], protocol: udp, timeout: 5s}
@@ -61,8 +61,8 @@ targets:
 `, s.listening, s.down, s.allowed, s.unexpected, s.free)
 }
 
-// answerDatagrams opens a UDP port, which says nothing if mute.
-func answerDatagrams(t *testing.T, port int, mute bool) {
+// listenUDP opens a UDP port, which says nothing if mute.
+func listenUDP(t *testing.T, port int, mute bool) {
 	t.Helper()
 	c, err := net.ListenPacket("udp", fmt.Sprintf("127.0.0.1:%d", port))
 	if err != nil {
@@ -82,55 +82,55 @@ func answerDatagrams(t *testing.T, port int, mute bool) {
 	}()
 }
 
-// TestOneCapability serves half-open and UDP scans as a user with CAP_NET_RAW and
+// TestScanWithNetRawOnly serves half-open and UDP scans as a user with CAP_NET_RAW and
 // nothing else.
-func TestOneCapability(t *testing.T) {
+func TestScanWithNetRawOnly(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
-	listen(t, s.listening)
-	listen(t, s.unexpected)
-	answerDatagrams(t, s.listening, false)
-	answerDatagrams(t, s.unexpected, true)
-	e := &exporter{addr: fmt.Sprintf("127.0.0.1:%d", freePort(t)), config: readable(t, rawConfig(s))}
-	e.process = launch(t, asNobody(t, []uintptr{capNetRaw}, "--config.file="+e.config, "--web.listen-address="+e.addr))
+	s := newTestPorts(t)
+	listenLocal(t, s.listening)
+	listenLocal(t, s.unexpected)
+	listenUDP(t, s.listening, false)
+	listenUDP(t, s.unexpected, true)
+	e := &exporter{addr: fmt.Sprintf("127.0.0.1:%d", freePort(t)), config: writeReadable(t, rawConfig(s))}
+	e.process = startCommand(t, unprivilegedCommand(t, []uintptr{capNetRaw}, "--config.file="+e.config, "--web.listen-address="+e.addr))
 	e.awaitReady(t)
 
 	m := e.probe(t, "target=own&module=half")
-	m.want(t, "probe_success", 1)
-	m.want(t, onLoopback("127.0.0.1", s.listening, "open"), 1)
-	m.want(t, onLoopback("127.0.0.1", s.down, "open"), 0)
-	m.want(t, onLoopback("127.0.0.1", s.unexpected, "closed"), 1)
-	m.want(t, `portscan_ports{ip="127.0.0.1",protocol="tcp",state="closed"}`, 3)
+	m.wantValue(t, "probe_success", 1)
+	m.wantValue(t, portOpenSample("127.0.0.1", s.listening, "open"), 1)
+	m.wantValue(t, portOpenSample("127.0.0.1", s.down, "open"), 0)
+	m.wantValue(t, portOpenSample("127.0.0.1", s.unexpected, "closed"), 1)
+	m.wantValue(t, `portscan_ports{ip="127.0.0.1",protocol="tcp",state="closed"}`, 3)
 
 	m = e.probe(t, "target=own&module=datagrams")
 	udp := func(name string, port int) string {
 		return fmt.Sprintf(`%s{expected="open",ip="127.0.0.1",port="%d",protocol="udp"}`, name, port)
 	}
-	m.want(t, "probe_success", 1)
-	m.want(t, udp("portscan_port_open", s.listening), 1)
-	m.want(t, udp("portscan_port_open", s.down), 0)
-	m.want(t, udp("portscan_port_filtered", s.unexpected), 1)
+	m.wantValue(t, "probe_success", 1)
+	m.wantValue(t, udp("portscan_port_open", s.listening), 1)
+	m.wantValue(t, udp("portscan_port_open", s.down), 0)
+	m.wantValue(t, udp("portscan_port_filtered", s.unexpected), 1)
 	if _, there := m[udp("portscan_port_open", s.unexpected)]; there {
 		t.Error("a silent UDP port is said to be open or not")
 	}
-	m.want(t, `portscan_ports{ip="127.0.0.1",protocol="udp",state="open_filtered"}`, 1)
-	m.want(t, `portscan_ports_violating{expected="open",ip="127.0.0.1",protocol="udp"}`, 1)
-	if own := e.metrics(t); own[`portscan_exporter_attempts_total{protocol="udp"}`] < 3 || own[`portscan_exporter_attempts_total{protocol="tcp"}`] < 5 {
-		t.Errorf("attempts are not counted by protocol: %v", own.sum("portscan_exporter_attempts_total"))
+	m.wantValue(t, `portscan_ports{ip="127.0.0.1",protocol="udp",state="open_filtered"}`, 1)
+	m.wantValue(t, `portscan_ports_violating{expected="open",ip="127.0.0.1",protocol="udp"}`, 1)
+	if own := e.scrapeMetrics(t); own[`portscan_exporter_attempts_total{protocol="udp"}`] < 3 || own[`portscan_exporter_attempts_total{protocol="tcp"}`] < 5 {
+		t.Errorf("attempts are not counted by protocol: %v", own.sumByPrefix("portscan_exporter_attempts_total"))
 	}
 }
 
-// TestWithoutTheCapability refuses a configuration with half-open scans, at start
+// TestScanWithoutNetRaw refuses a configuration with half-open scans, at start
 // and at reload, in one line that says what to grant.
-func TestWithoutTheCapability(t *testing.T) {
+func TestScanWithoutNetRaw(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
-	file := readable(t, rawConfig(s))
+	s := newTestPorts(t)
+	file := writeReadable(t, rawConfig(s))
 	advice := []string{"config.yml:2: modules.half.method: ", "CAP_NET_RAW", "setcap", "AmbientCapabilities", "--cap-add", "method: connect"}
 	run := func(want int, args ...string) (stderr string) {
 		t.Helper()
 		var out strings.Builder
-		cmd := asNobody(t, nil, append([]string{"--config.file=" + file}, args...)...)
+		cmd := unprivilegedCommand(t, nil, append([]string{"--config.file=" + file}, args...)...)
 		cmd.Stderr = &out
 		_ = cmd.Run()
 		if got := cmd.ProcessState.ExitCode(); got != want {
@@ -164,28 +164,28 @@ func TestWithoutTheCapability(t *testing.T) {
 		t.Errorf("scan says %q", out)
 	}
 
-	e := &exporter{addr: fmt.Sprintf("127.0.0.1:%d", freePort(t)), config: readable(t, targetsConfig("first"))}
-	e.process = launch(t, asNobody(t, nil, "--config.file="+e.config, "--web.listen-address="+e.addr))
+	e := &exporter{addr: fmt.Sprintf("127.0.0.1:%d", freePort(t)), config: writeReadable(t, targetsConfig("first"))}
+	e.process = startCommand(t, unprivilegedCommand(t, nil, "--config.file="+e.config, "--web.listen-address="+e.addr))
 	e.awaitReady(t)
 	if err := os.WriteFile(e.config, []byte(rawConfig(s)), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	a, err := ask("POST", e.url+"/-/reload")
+	a, err := request("POST", e.url+"/-/reload")
 	if err != nil || a.status != http.StatusInternalServerError {
 		t.Errorf("reloading: %v, status %d", err, a.status)
 	}
 	oneLine(a.body, "CAP_NET_RAW")
-	serves(t, e, "first")
+	awaitTarget(t, e, "first")
 }
 
-// TestPermittedCapability gives the capability to the program's file, and not to the
+// TestNetRawFileCapability gives the capability to the program's file, and not to the
 // process: the program raises it for each raw socket, and has it not in between.
-func TestPermittedCapability(t *testing.T) {
+func TestNetRawFileCapability(t *testing.T) {
 	t.Parallel()
 	setcap := needProgram(t, "setcap")
-	s := newScene(t)
-	listen(t, s.listening)
-	cmd := asNobody(t, nil)
+	s := newTestPorts(t)
+	listenLocal(t, s.listening)
+	cmd := unprivilegedCommand(t, nil)
 	dir := t.TempDir()
 	for _, d := range []string{dir, filepath.Dir(dir)} {
 		if err := os.Chmod(d, 0o755); err != nil {
@@ -197,12 +197,12 @@ func TestPermittedCapability(t *testing.T) {
 	if out, err := exec.Command(setcap, "cap_net_raw+p", cmd.Path).CombinedOutput(); err != nil {
 		skip(t, fmt.Sprintf("files here carry no capabilities: %v: %s", err, out))
 	}
-	e := &exporter{addr: fmt.Sprintf("127.0.0.1:%d", freePort(t)), config: readable(t, rawConfig(s))}
+	e := &exporter{addr: fmt.Sprintf("127.0.0.1:%d", freePort(t)), config: writeReadable(t, rawConfig(s))}
 	cmd.Args = append(cmd.Args, "--config.file="+e.config, "--web.listen-address="+e.addr)
-	e.process = launch(t, cmd)
+	e.process = startCommand(t, cmd)
 	e.awaitReady(t)
 	m := e.probe(t, "target=own&module=half")
-	m.want(t, "probe_success", 1)
-	m.want(t, onLoopback("127.0.0.1", s.listening, "open"), 1)
-	noneEffective(t, strconv.Itoa(cmd.Process.Pid))
+	m.wantValue(t, "probe_success", 1)
+	m.wantValue(t, portOpenSample("127.0.0.1", s.listening, "open"), 1)
+	checkNoEffectiveCapability(t, strconv.Itoa(cmd.Process.Pid))
 }

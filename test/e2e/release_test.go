@@ -20,17 +20,17 @@ func TestRelease(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		skip(t, "packages are Linux's")
 	}
-	program := buildRelease(t)
-	first, second := release(t, program, sources(t, nil)), release(t, program, sources(t, nil))
-	compareFolders(t, first, second)
-	releaseContent(t, first)
-	newer := release(t, program, sources(t, func(dir string) {
-		rewriteReadable(t, filepath.Join(dir, "VERSION"), "99.0.0\n")
+	program := buildReleaseProgram(t)
+	first, second := buildDist(t, program, cloneSources(t, nil)), buildDist(t, program, cloneSources(t, nil))
+	compareDirs(t, first, second)
+	checkDist(t, first)
+	newer := buildDist(t, program, cloneSources(t, func(dir string) {
+		replaceReadable(t, filepath.Join(dir, "VERSION"), "99.0.0\n")
 		config, err := os.ReadFile(filepath.Join(dir, "config.yml"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		rewriteReadable(t, filepath.Join(dir, "config.yml"), "# newer\n"+string(config))
+		replaceReadable(t, filepath.Join(dir, "config.yml"), "# newer\n"+string(config))
 	}))
 	t.Run("deb", func(t *testing.T) {
 		t.Parallel()
@@ -42,26 +42,26 @@ func TestRelease(t *testing.T) {
 	})
 }
 
-// buildRelease builds the program that makes releases.
-func buildRelease(t *testing.T) string {
+// buildReleaseProgram builds the program that makes releases.
+func buildReleaseProgram(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "release")
-	output(t, repository+"/release", needProgram(t, "go"), "build", "-o", path, ".")
+	runIn(t, repository+"/release", needProgram(t, "go"), "build", "-o", path, ".")
 	return path
 }
 
-// release makes a release for this platform and returns the folder.
-func release(t *testing.T, program, tree string) string {
+// buildDist makes a release for this platform and returns the folder.
+func buildDist(t *testing.T, program, tree string) string {
 	t.Helper()
 	dist := filepath.Join(t.TempDir(), "dist")
 	cmd := exec.CommandContext(t.Context(), program, "-root="+tree, "-dist="+dist, "-platforms=linux/"+runtime.GOARCH)
-	cmd.Env = withCache(compiledCache(t))
-	outputOf(t, cmd)
+	cmd.Env = cacheEnv(buildCache(t))
+	runCommand(t, cmd)
 	return dist
 }
 
-// compareFolders fails the test unless both have the same files.
-func compareFolders(t *testing.T, first, second string) {
+// compareDirs fails the test unless both have the same files.
+func compareDirs(t *testing.T, first, second string) {
 	t.Helper()
 	names := func(dir string) (all []string) {
 		entries, err := os.ReadDir(dir)
@@ -92,8 +92,8 @@ func compareFolders(t *testing.T, first, second string) {
 	}
 }
 
-// one returns the only file of the folder that the pattern matches.
-func one(t *testing.T, dir, pattern string) string {
+// findOne returns the only file of the folder that the pattern matches.
+func findOne(t *testing.T, dir, pattern string) string {
 	t.Helper()
 	found, err := filepath.Glob(filepath.Join(dir, pattern))
 	if err != nil || len(found) != 1 {
@@ -102,10 +102,10 @@ func one(t *testing.T, dir, pattern string) string {
 	return found[0]
 }
 
-// releaseContent looks at the archive, the checksums, the bill of materials and the notes.
-func releaseContent(t *testing.T, dist string) {
+// checkDist looks at the archive, the checksums, the bill of materials and the notes.
+func checkDist(t *testing.T, dist string) {
 	t.Helper()
-	output(t, dist, needProgram(t, "sha256sum"), "--check", "--strict", "--quiet", "sha256sums.txt")
+	runIn(t, dist, needProgram(t, "sha256sum"), "--check", "--strict", "--quiet", "sha256sums.txt")
 	sums, err := os.ReadFile(filepath.Join(dist, "sha256sums.txt"))
 	if err != nil {
 		t.Fatal(err)
@@ -114,13 +114,13 @@ func releaseContent(t *testing.T, dist string) {
 		t.Errorf("checksums of %d files, want of an archive, a bill, two packages and the notes:\n%s", n, sums)
 	}
 	unpacked := t.TempDir()
-	output(t, unpacked, needProgram(t, "tar"), "--extract", "--file="+one(t, dist, "*.tar.gz"))
-	program := one(t, unpacked, "portscan_exporter-*/portscan_exporter")
+	runIn(t, unpacked, needProgram(t, "tar"), "--extract", "--file="+findOne(t, dist, "*.tar.gz"))
+	program := findOne(t, unpacked, "portscan_exporter-*/portscan_exporter")
 	cmd := exec.CommandContext(t.Context(), program, "--config.check")
 	cmd.Dir = filepath.Dir(program)
-	outputOf(t, cmd)
+	runCommand(t, cmd)
 
-	text, err := os.ReadFile(one(t, dist, "*.cdx.json"))
+	text, err := os.ReadFile(findOne(t, dist, "*.cdx.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +132,7 @@ func releaseContent(t *testing.T, dist string) {
 		t.Fatalf("the bill of materials: %q, %v", bill.BOMFormat, err)
 	}
 	// What the program itself says it was made of.
-	built := output(t, ".", needProgram(t, "go"), "version", "-m", program)
+	built := runIn(t, ".", needProgram(t, "go"), "version", "-m", program)
 	for _, dep := range regexp.MustCompile(`(?m)^\tdep\t(\S+)\t(\S+)`).FindAllStringSubmatch(built, -1) {
 		if !strings.Contains(string(text), `"pkg:golang/`+dep[1]+"@"+dep[2]) {
 			t.Errorf("the bill of materials has no %s %s", dep[1], dep[2])

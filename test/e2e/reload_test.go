@@ -24,7 +24,7 @@ func badConfig(names ...string) string {
 	return strings.Replace(targetsConfig(names...), "few: {", "few: {colour: blue, ", 1)
 }
 
-const reloadOK = "portscan_exporter_config_last_reload_successful"
+const reloadSuccessful = "portscan_exporter_config_last_reload_successful"
 
 func TestReload(t *testing.T) {
 	t.Parallel()
@@ -48,31 +48,31 @@ func TestReload(t *testing.T) {
 	} {
 		t.Run(way.name, func(t *testing.T) {
 			t.Parallel()
-			e := serve(t, targetsConfig("first"), way.flags...)
-			if err := wantStatus(e.url+"/probe?target=second", http.StatusForbidden); err != nil {
+			e := startExporter(t, targetsConfig("first"), way.flags...)
+			if err := checkStatus(e.url+"/probe?target=second", http.StatusForbidden); err != nil {
 				t.Error(err)
 			}
 
-			rewrite(t, e.config, targetsConfig("first", "second"))
+			replaceFile(t, e.config, targetsConfig("first", "second"))
 			way.reload(t, e, http.StatusOK)
-			serves(t, e, "second")
+			awaitTarget(t, e, "second")
 
-			rewrite(t, e.config, badConfig("first", "second", "third"))
+			replaceFile(t, e.config, badConfig("first", "second", "third"))
 			way.reload(t, e, http.StatusInternalServerError)
-			reloadBecomes(t, e, 0)
-			serves(t, e, "second")
-			if err := wantStatus(e.url+"/probe?target=third", http.StatusForbidden); err != nil {
+			awaitReloadStatus(t, e, 0)
+			awaitTarget(t, e, "second")
+			if err := checkStatus(e.url+"/probe?target=third", http.StatusForbidden); err != nil {
 				t.Error(err)
 			}
 			if !strings.Contains(e.output.String(), e.config+":2: ") {
 				t.Errorf("the log does not name %s:2", e.config)
 			}
 
-			rewrite(t, e.config, targetsConfig("third"))
+			replaceFile(t, e.config, targetsConfig("third"))
 			way.reload(t, e, http.StatusOK)
-			reloadBecomes(t, e, 1)
-			serves(t, e, "third")
-			if err := wantStatus(e.url+"/probe?target=first", http.StatusForbidden); err != nil {
+			awaitReloadStatus(t, e, 1)
+			awaitTarget(t, e, "third")
+			if err := checkStatus(e.url+"/probe?target=first", http.StatusForbidden); err != nil {
 				t.Error(err)
 			}
 		})
@@ -82,7 +82,7 @@ func TestReload(t *testing.T) {
 // postReload reloads over HTTP; a refusal names the file and the line.
 func postReload(t *testing.T, e *exporter, want int) {
 	t.Helper()
-	a, err := ask("POST", e.url+"/-/reload")
+	a, err := request("POST", e.url+"/-/reload")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,21 +94,21 @@ func postReload(t *testing.T, e *exporter, want int) {
 	}
 }
 
-// serves waits until a target can be probed and discovered.
-func serves(t *testing.T, e *exporter, target string) {
+// awaitTarget waits until a target can be probed and discovered.
+func awaitTarget(t *testing.T, e *exporter, target string) {
 	t.Helper()
 	eventually(t, 10*time.Second, "the target "+target+" is there", func() error {
-		return wantStatus(e.url+"/probe?target="+target, http.StatusOK)
+		return checkStatus(e.url+"/probe?target="+target, http.StatusOK)
 	})
-	if sd := get(t, e.url+"/sd"); !strings.Contains(sd, `"__param_target":"`+target+`"`) {
+	if sd := getBody(t, e.url+"/sd"); !strings.Contains(sd, `"__param_target":"`+target+`"`) {
 		t.Errorf("/sd does not have target %s: %s", target, sd)
 	}
 }
 
-func reloadBecomes(t *testing.T, e *exporter, want float64) {
+func awaitReloadStatus(t *testing.T, e *exporter, want float64) {
 	t.Helper()
-	eventually(t, 10*time.Second, reloadOK, func() error {
-		if got := e.metrics(t)[reloadOK]; got != want {
+	eventually(t, 10*time.Second, reloadSuccessful, func() error {
+		if got := e.scrapeMetrics(t)[reloadSuccessful]; got != want {
 			return fmt.Errorf("it is %v, want %v", got, want)
 		}
 		return nil
@@ -132,13 +132,13 @@ targets:
 // configuration.
 func TestReloadDuringProbe(t *testing.T) {
 	t.Parallel()
-	e := serve(t, strings.Replace(slowConfig("30s"), "rate: 20", "rate: 60", 1))
-	probe := probeInBackground(e)
-	scanUnderWay(t, e)
+	e := startExporter(t, strings.Replace(slowConfig("30s"), "rate: 20", "rate: 60", 1))
+	probe := startProbe(e)
+	awaitScan(t, e)
 
-	rewrite(t, e.config, targetsConfig("another"))
+	replaceFile(t, e.config, targetsConfig("another"))
 	postReload(t, e, http.StatusOK)
-	if err := wantStatus(e.url+"/probe?target=own", http.StatusForbidden); err != nil {
+	if err := checkStatus(e.url+"/probe?target=own", http.StatusForbidden); err != nil {
 		t.Error(err)
 	}
 	select {
@@ -151,37 +151,37 @@ func TestReloadDuringProbe(t *testing.T) {
 	if r.err != nil || r.status != http.StatusOK {
 		t.Fatalf("the probe under way got %d: %v: %s", r.status, r.err, r.body)
 	}
-	m := parse(t, r.body)
-	m.want(t, "probe_success", 1)
-	if n := m.sum("portscan_ports{"); n != 180 {
+	m := parseMetrics(t, r.body)
+	m.wantValue(t, "probe_success", 1)
+	if n := m.sumByPrefix("portscan_ports{"); n != 180 {
 		t.Errorf("the answer is about %v ports, want the 180 of the configuration it began with", n)
 	}
-	m.want(t, "portscan_scan_timeout_seconds", 30)
+	m.wantValue(t, "portscan_scan_timeout_seconds", 30)
 }
 
-// ended is how a probe in the background ended.
-type ended struct {
-	answer
-	err error
-	at  time.Time
+// probeOutcome is how a probe in the background ended.
+type probeOutcome struct {
+	response
+	err  error
+	time time.Time
 }
 
-func probeInBackground(e *exporter) <-chan ended {
-	result := make(chan ended, 1)
+func startProbe(e *exporter) <-chan probeOutcome {
+	result := make(chan probeOutcome, 1)
 	go func() {
-		a, err := ask("GET", e.url+"/probe?target=own")
-		result <- ended{a, err, time.Now()}
+		a, err := request("GET", e.url+"/probe?target=own")
+		result <- probeOutcome{a, err, time.Now()}
 	}()
 	return result
 }
 
-// scanUnderWay waits until a scan has sent its first packets.
-func scanUnderWay(t *testing.T, e *exporter) {
+// awaitScan waits until a scan has sent its first packets.
+func awaitScan(t *testing.T, e *exporter) {
 	t.Helper()
 	eventually(t, 10*time.Second, "a scan is under way", func() error {
-		m := e.metrics(t)
-		if m["portscan_exporter_scans_in_flight"] != 1 || m.sum("portscan_exporter_attempts_total") < 5 {
-			return fmt.Errorf("%v scans, %v attempts", m["portscan_exporter_scans_in_flight"], m.sum("portscan_exporter_attempts_total"))
+		m := e.scrapeMetrics(t)
+		if m["portscan_exporter_scans_in_flight"] != 1 || m.sumByPrefix("portscan_exporter_attempts_total") < 5 {
+			return fmt.Errorf("%v scans, %v attempts", m["portscan_exporter_scans_in_flight"], m.sumByPrefix("portscan_exporter_attempts_total"))
 		}
 		return nil
 	})

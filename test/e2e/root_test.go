@@ -21,9 +21,9 @@ type systemRoot struct {
 	enter []string // the command that runs another one in there
 }
 
-// makeRoot mounts the overlay at $0/root. The programs in there see nothing of this
+// overlayScript mounts the overlay at $0/root. The programs in there see nothing of this
 // machine's devices.
-const makeRoot = `set -e
+const overlayScript = `set -e
 mount -t tmpfs tmpfs "$0"
 mkdir "$0/upper" "$0/work" "$0/root"
 mount -t overlay overlay -o "lowerdir=/,upperdir=$0/upper,workdir=$0/work" "$0/root"
@@ -41,9 +41,9 @@ mount -t tmpfs -o mode=755 tmpfs run
 mount -t tmpfs -o mode=1777 tmpfs tmp
 `
 
-// bootRoot makes systemd the first process of the overlay, with nothing enabled of what
+// bootScript makes systemd the first process of the overlay, with nothing enabled of what
 // this machine has enabled, and nothing of the kernel's to be set.
-const bootRoot = `
+const bootScript = `
 mount --bind proc/sys proc/sys
 mount -o remount,bind,ro proc/sys
 mount -t sysfs -o ro sysfs sys
@@ -62,7 +62,7 @@ exec env -i container=other PATH=/usr/sbin:/usr/bin:/sbin:/bin /bin/sh -c '
 func newSystemRoot(t *testing.T) systemRoot {
 	t.Helper()
 	nsenter, chroot := needProgram(t, "nsenter"), needProgram(t, "chroot")
-	dir, holder := holdRoot(t, makeRoot+"echo ready\nexec sleep infinity", "--mount")
+	dir, holder := startRootHolder(t, overlayScript+"echo ready\nexec sleep infinity", "--mount")
 	root := filepath.Join(dir, "root")
 	return systemRoot{root, []string{nsenter, fmt.Sprintf("--mount=/proc/%d/ns/mnt", holder), chroot, root}}
 }
@@ -75,7 +75,7 @@ func newBootedRoot(t *testing.T) systemRoot {
 	if _, err := os.Stat("/lib/systemd/systemd"); err != nil {
 		skip(t, "not installed: systemd")
 	}
-	_, holder := holdRoot(t, makeRoot+bootRoot, "--mount", "--pid", "--fork", "--kill-child", "--net", "--uts", "--ipc", "--cgroup")
+	_, holder := startRootHolder(t, overlayScript+bootScript, "--mount", "--pid", "--fork", "--kill-child", "--net", "--uts", "--ipc", "--cgroup")
 	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", holder, holder))
 	if err != nil {
 		t.Fatal(err)
@@ -101,22 +101,22 @@ func newBootedRoot(t *testing.T) systemRoot {
 	return r
 }
 
-// holdRoot runs the script in namespaces of its own until the test ends. It returns the
+// startRootHolder runs the script in namespaces of its own until the test ends. It returns the
 // folder that was the script's own, and the number of the process that holds them.
-func holdRoot(t *testing.T, script string, namespaces ...string) (dir string, pid int) {
+func startRootHolder(t *testing.T, script string, namespaces ...string) (dir string, pid int) {
 	t.Helper()
 	if os.Getuid() != 0 {
 		skip(t, "only root mounts")
 	}
 	unshare := needProgram(t, "unshare")
 	dir = t.TempDir()
-	pid = hold(t, "system", exec.Command(unshare, append(append(namespaces, "--propagation=private"), "sh", "-c", script, dir)...))
+	pid = startHolder(t, "system", exec.Command(unshare, append(append(namespaces, "--propagation=private"), "sh", "-c", script, dir)...))
 	return dir, pid
 }
 
-// hold starts a process that makes namespaces, says so by "ready", and holds them until
+// startHolder starts a process that makes namespaces, says so by "ready", and holds them until
 // the test's end. Where they can't be made the test is skipped for want of what.
-func hold(t *testing.T, what string, holder *exec.Cmd) (pid int) {
+func startHolder(t *testing.T, what string, holder *exec.Cmd) (pid int) {
 	t.Helper()
 	holder.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	holder.Stderr = t.Output()
@@ -144,30 +144,30 @@ func (r systemRoot) command(t *testing.T, args ...string) *exec.Cmd {
 	return exec.CommandContext(t.Context(), r.enter[0], all...)
 }
 
-// do runs a command in there, which must succeed, and returns what it prints.
-func (r systemRoot) do(t *testing.T, args ...string) string {
+// run runs a command in there, which must succeed, and returns what it prints.
+func (r systemRoot) run(t *testing.T, args ...string) string {
 	t.Helper()
-	return outputOf(t, r.command(t, args...))
+	return runCommand(t, r.command(t, args...))
 }
 
-// put writes a file in there.
-func (r systemRoot) put(t *testing.T, path string, content io.Reader) {
+// writeFile writes a file in there.
+func (r systemRoot) writeFile(t *testing.T, path string, content io.Reader) {
 	t.Helper()
 	cmd := r.command(t, "sh", "-c", `mkdir -p "$(dirname "$0")" && cat >"$0"`, path)
 	cmd.Stdin = content
-	outputOf(t, cmd)
+	runCommand(t, cmd)
 }
 
-// has tells whether there is such a file in there.
-func (r systemRoot) has(t *testing.T, path string) bool {
+// fileExists tells whether there is such a file in there.
+func (r systemRoot) fileExists(t *testing.T, path string) bool {
 	t.Helper()
 	return r.command(t, "test", "-e", path).Run() == nil
 }
 
-// contains fails the test unless a file in there has the text.
-func (r systemRoot) contains(t *testing.T, path, text string) {
+// checkContains fails the test unless a file in there has the text.
+func (r systemRoot) checkContains(t *testing.T, path, text string) {
 	t.Helper()
-	if got := r.do(t, "cat", path); !strings.Contains(got, text) {
+	if got := r.run(t, "cat", path); !strings.Contains(got, text) {
 		t.Errorf("%s does not say %q: %s", path, text, got)
 	}
 }

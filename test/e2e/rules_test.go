@@ -25,8 +25,8 @@ type rule struct {
 	Labels, Annotations map[string]string
 }
 
-// rules reads alerts.yml.
-func rules(t *testing.T) []rule {
+// readRules reads alerts.yml.
+func readRules(t *testing.T) []rule {
 	t.Helper()
 	var file struct {
 		Groups []struct {
@@ -34,7 +34,7 @@ func rules(t *testing.T) []rule {
 			Rules []rule
 		}
 	}
-	decode(t, read(t, rulesDir+"/alerts.yml"), &file)
+	decodeYAML(t, readFile(t, rulesDir+"/alerts.yml"), &file)
 	if len(file.Groups) != 1 {
 		t.Fatalf("%d groups, want 1: only within a group a rule sees what the ones before have just recorded", len(file.Groups))
 	}
@@ -44,7 +44,7 @@ func rules(t *testing.T) []rule {
 	return file.Groups[0].Rules
 }
 
-func read(t *testing.T, path string) string {
+func readFile(t *testing.T, path string) string {
 	t.Helper()
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -53,8 +53,8 @@ func read(t *testing.T, path string) string {
 	return string(text)
 }
 
-// decode reads YAML and takes no unknown key.
-func decode(t *testing.T, text string, into any) {
+// decodeYAML reads YAML and takes no unknown key.
+func decodeYAML(t *testing.T, text string, into any) {
 	t.Helper()
 	d := yaml.NewDecoder(strings.NewReader(text))
 	d.KnownFields(true)
@@ -63,8 +63,8 @@ func decode(t *testing.T, text string, into any) {
 	}
 }
 
-// promtool runs it in the folder of the rules.
-func promtool(t *testing.T, args ...string) {
+// runPromtool runs it in the folder of the rules.
+func runPromtool(t *testing.T, args ...string) {
 	t.Helper()
 	cmd := exec.Command(needProgram(t, "promtool"), args...)
 	cmd.Dir = rulesDir
@@ -74,24 +74,24 @@ func promtool(t *testing.T, args ...string) {
 	}
 }
 
-func TestRules(t *testing.T) {
+func TestRulesValid(t *testing.T) {
 	t.Parallel()
-	promtool(t, "check", "rules", "alerts.yml")
-	promtool(t, "test", "rules", "alerts_test.yml")
+	runPromtool(t, "check", "rules", "alerts.yml")
+	runPromtool(t, "test", "rules", "alerts_test.yml")
 	examples, err := filepath.Glob(rulesDir + "/examples/*.yml")
 	if err != nil || len(examples) == 0 {
 		t.Fatalf("examples: %v, %v", examples, err)
 	}
 	for _, example := range examples {
 		if filepath.Base(example) != "operator.yml" { // of Kubernetes
-			promtool(t, "check", "config", "examples/"+filepath.Base(example))
+			runPromtool(t, "check", "config", "examples/"+filepath.Base(example))
 		}
 	}
 }
 
-// TestRulesAreTested wants a case that fires and a quiet one for every alert, and the
+// TestRulesHaveTests wants a case that fires and a quiet one for every alert, and the
 // first for each severity that an alert has.
-func TestRulesAreTested(t *testing.T) {
+func TestRulesHaveTests(t *testing.T) {
 	t.Parallel()
 	var file struct {
 		Tests []struct {
@@ -103,7 +103,7 @@ func TestRulesAreTested(t *testing.T) {
 			} `yaml:"alert_rule_test"`
 		}
 	}
-	if err := yaml.Unmarshal([]byte(read(t, rulesDir+"/alerts_test.yml")), &file); err != nil {
+	if err := yaml.Unmarshal([]byte(readFile(t, rulesDir+"/alerts_test.yml")), &file); err != nil {
 		t.Fatal(err)
 	}
 	fires, quiet := make(map[string]bool), make(map[string]bool)
@@ -117,7 +117,7 @@ func TestRulesAreTested(t *testing.T) {
 			}
 		}
 	}
-	for _, r := range rules(t) {
+	for _, r := range readRules(t) {
 		if r.Alert == "" {
 			continue
 		}
@@ -130,15 +130,15 @@ func TestRulesAreTested(t *testing.T) {
 	}
 }
 
-// TestRulesNameMetrics holds every metric that a rule selects, or asks for in what it
+// TestRulesMetricsDocumented holds every metric that a rule selects, or asks for in what it
 // says, against docs/metrics.md.
-func TestRulesNameMetrics(t *testing.T) {
+func TestRulesMetricsDocumented(t *testing.T) {
 	t.Parallel()
 	known := map[string]bool{"up": true} // Prometheus's own
-	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z0-9_]+)` \\|").FindAllStringSubmatch(read(t, repository+"/docs/metrics.md"), -1) {
+	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z0-9_]+)` \\|").FindAllStringSubmatch(readFile(t, repository+"/docs/metrics.md"), -1) {
 		known[m[1]] = true
 	}
-	all := rules(t)
+	all := readRules(t)
 	for _, r := range all {
 		if r.Record != "" {
 			known[r.Record] = true
@@ -146,7 +146,7 @@ func TestRulesNameMetrics(t *testing.T) {
 	}
 	used := make(map[string]bool)
 	for _, r := range all {
-		for _, name := range metricsOf(t, r.Expr) {
+		for _, name := range selectedMetrics(t, r.Expr) {
 			used[name] = true
 			if !known[name] {
 				t.Errorf("%s%s selects %s, which docs/metrics.md does not have", r.Record, r.Alert, name)
@@ -167,8 +167,8 @@ func TestRulesNameMetrics(t *testing.T) {
 	}
 }
 
-// metricsOf returns the names of the metrics that an expression selects.
-func metricsOf(t *testing.T, expression string) []string {
+// selectedMetrics returns the names of the metrics that an expression selects.
+func selectedMetrics(t *testing.T, expression string) []string {
 	t.Helper()
 	parsed, err := metricsql.Parse(expression) // takes all of PromQL; promtool is the judge of what is more than that
 	if err != nil {
@@ -191,11 +191,11 @@ func metricsOf(t *testing.T, expression string) []string {
 	return slices.Sorted(maps.Keys(names))
 }
 
-// TestRulesSayWhatToDo looks at what the alerts say to people and to Alertmanager.
-func TestRulesSayWhatToDo(t *testing.T) {
+// TestRulesAnnotations looks at what the alerts say to people and to Alertmanager.
+func TestRulesAnnotations(t *testing.T) {
 	t.Parallel()
-	readme := read(t, rulesDir+"/README.md")
-	for _, r := range rules(t) {
+	readme := readFile(t, rulesDir+"/README.md")
+	for _, r := range readRules(t) {
 		if r.Alert == "" {
 			continue
 		}

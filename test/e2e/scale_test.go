@@ -14,13 +14,13 @@ import (
 	"time"
 )
 
-// TestSeriesOfAnAnswer holds the series that docs/scaling.md counts with to those that there
+// TestScaleSeriesCount holds the series that docs/scaling.md counts with to those that there
 // are.
-func TestSeriesOfAnAnswer(t *testing.T) {
+func TestScaleSeriesCount(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
-	listen(t, s.listening)
-	e := serve(t, fmt.Sprintf(`modules:
+	s := newTestPorts(t)
+	listenLocal(t, s.listening)
+	e := startExporter(t, fmt.Sprintf(`modules:
   few: {ports: [%d, %d]}
 targets:
   - name: own
@@ -41,10 +41,10 @@ targets:
 			answer++
 		}
 	}
-	p := prometheus(t, job(e, "scrape_interval: 1s"))
-	p.targets(t, 1)
-	p.becomes(t, 10*time.Second, "count(up)", 1)
-	all, err := p.one(t, `count({instance="own"})`)
+	p := startPrometheus(t, scrapeConfig(e, "scrape_interval: 1s"))
+	p.awaitTargetsUp(t, 1)
+	p.awaitValue(t, 10*time.Second, "count(up)", 1)
+	all, err := p.queryValue(t, `count({instance="own"})`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,14 +52,14 @@ targets:
 		"answer": answer, "address": address / addresses, "reported port": port / reported,
 		"scrape, by Prometheus itself": int(all) - answer - address - port,
 	} {
-		if want := stated(t, `\| each `+what+` \| (\d+) \|`); n != want {
+		if want := readScalingNumber(t, `\| each `+what+` \| (\d+) \|`); n != want {
 			t.Errorf("each %s has %d series, and docs/scaling.md says %d", what, n, want)
 		}
 	}
 }
 
-// stated returns a number of docs/scaling.md.
-func stated(t *testing.T, pattern string) int {
+// readScalingNumber returns a number of docs/scaling.md.
+func readScalingNumber(t *testing.T, pattern string) int {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(repository, "docs/scaling.md"))
 	if err != nil {
@@ -76,32 +76,32 @@ func stated(t *testing.T, pattern string) int {
 	return n
 }
 
-// scaleEvery is how often each target is scraped while a million address-ports a minute
+// scaleInterval is how often each target is scraped while a million address-ports a minute
 // are scanned. There are as many targets as that takes.
-var scaleEvery = flag.Duration("scale.every", 0, "measure a million address-ports a minute, with this scrape interval, for three of them; 0: try it for a moment")
+var scaleInterval = flag.Duration("scale.every", 0, "measure a million address-ports a minute, with this scrape interval, for three of them; 0: try it for a moment")
 
-// million is a load of a thousand ports a target, and a million in all a minute.
-type million struct {
+// scaleLoad is a load of a thousand ports a target, and a million in all a minute.
+type scaleLoad struct {
 	name, method string
 	silent       bool // the hosts drop what is sent to all ports but two
-	every        time.Duration
+	interval     time.Duration
 }
 
-func (m million) targets() int { return int(1000 * m.every / time.Minute) }
+func (m scaleLoad) targetCount() int { return int(1000 * m.interval / time.Minute) }
 
-func (m million) config() string {
+func (m scaleLoad) config() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "modules:\n  thousand: {ports: \"1-1000\", method: %s}\ntargets:\n", m.method)
-	for i := range m.targets() {
+	for i := range m.targetCount() {
 		fmt.Fprintf(&b, "  - name: t%d\n    hosts: [127.1.%d.%d]\n    modules: [thousand]\n    authorization: {owner: \"the test\", expires: 2099-01-01}\n    expect: {tcp: {open: \"22,443\"}}\n",
 			i, i/250, 1+i%250)
 	}
 	return b.String()
 }
 
-// serve starts the exporter in a network of its own, whose loopback device is all the
+// startExporter starts the exporter in a network of its own, whose loopback device is all the
 // hosts.
-func (m million) serve(t *testing.T) *exporter {
+func (m scaleLoad) startExporter(t *testing.T) *exporter {
 	t.Helper()
 	path, err := buildPlain()
 	if err != nil {
@@ -117,26 +117,26 @@ func (m million) serve(t *testing.T) *exporter {
 		needProgram(t, "nft")
 		script += ` && nft 'add table inet lab; add chain inet lab in { type filter hook input priority 0; }; add rule inet lab in ip daddr 127.1.0.0/16 tcp dport { 1-21, 23-442, 444-1000 } drop'`
 	}
-	command := append(elsewhere(t, script), path, "--web.systemd-socket", "--config.file="+write(t, "config.yml", m.config()))
-	e := socketInto(t, l.(*net.TCPListener), command...)
+	command := append(networkNamespace(t, script), path, "--web.systemd-socket", "--config.file="+writeFile(t, "config.yml", m.config()))
+	e := startCommandWithSocket(t, l.(*net.TCPListener), command...)
 	e.awaitReady(t)
 	return e
 }
 
-// TestAMillionAMinute scans a million address-ports a minute from one exporter, and
+// TestScaleMillionPorts scans a million address-ports a minute from one exporter, and
 // says what that took: docs/scaling.md has the figures. With -scale.every=1m it takes a quarter
 // of an hour.
-func TestAMillionAMinute(t *testing.T) {
-	loads := []million{
-		{"answering hosts, connect", "connect", false, *scaleEvery},
-		{"silent hosts, connect", "connect", true, *scaleEvery},
-		{"answering hosts, syn", "syn", false, *scaleEvery},
-		{"silent hosts, syn", "syn", true, *scaleEvery},
+func TestScaleMillionPorts(t *testing.T) {
+	loads := []scaleLoad{
+		{"answering hosts, connect", "connect", false, *scaleInterval},
+		{"silent hosts, connect", "connect", true, *scaleInterval},
+		{"answering hosts, syn", "syn", false, *scaleInterval},
+		{"silent hosts, syn", "syn", true, *scaleInterval},
 	}
-	if *scaleEvery == 0 {
+	if *scaleInterval == 0 {
 		t.Parallel() // nothing is measured
 		loads = loads[:1]
-		loads[0].every = 3 * time.Second
+		loads[0].interval = 3 * time.Second
 	}
 	for _, m := range loads {
 		t.Run(m.name, func(t *testing.T) {
@@ -148,7 +148,7 @@ func TestAMillionAMinute(t *testing.T) {
 
 // needDescriptors skips what this machine has too few descriptors for: a connection to
 // a silent port holds one for more than a second.
-func (m million) needDescriptors(t *testing.T) {
+func (m scaleLoad) needDescriptors(t *testing.T) {
 	t.Helper()
 	const need = 32_768
 	var limit syscall.Rlimit
@@ -160,31 +160,31 @@ func (m million) needDescriptors(t *testing.T) {
 	}
 }
 
-func (m million) run(t *testing.T) {
+func (m scaleLoad) run(t *testing.T) {
 	t.Helper()
-	e := m.serve(t)
-	p := prometheus(t, job(e, fmt.Sprintf("scrape_interval: %v", m.every)))
-	p.becomes(t, 30*time.Second+2*m.every, `count(probe_success == 1)`, float64(m.targets()))
+	e := m.startExporter(t)
+	p := startPrometheus(t, scrapeConfig(e, fmt.Sprintf("scrape_interval: %v", m.interval)))
+	p.awaitValue(t, 30*time.Second+2*m.interval, `count(probe_success == 1)`, float64(m.targetCount()))
 	const intervals = 3
-	before, began := e.metrics(t), time.Now()
-	time.Sleep(intervals * m.every)
-	after, took := e.metrics(t), time.Since(began)
-	grown := func(name string) float64 { return after.sum(name) - before.sum(name) }
+	before, began := e.scrapeMetrics(t), time.Now()
+	time.Sleep(intervals * m.interval)
+	after, took := e.scrapeMetrics(t), time.Since(began)
+	grown := func(name string) float64 { return after.sumByPrefix(name) - before.sumByPrefix(name) }
 
-	over := fmt.Sprintf("[%v]", intervals*m.every)
-	p.want(t, "min(min_over_time(probe_success"+over+"))", 1)
-	longest, err := p.one(t, "max(max_over_time(probe_duration_seconds"+over+"))")
+	over := fmt.Sprintf("[%v]", intervals*m.interval)
+	p.wantValue(t, "min(min_over_time(probe_success"+over+"))", 1)
+	longest, err := p.queryValue(t, "max(max_over_time(probe_duration_seconds"+over+"))")
 	if err != nil {
 		t.Error(err)
 	}
 	scans, cpu := grown("portscan_exporter_scans_total"), grown("process_cpu_seconds_total")
 	attempts := grown("portscan_exporter_attempts_total")
-	if want := float64((intervals - 1) * m.targets()); scans < want {
+	if want := float64((intervals - 1) * m.targetCount()); scans < want {
 		t.Errorf("%v scans in %d intervals, want %v at least", scans, intervals, want)
 	}
-	own := p.metrics(t)
+	own := p.scrapeMetrics(t)
 	t.Logf("%d targets every %v: %.0f address-ports a minute, %.2f attempts a port, %.3f cores, %.1f us a port, longest answer %.2f s; %s",
-		m.targets(), m.every, scans*1000/took.Minutes(), attempts/scans/1000, cpu/took.Seconds(), cpu/scans/1000*1e6, longest, after.figures())
+		m.targetCount(), m.interval, scans*1000/took.Minutes(), attempts/scans/1000, cpu/took.Seconds(), cpu/scans/1000*1e6, longest, after.resourceUsage())
 	t.Logf("Prometheus has %v series in %.1f MiB, and %.3f cores", own["prometheus_tsdb_head_series"], own["process_resident_memory_bytes"]/mib,
-		own["process_cpu_seconds_total"]/time.Since(p.began).Seconds())
+		own["process_cpu_seconds_total"]/time.Since(p.started).Seconds())
 }

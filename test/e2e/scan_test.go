@@ -17,11 +17,11 @@ import (
 // TestScanJSON reads the document as a program does, by the keys of docs/cli.md.
 func TestScanJSON(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
-	listen(t, s.listening)
+	s := newTestPorts(t)
+	listenLocal(t, s.listening)
 	config := scanConfig(t, s, fmt.Sprintf(`{open: "%d,%d"}`, s.listening, s.free))
-	o := command(t, "--config.file="+config, "scan", "own", "--output=json")
-	o.want(t, 1)
+	o := runExporter(t, "--config.file="+config, "scan", "own", "--output=json")
+	o.wantStatus(t, 1)
 	if o.stderr != "" {
 		t.Errorf("standard error has %q", o.stderr)
 	}
@@ -53,22 +53,22 @@ func TestScanJSON(t *testing.T) {
 	}
 }
 
-// TestScanAnswersAsProbe compares the two, but for figures: the same series, with the
+// TestScanMatchesProbe compares the two, but for figures: the same series, with the
 // same help.
-func TestScanAnswersAsProbe(t *testing.T) {
+func TestScanMatchesProbe(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
-	listen(t, s.listening)
-	e := serve(t, s.config())
-	scanned := command(t, "--config.file="+e.config, "scan", "own", "--output=prometheus")
-	scanned.want(t, 1)
-	if probed := get(t, e.url+"/probe?target=own"); form(probed) != form(scanned.stdout) {
-		t.Errorf("/probe answers:\n%s\nand scan prints:\n%s", form(probed), form(scanned.stdout))
+	s := newTestPorts(t)
+	listenLocal(t, s.listening)
+	e := startExporter(t, s.config())
+	scanned := runExporter(t, "--config.file="+e.config, "scan", "own", "--output=prometheus")
+	scanned.wantStatus(t, 1)
+	if probed := getBody(t, e.url+"/probe?target=own"); stripValues(probed) != stripValues(scanned.stdout) {
+		t.Errorf("/probe answers:\n%s\nand scan prints:\n%s", stripValues(probed), stripValues(scanned.stdout))
 	}
 }
 
-// form is an exposition without its values.
-func form(exposition string) string {
+// stripValues is an exposition without its values.
+func stripValues(exposition string) string {
 	return regexp.MustCompile(`(?m)^([^#].*) \S+$`).ReplaceAllString(exposition, "$1")
 }
 
@@ -77,10 +77,10 @@ func form(exposition string) string {
 func TestTextfileCollector(t *testing.T) {
 	t.Parallel()
 	path := needProgram(t, "prometheus-node-exporter")
-	s := newScene(t)
-	listen(t, s.listening)
+	s := newTestPorts(t)
+	listenLocal(t, s.listening)
 	targets, labels, _ := strings.Cut(s.config(), "external_labels")
-	config := write(t, "config.yml", targets+fmt.Sprintf(`  - name: other
+	config := writeFile(t, "config.yml", targets+fmt.Sprintf(`  - name: other
     hosts: [127.0.0.1, 127.0.0.2]
     networks: [127.0.0.0/8]
     modules: [quick]
@@ -89,26 +89,26 @@ func TestTextfileCollector(t *testing.T) {
 external_labels%s`, s.free, labels))
 	dir := t.TempDir()
 	for _, target := range []string{"own", "other"} {
-		scanToTextfile(t, config, dir, target, 1) // a port should be open and is not
+		runTextfileScript(t, config, dir, target, 1) // a port should be open and is not
 	}
 	for file, args := range map[string][]string{"own_paced": {"own", "--module=paced"}, "address": {"127.0.0.9"}} {
-		o := command(t, append([]string{"--config.file=" + config, "scan", "--output=textfile"}, args...)...)
+		o := runExporter(t, append([]string{"--config.file=" + config, "scan", "--output=textfile"}, args...)...)
 		if o.status > 1 {
 			t.Errorf("%v: %d, %s", args, o.status, o.stderr)
 		}
-		rewrite(t, filepath.Join(dir, file+".prom"), o.stdout)
+		replaceFile(t, filepath.Join(dir, file+".prom"), o.stdout)
 	}
-	scanToTextfile(t, config, dir, "nobody", 2) // is refused
+	runTextfileScript(t, config, dir, "nobody", 2) // is refused
 	if files, _ := filepath.Glob(dir + "/*"); len(files) != 4 {
 		t.Errorf("the files are %v", files)
 	}
 	addr := fmt.Sprintf("127.0.0.1:%d", freePort(t))
-	node := startAndKill(t, path, "--collector.disable-defaults", "--collector.textfile", "--collector.textfile.directory="+dir, "--web.listen-address="+addr)
+	node := startKilledProcess(t, path, "--collector.disable-defaults", "--collector.textfile", "--collector.textfile.directory="+dir, "--web.listen-address="+addr)
 	url := "http://" + addr + "/metrics"
-	eventually(t, 30*time.Second, "node_exporter is ready", func() error { return wantStatus(url, 200) })
-	m := parse(t, get(t, url))
-	m.want(t, "node_textfile_scrape_error", 0)
-	if n := m.count("node_textfile_mtime_seconds{"); n != 4 {
+	eventually(t, 30*time.Second, "node_exporter is ready", func() error { return checkStatus(url, 200) })
+	m := parseMetrics(t, getBody(t, url))
+	m.wantValue(t, "node_textfile_scrape_error", 0)
+	if n := m.countByPrefix("node_textfile_mtime_seconds{"); n != 4 {
 		t.Errorf("node_exporter has read %d files, want 4", n)
 	}
 	for series, want := range map[string]float64{
@@ -121,15 +121,15 @@ external_labels%s`, s.free, labels))
 		fmt.Sprintf(`portscan_port_open{expected="open",ip="127.0.0.2",module="quick",port="%d",protocol="tcp",target="other"}`, s.free):        0,
 		fmt.Sprintf(`portscan_port_open{expected="closed",ip="127.0.0.1",module="quick",port="%d",protocol="tcp",target="other"}`, s.listening): 1,
 	} {
-		m.want(t, series, want)
+		m.wantValue(t, series, want)
 	}
 	if out := node.output.String(); strings.Contains(out, "level=error") || strings.Contains(out, "inconsistent") || strings.Contains(out, "collected before") {
 		t.Errorf("node_exporter complains:\n%s", out)
 	}
 }
 
-// scanToTextfile runs the script in docs/cli.md, and compares its exit status.
-func scanToTextfile(t *testing.T, config, dir, target string, want int) {
+// runTextfileScript runs the script in docs/cli.md, and compares its exit status.
+func runTextfileScript(t *testing.T, config, dir, target string, want int) {
 	t.Helper()
 	doc, err := os.ReadFile(repository + "/docs/cli.md")
 	if err != nil {
@@ -151,8 +151,8 @@ func scanToTextfile(t *testing.T, config, dir, target string, want int) {
 	}
 }
 
-// startAndKill is start for a program that SIGTERM ends with another status than 0.
-func startAndKill(t *testing.T, path string, args ...string) *process {
+// startKilledProcess is start for a program that SIGTERM ends with another status than 0.
+func startKilledProcess(t *testing.T, path string, args ...string) *process {
 	t.Helper()
 	p := &process{name: filepath.Base(path), cmd: exec.Command(path, args...), done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
@@ -172,9 +172,9 @@ func startAndKill(t *testing.T, path string, args ...string) *process {
 
 // minuteConfig has a scan that takes a minute. The listening port is tried first, because
 // it is one that must be open.
-func minuteConfig(t *testing.T, s scene) string {
+func minuteConfig(t *testing.T, s testPorts) string {
 	t.Helper()
-	return write(t, "slow.yml", fmt.Sprintf(`modules:
+	return writeFile(t, "slow.yml", fmt.Sprintf(`modules:
   slow: {ports: 30000-30999, rate: 20, timeout: 10m}
 targets:
   - name: own
@@ -185,8 +185,8 @@ targets:
 `, s.listening))
 }
 
-// listenOnce opens a port, and tells when somebody has connected.
-func listenOnce(t *testing.T, port int) (connected <-chan struct{}) {
+// acceptOnce opens a port, and tells when somebody has connected.
+func acceptOnce(t *testing.T, port int) (connected <-chan struct{}) {
 	t.Helper()
 	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 	if err != nil {
@@ -214,8 +214,8 @@ func TestScanInterrupted(t *testing.T) {
 	} {
 		t.Run(format, func(t *testing.T) {
 			t.Parallel()
-			s := newScene(t)
-			connected := listenOnce(t, s.listening)
+			s := newTestPorts(t)
+			connected := acceptOnce(t, s.listening)
 			var stdout, stderr safeBuffer
 			cmd := exec.CommandContext(t.Context(), binary(t), "--config.file="+minuteConfig(t, s), "scan", "own", "--output="+format)
 			cmd.Stdout, cmd.Stderr = &stdout, &stderr
@@ -231,27 +231,27 @@ func TestScanInterrupted(t *testing.T) {
 				t.Errorf("status %d, want 2", status)
 			}
 			if !strings.Contains(out, want) || !strings.Contains(out, strconv.Itoa(s.listening)) {
-				t.Errorf("%q, or port %d, is not in\n%s", want, s.listening, head(out))
+				t.Errorf("%q, or port %d, is not in\n%s", want, s.listening, truncate(out))
 			}
 			if strings.Contains(said, "it was interrupted") != (format != "table") {
 				t.Errorf("standard error has\n%s", said)
 			}
 			if strings.ContainsAny(out+said, "\x1b\r") {
-				t.Errorf("there is something for a terminal in a pipe:\n%q\n%q", head(out), said)
+				t.Errorf("there is something for a terminal in a pipe:\n%q\n%q", truncate(out), said)
 			}
 		})
 	}
 }
 
-func head(text string) string { return text[:min(len(text), 2000)] }
+func truncate(text string) string { return text[:min(len(text), 2000)] }
 
 // TestShellCompletion completes in a real shell, in a terminal: Tab twice lists.
 func TestShellCompletion(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
-	config := write(t, "config.yml", s.config())
-	tm := terminal(t, 200, 50, "TERM=screen", "PATH="+filepath.Dir(binary(t))+":"+os.Getenv("PATH"))
-	tm.enter(t, `eval "$(portscan_exporter --completion-script-bash)"; cd `+filepath.Dir(config))
+	s := newTestPorts(t)
+	config := writeFile(t, "config.yml", s.config())
+	tm := newTerminal(t, 200, 50, "TERM=screen", "PATH="+filepath.Dir(binary(t))+":"+os.Getenv("PATH"))
+	tm.typeLine(t, `eval "$(portscan_exporter --completion-script-bash)"; cd `+filepath.Dir(config))
 	for _, tc := range []struct{ typed, want string }{
 		{"portscan_exporter ", `^healthcheck +help +scan +serve *$`},
 		{"portscan_exporter sc", `^\$ portscan_exporter scan$`},
@@ -269,6 +269,6 @@ func TestShellCompletion(t *testing.T) {
 		if !strings.Contains(tc.want, "portscan_exporter") { // there are several
 			tm.run(t, "send-keys", "Tab")
 		}
-		tm.await(t, tc.want)
+		tm.awaitLine(t, tc.want)
 	}
 }

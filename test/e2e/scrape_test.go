@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// job is a whole Prometheus configuration; the scrape job in it is the three
+// scrapeConfig is a whole Prometheus configuration; the scrape job in it is the three
 // lines that the README shows.
-func job(e *exporter, global string) string {
+func scrapeConfig(e *exporter, global string) string {
 	return fmt.Sprintf(`global: {%s}
 scrape_configs:
   - job_name: portscan
@@ -20,17 +20,17 @@ scrape_configs:
 `, global, e.url)
 }
 
-// scene is a configuration and the ports in it.
-type scene struct {
+// testPorts is a configuration and the ports in it.
+type testPorts struct {
 	listening, down, allowed, unexpected, free int
 }
 
-func newScene(t *testing.T) scene {
+func newTestPorts(t *testing.T) testPorts {
 	t.Helper()
-	return scene{freePort(t), freePort(t), freePort(t), freePort(t), freePort(t)}
+	return testPorts{freePort(t), freePort(t), freePort(t), freePort(t), freePort(t)}
 }
 
-func (s scene) config() string {
+func (s testPorts) config() string {
 	return fmt.Sprintf(`modules:
   quick:
     ports: [%d, %d, %d, %d, %d]
@@ -50,56 +50,56 @@ external_labels: {vantage: here}
 `, s.listening, s.down, s.allowed, s.unexpected, s.free, s.listening, s.listening, s.down, s.allowed)
 }
 
-// portOpen is the series of a port, as module quick sees it.
-func portOpen(port int, expected string) string {
+// portOpenSelector is the series of a port, as module quick sees it.
+func portOpenSelector(port int, expected string) string {
 	return fmt.Sprintf(`portscan_port_open{instance="own",module="quick",ip="127.0.0.1",port="%d",protocol="tcp",expected="%s"}`, port, expected)
 }
 
-func violating(expected string) string {
+func violatingSelector(expected string) string {
 	return fmt.Sprintf(`portscan_ports_violating{instance="own",module="quick",ip="127.0.0.1",protocol="tcp",expected="%s"}`, expected)
 }
 
-func TestPrometheusSeesPorts(t *testing.T) {
+func TestPrometheusPortStates(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
-	closeListening := listen(t, s.listening)
-	listen(t, s.allowed)
-	listen(t, s.unexpected)
-	e := serve(t, s.config())
-	p := prometheus(t, job(e, "scrape_interval: 1s"))
+	s := newTestPorts(t)
+	closeListening := listenLocal(t, s.listening)
+	listenLocal(t, s.allowed)
+	listenLocal(t, s.unexpected)
+	e := startExporter(t, s.config())
+	p := startPrometheus(t, scrapeConfig(e, "scrape_interval: 1s"))
 
-	targets := p.targets(t, 2)
-	checkTargets(t, e, targets)
-	p.becomes(t, 30*time.Second, `probe_success{instance="own",module="quick"}`, 1)
-	p.want(t, `up{instance="own",module="quick",job="portscan"}`, 1)
-	p.becomes(t, 10*time.Second, `up{instance="own",module="paced",job="portscan"}`, 1)
-	p.want(t, portOpen(s.listening, "open"), 1)
-	p.want(t, portOpen(s.down, "open"), 0)
-	p.want(t, portOpen(s.allowed, "any"), 1)
-	p.want(t, portOpen(s.unexpected, "closed"), 1)
-	p.want(t, violating("open"), 1)
-	p.want(t, violating("closed"), 1)
-	p.want(t, `count(portscan_port_open{module="quick"})`, 4) // a closed port that should be closed is not notable
-	p.want(t, `sum(portscan_ports{module="quick"})`, 5)
-	p.want(t, `sum(portscan_ports{module="quick",state="closed"})`, 2)
-	p.want(t, `portscan_target_info{instance="own",module="quick",target="own",owner="the test",reference="T-1"}`, 1)
+	targets := p.awaitTargetsUp(t, 2)
+	checkScrapeTargets(t, e, targets)
+	p.awaitValue(t, 30*time.Second, `probe_success{instance="own",module="quick"}`, 1)
+	p.wantValue(t, `up{instance="own",module="quick",job="portscan"}`, 1)
+	p.awaitValue(t, 10*time.Second, `up{instance="own",module="paced",job="portscan"}`, 1)
+	p.wantValue(t, portOpenSelector(s.listening, "open"), 1)
+	p.wantValue(t, portOpenSelector(s.down, "open"), 0)
+	p.wantValue(t, portOpenSelector(s.allowed, "any"), 1)
+	p.wantValue(t, portOpenSelector(s.unexpected, "closed"), 1)
+	p.wantValue(t, violatingSelector("open"), 1)
+	p.wantValue(t, violatingSelector("closed"), 1)
+	p.wantValue(t, `count(portscan_port_open{module="quick"})`, 4) // a closed port that should be closed is not notable
+	p.wantValue(t, `sum(portscan_ports{module="quick"})`, 5)
+	p.wantValue(t, `sum(portscan_ports{module="quick",state="closed"})`, 2)
+	p.wantValue(t, `portscan_target_info{instance="own",module="quick",target="own",owner="the test",reference="T-1"}`, 1)
 
 	closeListening()
-	listen(t, s.down)
-	listen(t, s.free)
+	listenLocal(t, s.down)
+	listenLocal(t, s.free)
 	changed := time.Now()
-	p.becomes(t, 10*time.Second, portOpen(s.listening, "open"), 0)
-	p.becomes(t, 10*time.Second, portOpen(s.down, "open"), 1)
-	p.becomes(t, 10*time.Second, portOpen(s.free, "closed"), 1)
-	p.becomes(t, 10*time.Second, violating("closed"), 2)
-	p.want(t, violating("open"), 1)
-	flippedInTime(t, p, changed, portOpen(s.listening, "open"), 0)
-	flippedInTime(t, p, changed, portOpen(s.down, "open"), 1)
-	flippedInTime(t, p, changed, violating("closed"), 2)
+	p.awaitValue(t, 10*time.Second, portOpenSelector(s.listening, "open"), 0)
+	p.awaitValue(t, 10*time.Second, portOpenSelector(s.down, "open"), 1)
+	p.awaitValue(t, 10*time.Second, portOpenSelector(s.free, "closed"), 1)
+	p.awaitValue(t, 10*time.Second, violatingSelector("closed"), 2)
+	p.wantValue(t, violatingSelector("open"), 1)
+	checkFlippedInTime(t, p, changed, portOpenSelector(s.listening, "open"), 0)
+	checkFlippedInTime(t, p, changed, portOpenSelector(s.down, "open"), 1)
+	checkFlippedInTime(t, p, changed, violatingSelector("closed"), 2)
 }
 
-// checkTargets looks at what Prometheus made of /sd.
-func checkTargets(t *testing.T, e *exporter, targets map[string]scrapeTarget) {
+// checkScrapeTargets looks at what Prometheus made of /sd.
+func checkScrapeTargets(t *testing.T, e *exporter, targets map[string]scrapeTarget) {
 	t.Helper()
 	for name, want := range map[string]struct {
 		query    string
@@ -119,14 +119,14 @@ func checkTargets(t *testing.T, e *exporter, targets map[string]scrapeTarget) {
 		if target.Labels["env"] != "test" || target.Labels["vantage"] != "here" {
 			t.Errorf("%s has labels %v, want env and vantage as configured", name, target.Labels)
 		}
-		interval, timeout := duration(t, target.ScrapeInterval), duration(t, target.ScrapeTimeout)
+		interval, timeout := parseDuration(t, target.ScrapeInterval), parseDuration(t, target.ScrapeTimeout)
 		if interval != want.interval || timeout > interval || timeout <= 0 {
 			t.Errorf("%s is scraped every %v with a timeout of %v, want %v and no more than that", name, interval, timeout, want.interval)
 		}
 	}
 }
 
-func duration(t *testing.T, text string) time.Duration {
+func parseDuration(t *testing.T, text string) time.Duration {
 	t.Helper()
 	d, err := time.ParseDuration(text)
 	if err != nil {
@@ -135,9 +135,9 @@ func duration(t *testing.T, text string) time.Duration {
 	return d
 }
 
-// flippedInTime fails the test unless the second scrape after the change, at the
+// checkFlippedInTime fails the test unless the second scrape after the change, at the
 // latest, saw the new value. A sample bears the time at which its scrape began.
-func flippedInTime(t *testing.T, p *prometheusServer, changed time.Time, expression string, want float64) {
+func checkFlippedInTime(t *testing.T, p *prometheusServer, changed time.Time, expression string, want float64) {
 	t.Helper()
 	all := p.query(t, expression+"[2m]")
 	if len(all) != 1 {
@@ -160,11 +160,11 @@ func flippedInTime(t *testing.T, p *prometheusServer, changed time.Time, express
 	}
 }
 
-// TestScrapeTimeout has a module that would need 65 s and a Prometheus that
+// TestScrapeTimeoutPartialResult has a module that would need 65 s and a Prometheus that
 // waits for 2 s.
-func TestScrapeTimeout(t *testing.T) {
+func TestScrapeTimeoutPartialResult(t *testing.T) {
 	t.Parallel()
-	e := serve(t, `modules:
+	e := startExporter(t, `modules:
   everything: {ports: "1-65535", rate: 1000}
 targets:
   - name: own
@@ -172,31 +172,31 @@ targets:
     modules: [everything]
     authorization: {owner: "the test"}
 `)
-	p := prometheus(t, job(e, "scrape_interval: 3s, scrape_timeout: 2s"))
-	target := p.targets(t, 1)["own/everything"]
-	if timeout := duration(t, target.ScrapeTimeout); timeout != 2*time.Second {
+	p := startPrometheus(t, scrapeConfig(e, "scrape_interval: 3s, scrape_timeout: 2s"))
+	target := p.awaitTargetsUp(t, 1)["own/everything"]
+	if timeout := parseDuration(t, target.ScrapeTimeout); timeout != 2*time.Second {
 		t.Errorf("the scrape timeout is %v, want 2s", timeout)
 	}
-	p.becomes(t, 30*time.Second, `up{instance="own"}`, 1)
-	p.becomes(t, 5*time.Second, `probe_success{instance="own"}`, 0)
-	p.want(t, `sum(portscan_ports{instance="own"})`, 65535)
-	p.want(t, `portscan_ports_unknown{instance="own",reason="deadline"} > bool 0`, 1)
-	p.want(t, `sum(portscan_ports_unknown{instance="own"}) == bool sum(portscan_ports{instance="own",state="unknown"})`, 1)
-	p.want(t, `sum(portscan_ports{instance="own",state!="unknown"}) > bool 100`, 1) // what it learnt is there
-	p.want(t, `probe_duration_seconds{instance="own"} < bool 2`, 1)
-	p.want(t, `min_over_time(up{instance="own"}[2m])`, 1)
+	p.awaitValue(t, 30*time.Second, `up{instance="own"}`, 1)
+	p.awaitValue(t, 5*time.Second, `probe_success{instance="own"}`, 0)
+	p.wantValue(t, `sum(portscan_ports{instance="own"})`, 65535)
+	p.wantValue(t, `portscan_ports_unknown{instance="own",reason="deadline"} > bool 0`, 1)
+	p.wantValue(t, `sum(portscan_ports_unknown{instance="own"}) == bool sum(portscan_ports{instance="own",state="unknown"})`, 1)
+	p.wantValue(t, `sum(portscan_ports{instance="own",state!="unknown"}) > bool 100`, 1) // what it learnt is there
+	p.wantValue(t, `probe_duration_seconds{instance="own"} < bool 2`, 1)
+	p.wantValue(t, `min_over_time(up{instance="own"}[2m])`, 1)
 }
 
-func TestPromtoolCheckMetrics(t *testing.T) {
+func TestMetricsPromtoolCheck(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
-	listen(t, s.listening)
-	listen(t, s.unexpected)
-	e := serve(t, s.config())
-	probe := get(t, e.url+"/probe?target=own")
+	s := newTestPorts(t)
+	listenLocal(t, s.listening)
+	listenLocal(t, s.unexpected)
+	e := startExporter(t, s.config())
+	probe := getBody(t, e.url+"/probe?target=own")
 	if !strings.Contains(probe, "portscan_port_open{") {
 		t.Fatalf("no port in the answer:\n%s", probe)
 	}
-	promtoolCheck(t, probe)
-	promtoolCheck(t, get(t, e.url+"/metrics"))
+	promtoolCheckMetrics(t, probe)
+	promtoolCheckMetrics(t, getBody(t, e.url+"/metrics"))
 }

@@ -15,38 +15,38 @@ import (
 )
 
 const (
-	shards       = 3
-	shardTargets = 12
-	shardEvery   = 2 * time.Second
+	shardCount    = 3
+	shardTargets  = 12
+	shardInterval = 2 * time.Second
 )
 
-// fleet is exporters that have one configuration, and share its targets.
-type fleet struct {
-	config string
-	all    [shards]*exporter
-	audits [shards]string
+// shardGroup is exporters that have one configuration, and share its targets.
+type shardGroup struct {
+	config    string
+	exporters [shardCount]*exporter
+	audits    [shardCount]string
 }
 
-func newFleet(t *testing.T) *fleet {
+func newShardGroup(t *testing.T) *shardGroup {
 	t.Helper()
 	var names []string
 	for i := range shardTargets {
 		names = append(names, fmt.Sprintf("target-%d", i))
 	}
 	text := strings.ReplaceAll(targetsConfig(names...), "[few]", "[few, more]")
-	f := &fleet{config: strings.Replace(text, "targets:", "  more: {ports: \"1-20\"}\ntargets:", 1)}
-	for i := range f.all {
+	f := &shardGroup{config: strings.Replace(text, "targets:", "  more: {ports: \"1-20\"}\ntargets:", 1)}
+	for i := range f.exporters {
 		f.audits[i] = filepath.Join(t.TempDir(), "audit.log")
-		f.all[i] = serve(t, f.config, "--audit.file="+f.audits[i])
+		f.exporters[i] = startExporter(t, f.config, "--audit.file="+f.audits[i])
 	}
 	return f
 }
 
-// prometheus starts a Prometheus with the jobs that docs/scaling.md shows.
-func (f *fleet) prometheus(t *testing.T) *prometheusServer {
+// startPrometheus starts a Prometheus with the jobs that docs/scaling.md shows.
+func (f *shardGroup) startPrometheus(t *testing.T) *prometheusServer {
 	t.Helper()
-	jobs := example(t, "docs/scaling.md", "hashmod")
-	for i, e := range f.all {
+	jobs := readExample(t, "docs/scaling.md", "hashmod")
+	for i, e := range f.exporters {
 		written := fmt.Sprintf("ports-%d.example.org:10115", i)
 		if !strings.Contains(jobs, written+`/sd"}`) {
 			t.Fatalf("the example does not ask %s for its list:\n%s", written, jobs)
@@ -54,12 +54,12 @@ func (f *fleet) prometheus(t *testing.T) *prometheusServer {
 		jobs = strings.ReplaceAll(jobs, written, e.addr)
 	}
 	jobs = strings.ReplaceAll(jobs, `/sd"}`, `/sd", refresh_interval: 1s}`)
-	global := fmt.Sprintf("global: {scrape_interval: %v, scrape_timeout: %v, evaluation_interval: 1s}\n", shardEvery, shardEvery)
-	return prometheus(t, global+"rule_files: ["+impatient(t, filepath.Join(repository, "prometheus", "alerts.yml"))+"]\n"+jobs)
+	global := fmt.Sprintf("global: {scrape_interval: %v, scrape_timeout: %v, evaluation_interval: 1s}\n", shardInterval, shardInterval)
+	return startPrometheus(t, global+"rule_files: ["+writeImmediateRules(t, filepath.Join(repository, "prometheus", "alerts.yml"))+"]\n"+jobs)
 }
 
-// example returns the example of a document that has this word in it.
-func example(t *testing.T, document, word string) string {
+// readExample returns the example of a document that has this word in it.
+func readExample(t *testing.T, document, word string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(repository, document))
 	if err != nil {
@@ -74,9 +74,9 @@ func example(t *testing.T, document, word string) string {
 	return ""
 }
 
-// impatient returns a copy of a file of rules that wait for nothing, and look back for
+// writeImmediateRules returns a copy of a file of rules that wait for nothing, and look back for
 // seconds where those of the file do for minutes.
-func impatient(t *testing.T, path string) string {
+func writeImmediateRules(t *testing.T, path string) string {
 	t.Helper()
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -84,16 +84,16 @@ func impatient(t *testing.T, path string) string {
 	}
 	waits := regexp.MustCompile(`(?m)^(\s*(?:keep_firing_)?for:).*$`)
 	looks := regexp.MustCompile(`\[1[05]m\]`)
-	return write(t, filepath.Base(path), looks.ReplaceAllString(waits.ReplaceAllString(string(text), "$1 0s"), "[10s]"))
+	return writeFile(t, filepath.Base(path), looks.ReplaceAllString(waits.ReplaceAllString(string(text), "$1 0s"), "[10s]"))
 }
 
-// goesDark waits until alerts tell of this exporter and of each of these targets, by
+// awaitShardAlerts waits until alerts tell of this exporter and of each of these targets, by
 // its name and module. None tells of another.
-func goesDark(t *testing.T, p *prometheusServer, addr string, targets []string) {
+func awaitShardAlerts(t *testing.T, p *prometheusServer, addr string, targets []string) {
 	t.Helper()
 	eventually(t, 30*time.Second, "alerts say which exporter is down and what is dark", func() error {
 		down, dark := []string{}, []string{}
-		for _, a := range p.firing(t) {
+		for _, a := range p.firingAlerts(t) {
 			switch instance := a.Labels["instance"]; a.Labels["alertname"] {
 			case "PortscanExporterDown":
 				down = append(down, instance)
@@ -112,9 +112,9 @@ func goesDark(t *testing.T, p *prometheusServer, addr string, targets []string) 
 	})
 }
 
-// seen is when each target was scanned by each of its modules, by the number of the
+// readScans is when each target was scanned by each of its modules, by the number of the
 // exporter and by "target/module".
-func (f *fleet) seen(t *testing.T) (all [shards]map[string][]time.Time) {
+func (f *shardGroup) readScans(t *testing.T) (all [shardCount]map[string][]time.Time) {
 	t.Helper()
 	for i, file := range f.audits {
 		all[i] = make(map[string][]time.Time)
@@ -145,10 +145,10 @@ func (f *fleet) seen(t *testing.T) (all [shards]map[string][]time.Time) {
 
 // awaitScans waits until each target of these exporters was scanned so often after
 // that moment, by each of its modules.
-func (f *fleet) awaitScans(t *testing.T, owners map[string]int, after time.Time, times int) {
+func (f *shardGroup) awaitScans(t *testing.T, owners map[string]int, after time.Time, times int) {
 	t.Helper()
 	eventually(t, 60*time.Second, "every target is scanned", func() error {
-		all := f.seen(t)
+		all := f.readScans(t)
 		for name, i := range owners {
 			n := 0
 			for _, at := range all[i][name] {
@@ -164,15 +164,15 @@ func (f *fleet) awaitScans(t *testing.T, owners map[string]int, after time.Time,
 	})
 }
 
-// owners waits until every target has been scanned by every module, and returns by
+// awaitOwners waits until every target has been scanned by every module, and returns by
 // which exporter. It fails the test if that is more than one, or another one than
 // that of the target's other module.
-func (f *fleet) owners(t *testing.T) map[string]int {
+func (f *shardGroup) awaitOwners(t *testing.T) map[string]int {
 	t.Helper()
 	const modules = 2
 	owners, targets := make(map[string]int), make(map[string]int)
 	eventually(t, 40*time.Second, "every target has been scanned", func() error {
-		for i, names := range f.seen(t) {
+		for i, names := range f.readScans(t) {
 			for name := range names {
 				target, _, _ := strings.Cut(name, "/")
 				if other, taken := targets[target]; taken && other != i {
@@ -189,17 +189,17 @@ func (f *fleet) owners(t *testing.T) map[string]int {
 	return owners
 }
 
-// TestThreeExporters has them share the targets of one configuration. One ends, and
+// TestShardsExporterDown has them share the targets of one configuration. One ends, and
 // comes again.
-func TestThreeExporters(t *testing.T) {
+func TestShardsExporterDown(t *testing.T) {
 	t.Parallel()
-	f := newFleet(t)
-	p := f.prometheus(t)
-	owners := f.owners(t)
+	f := newShardGroup(t)
+	p := f.startPrometheus(t)
+	owners := f.awaitOwners(t)
 	f.awaitScans(t, owners, time.Time{}, 4)
-	onceAnInterval(t, f, owners)
-	f.askedAsOften(t, p, owners)
-	p.want(t, `count(up{job="portscan"} == 1)`, float64(len(owners)))
+	checkScanRate(t, f, owners)
+	f.checkScansMatchScrapes(t, p, owners)
+	p.wantValue(t, `count(up{job="portscan"} == 1)`, float64(len(owners)))
 
 	const dies = 1
 	theirs := make(map[string]int)
@@ -216,7 +216,7 @@ func TestThreeExporters(t *testing.T) {
 	if len(dark) == 0 || len(theirs) == 0 {
 		t.Fatal("the targets are not shared: the test does not test")
 	}
-	f.all[dies].end(t)
+	f.exporters[dies].terminateAndWait(t)
 
 	eventually(t, 30*time.Second, "its targets are down, and no others", func() error {
 		var down []string
@@ -229,55 +229,55 @@ func TestThreeExporters(t *testing.T) {
 		}
 		return nil
 	})
-	goesDark(t, p, f.all[dies].addr, dark)
+	awaitShardAlerts(t, p, f.exporters[dies].addr, dark)
 	f.awaitScans(t, theirs, time.Now(), 2)
-	onceAnInterval(t, f, f.owners(t))
-	f.askedAsOften(t, p, owners)
+	checkScanRate(t, f, f.awaitOwners(t))
+	f.checkScansMatchScrapes(t, p, owners)
 	eventually(t, 10*time.Second, "Prometheus has asked it in vain for its list", func() error {
-		if n := p.metrics(t)["prometheus_sd_http_failures_total"]; n < 3 {
+		if n := p.scrapeMetrics(t)["prometheus_sd_http_failures_total"]; n < 3 {
 			return fmt.Errorf("%v times", n)
 		}
 		return nil
 	})
-	p.want(t, `count(up{job="portscan"})`, float64(len(owners))) // and it forgets none
+	p.wantValue(t, `count(up{job="portscan"})`, float64(len(owners))) // and it forgets none
 
-	gone := f.all[dies]
-	start(t, binary(t), "--config.file="+gone.config, "--web.listen-address="+gone.addr, "--audit.file="+f.audits[dies])
-	p.becomes(t, 30*time.Second, `count(up{job="portscan"} == 1)`, float64(len(owners)))
-	if got := f.owners(t); !maps.Equal(got, owners) {
+	gone := f.exporters[dies]
+	startProcess(t, binary(t), "--config.file="+gone.config, "--web.listen-address="+gone.addr, "--audit.file="+f.audits[dies])
+	p.awaitValue(t, 30*time.Second, `count(up{job="portscan"} == 1)`, float64(len(owners)))
+	if got := f.awaitOwners(t); !maps.Equal(got, owners) {
 		t.Errorf("the targets are shared in another way than before: %v, want %v", got, owners)
 	}
 }
 
-// onceAnInterval fails the test where a target was scanned more often than once in
+// checkScanRate fails the test where a target was scanned more often than once in
 // each interval. Prometheus's clock ticks at each target's own moment: a busy machine
 // makes a scrape late, and never makes one more.
-func onceAnInterval(t *testing.T, f *fleet, owners map[string]int) {
+func checkScanRate(t *testing.T, f *shardGroup, owners map[string]int) {
 	t.Helper()
-	all := f.seen(t)
+	all := f.readScans(t)
 	for name, i := range owners {
 		times := all[i][name]
 		took := times[len(times)-1].Sub(times[0])
-		if most := int(took/shardEvery) + 2; len(times) > most {
+		if most := int(took/shardInterval) + 2; len(times) > most {
 			t.Errorf("%s was scanned %d times in %v, want %d at the most", name, len(times), took, most)
 		}
 	}
 }
 
-// askedAsOften fails the test unless Prometheus scrapes each target once an interval,
+// checkScansMatchScrapes fails the test unless Prometheus scrapes each target once an interval,
 // and the exporters have scanned each as often as it was scraped. Both are counted, and
 // no time is measured: a busy machine makes both late alike.
-func (f *fleet) askedAsOften(t *testing.T, p *prometheusServer, owners map[string]int) {
+func (f *shardGroup) checkScansMatchScrapes(t *testing.T, p *prometheusServer, owners map[string]int) {
 	t.Helper()
-	active, _ := p.discovered(t)
+	active, _ := p.listTargets(t)
 	for _, target := range active {
-		if target.ScrapeInterval != shardEvery.String() {
-			t.Errorf("%s is scraped every %s, want %v", target.name(), target.ScrapeInterval, shardEvery)
+		if target.ScrapeInterval != shardInterval.String() {
+			t.Errorf("%s is scraped every %s, want %v", target.name(), target.ScrapeInterval, shardInterval)
 		}
 	}
 	const looks = `%s_over_time(up{job="portscan"}[10m])`
-	before, asked := f.seen(t), byTarget(p.query(t, fmt.Sprintf(looks, "count")))
-	answered, after := byTarget(p.query(t, fmt.Sprintf(looks, "sum"))), f.seen(t)
+	before, asked := f.readScans(t), countByTarget(p.query(t, fmt.Sprintf(looks, "count")))
+	answered, after := countByTarget(p.query(t, fmt.Sprintf(looks, "sum"))), f.readScans(t)
 	for name, i := range owners {
 		// One may be under way, or on its way to the file.
 		if most := asked[name] + 1; len(before[i][name]) > most {
@@ -289,8 +289,8 @@ func (f *fleet) askedAsOften(t *testing.T, p *prometheusServer, owners map[strin
 	}
 }
 
-// byTarget is what a query says of each target, by "target/module".
-func byTarget(all []series) map[string]int {
+// countByTarget is what a query says of each target, by "target/module".
+func countByTarget(all []series) map[string]int {
 	values := make(map[string]int)
 	for _, s := range all {
 		values[s.Metric["instance"]+"/"+s.Metric["module"]] = int(s.Value.value())
@@ -298,8 +298,8 @@ func byTarget(all []series) map[string]int {
 	return values
 }
 
-// end ends the program and waits until it is gone.
-func (p *process) end(t *testing.T) {
+// terminateAndWait ends the program and waits until it is gone.
+func (p *process) terminateAndWait(t *testing.T) {
 	t.Helper()
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
@@ -313,8 +313,8 @@ type alert struct {
 	State  string
 }
 
-// firing returns the alerts that fire.
-func (p *prometheusServer) firing(t *testing.T) (all []alert) {
+// firingAlerts returns the alerts that fire.
+func (p *prometheusServer) firingAlerts(t *testing.T) (all []alert) {
 	t.Helper()
 	var a struct{ Data struct{ Alerts []alert } }
 	getJSON(t, p.url+"/api/v1/alerts", &a)

@@ -17,9 +17,9 @@ func (p *process) terminate(t *testing.T) time.Time {
 	return time.Now()
 }
 
-// endsWithin fails the test unless the process ends that soon after a moment,
+// checkEndsWithin fails the test unless the process ends that soon after a moment,
 // with status 0.
-func (p *process) endsWithin(t *testing.T, limit time.Duration, since time.Time) {
+func (p *process) checkEndsWithin(t *testing.T, limit time.Duration, since time.Time) {
 	t.Helper()
 	select {
 	case <-p.done:
@@ -33,16 +33,16 @@ func (p *process) endsWithin(t *testing.T, limit time.Duration, since time.Time)
 	}
 }
 
-// mostShutdown is the promise.
-const mostShutdown = 5 * time.Second
+// maxShutdown is the promise.
+const maxShutdown = 5 * time.Second
 
-func TestShutdownAnswersWhatIsUnderWay(t *testing.T) {
+func TestShutdownDuringProbe(t *testing.T) {
 	t.Parallel()
-	e := serve(t, slowConfig("20s"))
-	probe := probeInBackground(e)
-	scanUnderWay(t, e)
+	e := startExporter(t, slowConfig("20s"))
+	probe := startProbe(e)
+	awaitScan(t, e)
 	open := connect(t, e.addr) // after SIGTERM there are no new connections
-	if err := wantStatus(e.url+"/-/ready", http.StatusOK); err != nil {
+	if err := checkStatus(e.url+"/-/ready", http.StatusOK); err != nil {
 		t.Error(err)
 	}
 
@@ -51,11 +51,11 @@ func TestShutdownAnswersWhatIsUnderWay(t *testing.T) {
 		conn, err := dial(e.addr)
 		if err == nil {
 			_ = conn.Close()
-			return errStillOpen
+			return errStillListening
 		}
 		return nil
 	})
-	if a, err := tryOn(open, "/-/ready"); err == nil && a.status != http.StatusServiceUnavailable {
+	if a, err := tryRequestOn(open, "/-/ready"); err == nil && a.status != http.StatusServiceUnavailable {
 		t.Errorf("/-/ready after SIGTERM: %d, want 503 or no answer: %s", a.status, a.body)
 	}
 
@@ -63,47 +63,47 @@ func TestShutdownAnswersWhatIsUnderWay(t *testing.T) {
 	if r.err != nil || r.status != http.StatusOK {
 		t.Fatalf("the probe under way got %d: %v: %s", r.status, r.err, r.body)
 	}
-	m := parse(t, r.body)
-	m.want(t, "probe_success", 0)
-	m.want(t, `portscan_scan_failed{reason="canceled"}`, 1)
-	if n := m.sum("portscan_ports{"); n != 180 {
+	m := parseMetrics(t, r.body)
+	m.wantValue(t, "probe_success", 0)
+	m.wantValue(t, `portscan_scan_failed{reason="canceled"}`, 1)
+	if n := m.sumByPrefix("portscan_ports{"); n != 180 {
 		t.Errorf("the answer is about %v ports, want 180", n)
 	}
-	if m.sum("portscan_ports_unknown{") == 0 || m.sum("portscan_ports_unknown{") == 180 {
-		t.Errorf("%v of 180 ports are unknown, want some and not all", m.sum("portscan_ports_unknown{"))
+	if m.sumByPrefix("portscan_ports_unknown{") == 0 || m.sumByPrefix("portscan_ports_unknown{") == 180 {
+		t.Errorf("%v of 180 ports are unknown, want some and not all", m.sumByPrefix("portscan_ports_unknown{"))
 	}
-	e.endsWithin(t, mostShutdown, since)
+	e.checkEndsWithin(t, maxShutdown, since)
 }
 
 func TestShutdownIdle(t *testing.T) {
 	t.Parallel()
-	e := serve(t, targetsConfig("own"))
+	e := startExporter(t, targetsConfig("own"))
 	e.probe(t, "target=own")
 	idle := connect(t, e.addr) // a Prometheus keeps its connection
-	if a := askOn(t, idle, "/-/healthy"); a.status != http.StatusOK {
+	if a := requestOn(t, idle, "/-/healthy"); a.status != http.StatusOK {
 		t.Errorf("/-/healthy: %d", a.status)
 	}
-	e.endsWithin(t, 2*time.Second, e.terminate(t))
+	e.checkEndsWithin(t, 2*time.Second, e.terminate(t))
 }
 
 // TestShutdownSlowClients ends the program while clients hold half a request.
 func TestShutdownSlowClients(t *testing.T) {
 	t.Parallel()
-	e := serve(t, targetsConfig("own"))
+	e := startExporter(t, targetsConfig("own"))
 	for range 20 {
 		if _, err := io.WriteString(connect(t, e.addr), halfRequest); err != nil {
 			t.Fatal(err)
 		}
 	}
-	get(t, e.url+"/-/healthy") // those before it are accepted by now
-	e.endsWithin(t, mostShutdown, e.terminate(t))
+	getBody(t, e.url+"/-/healthy") // those before it are accepted by now
+	e.checkEndsWithin(t, maxShutdown, e.terminate(t))
 }
 
 func TestShutdownByInterrupt(t *testing.T) {
 	t.Parallel()
-	e := serve(t, targetsConfig("own"))
+	e := startExporter(t, targetsConfig("own"))
 	if err := e.cmd.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
-	e.endsWithin(t, 2*time.Second, time.Now())
+	e.checkEndsWithin(t, 2*time.Second, time.Now())
 }

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// killed is an exporter that a test kills, and starts again.
-type killed struct {
+// crashingExporter is an exporter that a test kills, and starts again.
+type crashingExporter struct {
 	args   []string
 	url    string
 	cmd    *exec.Cmd
@@ -19,7 +19,7 @@ type killed struct {
 }
 
 // start starts it, and does not ask whether it is ready.
-func (k *killed) start(t *testing.T) {
+func (k *crashingExporter) start(t *testing.T) {
 	t.Helper()
 	k.cmd = exec.Command(binary(t), k.args...)
 	k.cmd.Stdout, k.cmd.Stderr = &k.output, &k.output
@@ -28,31 +28,31 @@ func (k *killed) start(t *testing.T) {
 	}
 }
 
-func (k *killed) await(t *testing.T) {
+func (k *crashingExporter) awaitReady(t *testing.T) {
 	t.Helper()
 	defer func() {
 		if t.Failed() {
 			t.Logf("it printed:\n%s", k.output.String())
 		}
 	}()
-	eventually(t, 30*time.Second, "the exporter is ready", func() error { return wantStatus(k.url+"/-/ready", 200) })
+	eventually(t, 30*time.Second, "the exporter is ready", func() error { return checkStatus(k.url+"/-/ready", 200) })
 }
 
 // kill ends it as the kernel does when memory is short.
-func (k *killed) kill() {
+func (k *crashingExporter) kill() {
 	_ = k.cmd.Process.Kill()
 	_ = k.cmd.Wait()
 }
 
-// TestStateFile kills the exporter again and again, at any moment: what a sweep has
+// TestStateFileAfterKill kills the exporter again and again, at any moment: what a sweep has
 // found, and what was open, is there whenever it runs.
-func TestStateFile(t *testing.T) {
+func TestStateFileAfterKill(t *testing.T) {
 	t.Parallel()
 	port, never, listening := freePort(t), freePort(t), freePort(t)
 	addr := fmt.Sprintf("127.0.0.1:%d", listening)
-	k := &killed{url: "http://" + addr, args: []string{
+	k := &crashingExporter{url: "http://" + addr, args: []string{
 		"--web.listen-address=" + addr, "--state.file=" + filepath.Join(t.TempDir(), "state.json"),
-		"--config.file=" + write(t, "config.yml", fmt.Sprintf(`modules:
+		"--config.file=" + writeFile(t, "config.yml", fmt.Sprintf(`modules:
   sweep: {ports: "1-2000,%[1]d-%[2]d", max_age: 1h, timeout: 1m, scrape_interval: 1m}
   now: {ports: "%[1]d-%[2]d"}
 targets:
@@ -63,19 +63,21 @@ targets:
     expect: {tcp: {}}
 `, min(port, never), max(port, never))),
 	}}
-	probe := func(module string) metrics { return parse(t, get(t, k.url+"/probe?target=own&module="+module)) }
-	isOpen := func(p int) string { return onLoopback("127.0.0.1", p, "closed") }
+	probe := func(module string) metrics {
+		return parseMetrics(t, getBody(t, k.url+"/probe?target=own&module="+module))
+	}
+	isOpen := func(p int) string { return portOpenSample("127.0.0.1", p, "closed") }
 	changed := fmt.Sprintf(`portscan_port_last_change_timestamp_seconds{ip="127.0.0.1",port="%d",protocol="tcp"}`, port)
 	const ended = "portscan_scan_timestamp_seconds"
-	closePort := listen(t, port)
+	closePort := listenLocal(t, port)
 	k.start(t)
 	defer func() { k.kill() }()
-	k.await(t)
+	k.awaitReady(t)
 	first := probe("sweep")
 	probe("now")
 	closePort()
 	before := probe("now")
-	before.want(t, isOpen(port), 0)
+	before.wantValue(t, isOpen(port), 0)
 	if before[changed] == 0 {
 		t.Errorf("the port has closed, and %s is not there", changed)
 	}
@@ -91,13 +93,13 @@ targets:
 			time.Sleep(time.Duration(rand.IntN(300)) * time.Millisecond)
 			continue
 		}
-		k.await(t)
+		k.awaitReady(t)
 		sweep, now := probe("sweep"), probe("now")
-		sweep.want(t, "probe_success", 1)
-		sweep.want(t, ended, first[ended])
-		sweep.want(t, isOpen(port), 1)
-		now.want(t, isOpen(port), 0)
-		now.want(t, changed, before[changed])
+		sweep.wantValue(t, "probe_success", 1)
+		sweep.wantValue(t, ended, first[ended])
+		sweep.wantValue(t, isOpen(port), 1)
+		now.wantValue(t, isOpen(port), 0)
+		now.wantValue(t, changed, before[changed])
 		if _, ok := now[isOpen(never)]; ok {
 			t.Errorf("round %d: a port that was never open is reported", round)
 		}

@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// TestSweep has a scan of 40 s, scraped every 5 s by a real Prometheus that waits no
+// TestSweepAcrossScrapes has a scan of 40 s, scraped every 5 s by a real Prometheus that waits no
 // more than 2 s, and a port that opens between two of them.
-func TestSweep(t *testing.T) {
+func TestSweepAcrossScrapes(t *testing.T) {
 	t.Parallel()
 	port, late := freePort(t), freePort(t)
-	listen(t, port)
-	e := serve(t, fmt.Sprintf(`modules:
+	listenLocal(t, port)
+	e := startExporter(t, fmt.Sprintf(`modules:
   sweep: {ports: ["1-800", %d, %d], rate: 20, timeout: 60s, max_age: 10s}
 targets:
   - name: own
@@ -21,33 +21,33 @@ targets:
     authorization: {owner: "the test"}
     expect: {tcp: {open: %d}}
 `, port, late, port))
-	p := prometheus(t, job(e, "scrape_interval: 5s, scrape_timeout: 2s"))
+	p := startPrometheus(t, scrapeConfig(e, "scrape_interval: 5s, scrape_timeout: 2s"))
 	open := func(port int) string { return fmt.Sprintf(`portscan_port_open{port="%d"}`, port) }
 
-	p.becomes(t, 30*time.Second, "portscan_scan_progress_ratio > bool 0.1 < bool 1", 1)
-	p.want(t, "probe_success", 0)
-	p.want(t, "portscan_scan_timestamp_seconds", 0)
+	p.awaitValue(t, 30*time.Second, "portscan_scan_progress_ratio > bool 0.1 < bool 1", 1)
+	p.wantValue(t, "probe_success", 0)
+	p.wantValue(t, "portscan_scan_timestamp_seconds", 0)
 	if all := p.query(t, "portscan_port_open"); len(all) != 0 {
 		t.Errorf("before the first sweep is over there is %v", all)
 	}
-	p.becomes(t, 60*time.Second, open(port), 1)
-	first, err := p.one(t, "portscan_scan_timestamp_seconds")
+	p.awaitValue(t, 60*time.Second, open(port), 1)
+	first, err := p.queryValue(t, "portscan_scan_timestamp_seconds")
 	if err != nil {
 		t.Fatal(err)
 	}
-	listen(t, late)
-	p.becomes(t, 30*time.Second, "portscan_exporter_scans_in_flight or portscan_scan_progress_ratio < bool 1", 1)
+	listenLocal(t, late)
+	p.awaitValue(t, 30*time.Second, "portscan_exporter_scans_in_flight or portscan_scan_progress_ratio < bool 1", 1)
 	if all := p.query(t, open(late)); len(all) != 0 {
 		t.Errorf("the port that has just opened is there already: %v", all)
 	}
-	p.becomes(t, 90*time.Second, open(late), 1)
-	second, err := p.one(t, "portscan_scan_timestamp_seconds")
+	p.awaitValue(t, 90*time.Second, open(late), 1)
+	second, err := p.queryValue(t, "portscan_scan_timestamp_seconds")
 	if err != nil || second < first+30 {
 		t.Errorf("the second sweep ended %v s after the first, %v", second-first, err)
 	}
 
 	for _, expression := range []string{open(port), "probe_success == 1", "up == 1"} {
-		p.unbroken(t, expression, time.UnixMilli(int64(first*1000)))
+		p.checkUnbroken(t, expression, time.UnixMilli(int64(first*1000)))
 	}
 	const waits = 2 * time.Second // a sample has the time at which its scrape began
 	for _, v := range p.query(t, "portscan_scan_timestamp_seconds[5m]")[0].Values {
@@ -58,8 +58,8 @@ targets:
 	}
 }
 
-// unbroken fails the test where the expression was without a value from then on.
-func (p *prometheusServer) unbroken(t *testing.T, expression string, from time.Time) {
+// checkUnbroken fails the test where the expression was without a value from then on.
+func (p *prometheusServer) checkUnbroken(t *testing.T, expression string, from time.Time) {
 	t.Helper()
 	const step = time.Second
 	steps := int(time.Since(from)/step) - 1

@@ -10,15 +10,15 @@ import (
 	"testing"
 )
 
-// socketFrom starts the program as systemd does: with listening sockets in its hands
+// startWithSocket starts the program as systemd does: with listening sockets in its hands
 // from descriptor 3 on, and their number and its own id in the environment.
-func socketFrom(t *testing.T, l *net.TCPListener, args ...string) *exporter {
+func startWithSocket(t *testing.T, l *net.TCPListener, args ...string) *exporter {
 	t.Helper()
-	return socketInto(t, l, append([]string{binary(t)}, args...)...)
+	return startCommandWithSocket(t, l, append([]string{binary(t)}, args...)...)
 }
 
-// socketInto starts a command that becomes the program, as [socketFrom] does.
-func socketInto(t *testing.T, l *net.TCPListener, command ...string) *exporter {
+// startCommandWithSocket starts a command that becomes the program, as [startWithSocket] does.
+func startCommandWithSocket(t *testing.T, l *net.TCPListener, command ...string) *exporter {
 	t.Helper()
 	shell := needProgram(t, "sh")
 	socket, err := l.File()
@@ -30,7 +30,7 @@ func socketInto(t *testing.T, l *net.TCPListener, command ...string) *exporter {
 	cmd := exec.CommandContext(t.Context(), shell, append([]string{"-c", script}, command...)...)
 	cmd.Cancel = func() error { return nil } // the test's end ends it, as every program
 	cmd.ExtraFiles = []*os.File{socket}
-	return &exporter{addr: l.Addr().String(), process: launch(t, cmd)}
+	return &exporter{addr: l.Addr().String(), process: startCommand(t, cmd)}
 }
 
 // TestSystemdSocket serves on a socket that somebody else has opened. Who came before
@@ -44,15 +44,15 @@ func TestSystemdSocket(t *testing.T) {
 	}
 	defer l.Close()
 	early := connect(t, l.Addr().String())
-	if _, err := io.WriteString(early, raw("GET", "/-/healthy")); err != nil {
+	if _, err := io.WriteString(early, rawRequest("GET", "/-/healthy")); err != nil {
 		t.Fatal(err)
 	}
-	e := socketFrom(t, l.(*net.TCPListener), "--web.systemd-socket", "--config.file="+write(t, "config.yml", targetsConfig("own")))
+	e := startWithSocket(t, l.(*net.TCPListener), "--web.systemd-socket", "--config.file="+writeFile(t, "config.yml", targetsConfig("own")))
 	e.awaitReady(t)
-	if a, err := readAnswer(early); err != nil || a.status != http.StatusOK {
+	if a, err := readResponse(early); err != nil || a.status != http.StatusOK {
 		t.Errorf("who came first got %d, %v", a.status, err)
 	}
-	e.probe(t, "target=own").want(t, "probe_success", 1)
+	e.probe(t, "target=own").wantValue(t, "probe_success", 1)
 	if n := strings.Count(e.output.String(), `msg="Listening on" address=`); n != 1 {
 		t.Errorf("it says %d times where it listens, want once: it has opened a port of its own as well", n)
 	}
@@ -61,8 +61,8 @@ func TestSystemdSocket(t *testing.T) {
 // TestSystemdSocketMissing asks for sockets where there are none.
 func TestSystemdSocketMissing(t *testing.T) {
 	t.Parallel()
-	config := write(t, "config.yml", targetsConfig("own"))
-	o := command(t, "--web.systemd-socket", "--config.file="+config)
-	o.want(t, 1)
-	o.wantText(t, "no socket activation file descriptors found")
+	config := writeFile(t, "config.yml", targetsConfig("own"))
+	o := runExporter(t, "--web.systemd-socket", "--config.file="+config)
+	o.wantStatus(t, 1)
+	o.wantOutput(t, "no socket activation file descriptors found")
 }

@@ -12,25 +12,25 @@ import (
 	"time"
 )
 
-// tmux is a real terminal, in which a test types and of which it sees what a person
+// terminal is a real terminal, in which a test types and of which it sees what a person
 // would.
-type tmux struct {
+type terminal struct {
 	path, socket string
 }
 
-// terminal opens a terminal of this size with a shell in it.
-func terminal(t *testing.T, width, height int, env ...string) *tmux {
+// newTerminal opens a terminal of this size with a shell in it.
+func newTerminal(t *testing.T, width, height int, env ...string) *terminal {
 	t.Helper()
-	s := &tmux{path: needProgram(t, "tmux"), socket: filepath.Join(t.TempDir(), "s")}
+	s := &terminal{path: needProgram(t, "tmux"), socket: filepath.Join(t.TempDir(), "s")}
 	shell := append([]string{"env", "-u", "NO_COLOR", "PS1=$ ", "GORACE=atexit_sleep_ms=0"}, env...)
 	args := []string{"-f", "/dev/null", "new-session", "-d", "-x", strconv.Itoa(width), "-y", strconv.Itoa(height)}
 	s.run(t, append(append(args, shell...), needProgram(t, "bash"), "--norc", "--noprofile")...)
 	t.Cleanup(func() { _ = exec.Command(s.path, "-S", s.socket, "kill-server").Run() })
-	s.await(t, `^\$`) // what is typed before is echoed twice
+	s.awaitLine(t, `^\$`) // what is typed before is echoed twice
 	return s
 }
 
-func (s *tmux) run(t *testing.T, args ...string) string {
+func (s *terminal) run(t *testing.T, args ...string) string {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), s.path, append([]string{"-S", s.socket}, args...)...).CombinedOutput()
 	if err != nil {
@@ -39,51 +39,51 @@ func (s *tmux) run(t *testing.T, args ...string) string {
 	return string(out)
 }
 
-// enter types a line.
-func (s *tmux) enter(t *testing.T, line string) {
+// typeLine types a line.
+func (s *terminal) typeLine(t *testing.T, line string) {
 	t.Helper()
 	s.run(t, "send-keys", "-l", line)
 	s.run(t, "send-keys", "Enter")
 }
 
-// screen is what is to be seen, without blank lines below.
-func (s *tmux) screen(t *testing.T) string {
+// captureScreen is what is to be seen, without blank lines below.
+func (s *terminal) captureScreen(t *testing.T) string {
 	t.Helper()
 	return strings.TrimRight(s.run(t, "capture-pane", "-p"), "\n")
 }
 
-// await waits until a line of the screen matches.
-func (s *tmux) await(t *testing.T, pattern string) string {
+// awaitLine waits until a line of the screen matches.
+func (s *terminal) awaitLine(t *testing.T, pattern string) string {
 	t.Helper()
 	line := regexp.MustCompile("(?m)" + pattern)
 	eventually(t, 30*time.Second, pattern+" is on the screen", func() error {
-		if text := s.screen(t); !line.MatchString(text) {
+		if text := s.captureScreen(t); !line.MatchString(text) {
 			return errors.New("it shows\n" + text)
 		}
 		return nil
 	})
-	return line.FindString(s.screen(t))
+	return line.FindString(s.captureScreen(t))
 }
 
-// bar is a line of progress.
-const bar = `^own .*\d+ of 1001 ports, \d+ open, \d+/s, .*\d+s left`
+// progressBar is a line of progress.
+const progressBar = `^own .*\d+ of 1001 ports, \d+ open, \d+/s, .*\d+s left`
 
-// TestTerminal scans in a terminal, and interrupts it.
-func TestTerminal(t *testing.T) {
+// TestScanInterruptedInTerminal scans in a terminal, and interrupts it.
+func TestScanInterruptedInTerminal(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
-	listen(t, s.listening)
+	s := newTestPorts(t)
+	listenLocal(t, s.listening)
 	config := minuteConfig(t, s)
-	tm := terminal(t, 100, 30, "TERM=screen-256color")
-	tm.enter(t, fmt.Sprintf("%s --config.file=%s scan own; echo status=$?", binary(t), config))
-	first := tm.await(t, bar)
-	tm.await(t, strings.Replace(bar, `\d+ open`, `[1-9]\d* open`, 1))
+	tm := newTerminal(t, 100, 30, "TERM=screen-256color")
+	tm.typeLine(t, fmt.Sprintf("%s --config.file=%s scan own; echo status=$?", binary(t), config))
+	first := tm.awaitLine(t, progressBar)
+	tm.awaitLine(t, strings.Replace(progressBar, `\d+ open`, `[1-9]\d* open`, 1))
 	if !strings.Contains(first, "[") || !strings.Contains(first, ">") && !strings.Contains(first, "-") {
 		t.Errorf("there is no bar in %q", first)
 	}
 	tm.run(t, "send-keys", "C-c")
-	tm.await(t, `^status=2$`)
-	text := tm.screen(t)
+	tm.awaitLine(t, `^status=2$`)
+	text := tm.captureScreen(t)
 	t.Logf("the screen:\n%s", text)
 	if !regexp.MustCompile(`(?s)^\$ [^\n]*\n([^\n]*status=\$\?\n)?ADDRESS `).MatchString(text) || strings.Contains(text, "1001 ports") {
 		t.Errorf("something is left of the bar:\n%s", text)
@@ -93,16 +93,16 @@ func TestTerminal(t *testing.T) {
 		`(?m)^the scan is incomplete \(canceled\): it was interrupted$`,
 	} {
 		if !regexp.MustCompile(want).MatchString(tm.run(t, "capture-pane", "-p", "-S", "-")) {
-			t.Errorf("nothing matches %s in\n%s", want, head(text))
+			t.Errorf("nothing matches %s in\n%s", want, truncate(text))
 		}
 	}
 }
 
-// TestColors looks for colors where they may be, and for none elsewhere.
-func TestColors(t *testing.T) {
+// TestScanColors looks for colors where they may be, and for none elsewhere.
+func TestScanColors(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
-	listen(t, s.listening)
+	s := newTestPorts(t)
+	listenLocal(t, s.listening)
 	config := scanConfig(t, s, fmt.Sprintf(`{open: "%d,%d"}`, s.listening, s.free))
 	for _, tc := range []struct {
 		name, env, pipe string
@@ -116,10 +116,10 @@ func TestColors(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			tm := terminal(t, 100, 30, tc.env)
-			tm.enter(t, fmt.Sprintf("%s --config.file=%s scan own %s; echo status=$?", binary(t), config, tc.pipe))
-			tm.await(t, `^status=\d$`)
-			tm.await(t, fmt.Sprintf(`^127\.0\.0\.1 +%d +tcp +CLOSED +open `, s.free))
+			tm := newTerminal(t, 100, 30, tc.env)
+			tm.typeLine(t, fmt.Sprintf("%s --config.file=%s scan own %s; echo status=$?", binary(t), config, tc.pipe))
+			tm.awaitLine(t, `^status=\d$`)
+			tm.awaitLine(t, fmt.Sprintf(`^127\.0\.0\.1 +%d +tcp +CLOSED +open `, s.free))
 			text := tm.run(t, "capture-pane", "-p", "-e")
 			red, green := strings.Contains(text, "31mCLOSED"), strings.Contains(text, "32mOPEN")
 			if red != tc.want || green != tc.want || strings.Contains(text, "\x1b[") != tc.want {
@@ -129,8 +129,8 @@ func TestColors(t *testing.T) {
 	}
 }
 
-// TestNoProgress scans in terminals where no bar is wanted, or none can be drawn.
-func TestNoProgress(t *testing.T) {
+// TestScanNoProgress scans in terminals where no bar is wanted, or none can be drawn.
+func TestScanNoProgress(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct{ env, after string }{
 		"asked for": {"TERM=screen", "--no-progress"},
@@ -139,19 +139,19 @@ func TestNoProgress(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newScene(t)
-			connected := listenOnce(t, s.listening)
-			tm := terminal(t, 100, 30, tc.env)
-			tm.enter(t, fmt.Sprintf("%s --config.file=%s scan own %s", binary(t), minuteConfig(t, s), tc.after))
+			s := newTestPorts(t)
+			connected := acceptOnce(t, s.listening)
+			tm := newTerminal(t, 100, 30, tc.env)
+			tm.typeLine(t, fmt.Sprintf("%s --config.file=%s scan own %s", binary(t), minuteConfig(t, s), tc.after))
 			<-connected
 			for range 20 {
-				if text := tm.screen(t); strings.Contains(text, "1001 ports") {
+				if text := tm.captureScreen(t); strings.Contains(text, "1001 ports") {
 					t.Fatalf("there is a bar:\n%s", text)
 				}
 				time.Sleep(50 * time.Millisecond)
 			}
 			tm.run(t, "send-keys", "C-c")
-			tm.await(t, `it was interrupted$`)
+			tm.awaitLine(t, `it was interrupted$`)
 		})
 	}
 }

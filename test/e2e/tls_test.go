@@ -21,9 +21,9 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// certificate makes a self-signed certificate for 127.0.0.1, and returns its
+// writeServerCertificate makes a self-signed certificate for 127.0.0.1, and returns its
 // files and a pool that trusts it.
-func certificate(t *testing.T) (certFile, keyFile string, pool *x509.CertPool) {
+func writeServerCertificate(t *testing.T) (certFile, keyFile string, pool *x509.CertPool) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -48,78 +48,78 @@ func certificate(t *testing.T) (certFile, keyFile string, pool *x509.CertPool) {
 	pool = x509.NewCertPool()
 	pool.AppendCertsFromPEM(cert)
 	keyPEM := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})
-	return write(t, "cert.pem", string(cert)), write(t, "key.pem", string(keyPEM)), pool
+	return writeFile(t, "cert.pem", string(cert)), writeFile(t, "key.pem", string(keyPEM)), pool
 }
 
-// trusting returns a client that trusts what the pool does.
-func trusting(pool *x509.CertPool) *http.Client {
+// newTLSClient returns a client that trusts what the pool does.
+func newTLSClient(pool *x509.CertPool) *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}, DisableKeepAlives: true},
 		Timeout:   10 * time.Second,
 	}
 }
 
-// askAs asks with a name and a password, or without where the name is empty.
-func askAs(c *http.Client, method, url, name, password string) (answer, error) {
+// requestAs asks with a name and a password, or without where the name is empty.
+func requestAs(c *http.Client, method, url, name, password string) (response, error) {
 	req, err := http.NewRequest(method, url, nil)
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	if name != "" {
 		req.SetBasicAuth(name, password)
 	}
 	resp, err := c.Do(req)
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
-	return answer{resp.StatusCode, string(body)}, err
+	return response{resp.StatusCode, string(body)}, err
 }
 
 func TestTLSAndBasicAuth(t *testing.T) {
 	t.Parallel()
 	const name, password = "prom", "correct horse"
-	certFile, keyFile, pool := certificate(t)
+	certFile, keyFile, pool := writeServerCertificate(t)
 	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
 	if err != nil {
 		t.Fatal(err)
 	}
-	web := write(t, "web.yml", fmt.Sprintf("tls_server_config: {cert_file: %s, key_file: %s}\nbasic_auth_users: {%s: %s}\n", certFile, keyFile, name, hash))
-	e := serveUnasked(t, targetsConfig("own"), "--web.config.file="+web)
+	web := writeFile(t, "web.yml", fmt.Sprintf("tls_server_config: {cert_file: %s, key_file: %s}\nbasic_auth_users: {%s: %s}\n", certFile, keyFile, name, hash))
+	e := startExporterUnready(t, targetsConfig("own"), "--web.config.file="+web)
 	e.url = "https://" + e.addr
-	c := trusting(pool)
+	c := newTLSClient(pool)
 	eventually(t, 30*time.Second, "it answers over TLS", func() error {
-		e.alive(t)
-		_, err := askAs(c, http.MethodGet, e.url, name, password)
+		e.checkRunning(t)
+		_, err := requestAs(c, http.MethodGet, e.url, name, password)
 		return err
 	})
 
 	for _, path := range []string{"/", "/probe?target=own", "/metrics", "/sd", "/config", "/logs", "/-/healthy", "/-/ready"} {
-		wantAs(t, c, e.url+path, name, "wrong", http.StatusUnauthorized)
-		wantAs(t, c, e.url+path, "nobody", password, http.StatusUnauthorized)
-		wantAs(t, c, e.url+path, "", "", http.StatusUnauthorized)
+		getAs(t, c, e.url+path, name, "wrong", http.StatusUnauthorized)
+		getAs(t, c, e.url+path, "nobody", password, http.StatusUnauthorized)
+		getAs(t, c, e.url+path, "", "", http.StatusUnauthorized)
 	}
-	if a, err := askAs(c, http.MethodPost, e.url+"/-/reload", name, "wrong"); err != nil || a.status != http.StatusUnauthorized {
+	if a, err := requestAs(c, http.MethodPost, e.url+"/-/reload", name, "wrong"); err != nil || a.status != http.StatusUnauthorized {
 		t.Errorf("a stranger's reload: %d, %v, want 401", a.status, err)
 	}
-	metrics := wantAs(t, c, e.url+"/metrics", name, password, http.StatusOK)
-	if attempts := parse(t, metrics).sum("portscan_exporter_attempts_total"); attempts != 0 {
+	metrics := getAs(t, c, e.url+"/metrics", name, password, http.StatusOK)
+	if attempts := parseMetrics(t, metrics).sumByPrefix("portscan_exporter_attempts_total"); attempts != 0 {
 		t.Errorf("strangers had %v packets sent", attempts)
 	}
-	probe := wantAs(t, c, e.url+"/probe?target=own", name, password, http.StatusOK)
-	parse(t, probe).want(t, "probe_success", 1)
-	schemeIsHTTPS(t, wantAs(t, c, e.url+"/sd", name, password, http.StatusOK), e.addr)
-	plainIsRefused(t, e.addr, name, password)
-	if _, err := askAs(trusting(x509.NewCertPool()), http.MethodGet, e.url, name, password); err == nil {
+	probe := getAs(t, c, e.url+"/probe?target=own", name, password, http.StatusOK)
+	parseMetrics(t, probe).wantValue(t, "probe_success", 1)
+	checkDiscoveryScheme(t, getAs(t, c, e.url+"/sd", name, password, http.StatusOK), e.addr)
+	checkPlainHTTPRefused(t, e.addr, name, password)
+	if _, err := requestAs(newTLSClient(x509.NewCertPool()), http.MethodGet, e.url, name, password); err == nil {
 		t.Error("a client that does not trust the certificate got an answer: this is not TLS")
 	}
 }
 
-// wantAs asks as somebody, wants that status and returns the answer.
-func wantAs(t *testing.T, c *http.Client, url, name, password string, want int) string {
+// getAs asks as somebody, wants that status and returns the answer.
+func getAs(t *testing.T, c *http.Client, url, name, password string, want int) string {
 	t.Helper()
-	a, err := askAs(c, http.MethodGet, url, name, password)
+	a, err := requestAs(c, http.MethodGet, url, name, password)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +129,7 @@ func wantAs(t *testing.T, c *http.Client, url, name, password string, want int) 
 	return a.body
 }
 
-func schemeIsHTTPS(t *testing.T, sd, addr string) {
+func checkDiscoveryScheme(t *testing.T, sd, addr string) {
 	t.Helper()
 	var groups []struct {
 		Targets []string
@@ -143,10 +143,10 @@ func schemeIsHTTPS(t *testing.T, sd, addr string) {
 	}
 }
 
-// plainIsRefused asks without TLS.
-func plainIsRefused(t *testing.T, addr, name, password string) {
+// checkPlainHTTPRefused asks without TLS.
+func checkPlainHTTPRefused(t *testing.T, addr, name, password string) {
 	t.Helper()
-	a, err := askAs(client, http.MethodGet, "http://"+addr+"/metrics", name, password)
+	a, err := requestAs(client, http.MethodGet, "http://"+addr+"/metrics", name, password)
 	if err == nil && (a.status != http.StatusBadRequest || strings.Contains(a.body, "portscan")) {
 		t.Errorf("plain HTTP was answered with %d: %.200s", a.status, a.body)
 	}

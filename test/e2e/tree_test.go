@@ -11,16 +11,16 @@ import (
 	"testing"
 )
 
-// sources copies the files that git tracks, or would, to a folder of its own, as they
+// cloneSources copies the files that git tracks, or would, to a folder of its own, as they
 // are now, and makes one commit of them there: a fresh clone of what is being tested.
 // The same files give the same commit. change may alter them before.
-func sources(t *testing.T, change func(dir string)) (dir string) {
+func cloneSources(t *testing.T, change func(dir string)) (dir string) {
 	t.Helper()
 	git := needProgram(t, "git")
 	if _, err := os.Stat(repository + "/.git"); err != nil {
 		skip(t, "this is no clone, so git can't say what belongs to it")
 	}
-	list := output(t, repository, git, "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+	list := runIn(t, repository, git, "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
 	dir = filepath.Join(t.TempDir(), "portscan_exporter")
 	for name := range strings.SplitSeq(strings.TrimSuffix(list, "\x00"), "\x00") {
 		copyFile(t, filepath.Join(repository, name), filepath.Join(dir, name))
@@ -33,7 +33,7 @@ func sources(t *testing.T, change func(dir string)) (dir string) {
 		cmd := exec.CommandContext(t.Context(), git, args...)
 		cmd.Dir = dir
 		cmd.Env = append(os.Environ(), "GIT_AUTHOR_DATE=2026-01-02T03:04:05Z", "GIT_COMMITTER_DATE=2026-01-02T03:04:05Z")
-		outputOf(t, cmd)
+		runCommand(t, cmd)
 	}
 	commit("init", "--quiet")
 	commit("add", "--all")
@@ -64,16 +64,16 @@ func copyFile(t *testing.T, from, to string) {
 	}
 }
 
-// output runs a program in a folder, which must succeed, and returns what it prints.
-func output(t *testing.T, dir, path string, args ...string) string {
+// runIn runs a program in a folder, which must succeed, and returns what it prints.
+func runIn(t *testing.T, dir, path string, args ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), path, args...)
 	cmd.Dir = dir
-	return outputOf(t, cmd)
+	return runCommand(t, cmd)
 }
 
-// outputOf runs a command, which must succeed, and returns what it prints.
-func outputOf(t *testing.T, cmd *exec.Cmd) string {
+// runCommand runs a command, which must succeed, and returns what it prints.
+func runCommand(t *testing.T, cmd *exec.Cmd) string {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
@@ -83,37 +83,37 @@ func outputOf(t *testing.T, cmd *exec.Cmd) string {
 	return stdout.String()
 }
 
-// compiled is a cache of Go's with all that `make build` compiles. A build takes two
+// warmCache is a cache of Go's with all that `make build` compiles. A build takes two
 // processors for a minute without it, and several tests build; what they link and pack
 // is their own. It is kept from run to run, as Go keeps its own.
-var compiled = sync.OnceValues(func() (string, error) {
+var warmCache = sync.OnceValues(func() (string, error) {
 	user, err := os.UserCacheDir()
 	if err != nil {
 		return "", err
 	}
 	dir := filepath.Join(user, "portscan_exporter_e2e")
 	cmd := exec.Command("make", "--no-print-directory", "build", "OUTPUT="+filepath.Join(buildDir, "warm"))
-	cmd.Dir, cmd.Env = repository, withCache(dir)
+	cmd.Dir, cmd.Env = repository, cacheEnv(dir)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%v: %w\n%s", cmd.Args, err, out)
 	}
 	return dir, nil
 })
 
-// compiledCache returns that cache's folder.
-func compiledCache(t *testing.T) string {
+// buildCache returns that cache's folder.
+func buildCache(t *testing.T) string {
 	t.Helper()
 	needProgram(t, "make")
-	dir, err := compiled()
+	dir, err := warmCache()
 	if err != nil {
 		t.Fatal(err)
 	}
 	return dir
 }
 
-// withCache is this program's environment for a build with that cache, and without what
+// cacheEnv is this program's environment for a build with that cache, and without what
 // an outer make says of itself.
-func withCache(dir string) (env []string) {
+func cacheEnv(dir string) (env []string) {
 	for _, setting := range os.Environ() {
 		if !strings.HasPrefix(setting, "MAKE") && !strings.HasPrefix(setting, "MFLAGS=") {
 			env = append(env, setting)

@@ -21,9 +21,9 @@ func TestVantageRules(t *testing.T) {
 	}
 }
 
-// elsewhere returns what to put before a command, so that it runs in a network of its
+// networkNamespace returns what to put before a command, so that it runs in a network of its
 // own after a script has.
-func elsewhere(t *testing.T, script string) []string {
+func networkNamespace(t *testing.T, script string) []string {
 	t.Helper()
 	needProgram(t, "ip")
 	unshare := []string{needProgram(t, "unshare"), "--net"}
@@ -36,23 +36,23 @@ func elsewhere(t *testing.T, script string) []string {
 	return append(unshare, "sh", "-c", script+` && exec "$0" "$@"`)
 }
 
-// outside starts an exporter that listens here, and stands in a network where nothing
+// startOutsideExporter starts an exporter that listens here, and stands in a network where nothing
 // else does: what it scans as 127.0.0.1 is not what we see there.
-func outside(t *testing.T, config string) *exporter {
+func startOutsideExporter(t *testing.T, config string) *exporter {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	command := append(elsewhere(t, "ip link set lo up"), binary(t), "--web.systemd-socket", "--config.file="+write(t, "config.yml", config))
-	e := socketInto(t, l.(*net.TCPListener), command...)
+	command := append(networkNamespace(t, "ip link set lo up"), binary(t), "--web.systemd-socket", "--config.file="+writeFile(t, "config.yml", config))
+	e := startCommandWithSocket(t, l.(*net.TCPListener), command...)
 	e.awaitReady(t)
 	return e
 }
 
 // vantageConfig has a port that should be open, and others that should not.
-func vantageConfig(vantage string, s scene) string {
+func vantageConfig(vantage string, s testPorts) string {
 	return fmt.Sprintf(`modules:
   few: {ports: [%d, %d, %d, %d]}
 targets:
@@ -65,8 +65,8 @@ external_labels: {vantage: %[5]s}
 `, s.listening, s.down, s.unexpected, s.free, vantage)
 }
 
-// differing waits until the alert fires for these ports and no others.
-func differing(t *testing.T, p *prometheusServer, ports ...int) {
+// awaitDifferingPorts waits until the alert fires for these ports and no others.
+func awaitDifferingPorts(t *testing.T, p *prometheusServer, ports ...int) {
 	t.Helper()
 	var want []string
 	for _, port := range ports {
@@ -75,7 +75,7 @@ func differing(t *testing.T, p *prometheusServer, ports ...int) {
 	slices.Sort(want)
 	eventually(t, 30*time.Second, "what differs is told", func() error {
 		got := []string{}
-		for _, a := range p.firing(t) {
+		for _, a := range p.firingAlerts(t) {
 			if a.Labels["alertname"] == "PortscanVantagesDiffer" {
 				got = append(got, fmt.Sprintf("%s %s %s %s", a.Labels["instance"], a.Labels["ip"], a.Labels["protocol"], a.Labels["port"]))
 			}
@@ -88,41 +88,41 @@ func differing(t *testing.T, p *prometheusServer, ports ...int) {
 	})
 }
 
-// TestTwoVantages looks at one target from inside and from outside.
-func TestTwoVantages(t *testing.T) {
+// TestVantagesDiffer looks at one target from inside and from outside.
+func TestVantagesDiffer(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
-	listen(t, s.listening)
-	shut := listen(t, s.unexpected)
-	in, out := serve(t, vantageConfig("inside", s)), outside(t, vantageConfig("outside", s))
+	s := newTestPorts(t)
+	listenLocal(t, s.listening)
+	shut := listenLocal(t, s.unexpected)
+	in, out := startExporter(t, vantageConfig("inside", s)), startOutsideExporter(t, vantageConfig("outside", s))
 	lists := fmt.Sprintf("http_sd_configs: [{url: %s/sd}, {url: %s/sd}]", in.url, out.url)
-	p := prometheus(t, fmt.Sprintf(`global: {scrape_interval: 1s, evaluation_interval: 1s}
+	p := startPrometheus(t, fmt.Sprintf(`global: {scrape_interval: 1s, evaluation_interval: 1s}
 rule_files: [%s]
 scrape_configs:
   - {job_name: portscan, %[2]s}
   - {job_name: merged, %[2]s, relabel_configs: [{action: labeldrop, regex: vantage}]}
-`, impatient(t, filepath.Join(repository, "prometheus", "vantage.yml")), lists))
+`, writeImmediateRules(t, filepath.Join(repository, "prometheus", "vantage.yml")), lists))
 
-	differing(t, p, s.listening, s.unexpected)
-	p.want(t, `count(up{job="portscan"} == 1)`, 2)
+	awaitDifferingPorts(t, p, s.listening, s.unexpected)
+	p.wantValue(t, `count(up{job="portscan"} == 1)`, 2)
 	port := func(vantage string) string {
 		return fmt.Sprintf(`portscan_port_open{job="portscan",vantage="%s",port="%d"}`, vantage, s.listening)
 	}
-	p.want(t, port("inside"), 1)
-	p.want(t, port("outside"), 0)
+	p.wantValue(t, port("inside"), 1)
+	p.wantValue(t, port("outside"), 0)
 
 	shut()
-	differing(t, p, s.listening)
-	out.end(t)
-	differing(t, p) // from one vantage alone nothing can be compared
-	merges(t, p, s.listening)
+	awaitDifferingPorts(t, p, s.listening)
+	out.terminateAndWait(t)
+	awaitDifferingPorts(t, p) // from one vantage alone nothing can be compared
+	checkMergedJob(t, p, s.listening)
 }
 
-// merges looks at the job whose targets have nothing to tell one exporter's from the
+// checkMergedJob looks at the job whose targets have nothing to tell one exporter's from the
 // other's: what docs/scaling.md warns of.
-func merges(t *testing.T, p *prometheusServer, port int) {
+func checkMergedJob(t *testing.T, p *prometheusServer, port int) {
 	t.Helper()
-	active, dropped := p.discovered(t)
+	active, dropped := p.listTargets(t)
 	n := 0
 	for _, target := range active {
 		if target.ScrapePool == "merged" {
@@ -133,7 +133,7 @@ func merges(t *testing.T, p *prometheusServer, port int) {
 		t.Errorf("%d targets, and %d dropped, want both exporters' and none dropped", n, dropped)
 	}
 	open := fmt.Sprintf(`portscan_port_open{job="merged",port="%d"}`, port)
-	p.want(t, `count(up{job="merged"})`, 1)                                             // two targets, one series
-	p.want(t, fmt.Sprintf("max_over_time(%s[5m]) - min_over_time(%[1]s[5m])", open), 1) // with the verdicts of both
-	p.want(t, `sum(count_over_time(up{job="merged"}[1m])) > bool sum(count_over_time(up{job="portscan",vantage="inside"}[1m]))`, 1)
+	p.wantValue(t, `count(up{job="merged"})`, 1)                                             // two targets, one series
+	p.wantValue(t, fmt.Sprintf("max_over_time(%s[5m]) - min_over_time(%[1]s[5m])", open), 1) // with the verdicts of both
+	p.wantValue(t, `sum(count_over_time(up{job="merged"}[1m])) > bool sum(count_over_time(up{job="portscan",vantage="inside"}[1m]))`, 1)
 }

@@ -15,24 +15,24 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// way is one by which Prometheus comes to an exporter.
-type way struct {
-	job   string
-	url   string        // below which the exporter's paths are
-	more  string        // of the scrape job
-	sdTLS string        // of the list
-	asked *atomic.Int64 // probes that came this way, where somebody counts
+// scrapeRoute is one by which Prometheus comes to an exporter.
+type scrapeRoute struct {
+	job             string
+	url             string        // below which the exporter's paths are
+	jobConfig       string        // of the scrape job
+	discoveryConfig string        // of the list
+	probes          *atomic.Int64 // probes that came this way, where somebody counts
 }
 
 // config is a scrape job with nothing in it that says where the targets are.
-func (w way) config() string {
-	return fmt.Sprintf("  - job_name: %s\n%s    http_sd_configs:\n      - url: %s/sd\n%s", w.job, w.more, w.url, w.sdTLS)
+func (w scrapeRoute) config() string {
+	return fmt.Sprintf("  - job_name: %s\n%s    http_sd_configs:\n      - url: %s/sd\n%s", w.job, w.jobConfig, w.url, w.discoveryConfig)
 }
 
-// trusts makes the job trust a certificate, and name a user where there is one.
-func (w way) trusts(certFile, user string) way {
-	w.more = fmt.Sprintf("    tls_config: {ca_file: %s}\n%s", certFile, user)
-	w.sdTLS = strings.ReplaceAll(w.more, "    ", "        ")
+// withTLS makes the job trust a certificate, and name a user where there is one.
+func (w scrapeRoute) withTLS(certFile, user string) scrapeRoute {
+	w.jobConfig = fmt.Sprintf("    tls_config: {ca_file: %s}\n%s", certFile, user)
+	w.discoveryConfig = strings.ReplaceAll(w.jobConfig, "    ", "        ")
 	return w
 }
 
@@ -46,14 +46,14 @@ func needAddress(t *testing.T, addr string) {
 	_ = l.Close()
 }
 
-// serveBelow serves with a route prefix, which one of the flags sets.
-func serveBelow(t *testing.T, prefix string, flags ...string) *exporter {
+// startPrefixedExporter serves with a route prefix, which one of the flags sets.
+func startPrefixedExporter(t *testing.T, prefix string, flags ...string) *exporter {
 	t.Helper()
-	e := serveUnasked(t, targetsConfig("own"), flags...)
+	e := startExporterUnready(t, targetsConfig("own"), flags...)
 	e.url = "http://" + e.addr + prefix
 	eventually(t, 30*time.Second, "the exporter is ready", func() error {
-		e.alive(t)
-		return wantStatus(e.url+"/-/ready", http.StatusOK)
+		e.checkRunning(t)
+		return checkStatus(e.url+"/-/ready", http.StatusOK)
 	})
 	return e
 }
@@ -63,7 +63,7 @@ func serveBelow(t *testing.T, prefix string, flags ...string) *exporter {
 func (e *exporter) awaitListener(t *testing.T) {
 	t.Helper()
 	eventually(t, 30*time.Second, "it listens", func() error {
-		e.alive(t)
+		e.checkRunning(t)
 		conn, err := dial(e.addr)
 		if err == nil {
 			_ = conn.Close()
@@ -72,9 +72,9 @@ func (e *exporter) awaitListener(t *testing.T) {
 	})
 }
 
-// proxied starts an exporter behind a proxy, which lets on only what is below its
+// startProxiedExporter starts an exporter behind a proxy, which lets on only what is below its
 // path, and takes that away if it cuts.
-func proxied(t *testing.T, job, path string, cuts bool, pair *tls.Certificate) way {
+func startProxiedExporter(t *testing.T, job, path string, cuts bool, pair *tls.Certificate) scrapeRoute {
 	t.Helper()
 	backend, asked := fmt.Sprintf("127.0.0.1:%d", freePort(t)), new(atomic.Int64)
 	proxy := httptest.NewUnstartedServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
@@ -103,16 +103,16 @@ func proxied(t *testing.T, job, path string, cuts bool, pair *tls.Certificate) w
 		prefix = ""
 		flags = append(flags, "--web.route-prefix=/")
 	}
-	serveBelow(t, prefix, append(flags, "--web.external-url="+proxy.URL+path+"/")...)
-	return way{job: job, url: proxy.URL + path, asked: asked}
+	startPrefixedExporter(t, prefix, append(flags, "--web.external-url="+proxy.URL+path+"/")...)
+	return scrapeRoute{job: job, url: proxy.URL + path, probes: asked}
 }
 
-// TestDiscoveryByEveryWay has one Prometheus and exporters that it reaches by all
+// TestDiscoveryRoutes has one Prometheus and exporters that it reaches by all
 // kinds of ways: each list leads back by the way that it came.
-func TestDiscoveryByEveryWay(t *testing.T) {
+func TestDiscoveryRoutes(t *testing.T) {
 	t.Parallel()
 	const name, password = "prom", "correct horse"
-	certFile, keyFile, _ := certificate(t)
+	certFile, keyFile, _ := writeServerCertificate(t)
 	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
 	if err != nil {
 		t.Fatal(err)
@@ -124,30 +124,30 @@ func TestDiscoveryByEveryWay(t *testing.T) {
 
 	six := fmt.Sprintf("[::1]:%d", freePort(t))
 	needAddress(t, six)
-	two := serve(t, targetsConfig("own"), "--web.listen-address="+six)
-	below := serveBelow(t, "/ports", "--web.route-prefix=/ports/")
-	web := write(t, "web.yml", fmt.Sprintf("tls_server_config: {cert_file: %s, key_file: %s}\nbasic_auth_users: {%s: %s}\n", certFile, keyFile, name, hash))
-	secret := serveUnasked(t, targetsConfig("own"), "--web.config.file="+web)
+	two := startExporter(t, targetsConfig("own"), "--web.listen-address="+six)
+	below := startPrefixedExporter(t, "/ports", "--web.route-prefix=/ports/")
+	web := writeFile(t, "web.yml", fmt.Sprintf("tls_server_config: {cert_file: %s, key_file: %s}\nbasic_auth_users: {%s: %s}\n", certFile, keyFile, name, hash))
+	secret := startExporterUnready(t, targetsConfig("own"), "--web.config.file="+web)
 	secret.awaitListener(t)
 	user := fmt.Sprintf("    basic_auth: {username: %s, password: %s}\n", name, password)
 
-	ways := []way{
+	ways := []scrapeRoute{
 		{job: "ipv4", url: two.url},
 		{job: "ipv6", url: "http://" + six},
 		{job: "prefix", url: below.url},
-		way{job: "tls", url: "https://" + secret.addr}.trusts(certFile, user),
-		proxied(t, "proxy", "/all/ports", false, nil),
-		proxied(t, "cutting", "/ports", true, nil),
-		proxied(t, "tls-proxy", "", false, &pair).trusts(certFile, ""),
+		scrapeRoute{job: "tls", url: "https://" + secret.addr}.withTLS(certFile, user),
+		startProxiedExporter(t, "proxy", "/all/ports", false, nil),
+		startProxiedExporter(t, "cutting", "/ports", true, nil),
+		startProxiedExporter(t, "tls-proxy", "", false, &pair).withTLS(certFile, ""),
 	}
 	var config strings.Builder
 	config.WriteString("global: {scrape_interval: 1s}\nscrape_configs:\n")
 	for _, w := range ways {
 		config.WriteString(w.config())
 	}
-	p := prometheus(t, config.String())
+	p := startPrometheus(t, config.String())
 	eventually(t, 40*time.Second, "every exporter's target is up", func() error {
-		active, dropped := p.discovered(t)
+		active, dropped := p.listTargets(t)
 		if len(active) != len(ways) || dropped != 0 {
 			return fmt.Errorf("%d targets, %d dropped, want %d", len(active), dropped, len(ways))
 		}
@@ -158,7 +158,7 @@ func TestDiscoveryByEveryWay(t *testing.T) {
 		}
 		return nil
 	})
-	active, _ := p.discovered(t)
+	active, _ := p.listTargets(t)
 	urls := make(map[string]string)
 	for _, target := range active {
 		urls[target.ScrapePool] = target.ScrapeURL
@@ -167,9 +167,9 @@ func TestDiscoveryByEveryWay(t *testing.T) {
 		if want := w.url + "/probe?module=few&target=own"; urls[w.job] != want {
 			t.Errorf("%s is scraped at %s, want %s", w.job, urls[w.job], want)
 		}
-		if w.asked != nil && w.asked.Load() == 0 {
+		if w.probes != nil && w.probes.Load() == 0 {
 			t.Errorf("%s: no probe came through the proxy", w.job)
 		}
-		p.want(t, fmt.Sprintf(`probe_success{job=%q}`, w.job), 1)
+		p.wantValue(t, fmt.Sprintf(`probe_success{job=%q}`, w.job), 1)
 	}
 }

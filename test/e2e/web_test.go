@@ -19,11 +19,11 @@ import (
 
 // page is an answer with its headers.
 type page struct {
-	answer
+	response
 	header http.Header
 }
 
-func open(t *testing.T, method, url string) page {
+func fetchPage(t *testing.T, method, url string) page {
 	t.Helper()
 	req, err := http.NewRequest(method, url, nil)
 	if err != nil {
@@ -40,28 +40,28 @@ func open(t *testing.T, method, url string) page {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return page{answer{resp.StatusCode, string(body)}, resp.Header}
+	return page{response{resp.StatusCode, string(body)}, resp.Header}
 }
 
-// TestPprof is there where it was asked for.
-func TestPprof(t *testing.T) {
+// TestPprofFlag is there where it was asked for.
+func TestPprofFlag(t *testing.T) {
 	t.Parallel()
 	paths := []string{"/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/goroutine?debug=2", "/debug/pprof/cmdline", "/debug/pprof/symbol", "/debug/pprof/profile?seconds=1"}
-	without, with := serve(t, targetsConfig("own")), serve(t, targetsConfig("own"), "--web.enable-pprof")
+	without, with := startExporter(t, targetsConfig("own")), startExporter(t, targetsConfig("own"), "--web.enable-pprof")
 	for _, path := range paths {
-		if err := wantStatus(without.url+path, http.StatusNotFound); err != nil {
+		if err := checkStatus(without.url+path, http.StatusNotFound); err != nil {
 			t.Error(err)
 		}
-		if err := wantStatus(with.url+path, http.StatusOK); err != nil {
+		if err := checkStatus(with.url+path, http.StatusOK); err != nil {
 			t.Error(err)
 		}
-		safe(t, with, "GET", path, open(t, "GET", with.url+path))
+		checkSecurityHeaders(t, with, "GET", path, fetchPage(t, "GET", with.url+path))
 	}
 }
 
-// safe fails the test unless the headers keep a browser from running what is in an
+// checkSecurityHeaders fails the test unless the headers keep a browser from running what is in an
 // answer, from guessing that it is something else, and from showing it in a frame.
-func safe(t *testing.T, e *exporter, method, path string, p page) {
+func checkSecurityHeaders(t *testing.T, e *exporter, method, path string, p page) {
 	t.Helper()
 	what := fmt.Sprintf("%s %s (%d)", method, strings.TrimPrefix(path, e.url), p.status)
 	for name, want := range map[string]string{"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer"} {
@@ -85,9 +85,9 @@ func safe(t *testing.T, e *exporter, method, path string, p page) {
 	}
 }
 
-func TestHeaders(t *testing.T) {
+func TestSecurityHeaders(t *testing.T) {
 	t.Parallel()
-	e := serve(t, hostileConfig)
+	e := startExporter(t, twoModulesConfig)
 	e.probe(t, "target=own")
 	for _, r := range []struct {
 		method, path string
@@ -119,40 +119,40 @@ func TestHeaders(t *testing.T) {
 		{"GET", "/-/reload", 405},
 		{"DELETE", "/", 405},
 	} {
-		p := open(t, r.method, e.url+r.path)
+		p := fetchPage(t, r.method, e.url+r.path)
 		if p.status != r.status {
 			t.Errorf("%s %s: status %d, want %d", r.method, r.path, p.status, r.status)
 		}
-		safe(t, e, r.method, r.path, p)
+		checkSecurityHeaders(t, e, r.method, r.path, p)
 	}
-	rewrite(t, e.config, badConfig("own"))
-	if p := open(t, "POST", e.url+"/-/reload"); p.status != 500 {
+	replaceFile(t, e.config, badConfig("own"))
+	if p := fetchPage(t, "POST", e.url+"/-/reload"); p.status != 500 {
 		t.Errorf("/-/reload of a bad file: status %d", p.status)
 	} else {
-		safe(t, e, "POST", "/-/reload", p)
+		checkSecurityHeaders(t, e, "POST", "/-/reload", p)
 	}
 
-	below := serveUnasked(t, targetsConfig("own"), "--web.route-prefix=/ports")
+	below := startExporterUnready(t, targetsConfig("own"), "--web.route-prefix=/ports")
 	below.url = "http://" + below.addr
 	eventually(t, 30*time.Second, "it is ready", func() error {
-		below.alive(t)
-		return wantStatus(below.url+"/ports/-/ready", http.StatusOK)
+		below.checkRunning(t)
+		return checkStatus(below.url+"/ports/-/ready", http.StatusOK)
 	})
 	for path, status := range map[string]int{"/ports/": 200, "/": 302, "/nowhere": 404} { // a page, who is sent there, and who is not
-		p := open(t, "GET", below.url+path)
+		p := fetchPage(t, "GET", below.url+path)
 		if p.status != status {
 			t.Errorf("below a prefix, GET %s: status %d, want %d", path, p.status, status)
 		}
-		safe(t, below, "GET", path, p)
+		checkSecurityHeaders(t, below, "GET", path, p)
 	}
 }
 
-// evil is what must reach nobody's browser as it is.
-const evil = `<script>alert(1)</script>"'&`
+// markup is what must reach nobody's browser as it is.
+const markup = `<script>alert(1)</script>"'&`
 
-// evilConfig has it wherever a text may be anything.
-func evilConfig(host string) string {
-	quoted := "'" + strings.ReplaceAll(evil, "'", "''") + "'"
+// markupConfig has it wherever a text may be anything.
+func markupConfig(host string) string {
+	quoted := "'" + strings.ReplaceAll(markup, "'", "''") + "'"
 	return strings.NewReplacer("EVIL", quoted, "HOST", host).Replace(`modules:
   few: {ports: "1-10"}
 targets:
@@ -165,10 +165,10 @@ external_labels: {vantage: EVIL}
 `)
 }
 
-// TestMarkup has markup in the configuration and in requests.
-func TestMarkup(t *testing.T) {
+// TestMarkupEscaped has markup in the configuration and in requests.
+func TestMarkupEscaped(t *testing.T) {
 	t.Parallel()
-	e := serve(t, evilConfig("127.0.0.77"))
+	e := startExporter(t, markupConfig("127.0.0.77"))
 	url := func(path string) string {
 		return e.url + strings.NewReplacer("EVIL", "%3Cscript%3Ealert(1)%3C/script%3E%22'%26").Replace(path)
 	}
@@ -177,9 +177,9 @@ func TestMarkup(t *testing.T) {
 		"/probe?target=own", "/probe?target=own&debug=true", "/", "/target/own", "/config", "/sd", "/logs?id=1", "/metrics",
 		"/probe?target=EVIL", "/probe?target=own&module=EVIL", "/probe?target=own&debug=EVIL", "/probe?EVIL=1", "/logs?id=EVIL", "/EVIL", "/?EVIL", "/target/EVIL", "/target/own?module=EVIL", "/target/own?address=EVIL",
 	} {
-		p := open(t, "GET", url(path))
-		harmless(t, path, p)
-		safe(t, e, "GET", path, p)
+		p := fetchPage(t, "GET", url(path))
+		checkMarkupInert(t, path, p)
+		checkSecurityHeaders(t, e, "GET", path, p)
 		switch path {
 		case "/":
 			index = p.body
@@ -194,22 +194,22 @@ func TestMarkup(t *testing.T) {
 	if n := strings.Count(target, escaped); n != 3 {
 		t.Errorf("the target's page has it %d times escaped, want the owner, the reference and the label:\n%s", n, target)
 	}
-	labelsAreWhole(t, e)
+	checkLabelsVerbatim(t, e)
 
 	// It is no name of a host: that is said, and the configuration is not taken.
-	rewrite(t, e.config, evilConfig(`"<script>alert(1)</script>"`))
-	p := open(t, "POST", e.url+"/-/reload")
+	replaceFile(t, e.config, markupConfig(`"<script>alert(1)</script>"`))
+	p := fetchPage(t, "POST", e.url+"/-/reload")
 	if p.status != http.StatusInternalServerError || !strings.Contains(p.body, "<script>") {
 		t.Errorf("/-/reload says %d, %s", p.status, p.body)
 	}
-	harmless(t, "/-/reload", p)
+	checkMarkupInert(t, "/-/reload", p)
 }
 
 // ownScript is the one that pages have.
 const ownScript = `<script src="/script.js" defer></script>`
 
-// harmless fails the test if a browser would take what is in the answer for markup.
-func harmless(t *testing.T, path string, p page) {
+// checkMarkupInert fails the test if a browser would take what is in the answer for markup.
+func checkMarkupInert(t *testing.T, path string, p page) {
 	t.Helper()
 	kind, _, err := mime.ParseMediaType(p.header.Get("Content-Type"))
 	switch {
@@ -230,26 +230,26 @@ func harmless(t *testing.T, path string, p page) {
 	}
 }
 
-// labelsAreWhole looks whether Prometheus gets the text as it was written.
-func labelsAreWhole(t *testing.T, e *exporter) {
+// checkLabelsVerbatim looks whether Prometheus gets the text as it was written.
+func checkLabelsVerbatim(t *testing.T, e *exporter) {
 	t.Helper()
-	inMetrics := strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(evil)
-	e.probe(t, "target=own").want(t, fmt.Sprintf(`portscan_target_info{owner="%[1]s",reference="%[1]s",target="own"}`, inMetrics), 1)
+	inMetrics := strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(markup)
+	e.probe(t, "target=own").wantValue(t, fmt.Sprintf(`portscan_target_info{owner="%[1]s",reference="%[1]s",target="own"}`, inMetrics), 1)
 	var groups []struct{ Labels map[string]string }
 	getJSON(t, e.url+"/sd", &groups)
-	if len(groups) != 1 || groups[0].Labels["env"] != evil || groups[0].Labels["vantage"] != evil {
+	if len(groups) != 1 || groups[0].Labels["env"] != markup || groups[0].Labels["vantage"] != markup {
 		t.Errorf("/sd has %v", groups)
 	}
 }
 
-// TestNobody runs as a user without any privilege.
-func TestNobody(t *testing.T) {
+// TestUnprivileged runs as a user without any privilege.
+func TestUnprivileged(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
-	listen(t, s.listening)
-	listen(t, s.unexpected)
-	e := &exporter{addr: fmt.Sprintf("127.0.0.1:%d", freePort(t)), config: readable(t, s.config())}
-	e.process = launch(t, asNobody(t, nil, "--config.file="+e.config, "--web.listen-address="+e.addr))
+	s := newTestPorts(t)
+	listenLocal(t, s.listening)
+	listenLocal(t, s.unexpected)
+	e := &exporter{addr: fmt.Sprintf("127.0.0.1:%d", freePort(t)), config: writeReadable(t, s.config())}
+	e.process = startCommand(t, unprivilegedCommand(t, nil, "--config.file="+e.config, "--web.listen-address="+e.addr))
 	e.awaitReady(t)
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", e.cmd.Process.Pid))
 	if err != nil {
@@ -261,43 +261,43 @@ func TestNobody(t *testing.T) {
 		}
 	}
 	m := e.probe(t, "target=own")
-	m.want(t, "probe_success", 1)
-	m.want(t, onLoopback("127.0.0.1", s.listening, "open"), 1)
-	m.want(t, onLoopback("127.0.0.1", s.down, "open"), 0)
-	m.want(t, onLoopback("127.0.0.1", s.unexpected, "closed"), 1)
-	m.want(t, `portscan_ports{ip="127.0.0.1",protocol="tcp",state="closed"}`, 3)
+	m.wantValue(t, "probe_success", 1)
+	m.wantValue(t, portOpenSample("127.0.0.1", s.listening, "open"), 1)
+	m.wantValue(t, portOpenSample("127.0.0.1", s.down, "open"), 0)
+	m.wantValue(t, portOpenSample("127.0.0.1", s.unexpected, "closed"), 1)
+	m.wantValue(t, `portscan_ports{ip="127.0.0.1",protocol="tcp",state="closed"}`, 3)
 	postReload(t, e, http.StatusOK)
-	if own := e.metrics(t); own["process_open_fds"] < 1 || own["portscan_exporter_attempts_in_flight_limit"] < 50 {
+	if own := e.scrapeMetrics(t); own["process_open_fds"] < 1 || own["portscan_exporter_attempts_in_flight_limit"] < 50 {
 		t.Errorf("what it may take is not known: %v", own["portscan_exporter_attempts_in_flight_limit"])
 	}
-	get(t, e.url+"/")
+	getBody(t, e.url+"/")
 }
 
-// siege is what keeps connections of an exporter busy.
-type siege struct {
-	addr string
-	all  sync.WaitGroup
+// clientFlood is what keeps connections of an exporter busy.
+type clientFlood struct {
+	addr    string
+	clients sync.WaitGroup
 
-	opened, cut, refused atomic.Int64 // slow connections; those that the server cut off; huge headers that it refused
+	slowOpened, slowClosed, hugeRefused atomic.Int64 // slow connections; those that the server cut off; huge headers that it refused
 }
 
-const slowly = 500 * time.Millisecond // between a slow client's bytes
+const slowPause = 500 * time.Millisecond // between a slow client's bytes
 
-// slow sends a request a byte at a time until ctx ends, and begins anew when it is
+// runSlowClient sends a request a byte at a time until ctx ends, and begins anew when it is
 // cut off.
-func (s *siege) slow(ctx context.Context) {
+func (s *clientFlood) runSlowClient(ctx context.Context) {
 	for ctx.Err() == nil {
 		conn, err := dial(s.addr)
 		if err == nil {
-			s.opened.Add(1)
-			s.trickle(ctx, conn)
+			s.slowOpened.Add(1)
+			s.sendSlowly(ctx, conn)
 			_ = conn.Close()
 		}
-		pause(ctx, slowly) // no hurry, and no endless loop where dialling fails at once
+		pause(ctx, slowPause) // no hurry, and no endless loop where dialling fails at once
 	}
 }
 
-func (s *siege) trickle(ctx context.Context, conn net.Conn) {
+func (s *clientFlood) sendSlowly(ctx context.Context, conn net.Conn) {
 	const request = "GET /probe?target=own HTTP/1.1\r\nHost: exporter\r\nX-Slow: "
 	for i := 0; ctx.Err() == nil; i++ {
 		next := "z"
@@ -305,10 +305,10 @@ func (s *siege) trickle(ctx context.Context, conn net.Conn) {
 			next = request[i : i+1]
 		}
 		if _, err := io.WriteString(conn, next); err != nil {
-			s.cut.Add(1)
+			s.slowClosed.Add(1)
 			return
 		}
-		pause(ctx, slowly)
+		pause(ctx, slowPause)
 	}
 }
 
@@ -319,34 +319,34 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// huge sends one request with a header of 1 MB after the other.
-func (s *siege) huge(ctx context.Context) {
-	request := raw("GET", "/probe?target=own", "X-Big: "+strings.Repeat("b", 1<<20)+"\r\n")
+// runHugeClient sends one request with a header of 1 MB after the other.
+func (s *clientFlood) runHugeClient(ctx context.Context) {
+	request := rawRequest("GET", "/probe?target=own", "X-Big: "+strings.Repeat("b", 1<<20)+"\r\n")
 	for ctx.Err() == nil {
 		if conn, err := dial(s.addr); err == nil {
 			_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
 			go func() { _, _ = io.WriteString(conn, request) }()
-			if a, err := readAnswer(conn); err == nil && a.status == tooLarge {
-				s.refused.Add(1)
+			if a, err := readResponse(conn); err == nil && a.status == tooLarge {
+				s.hugeRefused.Add(1)
 			}
 			_ = conn.Close()
 		}
-		pause(ctx, slowly)
+		pause(ctx, slowPause)
 	}
 }
 
-// begin has so many slow clients, and some with huge headers, until ctx ends.
-func (s *siege) begin(ctx context.Context, slow, huge int) {
+// startClients has so many slow clients, and some with huge headers, until ctx ends.
+func (s *clientFlood) startClients(ctx context.Context, slow, huge int) {
 	for range slow {
-		s.all.Go(func() { s.slow(ctx) })
+		s.clients.Go(func() { s.runSlowClient(ctx) })
 	}
 	for range huge {
-		s.all.Go(func() { s.huge(ctx) })
+		s.clients.Go(func() { s.runHugeClient(ctx) })
 	}
 }
 
-// idlers opens so many connections that have asked once and keep still from then on.
-func idlers(t *testing.T, addr string, n int) []net.Conn {
+// openIdleConnections opens so many connections that have asked once and keep still from then on.
+func openIdleConnections(t *testing.T, addr string, n int) []net.Conn {
 	t.Helper()
 	const atOnce = 50
 	conns, errs := make([]net.Conn, n), make([]error, n)
@@ -361,7 +361,7 @@ func idlers(t *testing.T, addr string, n int) []net.Conn {
 	for w := range atOnce {
 		all.Go(func() {
 			for i := w; i < n; i += atOnce {
-				conns[i], errs[i] = idler(addr, i)
+				conns[i], errs[i] = openIdleConnection(addr, i)
 			}
 		})
 	}
@@ -372,8 +372,8 @@ func idlers(t *testing.T, addr string, n int) []net.Conn {
 	return conns
 }
 
-// idler takes its source port from one of several addresses: one has not enough.
-func idler(addr string, i int) (net.Conn, error) {
+// openIdleConnection takes its source port from one of several addresses: one has not enough.
+func openIdleConnection(addr string, i int) (net.Conn, error) {
 	const addresses = 10
 	from := net.Dialer{Timeout: 10 * time.Second, LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 2, byte(1+i%addresses))}}
 	conn, err := from.Dial("tcp", addr)
@@ -383,7 +383,7 @@ func idler(addr string, i int) (net.Conn, error) {
 	if err := conn.SetDeadline(time.Now().Add(2 * time.Minute)); err != nil {
 		return conn, err
 	}
-	a, err := tryOn(conn, "/-/healthy")
+	a, err := tryRequestOn(conn, "/-/healthy")
 	if err == nil && a.status != http.StatusOK {
 		err = fmt.Errorf("/-/healthy: %d", a.status)
 	}
@@ -403,45 +403,45 @@ func needDescriptors(t *testing.T, n uint64) {
 	}
 }
 
-// TestSiege has slow clients, huge headers and a great many idle connections, and
+// TestSlowAndIdleClients has slow clients, huge headers and a great many idle connections, and
 // asks for probes beside them.
-func TestSiege(t *testing.T) {
+func TestSlowAndIdleClients(t *testing.T) {
 	t.Parallel()
 	const idle, slow, huge, length = 10_000, 500, 4, 10 * time.Second
 	needDescriptors(t, idle+slow+3000)
-	e := servePlain(t, targetsConfig("own")) // the race detector takes 100 KiB for each connection
-	before := e.metrics(t)
+	e := startPlainExporter(t, targetsConfig("own")) // the race detector takes 100 KiB for each connection
+	before := e.scrapeMetrics(t)
 	began := time.Now()
-	conns := idlers(t, e.addr, idle)
+	conns := openIdleConnections(t, e.addr, idle)
 	t.Logf("%d connections took %v", idle, time.Since(began).Round(time.Millisecond))
 
 	ctx, cancel := context.WithTimeout(t.Context(), length)
 	defer cancel()
-	s := &siege{addr: e.addr}
-	s.begin(ctx, slow, huge)
+	s := &clientFlood{addr: e.addr}
+	s.startClients(ctx, slow, huge)
 	probes, longest := 0, time.Duration(0)
 	var most metrics
 	for ctx.Err() == nil {
 		sent := time.Now()
-		e.probe(t, "target=own", timeoutHeader, "10").want(t, "probe_success", 1)
+		e.probe(t, "target=own", timeoutHeader, "10").wantValue(t, "probe_success", 1)
 		probes, longest = probes+1, max(longest, time.Since(sent))
 		if probes%10 == 0 {
-			most = e.metrics(t)
+			most = e.scrapeMetrics(t)
 		}
 		pause(ctx, 50*time.Millisecond)
 	}
 	cancel()
-	s.all.Wait()
+	s.clients.Wait()
 	t.Logf("%d probes, the longest took %v; %d slow connections, %d of them cut off; %d huge headers refused; at the most: %s (before: %s)",
-		probes, longest.Round(time.Millisecond), s.opened.Load(), s.cut.Load(), s.refused.Load(), most.figures(), before.figures())
+		probes, longest.Round(time.Millisecond), s.slowOpened.Load(), s.slowClosed.Load(), s.hugeRefused.Load(), most.resourceUsage(), before.resourceUsage())
 	if longest > 2*time.Second {
 		t.Errorf("a probe took %v", longest)
 	}
-	if most["process_open_fds"] < idle+slow/2 || s.opened.Load() < slow || s.cut.Load() < slow || s.refused.Load() < huge {
+	if most["process_open_fds"] < idle+slow/2 || s.slowOpened.Load() < slow || s.slowClosed.Load() < slow || s.hugeRefused.Load() < huge {
 		t.Errorf("the exporter had %v descriptors at the most: the test does not test", most["process_open_fds"])
 	}
 	for i := 0; i < idle; i += 100 {
-		if a := askOn(t, conns[i], "/-/healthy"); a.status != http.StatusOK {
+		if a := requestOn(t, conns[i], "/-/healthy"); a.status != http.StatusOK {
 			t.Fatalf("/-/healthy over an idle connection: %d", a.status)
 		}
 	}
