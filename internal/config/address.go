@@ -33,13 +33,13 @@ func parseNumeric(text string) (p netip.Prefix, isName bool, err error) {
 
 func urlError(text string) error {
 	if u, err := url.Parse(text); err == nil && u.Hostname() != "" {
-		return fmt.Errorf("%s is a URL: write the host alone, %s", quote(text), quote(u.Hostname()))
+		return fmt.Errorf("%s is a URL: write only the host, %s", quote(text), quote(u.Hostname()))
 	}
-	return fmt.Errorf("%s is a URL: write the host alone", quote(text))
+	return fmt.Errorf("%s is a URL: write only the host", quote(text))
 }
 
 func zoneError(text string) error {
-	return fmt.Errorf("%s has a zone, which means nothing to other machines: write an address without one", quote(text))
+	return fmt.Errorf("%s has an IPv6 zone, which is not supported: write the address without the zone", quote(text))
 }
 
 func parseCIDR(text string) (netip.Prefix, error) {
@@ -50,13 +50,13 @@ func parseCIDR(text string) (netip.Prefix, error) {
 	if p.Addr().Is4In6() {
 		const mapped = 96 // bits before the IPv4 address
 		if p.Bits() < mapped {
-			return netip.Prefix{}, fmt.Errorf("%s is an IPv4-mapped network: write the IPv4 network, as in 192.0.2.0/24", quote(text))
+			return netip.Prefix{}, fmt.Errorf("%s is an IPv4-mapped network: write the IPv4 network, such as 192.0.2.0/24", quote(text))
 		}
 		v4 := netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-mapped).Masked()
 		return netip.Prefix{}, fmt.Errorf("%s is an IPv4-mapped network: write %s", quote(text), v4)
 	}
 	if p != p.Masked() {
-		return netip.Prefix{}, fmt.Errorf("%s names an address within a network: write %s for the network, or %s for the address alone",
+		return netip.Prefix{}, fmt.Errorf("%s has host bits set: write %s for the network, or %s for the single address",
 			quote(text), p.Masked(), p.Addr())
 	}
 	return p, nil
@@ -70,9 +70,9 @@ func cidrError(text string) error {
 	case strings.Contains(text, "%"):
 		return zoneError(text)
 	case err != nil:
-		return fmt.Errorf("%s is not a network: write it in full, as in 192.0.2.0/24 or 2001:db8::/64", quote(text))
+		return fmt.Errorf("%s is not a network: write a network in CIDR notation, such as 192.0.2.0/24 or 2001:db8::/64", quote(text))
 	default:
-		return fmt.Errorf("%s is not a length: write a number from 0 to %d after the slash, as in %s/%d",
+		return fmt.Errorf("%s is not a valid prefix length: write a number from 0 to %d after the slash, such as %s/%d",
 			quote(bits), addr.BitLen(), addr, addr.BitLen())
 	}
 }
@@ -82,11 +82,11 @@ func checkUnicast(p netip.Prefix) error {
 	broadcast := netip.AddrFrom4([4]byte{255, 255, 255, 255})
 	switch {
 	case p.Addr().IsMulticast():
-		return fmt.Errorf("%s is multicast: write the addresses of single machines", prefixText(p))
+		return fmt.Errorf("%s is multicast: write unicast addresses", prefixText(p))
 	case p.IsSingleIP() && p.Addr().IsUnspecified():
-		return fmt.Errorf("%s stands for no address at all: write the address of a machine", p.Addr())
+		return fmt.Errorf("%s is the unspecified address: write the address of a host", p.Addr())
 	case p.Addr() == broadcast:
-		return fmt.Errorf("%s is the broadcast address: write the address of a machine", p.Addr())
+		return fmt.Errorf("%s is the broadcast address: write the address of a host", p.Addr())
 	default:
 		return nil
 	}
@@ -106,19 +106,19 @@ func checkName(text string) error {
 	labels := strings.Split(name, ".")
 	switch {
 	case text == "":
-		return errors.New("an empty text is no host: write a name, an address or a network")
+		return errors.New("must not be empty: write a host name, an address or a network")
 	case strings.HasPrefix(text, "["):
 		return bracketError(text)
 	case strings.Contains(text, ":"):
 		return colonError(text)
 	case numberLabel.MatchString(labels[len(labels)-1]):
-		return fmt.Errorf("%s is not an address in its plain form: write all four numbers, decimal and without leading zeros, as in 192.0.2.10", quote(text))
+		return fmt.Errorf("%s is not a valid IPv4 address: write four decimal numbers without leading zeros, such as 192.0.2.10", quote(text))
 	case len(name) > longest:
 		return fmt.Errorf("%s is too long for a host name: write at most %d characters", quote(text), longest)
 	}
 	for _, label := range labels {
 		if !hostLabel.MatchString(label) {
-			return fmt.Errorf("%s is not a host name, an address or a network: write one, as in www.example.org or 192.0.2.0/24", quote(text))
+			return fmt.Errorf("%s is not a valid host name, address or network: write one such as www.example.org or 192.0.2.0/24", quote(text))
 		}
 	}
 	return nil
@@ -127,15 +127,15 @@ func checkName(text string) error {
 func bracketError(text string) error {
 	inner, _, _ := strings.Cut(strings.TrimPrefix(text, "["), "]")
 	if addr, err := netip.ParseAddr(inner); err == nil && addr.Zone() == "" {
-		return fmt.Errorf("%s has brackets: write the address alone, %q", quote(text), addr)
+		return fmt.Errorf("%s has brackets: write only the address, %q", quote(text), addr)
 	}
-	return fmt.Errorf("%s is not an address: write it alone and without brackets, as in \"2001:db8::10\"", quote(text))
+	return fmt.Errorf("%s is not a valid address: write an address without brackets, such as \"2001:db8::10\"", quote(text))
 }
 
 func colonError(text string) error {
 	host, port, _ := strings.Cut(text, ":")
 	if host != "" && !strings.Contains(port, ":") {
-		return fmt.Errorf("%s has a port: write the host alone, %s, and the ports in the module", quote(text), quote(host))
+		return fmt.Errorf("%s has a port: write only the host, %s, and the ports in the module", quote(text), quote(host))
 	}
-	return fmt.Errorf("%s is not an IPv6 address: write one as in \"2001:db8::10\"", quote(text))
+	return fmt.Errorf("%s is not a valid IPv6 address: write one such as \"2001:db8::10\"", quote(text))
 }

@@ -23,7 +23,7 @@ func (l *loader) authorization(dst *Authorization) func(value) {
 		owner := func(v value) {
 			text, ok := l.scalar(v)
 			if ok && strings.TrimSpace(text) == "" {
-				l.errorf(v, "the owner is empty: write who lets you scan this target, as in %s", v.form)
+				l.errorf(v, "must not be empty: write who authorizes the scans of this target, such as %s", v.form)
 			}
 			dst.Owner = text
 		}
@@ -46,17 +46,17 @@ func (l *loader) expires(dst *time.Time) func(value) {
 		if err == nil {
 			end = end.AddDate(0, 0, 1)
 		} else if end, err = time.Parse(time.RFC3339, text); err != nil {
-			l.errorf(v, "%s is not a date: write a day as in 2027-06-30, or a moment as in 2027-06-30T18:00:00Z", quote(text))
+			l.errorf(v, "%s is not a date: write a date such as 2027-06-30, or a time such as 2027-06-30T18:00:00Z", quote(text))
 			return
 		}
 		const firstYear = 2000 // a zero time would mean: for ever
 		if end.UTC().Year() < firstYear {
-			l.errorf(v, "%s is long gone: write the day on which the authorization ends, as in 2027-06-30", quote(text))
+			l.errorf(v, "%s is before the year 2000: write the last day of the authorization, such as 2027-06-30", quote(text))
 			return
 		}
 		*dst = end
 		if (Authorization{Expires: end}).Expired(l.now) {
-			l.warnf(v, "the authorization expired (%s): probes of this target are refused until it is renewed", text)
+			l.warnf(v, "authorization expired (%s) and probes of this target are refused: write a later date after renewal", text)
 		}
 	}
 }

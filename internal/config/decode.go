@@ -42,9 +42,9 @@ func (l *loader) field(v value, f field) {
 	case !v.isNull():
 		f.read(v)
 	case f.required:
-		l.errorf(v, "nothing stands after it: write %s", f.form)
+		l.errorf(v, "value is missing: write %s", f.form)
 	default:
-		l.errorf(v, "nothing stands after it: write %s, or leave the key out", f.form)
+		l.errorf(v, "value is missing: write %s, or remove the key", f.form)
 	}
 }
 
@@ -77,7 +77,7 @@ func (l *loader) unknownKeys(v value, found []entry, known []string) {
 			continue
 		}
 		if i == 0 || !isPlainPorts(found[i-1].node) {
-			l.errorf(v.child(e, ""), `YAML takes this for a key: write lists of ports in quotes, as in "22,443"`)
+			l.errorf(v.child(e, ""), `YAML parses the port as a key: write the list of ports in quotes, such as "22,443"`)
 			continue
 		}
 		before := found[i-1]
@@ -86,7 +86,7 @@ func (l *loader) unknownKeys(v value, found []entry, known []string) {
 		for _, stray := range found[i:end] {
 			ports = append(ports, stray.name)
 		}
-		l.errorf(v.child(before, ""), "YAML takes what follows the comma for a key: write %s: %q, with quotes",
+		l.errorf(v.child(before, ""), "YAML parses the text after the comma as a key: write %s: %q, with quotes",
 			before.name, strings.Join(ports, ","))
 		i = end - 1
 	}
@@ -102,7 +102,7 @@ func (l *loader) list(v value) []value {
 	if v.node.Kind == yaml.SequenceNode {
 		return v.items()
 	}
-	l.errorf(v, "a list is wanted here: write %s", listForm(v))
+	l.errorf(v, "must be a list: write %s", listForm(v))
 	return nil
 }
 
@@ -133,24 +133,24 @@ func (l *loader) texts(v value) (at []value, texts []string) {
 func (l *loader) scalar(v value) (string, bool) {
 	switch n := v.node; {
 	case v.isNull():
-		l.errorf(v, "nothing stands here: write a value, or leave it out")
+		l.errorf(v, "value is missing: write a value, or remove the entry")
 	case strings.HasPrefix(n.Tag, "!") && n.Style&yaml.TaggedStyle != 0 && n.Tag != "!!str":
-		l.errorf(v, "tags are not understood: leave %s out", quote(n.Tag))
+		l.errorf(v, "YAML tags are not supported: write the value without %s", quote(n.Tag))
 	case n.Kind == yaml.ScalarNode:
 		return n.Value, true
 	case n.Kind == yaml.SequenceNode:
-		l.errorf(v, "a list is not wanted here: write %s", orOneValue(v.form))
+		l.errorf(v, "must not be a list: write %s", orOneValue(v.form))
 	case isColonAddress(n):
-		l.errorf(v, "YAML takes this for a key: write it in quotes, %q", n.Content[0].Value+":")
+		l.errorf(v, "YAML parses the address as a key: write the address in quotes, %q", n.Content[0].Value+":")
 	default:
-		l.errorf(v, "a mapping is not wanted here: write %s", orOneValue(v.form))
+		l.errorf(v, "must not be a mapping: write %s", orOneValue(v.form))
 	}
 	return "", false
 }
 
 func orOneValue(form string) string {
 	if form == "" {
-		return "one value"
+		return "a single value"
 	}
 	return form
 }

@@ -34,7 +34,7 @@ const mergeSuffix = ".<<"
 // false where it reported that there is no mapping.
 func (l *loader) entries(v value) ([]entry, bool) {
 	if v.node.Kind != yaml.MappingNode {
-		l.errorf(v, "a mapping is wanted here: write %s", orKeys(v.form))
+		l.errorf(v, "must be a mapping: write %s", orKeys(v.form))
 		return nil, false
 	}
 	return l.flatten(v, 0), true
@@ -42,7 +42,7 @@ func (l *loader) entries(v value) ([]entry, bool) {
 
 func orKeys(form string) string {
 	if form == "" {
-		return "keys with their values, as in key: value"
+		return "keys and values, such as key: value"
 	}
 	return form
 }
@@ -60,9 +60,9 @@ func (l *loader) flatten(v value, depth int) []entry {
 		case key.Kind != yaml.ScalarNode:
 			at = v
 			at.line = e.line
-			l.errorf(at, "a key has to be one word: write key: value")
+			l.errorf(at, "key must be a scalar: write key: value")
 		case doubled:
-			l.errorf(at, "the key is already at line %d: write it once", first)
+			l.errorf(at, "duplicate key, first used on line %d: write the key once", first)
 		case key.Tag == "!!merge":
 			places[e.name] = e.line
 			at.path = v.path + mergeSuffix
@@ -105,14 +105,14 @@ func (l *loader) mayMerge(source value, depth int) bool {
 	l.merges++
 	switch {
 	case source.node.Kind != yaml.MappingNode:
-		l.errorf(source, "only a mapping can be merged: write <<: *name, where &name stands at a mapping")
+		l.errorf(source, "only mappings can be merged: write <<: *name, with the anchor &name on a mapping")
 	case l.merges > maxMerges:
 		if l.merges == maxMerges+1 {
 			l.errorf(source, "more than %d merges (<<) in one file: write the keys out", maxMerges)
 		}
 	case depth >= maxMergeDepth:
 		l.merges = maxMerges + 1 // a circle would be found over and over again
-		l.errorf(source, "merges (<<) go round in a circle, or more than %d deep: write the keys out", maxMergeDepth)
+		l.errorf(source, "merges (<<) form a cycle or are nested more than %d deep: write the keys out", maxMergeDepth)
 	default:
 		return true
 	}

@@ -14,7 +14,7 @@ func (l *loader) expect(t *targetDraft) func(value) {
 		for _, p := range known {
 			table = append(table, field{
 				key:  p.word,
-				form: fmt.Sprintf("%s: {} where nothing may be open", p.word),
+				form: fmt.Sprintf("%s: {} if no port may be open", p.word),
 				read: l.expectation(t, p.is),
 			})
 		}
@@ -50,11 +50,11 @@ func (l *loader) checkExpect(t *targetDraft) {
 			}
 			scanned = true
 			if never := e.Open.Minus(e.Open.Minus(m.ExcludePorts)); !never.IsEmpty() {
-				l.warnf(t.openAt[p.is], "%s must be open, but module %q excludes it and never looks", portText(never), m.Name)
+				l.warnf(t.openAt[p.is], "module %q excludes %s, which must be open: write each port only in open or only in exclude_ports", m.Name, portText(never))
 			}
 		}
 		if !scanned {
-			l.warnf(t.expectAt[p.is], "no module of this target scans %s: nothing of this is checked", p.word)
+			l.warnf(t.expectAt[p.is], "no module of this target scans %s, so these ports are not checked: write a %s module in modules", p.word, p.word)
 		}
 	}
 }
@@ -63,5 +63,5 @@ func portText(s scan.PortSet) string {
 	if s.Len() == 1 {
 		return "port " + s.String()
 	}
-	return "each of the ports " + s.String()
+	return "ports " + s.String()
 }

@@ -37,7 +37,7 @@ func (l *loader) match(at value, pattern string) []string {
 	dir := filepath.Dir(l.file)
 	switch {
 	case pattern == "":
-		l.errorf(at, "an empty text names no file: write one, as in targets.d/*.yml")
+		l.errorf(at, "must not be empty: write a file name or a pattern, such as targets.d/*.yml")
 		return nil
 	case filepath.IsAbs(pattern):
 		dir = ""
@@ -47,7 +47,7 @@ func (l *loader) match(at value, pattern string) []string {
 	}
 	files, err := filepath.Glob(filepath.Join(escapeGlob(dir), pattern))
 	if err != nil {
-		l.errorf(at, "%s is not a pattern, because a [ or a \\ in it has no end: write one as in targets.d/*.yml", quote(pattern))
+		l.errorf(at, "%s is not a valid pattern because a [ or \\ is unterminated: write a pattern such as targets.d/*.yml", quote(pattern))
 	}
 	return files
 }
@@ -68,7 +68,7 @@ func escapeGlob(dir string) string {
 // list. named is the entry of target_files that led to it.
 func (l *loader) targetFile(named value, file string) {
 	if file == filepath.Clean(l.file) {
-		l.errorf(named, "this names the configuration file itself: keep target files in a folder of their own, as in targets.d/*.yml")
+		l.errorf(named, "pattern matches the configuration file itself: write a pattern for a separate directory, such as targets.d/*.yml")
 		return
 	}
 	data, err := os.ReadFile(file)

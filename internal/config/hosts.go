@@ -42,12 +42,12 @@ func (l *loader) networks(dst *[]netip.Prefix, touched bool) func(value) {
 			case err != nil:
 				l.errorf(items[i], "%s", err)
 			case isName:
-				l.errorf(items[i], "%s is a name, and may lead elsewhere tomorrow: write addresses or networks, as in 192.0.2.0/24", quote(text))
+				l.errorf(items[i], "%s is a host name, and its addresses can change: write an address or a network, such as 192.0.2.0/24", quote(text))
 			default:
 				*dst = append(*dst, p)
 			}
 			if err == nil && touched && !isName && p.Bits() == 0 {
-				l.warnf(items[i], "%s lets the names under hosts lead anywhere: write the networks that are yours", text)
+				l.warnf(items[i], "%s permits every address that the names in hosts resolve to: write only the networks that you own", text)
 			}
 		}
 	}
@@ -65,7 +65,7 @@ func (l *loader) checkHosts(t *targetDraft) {
 		}
 	}
 	if hasName && len(t.Networks) == 0 {
-		l.errorf(t.at, "networks is missing, and hosts has a name: write where it may lead, as in networks: [192.0.2.0/24]")
+		l.errorf(t.at, "networks is missing, but hosts has a name: write the networks that the name may resolve to, such as networks: [192.0.2.0/24]")
 		return
 	}
 	scope, err := scan.NewScope(append(allow, t.Networks...), t.ExcludeHosts)
@@ -76,7 +76,7 @@ func (l *loader) checkHosts(t *targetDraft) {
 	t.Scope = scope
 	left := hostSpans(t.Hosts, t.Family).minus(prefixSpans(t.ExcludeHosts))
 	if !hasName && len(left) == 0 {
-		l.errorf(t.hostsAt, "no address is left after exclude_hosts and ip_protocol: write one that is")
+		l.errorf(t.hostsAt, "no address remains after exclude_hosts and ip_protocol: write at least one other host")
 		return
 	}
 	l.checkSize(t, left)
@@ -97,12 +97,12 @@ func (l *loader) checkSize(t *targetDraft, left spans) {
 	before := len(l.errs)
 	for i, h := range t.Hosts {
 		if h.Count() > smallest.MaxAddresses {
-			l.errorf(t.hostAt[i], "%s has %s addresses, and module %q takes %d: write a smaller network, or raise the module's max_addresses",
+			l.errorf(t.hostAt[i], "%s has %s addresses, but module %q allows %d: write a smaller network, or increase max_addresses in the module",
 				h.Entry, hostSpans([]scan.Host{h}, scan.AnyFamily).count(), smallest.Name, smallest.MaxAddresses)
 		}
 	}
 	if count := left.count(); len(l.errs) == before && count.Cmp(big.NewInt(int64(smallest.MaxAddresses))) > 0 {
-		l.errorf(t.hostsAt, "these are %s addresses, and module %q takes %d: write fewer, or raise the module's max_addresses",
+		l.errorf(t.hostsAt, "hosts has %s addresses, but module %q allows %d: write fewer hosts, or increase max_addresses in the module",
 			count, smallest.Name, smallest.MaxAddresses)
 	}
 }

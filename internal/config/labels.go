@@ -24,14 +24,14 @@ func (l *loader) labels(dst map[string]string) func(value) {
 			at := v.child(e, "")
 			switch {
 			case !labelName.MatchString(e.name):
-				l.errorf(at, "%s is not a label name: write letters, digits and _, no digit first", quote(e.name))
+				l.errorf(at, "%s is not a valid label name: write only letters, digits and _, with no leading digit", quote(e.name))
 			case strings.HasPrefix(e.name, "__"):
-				l.errorf(at, "names that begin with __ are Prometheus's own: write another")
+				l.errorf(at, "label names that start with __ are reserved for Prometheus: write another name")
 			case slices.Contains(reservedLabels(), e.name):
-				l.errorf(at, "the metrics or Prometheus use this label themselves: write another name")
+				l.errorf(at, "label name is reserved for the metrics or Prometheus: write another name")
 			}
 			if at.isNull() {
-				l.errorf(at, `nothing stands after it: write %s: "" for an empty text`, e.name)
+				l.errorf(at, `value is missing: write %s: "" for an empty value`, e.name)
 			} else if text, ok := l.scalar(at); ok {
 				dst[e.name] = text
 			}

@@ -56,7 +56,7 @@ func readError(at value, err error) *Error {
 	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
 		cause = pathErr.Err
 	}
-	e := at.problem("the file can't be read: " + cause.Error())
+	e := at.problem("cannot read file: " + cause.Error())
 	e.cause = err
 	return e
 }
@@ -87,7 +87,7 @@ func (l *loader) load(data []byte) (*Config, []string, error) {
 // How to write what a file consists of.
 const (
 	modulesForm = `modules: {tcp_default: {ports: "1-1024"}}`
-	targetsForm = "targets: [] or a list whose entries begin with - name: web"
+	targetsForm = "targets: [] or a list of entries that start with - name: web"
 )
 
 func (l *loader) limits(v value) {
@@ -105,12 +105,12 @@ func (l *loader) checkUse() {
 		return // a broken target may be the one that uses a module
 	}
 	if len(l.cfg.targets) == 0 {
-		l.warnf(value{file: l.file}, "there is no target, so nothing can be scanned: write one under targets")
+		l.warnf(value{file: l.file}, "no targets are configured: write at least one in targets")
 		return
 	}
 	for _, m := range l.cfg.modules {
 		if !l.used[m] {
-			l.warnf(l.moduleAt[m], "no target uses this module: name it under a target's modules, or leave it out")
+			l.warnf(l.moduleAt[m], "no target uses this module: write the name in the modules of a target, or remove the module")
 		}
 	}
 }

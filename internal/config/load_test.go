@@ -57,27 +57,27 @@ func TestLoadWarnings(t *testing.T) {
 		want []string
 	}{
 		{"anywhere", []string{
-			`anywhere.yml:8: targets[0].networks[0]: 0.0.0.0/0 lets the names under hosts lead anywhere: write the networks that are yours`,
-			`anywhere.yml:8: targets[0].networks[1]: ::/0 lets the names under hosts lead anywhere: write the networks that are yours`,
+			`anywhere.yml:8: targets[0].networks[0]: 0.0.0.0/0 permits every address that the names in hosts resolve to: write only the networks that you own`,
+			`anywhere.yml:8: targets[0].networks[1]: ::/0 permits every address that the names in hosts resolve to: write only the networks that you own`,
 		}},
 		{"expect", []string{
-			`expect.yml:9: targets[0].expect.tcp.open: each of the ports 80,443-444 must be open, but module "tcp" excludes it and never looks`,
-			`expect.yml:10: targets[0].expect.udp: no module of this target scans udp: nothing of this is checked`,
-			`expect.yml:21: targets[2].expect.tcp.open: port 80 must be open, but module "tcp" excludes it and never looks`,
+			`expect.yml:9: targets[0].expect.tcp.open: module "tcp" excludes ports 80,443-444, which must be open: write each port only in open or only in exclude_ports`,
+			`expect.yml:10: targets[0].expect.udp: no module of this target scans udp, so these ports are not checked: write a udp module in modules`,
+			`expect.yml:21: targets[2].expect.tcp.open: module "tcp" excludes port 80, which must be open: write each port only in open or only in exclude_ports`,
 		}},
 		{"expired", []string{
-			`expired.yml:7: targets[0].authorization.expires: the authorization expired (2026-01-14): probes of this target are refused until it is renewed`,
-			`expired.yml:15: targets[2].authorization.expires: the authorization expired (2026-01-15T12:00:00Z): probes of this target are refused until it is renewed`,
+			`expired.yml:7: targets[0].authorization.expires: authorization expired (2026-01-14) and probes of this target are refused: write a later date after renewal`,
+			`expired.yml:15: targets[2].authorization.expires: authorization expired (2026-01-15T12:00:00Z) and probes of this target are refused: write a later date after renewal`,
 		}},
 		{"no_targets", []string{
-			`no_targets.yml: there is no target, so nothing can be scanned: write one under targets`,
+			`no_targets.yml: no targets are configured: write at least one in targets`,
 		}},
 		{"target_file", []string{
-			`files/old.yml:5: targets[0].authorization.expires: the authorization expired (2020-01-01): probes of this target are refused until it is renewed`,
+			`files/old.yml:5: targets[0].authorization.expires: authorization expired (2020-01-01) and probes of this target are refused: write a later date after renewal`,
 		}},
 		{"unused_module", []string{
-			`unused_module.yml:3: modules.other: no target uses this module: name it under a target's modules, or leave it out`,
-			`unused_module.yml:4: modules.third: no target uses this module: name it under a target's modules, or leave it out`,
+			`unused_module.yml:3: modules.other: no target uses this module: write the name in the modules of a target, or remove the module`,
+			`unused_module.yml:4: modules.third: no target uses this module: write the name in the modules of a target, or remove the module`,
 		}},
 		{"zero_number", []string{
 			`zero_number.yml:2: modules.tcp.ports: 0443 is read as 443: write 443`,
@@ -114,7 +114,7 @@ func TestLoadNoFile(t *testing.T) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("Load = %v: want fs.ErrNotExist in it", err)
 	}
-	if got, want := err.Error(), "testdata/missing.yml: the file can't be read: no such file or directory"; got != want {
+	if got, want := err.Error(), "testdata/missing.yml: cannot read file: no such file or directory"; got != want {
 		t.Errorf("Load = %q, want %q", got, want)
 	}
 }

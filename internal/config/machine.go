@@ -22,7 +22,7 @@ func CheckMachine(c *Config, syn func() error) []error {
 	if len(c.syn) > 0 {
 		if err := syn(); err != nil {
 			for _, at := range c.syn {
-				lacks = append(lacks, at.problem(fmt.Sprintf("method syn can't be used here: %v; or write method: connect", err)))
+				lacks = append(lacks, at.problem(fmt.Sprintf("method syn is not available: %v; or write method: connect", err)))
 			}
 		}
 	}
@@ -47,7 +47,7 @@ func (c *Config) missingSources(addrs []net.Addr) []error {
 	for _, s := range c.sources {
 		if !slices.Contains(own, s.addr) {
 			missing = append(missing, s.at.problem(
-				fmt.Sprintf("no interface of this machine has %s: write an address that one has, or leave the key out", s.addr)))
+				fmt.Sprintf("no interface of this machine has the address %s: write an address of this machine, or remove the key", s.addr)))
 		}
 	}
 	return missing

@@ -63,7 +63,7 @@ func newModuleDraft(v value, name string) moduleDraft {
 func (l *loader) modules(v value) {
 	found, ok := l.entries(v)
 	if ok && len(found) == 0 {
-		l.errorf(v, "no module is here: write %s", v.form)
+		l.errorf(v, "no modules are configured: write %s", v.form)
 	}
 	for _, e := range found {
 		l.module(v.child(e, e.name+`: {ports: "1-1024"}`), e.name)
@@ -130,14 +130,14 @@ func (l *loader) settleRetries(m *moduleDraft) {
 	case m.MaxRetries == unset:
 		m.MaxRetries = max(usual, m.Retries)
 	case m.MaxRetries < m.Retries:
-		l.errorf(m.maxRetriesAt, "%d is below retries: write %d or more", m.MaxRetries, m.Retries)
+		l.errorf(m.maxRetriesAt, "%d is less than retries: write %d or more", m.MaxRetries, m.Retries)
 	}
 }
 
 // checkMethod compares the method with the protocol.
 func (l *loader) checkMethod(m *moduleDraft) {
 	if m.Protocol == scan.UDP && m.Method == scan.SYN {
-		l.errorf(m.methodAt, "method syn is for tcp alone: write protocol: tcp, or leave the method out")
+		l.errorf(m.methodAt, "method syn supports only tcp: write protocol: tcp, or remove the method")
 	}
 	l.checkTime(m)
 }
@@ -148,7 +148,7 @@ func (l *loader) checkTime(m *moduleDraft) {
 	ports := m.Ports.Minus(m.ExcludePorts).Len()
 	need := time.Duration(ports) * time.Second
 	if m.Protocol == scan.UDP && need > m.Timeout {
-		l.warnf(m.portsAt, "%d UDP ports may take %s or more: many hosts say once a second that a port is closed, and what they have not said by the timeout (%s) is unknown: write fewer ports, or a longer timeout",
+		l.warnf(m.portsAt, "scanning %d UDP ports can take %s or more because many hosts report one closed port per second, and ports not verified within the timeout (%s) are unknown: write fewer ports, or a longer timeout",
 			ports, model.Duration(need), model.Duration(m.Timeout))
 	}
 }

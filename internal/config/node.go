@@ -74,13 +74,13 @@ func (l *loader) parse(file string, data []byte, form string) (value, bool) {
 	whole := value{file: file}
 	dec, err := yaml.NewLoader(bytes.NewReader(data))
 	if err != nil {
-		l.errorf(whole, "this can't be read: %s", oneLine(err.Error()))
+		l.errorf(whole, "cannot read YAML: %s", oneLine(err.Error()))
 		return value{}, false
 	}
 	var doc, second yaml.Node
 	err = dec.Load(&doc)
 	if errors.Is(err, io.EOF) || err == nil && isBlank(doc) {
-		l.errorf(whole, "the file is empty: write %s", form)
+		l.errorf(whole, "file is empty: write %s", form)
 		return value{}, false
 	}
 	if err == nil {
@@ -91,7 +91,7 @@ func (l *loader) parse(file string, data []byte, form string) (value, bool) {
 		return value{file: file, line: doc.Content[0].Line, node: follow(doc.Content[0]), form: form}, true
 	case err == nil:
 		whole.line = second.Line
-		l.errorf(whole, "a second document begins here: a file holds one, so leave the line --- out")
+		l.errorf(whole, "file has a second YAML document: write one document, without this --- line")
 	default:
 		l.syntaxError(whole, data, err)
 	}
@@ -113,21 +113,21 @@ func (l *loader) syntaxError(at value, data []byte, err error) {
 			msg += " " + le.ContextMsg
 		}
 		if from := le.ContextMark.Line; from > 0 && from != at.line {
-			msg += " that begins at line " + strconv.Itoa(from)
+			msg += " that starts on line " + strconv.Itoa(from)
 		}
 	}
 	if at.line == 0 {
 		at.line = unreadableLine(data)
 	}
-	l.errorf(at, "this is not YAML: %s%s", oneLine(msg), hint(lineOf(data, at.line)))
+	l.errorf(at, "invalid YAML: %s%s", oneLine(msg), hint(lineOf(data, at.line)))
 }
 
 func hint(line string) string {
 	switch {
 	case strings.Contains(line, "::"):
-		return `; write IPv6 addresses in quotes, as in "2001:db8::"`
+		return `; write IPv6 addresses in quotes, such as "2001:db8::"`
 	case strings.HasPrefix(line, "\t"):
-		return "; indent with blanks, not with tabs"
+		return "; write spaces, not tabs, for indentation"
 	default:
 		return ""
 	}

@@ -16,7 +16,7 @@ func (l *loader) makePlans(t *targetDraft) {
 		plan, err := scan.NewPlan(planSpec(t.Target, m))
 		switch {
 		case errors.Is(err, scan.ErrEmptyPlan):
-			l.errorf(t.moduleAt[i], "module %q leaves no port to scan here: write ports in the module, or expect.%s.open in the target, outside exclude_ports",
+			l.errorf(t.moduleAt[i], "module %q has no ports to scan for this target: write ports in the module, or expect.%s.open in the target, that exclude_ports does not cover",
 				m.Name, m.Protocol)
 		case err != nil:
 			l.errorf(t.moduleAt[i], "%s", err)

@@ -133,17 +133,17 @@ func TestCheckMachine(t *testing.T) {
 			t.Errorf("what is missing (-want +got):\n%s", diff)
 		}
 	}
-	const advice = ": write an address that one has, or leave the key out"
-	gone := "4: modules.gone.source_address: no interface of this machine has 192.0.2.99" + advice
+	const advice = ": write an address of this machine, or remove the key"
+	gone := "4: modules.gone.source_address: no interface of this machine has the address 192.0.2.99" + advice
 	check(CheckMachine(cfg, nil), gone)
 	check(cfg.missingSources([]net.Addr{&net.IPNet{IP: net.ParseIP("192.0.2.99"), Mask: net.CIDRMask(24, 32)}}),
-		"2: modules.here.source_address: no interface of this machine has 127.0.0.1"+advice)
+		"2: modules.here.source_address: no interface of this machine has the address 127.0.0.1"+advice)
 	methods, able := mustLoad(t, "methods"), func() error { return nil }
 	if missing := CheckMachine(methods, able); missing != nil {
 		t.Errorf("missing = %v, and this machine can", missing)
 	}
 	unable := func() error { return errors.New("it needs a capability: grant it") }
-	const want = "testdata/good/methods.yml:2: modules.syn.method: method syn can't be used here: it needs a capability: grant it; or write method: connect"
+	const want = "testdata/good/methods.yml:2: modules.syn.method: method syn is not available: it needs a capability: grant it; or write method: connect"
 	if missing := CheckMachine(methods, unable); len(missing) != 1 || missing[0].Error() != want {
 		t.Errorf("missing = %v, want %s", missing, want)
 	}

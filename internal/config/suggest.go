@@ -12,7 +12,7 @@ func suggest(word string, known []string) string {
 		return fmt.Sprintf("did you mean %q?", near)
 	}
 	if len(known) == 0 {
-		return "there is none to choose from"
+		return "write at least one first"
 	}
 	return "write one of " + strings.Join(known, ", ")
 }

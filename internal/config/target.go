@@ -50,7 +50,7 @@ type targetDraft struct {
 // targets reads a list of targets, of the configuration or of a target file.
 func (l *loader) targets(v value) {
 	for _, item := range l.list(v) {
-		item.form = "the keys of a target, the first as in name: web"
+		item.form = "the keys of a target, such as name: web"
 		l.target(item)
 	}
 }
@@ -100,9 +100,9 @@ var namePattern = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
 func (l *loader) name(v value, name string) {
 	switch {
 	case !namePattern.MatchString(name):
-		l.errorf(v, "%s is not a name: write letters, digits and _ . - alone", quote(name))
+		l.errorf(v, "%s is not a valid name: write only letters, digits and the characters _ . -", quote(name))
 	case name == "." || name == "..":
-		l.errorf(v, "%s is not a name, because it has a meaning of its own in a URL: write another", quote(name))
+		l.errorf(v, "%s is reserved in URL paths: write another name", quote(name))
 	}
 }
 
@@ -114,12 +114,12 @@ func (l *loader) targetName(t *targetDraft) func(value) {
 		}
 		t.Name = name
 		if _, err := netip.ParseAddr(name); err == nil {
-			l.errorf(v, "%s is an address: write a name, and the address under hosts", quote(name))
+			l.errorf(v, "%s is an address: write a name here and the address in hosts", quote(name))
 		} else {
 			l.name(v, name)
 		}
 		if first, taken := l.names[name]; taken {
-			l.errorf(v, "%s is the name of the target at %s:%d already: write another", quote(name), first.file, first.line)
+			l.errorf(v, "target name %s is already used at %s:%d: write another name", quote(name), first.file, first.line)
 			return
 		}
 		l.names[name] = v
@@ -136,7 +136,7 @@ func (l *loader) targetModules(t *targetDraft) func(value) {
 		for i, name := range names {
 			m, ok := l.cfg.Module(name)
 			if _, doubled := t.Module(name); doubled && name != "" {
-				l.errorf(items[i], "module %s is in the list already: write it once", quote(name))
+				l.errorf(items[i], "duplicate module %s: write the module once", quote(name))
 				continue
 			}
 			if !ok {
@@ -153,6 +153,6 @@ func (l *loader) targetModules(t *targetDraft) func(value) {
 // wantEntry reports a list that is empty and must not be.
 func (l *loader) wantEntry(v value) {
 	if v.node.Kind == yaml.SequenceNode && len(v.node.Content) == 0 {
-		l.errorf(v, "the list is empty: write %s", v.form)
+		l.errorf(v, "list is empty: write %s", v.form)
 	}
 }

@@ -136,7 +136,7 @@ func TestScanCommand(t *testing.T) {
 	}
 	absent := runExporter(t, "--config.file="+asExpected+".missing", "scan", "own")
 	absent.wantStatus(t, 2)
-	absent.wantOutput(t, asExpected+".missing: the file can't be read")
+	absent.wantOutput(t, asExpected+".missing: cannot read file")
 }
 
 // checkRow looks for the row of a port in the table; the columns are those around
