@@ -136,7 +136,7 @@ rule_files: ["%s"]
 			t.Errorf("the alert has no %s: %v", annotation, firing.Annotations)
 		}
 	}
-	if d := firing.Annotations["description"]; !regexp.MustCompile(`It changed at \d{4}-`).MatchString(d) {
+	if d := firing.Annotations["description"]; !regexp.MustCompile(`Last change: \d{4}-`).MatchString(d) {
 		t.Errorf("the alert does not say when the port opened: %s", d)
 	}
 

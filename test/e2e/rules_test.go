@@ -194,7 +194,7 @@ func selectedMetrics(t *testing.T, expression string) []string {
 // TestRulesAnnotations looks at what the alerts say to people and to Alertmanager.
 func TestRulesAnnotations(t *testing.T) {
 	t.Parallel()
-	readme := readFile(t, rulesDir+"/README.md")
+	runbook := readFile(t, repository+"/docs/alerts.md")
 	for _, r := range readRules(t) {
 		if r.Alert == "" {
 			continue
@@ -214,8 +214,8 @@ func TestRulesAnnotations(t *testing.T) {
 		if want := "docs/alerts.md#" + strings.ToLower(r.Alert); r.Annotations["runbook"] != want {
 			t.Errorf("%s: the runbook is %q, want %q", r.Alert, r.Annotations["runbook"], want)
 		}
-		if !strings.Contains(readme, "\n### "+r.Alert+"\n") {
-			t.Errorf("README.md has no section %s", r.Alert)
+		if !strings.Contains(runbook, "\n### "+r.Alert+"\n") {
+			t.Errorf("docs/alerts.md has no section %s", r.Alert)
 		}
 	}
 }
