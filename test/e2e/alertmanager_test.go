@@ -83,7 +83,7 @@ receivers:
   - name: test
     webhook_configs: [{url: "%s", send_resolved: true}]
 `, r.url))
-	addr := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	addr := freeAddress(t)
 	p := startProcess(t, path, "--config.file="+file, "--web.listen-address="+addr, "--cluster.listen-address=",
 		"--storage.path="+filepath.Join(filepath.Dir(file), "data"), "--log.level=warn")
 	eventually(t, 30*time.Second, "Alertmanager is ready", func() error {

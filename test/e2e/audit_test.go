@@ -10,8 +10,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/crypto/bcrypt"
 )
 
 // awaitAuditEntries waits until the audit file has so many lines, and returns them.
@@ -133,18 +131,11 @@ func TestAuditDiskFull(t *testing.T) {
 func TestAuditUsers(t *testing.T) {
 	t.Parallel()
 	const name, password = "prom", "correct horse"
-	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
-	if err != nil {
-		t.Fatal(err)
-	}
 	file := filepath.Join(t.TempDir(), "audit.log")
-	web := writeFile(t, "web.yml", fmt.Sprintf("basic_auth_users: {%s: %s}\n", name, hash))
+	web := writeFile(t, "web.yml", fmt.Sprintf("basic_auth_users: {%s: %s}\n", name, hashPassword(t, password)))
 	e := startExporterUnready(t, auditConfig, "--web.config.file="+web, "--audit.file="+file)
 	e.url = "http://" + e.addr
-	eventually(t, 30*time.Second, "it answers", func() error {
-		_, err := requestAs(client, http.MethodGet, e.url+"/-/ready", name, password)
-		return err
-	})
+	e.awaitListener(t)
 	getAs(t, client, e.url+"/probe?target=own", name, password, http.StatusOK)
 	getAs(t, client, e.url+"/probe?target=own", "mallory", "wrong", http.StatusUnauthorized)
 	checkFields(t, awaitAuditEntries(t, file, 1)[0], map[string]any{"user": name})
@@ -156,7 +147,7 @@ func TestAuditUsers(t *testing.T) {
 		t.Errorf("nobody asked for a password, and %v is believed", user)
 	}
 	for _, file := range []string{file, open} {
-		if data, _ := os.ReadFile(file); strings.Contains(string(data), password) || strings.Contains(string(data), "anything") {
+		if data := readFile(t, file); strings.Contains(data, password) || strings.Contains(data, "anything") {
 			t.Errorf("a password is in the file:\n%s", data)
 		}
 	}

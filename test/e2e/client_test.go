@@ -2,8 +2,8 @@ package e2e
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -24,6 +24,7 @@ var client = &http.Client{
 // response is what came back.
 type response struct {
 	status int
+	header http.Header
 	body   string
 }
 
@@ -36,13 +37,21 @@ func request(method, url string, headers ...string) (response, error) {
 	for i := 0; i < len(headers); i += 2 {
 		req.Header.Add(headers[i], headers[i+1])
 	}
-	resp, err := client.Do(req)
+	return send(client, req)
+}
+
+func send(c *http.Client, req *http.Request) (response, error) {
+	resp, err := c.Do(req)
 	if err != nil {
 		return response{}, err
 	}
+	return readBody(resp)
+}
+
+func readBody(resp *http.Response) (response, error) {
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
-	return response{resp.StatusCode, string(body)}, err
+	return response{resp.StatusCode, resp.Header, string(body)}, err
 }
 
 // getBody fetches what must be a 200.
@@ -80,20 +89,31 @@ type metrics map[string]float64
 // parseMetrics reads an exposition in the text format.
 func parseMetrics(t *testing.T, exposition string) metrics {
 	t.Helper()
+	m, err := readMetrics(exposition)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+var errInvalidSample = errors.New("invalid sample")
+
+// readMetrics is [parseMetrics] for goroutines, which cannot end a test.
+func readMetrics(exposition string) (metrics, error) {
 	m := make(metrics)
 	for line := range strings.Lines(exposition) {
 		line = strings.TrimSpace(line)
-		if line == "" || strings.HasPrefix(line, "#") {
+		if line == "" || line[0] == '#' {
 			continue
 		}
 		at := strings.LastIndexByte(line, ' ')
 		v, err := strconv.ParseFloat(line[at+1:], 64)
-		if err != nil {
-			t.Fatalf("not a sample: %q", line)
+		if at < 0 || err != nil {
+			return nil, fmt.Errorf("%w: %q", errInvalidSample, line)
 		}
 		m[line[:at]] = v
 	}
-	return m
+	return m, nil
 }
 
 // probe scans and returns the metrics of the answer, which must be a 200.
@@ -168,8 +188,5 @@ func readResponse(conn net.Conn) (response, error) {
 	if err != nil {
 		return response{}, err
 	}
-	defer resp.Body.Close()
-	var body bytes.Buffer
-	_, err = body.ReadFrom(resp.Body)
-	return response{resp.StatusCode, body.String()}, err
+	return readBody(resp)
 }

@@ -31,12 +31,9 @@ func composeCommand(t *testing.T, project string, env []string, args ...string) 
 // are there. One that is not here fails the test.
 func composeMounts(t *testing.T) map[string]string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(composeDir, "compose.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := readFile(t, filepath.Join(composeDir, "compose.yaml"))
 	files := make(map[string]string)
-	for _, m := range regexp.MustCompile(`(?m)^\s+- (\.\.?/\S+):(/\S+):ro$`).FindAllStringSubmatch(string(text), -1) {
+	for _, m := range regexp.MustCompile(`(?m)^\s+- (\.\.?/\S+):(/\S+):ro$`).FindAllStringSubmatch(text, -1) {
 		from := filepath.Join(composeDir, m[1])
 		if _, err := os.Stat(from); err != nil {
 			t.Error(err)

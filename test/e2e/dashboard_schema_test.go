@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"os"
 	"path/filepath"
 	"testing"
 
@@ -20,13 +19,9 @@ func TestDashboardSchema(t *testing.T) {
 		t.Fatalf("two dashboards are expected: %v, %v", files, err)
 	}
 	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
 		var d sdk.Dashboard //nolint:staticcheck // the newer schema is not for Grafana 10 and 11
 		// Without any problem, too, it returns a list of them.
-		if err := d.UnmarshalJSONStrict(text); err != nil && err.Error() != "" {
+		if err := d.UnmarshalJSONStrict([]byte(readFile(t, file))); err != nil && err.Error() != "" {
 			t.Errorf("%s: %v", file, err)
 		}
 		if err := d.Validate(); err != nil {

@@ -3,16 +3,12 @@ package e2e
 import (
 	"crypto/tls"
 	"fmt"
-	"net"
-	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"golang.org/x/crypto/bcrypt"
 )
 
 // scrapeRoute is one by which Prometheus comes to an exporter.
@@ -36,25 +32,12 @@ func (w scrapeRoute) withTLS(certFile, user string) scrapeRoute {
 	return w
 }
 
-// needAddress skips the test where nobody can listen there.
-func needAddress(t *testing.T, addr string) {
-	t.Helper()
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		skip(t, err.Error())
-	}
-	_ = l.Close()
-}
-
 // startPrefixedExporter serves with a route prefix, which one of the flags sets.
 func startPrefixedExporter(t *testing.T, prefix string, flags ...string) *exporter {
 	t.Helper()
 	e := startExporterUnready(t, targetsConfig("own"), flags...)
 	e.url = "http://" + e.addr + prefix
-	eventually(t, 30*time.Second, "the exporter is ready", func() error {
-		e.checkRunning(t)
-		return checkStatus(e.url+"/-/ready", http.StatusOK)
-	})
+	e.awaitReady(t)
 	return e
 }
 
@@ -76,7 +59,7 @@ func (e *exporter) awaitListener(t *testing.T) {
 // path, and takes that away if it cuts.
 func startProxiedExporter(t *testing.T, job, path string, cuts bool, pair *tls.Certificate) scrapeRoute {
 	t.Helper()
-	backend, asked := fmt.Sprintf("127.0.0.1:%d", freePort(t)), new(atomic.Int64)
+	backend, probes := freeAddress(t), new(atomic.Int64)
 	proxy := httptest.NewUnstartedServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		rest, ours := strings.CutPrefix(r.In.URL.Path, path)
 		r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = "http", backend, backend
@@ -87,7 +70,7 @@ func startProxiedExporter(t *testing.T, job, path string, cuts bool, pair *tls.C
 			r.Out.URL.Path = rest
 		}
 		if strings.HasSuffix(rest, "/probe") {
-			asked.Add(1)
+			probes.Add(1)
 		}
 	}})
 	flags := []string{"--web.listen-address=" + backend}
@@ -104,7 +87,7 @@ func startProxiedExporter(t *testing.T, job, path string, cuts bool, pair *tls.C
 		flags = append(flags, "--web.route-prefix=/")
 	}
 	startPrefixedExporter(t, prefix, append(flags, "--web.external-url="+proxy.URL+path+"/")...)
-	return scrapeRoute{job: job, url: proxy.URL + path, probes: asked}
+	return scrapeRoute{job: job, url: proxy.URL + path, probes: probes}
 }
 
 // TestDiscoveryRoutes has one Prometheus and exporters that it reaches by all
@@ -113,21 +96,16 @@ func TestDiscoveryRoutes(t *testing.T) {
 	t.Parallel()
 	const name, password = "prom", "correct horse"
 	certFile, keyFile, _ := writeServerCertificate(t)
-	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
-	if err != nil {
-		t.Fatal(err)
-	}
 	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
 	if err != nil {
 		t.Fatal(err)
 	}
 
+	needIPv6(t)
 	six := fmt.Sprintf("[::1]:%d", freePort(t))
-	needAddress(t, six)
 	two := startExporter(t, targetsConfig("own"), "--web.listen-address="+six)
 	below := startPrefixedExporter(t, "/ports", "--web.route-prefix=/ports/")
-	web := writeFile(t, "web.yml", fmt.Sprintf("tls_server_config: {cert_file: %s, key_file: %s}\nbasic_auth_users: {%s: %s}\n", certFile, keyFile, name, hash))
-	secret := startExporterUnready(t, targetsConfig("own"), "--web.config.file="+web)
+	secret := startExporterUnready(t, targetsConfig("own"), "--web.config.file="+writeWebConfig(t, certFile, keyFile, name, password))
 	secret.awaitListener(t)
 	user := fmt.Sprintf("    basic_auth: {username: %s, password: %s}\n", name, password)
 
@@ -146,23 +124,20 @@ func TestDiscoveryRoutes(t *testing.T) {
 		config.WriteString(w.config())
 	}
 	p := startPrometheus(t, config.String())
-	eventually(t, 40*time.Second, "every exporter's target is up", func() error {
-		active, dropped := p.listTargets(t)
-		if len(active) != len(ways) || dropped != 0 {
-			return fmt.Errorf("%d targets, %d dropped, want %d", len(active), dropped, len(ways))
-		}
+	urls := make(map[string]string)
+	eventually(t, 40*time.Second, "all targets are up", func() error {
+		active := p.listTargets(t)
 		for _, target := range active {
 			if target.Health != "up" {
 				return fmt.Errorf("%s at %s is %s: %s", target.ScrapePool, target.ScrapeURL, target.Health, target.LastError)
 			}
+			urls[target.ScrapePool] = target.ScrapeURL
+		}
+		if len(active) != len(ways) {
+			return fmt.Errorf("got %d targets, want %d", len(active), len(ways))
 		}
 		return nil
 	})
-	active, _ := p.listTargets(t)
-	urls := make(map[string]string)
-	for _, target := range active {
-		urls[target.ScrapePool] = target.ScrapeURL
-	}
 	for _, w := range ways {
 		if want := w.url + "/probe?module=few&target=own"; urls[w.job] != want {
 			t.Errorf("%s is scraped at %s, want %s", w.job, urls[w.job], want)

@@ -73,11 +73,7 @@ func (d containerEngine) buildImage(t *testing.T) (image string) {
 		args = slices.Insert(args, 1, "--network=none")
 	}
 	log := runIn(t, tree, d.path, args...)
-	data, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	image = string(data)
+	image = readFile(t, file)
 	t.Cleanup(func() {
 		// The classic builder keeps every step of every stage as an image. Each goes with
 		// the last of its stage, the first of all is the base.
@@ -97,11 +93,7 @@ func (d containerEngine) buildImage(t *testing.T) (image string) {
 func (d containerEngine) baseImage(t *testing.T, tree string) (id string, offline bool) {
 	t.Helper()
 	const ours = "portscan_exporter.test"
-	text, err := os.ReadFile(filepath.Join(tree, "Dockerfile"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	name := regexp.MustCompile(`(?m)^FROM \S+ (golang:\S+) AS build$`).FindStringSubmatch(string(text))
+	name := regexp.MustCompile(`(?m)^FROM \S+ (golang:\S+) AS build$`).FindStringSubmatch(readFile(t, filepath.Join(tree, "Dockerfile")))
 	if name == nil {
 		t.Fatal("the Dockerfile builds with another image than golang's")
 	}

@@ -106,15 +106,7 @@ func (s *sandbox) startGoRun(t *testing.T) {
 	cmd.Dir, cmd.Env = s.tree, append(cacheEnv(buildCache(t)), "CGO_ENABLED=0", "GOFLAGS=-trimpath")
 	// `go run` hands no SIGTERM on, as a terminal does with Ctrl-C.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	p := &process{name: "go run", cmd: cmd, done: make(chan struct{})}
-	cmd.Stdout, cmd.Stderr = &p.output, &p.output
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		defer close(p.done)
-		_ = cmd.Wait() // it ends with what it runs
-	}()
+	p := watchCommand(t, cmd)
 	t.Cleanup(func() {
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGINT)
 		select {
@@ -140,12 +132,17 @@ type document struct {
 // yamlBlock returns the document's block of YAML that has this text.
 func (d *document) yamlBlock(t *testing.T, word string) string {
 	t.Helper()
-	for _, b := range d.blocks {
+	return findYAML(t, d.blocks, word)
+}
+
+func findYAML(t *testing.T, blocks []codeBlock, word string) string {
+	t.Helper()
+	for _, b := range blocks {
 		if b.language == "yaml" && strings.Contains(b.text, word) {
 			return b.text
 		}
 	}
-	t.Fatalf("%s has no YAML with %q", d.file, word)
+	t.Fatalf("no YAML block with %q", word)
 	return ""
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"net/url"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -46,12 +45,8 @@ type dashboardPanel struct {
 // readDashboard reads a dashboard as it is committed.
 func readDashboard(t *testing.T, uid string) *dashboard {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(repository, "grafana", "dashboards", uid+".json"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	d := new(dashboard)
-	if err := json.Unmarshal(text, d); err != nil {
+	if err := json.Unmarshal([]byte(readFile(t, filepath.Join(repository, "grafana", "dashboards", uid+".json"))), d); err != nil {
 		t.Fatal(err)
 	}
 	return d

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -8,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,6 +25,7 @@ const repository = "../.."
 var buildDir string
 
 func TestMain(m *testing.M) {
+	setParallel()
 	dir, err := os.MkdirTemp("", "portscan_exporter_e2e_")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -37,6 +40,18 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 	}
 	os.Exit(status)
+}
+
+// setParallel runs more tests at once than there are processors, because most of them wait for
+// Prometheus, unless -parallel is set.
+func setParallel() {
+	flag.Parse()
+	const name = "test.parallel"
+	set := false
+	flag.Visit(func(f *flag.Flag) { set = set || f.Name == name })
+	if !set {
+		_ = flag.Set(name, strconv.Itoa(2*runtime.GOMAXPROCS(0)))
+	}
 }
 
 // skip ends the test because something is missing on this machine. Where
@@ -61,17 +76,27 @@ func needProgram(t *testing.T, name string) string {
 	return path
 }
 
-// buildRace builds the program once, with the race detector.
+// buildRace builds the exporter once with the race detector.
 var buildRace = sync.OnceValues(func() (string, error) {
-	path := filepath.Join(buildDir, "portscan_exporter")
-	cmd := exec.Command("go", "build", "-race", "-buildvcs=false", "-o", path, ".")
+	return buildExporter("portscan_exporter", "CGO_ENABLED=1", "-race")
+})
+
+// buildPlain builds the exporter once as `make build` does. Tests that measure use it, because the
+// race detector multiplies processor time and memory.
+var buildPlain = sync.OnceValues(func() (string, error) {
+	return buildExporter("portscan_exporter_plain", "CGO_ENABLED=0", "-trimpath", "-ldflags=-s -w")
+})
+
+func buildExporter(name, env string, flags ...string) (string, error) {
+	path := filepath.Join(buildDir, name)
+	cmd := exec.Command("go", append(append([]string{"build", "-buildvcs=false"}, flags...), "-o", path, ".")...)
 	cmd.Dir = repository
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=1")
+	cmd.Env = append(os.Environ(), env)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%v: %w\n%s", cmd.Args, err, out)
 	}
 	return path, nil
-})
+}
 
 // binary returns the path of the program under test.
 func binary(t *testing.T) string {
@@ -105,18 +130,24 @@ func startProcess(t *testing.T, path string, args ...string) *process {
 // startCommand starts a command as [startProcess] does.
 func startCommand(t *testing.T, cmd *exec.Cmd) *process {
 	t.Helper()
+	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0") // otherwise the race detector delays the exit by 1s
+	p := watchCommand(t, cmd)
+	t.Cleanup(func() { p.stop(t) })
+	return p
+}
+
+// watchCommand starts a command and collects its output. The caller must end it.
+func watchCommand(t *testing.T, cmd *exec.Cmd) *process {
+	t.Helper()
 	p := &process{name: filepath.Base(cmd.Path), cmd: cmd, done: make(chan struct{})}
-	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
-	// The race detector's own second at the end is not the program's.
-	p.cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0")
-	if err := p.cmd.Start(); err != nil {
+	cmd.Stdout, cmd.Stderr = &p.output, &p.output
+	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	go func() {
 		defer close(p.done)
-		_ = p.cmd.Wait() // its status is in ProcessState
+		_ = cmd.Wait() // the status is in ProcessState
 	}()
-	t.Cleanup(func() { p.stop(t) })
 	return p
 }
 
@@ -192,7 +223,9 @@ func startExporter(t *testing.T, config string, flags ...string) *exporter {
 
 func (e *exporter) awaitReady(t *testing.T) {
 	t.Helper()
-	e.url = "http://" + e.addr
+	if e.url == "" {
+		e.url = "http://" + e.addr
+	}
 	eventually(t, 30*time.Second, "the exporter is ready", func() error {
 		e.checkRunning(t)
 		return checkStatus(e.url+"/-/ready", 200)
@@ -202,9 +235,13 @@ func (e *exporter) awaitReady(t *testing.T) {
 // startExporterUnready starts the exporter and does not ask whether it is ready.
 func startExporterUnready(t *testing.T, config string, flags ...string) *exporter {
 	t.Helper()
-	e := &exporter{addr: fmt.Sprintf("127.0.0.1:%d", freePort(t)), config: writeFile(t, "config.yml", config)}
-	args := append([]string{"--config.file=" + e.config, "--web.listen-address=" + e.addr}, flags...)
-	e.process = startProcess(t, binary(t), args...)
+	return startBinary(t, binary(t), config, flags...)
+}
+
+func startBinary(t *testing.T, path, config string, flags ...string) *exporter {
+	t.Helper()
+	e := &exporter{addr: freeAddress(t), config: writeFile(t, "config.yml", config)}
+	e.process = startProcess(t, path, append([]string{"--config.file=" + e.config, "--web.listen-address=" + e.addr}, flags...)...)
 	return e
 }
 
@@ -219,8 +256,13 @@ func writeFile(t *testing.T, name, text string) string {
 // replaceFile replaces a file in one step, so that nobody reads half of it.
 func replaceFile(t *testing.T, path, text string) {
 	t.Helper()
+	replaceFileMode(t, path, text, 0o600)
+}
+
+func replaceFileMode(t *testing.T, path, text string, mode os.FileMode) {
+	t.Helper()
 	next := path + ".next"
-	if err := os.WriteFile(next, []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(next, []byte(text), mode); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Rename(next, path); err != nil {
@@ -241,8 +283,7 @@ func freePort(t *testing.T) int {
 	t.Helper()
 	for range 1000 {
 		port := int(nextPort.Add(1))
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err == nil {
+		if l, err := net.Listen("tcp", localAddress(port)); err == nil {
 			_ = l.Close()
 			return port
 		}
@@ -251,11 +292,25 @@ func freePort(t *testing.T) int {
 	return 0
 }
 
-// listenLocal opens a port of 127.0.0.1 until the returned function or the test's end
-// closes it. Whoever connects is let go at once.
+// freeAddress returns an unused address of 127.0.0.1.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	return localAddress(freePort(t))
+}
+
+func localAddress(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
+
+// listenLocal is [listenOn] for a port of 127.0.0.1.
 func listenLocal(t *testing.T, port int) (closePort func()) {
 	t.Helper()
-	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	return listenOn(t, localAddress(port))
+}
+
+// listenOn opens a TCP port until the returned function is called or the test ends, and closes
+// each connection at once.
+func listenOn(t *testing.T, address string) (closePort func()) {
+	t.Helper()
+	l, err := net.Listen("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -87,16 +87,12 @@ func testImageContent(t *testing.T, d containerEngine, image string) {
 		t.Errorf("the program has the capabilities %q, want %q", got, netRawPermitted)
 	}
 	checkStatic(t, program.data)
-	config, err := os.ReadFile(repository + "/config.yml")
-	if err != nil || !bytes.Equal(files["etc/portscan_exporter/config.yml"].data, config) {
-		t.Errorf("it has another config.yml, %v", err)
+	if string(files["etc/portscan_exporter/config.yml"].data) != readFile(t, repository+"/config.yml") {
+		t.Error("the image has another config.yml than the repository")
 	}
-	version, err := os.ReadFile(repository + "/VERSION")
-	if err != nil {
-		t.Fatal(err)
-	}
+	version := readFile(t, repository+"/VERSION")
 	printed := d.run(t, slices.Concat([]string{"run", "--rm"}, hardenedFlags, []string{image, "--version"})...)
-	if first, rest, _ := strings.Cut(printed, "\n"); !strings.HasPrefix(first, "portscan_exporter, version "+strings.TrimSpace(string(version))+" (branch: , revision: ") ||
+	if first, rest, _ := strings.Cut(printed, "\n"); !strings.HasPrefix(first, "portscan_exporter, version "+strings.TrimSpace(version)+" (branch: , revision: ") ||
 		strings.Contains(first, "revision: )") || strings.Contains(first, "modified") || !strings.Contains(rest, "20260102-03:04:05") {
 		t.Errorf("the version is %q", printed)
 	}
@@ -252,13 +248,13 @@ func testImageNetwork(t *testing.T, d containerEngine, image string) {
 	}
 	check("target=pair&module=whole")
 
-	replaceReadable(t, file, imageConfig(prefix, "renamed"))
+	replaceFileMode(t, file, imageConfig(prefix, "renamed"), 0o644)
 	if a, err := request("POST", e.url+"/-/reload"); err != nil || a.status != 200 {
 		t.Fatalf("reloading: %v, %d %s", err, a.status, a.body)
 	}
 	check("target=renamed&module=half")
 	checkNoEffectiveCapability(t, d.run(t, "inspect", "--format={{.State.Pid}}", c.id))
-	replaceReadable(t, file, imageConfig(prefix, "again"))
+	replaceFileMode(t, file, imageConfig(prefix, "again"), 0o644)
 	d.run(t, "kill", "--signal=HUP", c.id)
 	eventually(t, 20*time.Second, "the signal is heard", func() error { return checkStatus(e.url+"/probe?target=again", 200) })
 
@@ -266,17 +262,6 @@ func testImageNetwork(t *testing.T, d containerEngine, image string) {
 	d.run(t, "stop", "--time=5", c.id)
 	if status := d.run(t, "inspect", "--format={{.State.ExitCode}}", c.id); status != "0" {
 		t.Errorf("after SIGTERM it ended with status %s", status)
-	}
-}
-
-// replaceReadable replaces a file that others read.
-func replaceReadable(t *testing.T, path, text string) {
-	t.Helper()
-	if err := os.WriteFile(path+".next", []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Rename(path+".next", path); err != nil {
-		t.Fatal(err)
 	}
 }
 

@@ -4,12 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,20 +32,6 @@ func loadDuration() time.Duration {
 	return 3 * loadInterval
 }
 
-// buildPlain builds the program as `make build` does. The race detector takes
-// several times the processor and the memory, and keeps what it took: the figures
-// would be its own.
-var buildPlain = sync.OnceValues(func() (string, error) {
-	path := filepath.Join(buildDir, "portscan_exporter_plain")
-	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", path, ".")
-	cmd.Dir = repository
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%v: %w\n%s", cmd.Args, err, out)
-	}
-	return path, nil
-})
-
 // startPlainExporter serves as [startExporter] does, without the race detector.
 func startPlainExporter(t *testing.T, config string, flags ...string) *exporter {
 	t.Helper()
@@ -56,8 +39,7 @@ func startPlainExporter(t *testing.T, config string, flags ...string) *exporter 
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &exporter{addr: fmt.Sprintf("127.0.0.1:%d", freePort(t)), config: writeFile(t, "config.yml", config)}
-	e.process = startProcess(t, path, append([]string{"--config.file=" + e.config, "--web.listen-address=" + e.addr}, flags...)...)
+	e := startBinary(t, path, config, flags...)
 	e.awaitReady(t)
 	return e
 }
@@ -104,25 +86,6 @@ func isListening(port int) bool {
 		_ = l.Close()
 	}
 	return err != nil
-}
-
-// listenOn listens until the test ends, and lets whoever connects go at once.
-func listenOn(t *testing.T, addr string) {
-	t.Helper()
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = l.Close() })
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			_ = conn.Close()
-		}
-	}()
 }
 
 func (loadHosts) targetName(i int) string { return fmt.Sprintf("t%d", i) }
@@ -184,26 +147,6 @@ func labelValue(series, name string) string {
 	_, rest, _ := strings.Cut(series, name+`="`)
 	value, _, _ := strings.Cut(rest, `"`)
 	return value
-}
-
-var errInvalidSample = errors.New("not a sample")
-
-// readMetrics is [parseMetrics] for goroutines, which can't end a test.
-func readMetrics(exposition string) (metrics, error) {
-	m := make(metrics)
-	for line := range strings.Lines(exposition) {
-		line = strings.TrimSpace(line)
-		if line == "" || line[0] == '#' {
-			continue
-		}
-		at := strings.LastIndexByte(line, ' ')
-		v, err := strconv.ParseFloat(line[at+1:], 64)
-		if at < 0 || err != nil {
-			return nil, fmt.Errorf("%w: %q", errInvalidSample, line)
-		}
-		m[line[:at]] = v
-	}
-	return m, nil
 }
 
 // loadResult is what came of a load. Read it after wait.
@@ -281,13 +224,13 @@ func (s *scraper) run(ctx context.Context, first int, phase, length time.Duratio
 // scrape asks for one target and judges the answer.
 func (s *scraper) scrape(ctx context.Context, i int) {
 	sent := time.Now()
-	a, header, err := s.request(ctx, i)
+	a, err := s.request(ctx, i)
 	took := time.Since(sent)
 	complete := false
 	if err == nil && a.status == http.StatusOK {
 		complete, err = s.hosts.checkResponse(i, a.body)
 	} else if err == nil {
-		err = checkRefusal(a, header)
+		err = checkRefusal(a)
 	}
 	s.result.mu.Lock()
 	defer s.result.mu.Unlock()
@@ -308,33 +251,27 @@ func (s *scraper) scrape(ctx context.Context, i int) {
 	}
 }
 
-func (s *scraper) request(ctx context.Context, i int) (response, http.Header, error) {
+func (s *scraper) request(ctx context.Context, i int) (response, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+"/probe?module=hundred&target="+s.hosts.targetName(i), nil)
 	if err != nil {
-		return response{}, nil, err
+		return response{}, err
 	}
 	req.Header.Set(timeoutHeader, strconv.FormatFloat(s.timeout.Seconds(), 'f', -1, 64))
-	resp, err := s.client.Do(req)
-	if err != nil {
-		return response{}, nil, err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	return response{resp.StatusCode, string(body)}, resp.Header, err
+	return send(s.client, req)
 }
 
 // checkRefusal tells what is wrong with a refusal for want of a place.
-func checkRefusal(a response, header http.Header) error {
-	seconds, err := strconv.Atoi(header.Get("Retry-After"))
+func checkRefusal(a response) error {
+	seconds, err := strconv.Atoi(a.header.Get("Retry-After"))
 	line, ended := strings.CutSuffix(a.body, "\n")
 	switch {
 	case a.status != http.StatusServiceUnavailable:
 		return fmt.Errorf("status %d: %.200q", a.status, a.body)
 	case err != nil || seconds < 1:
-		return fmt.Errorf("a 503 with Retry-After %q", header.Get("Retry-After"))
-	case !strings.HasPrefix(header.Get("Content-Type"), "text/plain") || !ended || line == "" || strings.Contains(line, "\n"):
+		return fmt.Errorf("a 503 with Retry-After %q", a.header.Get("Retry-After"))
+	case !strings.HasPrefix(a.header.Get("Content-Type"), "text/plain") || !ended || line == "" || strings.Contains(line, "\n"):
 		return fmt.Errorf("a 503 that is not one line of plain text: %.200q", a.body)
 	}
 	return nil

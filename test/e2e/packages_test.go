@@ -25,6 +25,7 @@ func (r systemRoot) copyIn(t *testing.T, path, as string) string {
 const (
 	installedConfig = "/etc/portscan_exporter/config.yml"
 	installedUnit   = "/usr/lib/systemd/system/portscan_exporter.service"
+	dropInDir       = "/etc/systemd/system/portscan_exporter.service.d"
 	auditFile       = "/var/log/portscan_exporter/audit.log"
 	// ownTarget is what an owner adds to the installed configuration.
 	ownTarget = `
@@ -109,14 +110,14 @@ func testUnit(t *testing.T, r systemRoot) {
 	r.getBody(t, "/-/healthy")
 	r.checkContains(t, "/var/lib/portscan_exporter/state.json", "127.0.0.1")
 	config := r.run(t, "cat", installedConfig)
-	r.run(t, "install", "-D", "-m", "644", "/usr/share/doc/portscan-exporter/examples/syn.conf", "/etc/systemd/system/portscan_exporter.service.d/syn.conf")
+	r.run(t, "install", "-D", "-m", "644", "/usr/share/doc/portscan-exporter/examples/syn.conf", dropInDir+"/syn.conf")
 	r.writeFile(t, installedConfig, strings.NewReader(strings.Replace(config, "method: connect", "method: syn", 1)))
 	r.run(t, "systemctl", "daemon-reload")
 	r.run(t, "systemctl", "restart", "portscan_exporter.service")
 	scan("0000000000002000")
 	r.writeFile(t, installedConfig, strings.NewReader(config))
 	r.run(t, "systemctl", "reload", "portscan_exporter.service")
-	r.run(t, "rm", "-r", "/etc/systemd/system/portscan_exporter.service.d")
+	r.run(t, "rm", "-r", dropInDir)
 	testLogRotation(t, r)
 	// The socket stays open meanwhile: who comes then is not refused, and starts it.
 	r.run(t, "systemctl", "stop", "portscan_exporter.service")
@@ -181,10 +182,10 @@ func checkUnits(t *testing.T, r systemRoot) {
 		return line[1]
 	}
 	scores := []string{score("15")}
-	r.run(t, "install", "-D", "-m", "644", "/usr/share/doc/portscan-exporter/examples/syn.conf", "/etc/systemd/system/portscan_exporter.service.d/syn.conf")
+	r.run(t, "install", "-D", "-m", "644", "/usr/share/doc/portscan-exporter/examples/syn.conf", dropInDir+"/syn.conf")
 	verify()
 	scores = append(scores, score("20"))
-	r.run(t, "rm", "-r", "/etc/systemd/system/portscan_exporter.service.d")
+	r.run(t, "rm", "-r", dropInDir)
 	t.Logf("systemd's scores without and with syn.conf: %v", scores)
 }
 

@@ -29,20 +29,33 @@ func unprivilegedCommand(t *testing.T, caps []uintptr, args ...string) *exec.Cmd
 	return cmd
 }
 
-// writeReadable writes a configuration that every user may read.
+// startUnprivilegedExporter is [startExporter] for a user that has only these capabilities.
+func startUnprivilegedExporter(t *testing.T, caps []uintptr, config string) *exporter {
+	t.Helper()
+	e := &exporter{addr: freeAddress(t), config: writeReadable(t, config)}
+	e.process = startCommand(t, unprivilegedCommand(t, caps, "--config.file="+e.config, "--web.listen-address="+e.addr))
+	e.awaitReady(t)
+	return e
+}
+
+// writeReadable writes a configuration that every user can read.
 func writeReadable(t *testing.T, text string) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "config.yml")
-	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	// The folder, and the one of all the test's own around it.
-	for _, dir := range []string{filepath.Dir(path), filepath.Dir(filepath.Dir(path))} {
-		if err := os.Chmod(dir, 0o755); err != nil {
+	path := filepath.Join(readableDir(t), "config.yml")
+	replaceFileMode(t, path, text, 0o644)
+	return path
+}
+
+// readableDir returns a directory that every user can read. Its parent is the test's own, too.
+func readableDir(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, d := range []string{dir, filepath.Dir(dir)} {
+		if err := os.Chmod(d, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return path
+	return dir
 }
 
 // rawConfig scans loopback half open and over UDP.
@@ -82,6 +95,32 @@ func listenUDP(t *testing.T, port int, mute bool) {
 	}()
 }
 
+// TestUnprivileged runs as a user without any privilege.
+func TestUnprivileged(t *testing.T) {
+	t.Parallel()
+	s := newTestPorts(t)
+	listenLocal(t, s.listening)
+	listenLocal(t, s.unexpected)
+	e := startUnprivilegedExporter(t, nil, s.config())
+	status := readFile(t, fmt.Sprintf("/proc/%d/status", e.cmd.Process.Pid))
+	for _, line := range []string{"Uid:\t65534\t65534\t65534\t65534\n", "CapEff:\t0000000000000000\n", "CapPrm:\t0000000000000000\n"} {
+		if !strings.Contains(status, line) {
+			t.Errorf("it has more than it should: no %q in\n%s", line, status)
+		}
+	}
+	m := e.probe(t, "target=own")
+	m.wantValue(t, "probe_success", 1)
+	m.wantValue(t, portOpenSample("127.0.0.1", s.listening, "open"), 1)
+	m.wantValue(t, portOpenSample("127.0.0.1", s.down, "open"), 0)
+	m.wantValue(t, portOpenSample("127.0.0.1", s.unexpected, "closed"), 1)
+	m.wantValue(t, `portscan_ports{ip="127.0.0.1",protocol="tcp",state="closed"}`, 3)
+	postReload(t, e, http.StatusOK)
+	if own := e.scrapeMetrics(t); own["process_open_fds"] < 1 || own["portscan_exporter_attempts_in_flight_limit"] < 50 {
+		t.Errorf("what it may take is not known: %v", own["portscan_exporter_attempts_in_flight_limit"])
+	}
+	getBody(t, e.url+"/")
+}
+
 // TestScanWithNetRawOnly serves half-open and UDP scans as a user with CAP_NET_RAW and
 // nothing else.
 func TestScanWithNetRawOnly(t *testing.T) {
@@ -91,9 +130,7 @@ func TestScanWithNetRawOnly(t *testing.T) {
 	listenLocal(t, s.unexpected)
 	listenUDP(t, s.listening, false)
 	listenUDP(t, s.unexpected, true)
-	e := &exporter{addr: fmt.Sprintf("127.0.0.1:%d", freePort(t)), config: writeReadable(t, rawConfig(s))}
-	e.process = startCommand(t, unprivilegedCommand(t, []uintptr{capNetRaw}, "--config.file="+e.config, "--web.listen-address="+e.addr))
-	e.awaitReady(t)
+	e := startUnprivilegedExporter(t, []uintptr{capNetRaw}, rawConfig(s))
 
 	m := e.probe(t, "target=own&module=half")
 	m.wantValue(t, "probe_success", 1)
@@ -164,12 +201,8 @@ func TestScanWithoutNetRaw(t *testing.T) {
 		t.Errorf("scan says %q", out)
 	}
 
-	e := &exporter{addr: fmt.Sprintf("127.0.0.1:%d", freePort(t)), config: writeReadable(t, targetsConfig("first"))}
-	e.process = startCommand(t, unprivilegedCommand(t, nil, "--config.file="+e.config, "--web.listen-address="+e.addr))
-	e.awaitReady(t)
-	if err := os.WriteFile(e.config, []byte(rawConfig(s)), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	e := startUnprivilegedExporter(t, nil, targetsConfig("first"))
+	replaceFileMode(t, e.config, rawConfig(s), 0o644)
 	a, err := request("POST", e.url+"/-/reload")
 	if err != nil || a.status != http.StatusInternalServerError {
 		t.Errorf("reloading: %v, status %d", err, a.status)
@@ -186,18 +219,12 @@ func TestNetRawFileCapability(t *testing.T) {
 	s := newTestPorts(t)
 	listenLocal(t, s.listening)
 	cmd := unprivilegedCommand(t, nil)
-	dir := t.TempDir()
-	for _, d := range []string{dir, filepath.Dir(dir)} {
-		if err := os.Chmod(d, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	cmd.Path = filepath.Join(dir, "portscan_exporter")
+	cmd.Path = filepath.Join(readableDir(t), "portscan_exporter")
 	copyFile(t, binary(t), cmd.Path)
 	if out, err := exec.Command(setcap, "cap_net_raw+p", cmd.Path).CombinedOutput(); err != nil {
 		skip(t, fmt.Sprintf("files here carry no capabilities: %v: %s", err, out))
 	}
-	e := &exporter{addr: fmt.Sprintf("127.0.0.1:%d", freePort(t)), config: writeReadable(t, rawConfig(s))}
+	e := &exporter{addr: freeAddress(t), config: writeReadable(t, rawConfig(s))}
 	cmd.Args = append(cmd.Args, "--config.file="+e.config, "--web.listen-address="+e.addr)
 	e.process = startCommand(t, cmd)
 	e.awaitReady(t)

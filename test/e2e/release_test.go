@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bytes"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -25,12 +24,9 @@ func TestRelease(t *testing.T) {
 	compareDirs(t, first, second)
 	checkDist(t, first)
 	newer := buildDist(t, program, cloneSources(t, func(dir string) {
-		replaceReadable(t, filepath.Join(dir, "VERSION"), "99.0.0\n")
-		config, err := os.ReadFile(filepath.Join(dir, "config.yml"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		replaceReadable(t, filepath.Join(dir, "config.yml"), "# newer\n"+string(config))
+		replaceFileMode(t, filepath.Join(dir, "VERSION"), "99.0.0\n", 0o644)
+		config := filepath.Join(dir, "config.yml")
+		replaceFileMode(t, config, "# newer\n"+readFile(t, config), 0o644)
 	}))
 	t.Run("deb", func(t *testing.T) {
 		t.Parallel()
@@ -78,15 +74,7 @@ func compareDirs(t *testing.T, first, second string) {
 		t.Fatalf("one has %q, the other %q", all, other)
 	}
 	for _, name := range all {
-		a, err := os.ReadFile(filepath.Join(first, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, err := os.ReadFile(filepath.Join(second, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !bytes.Equal(a, b) {
+		if readFile(t, filepath.Join(first, name)) != readFile(t, filepath.Join(second, name)) {
 			t.Errorf("two builds of one commit differ in %s", name)
 		}
 	}
@@ -106,11 +94,8 @@ func findOne(t *testing.T, dir, pattern string) string {
 func checkDist(t *testing.T, dist string) {
 	t.Helper()
 	runIn(t, dist, needProgram(t, "sha256sum"), "--check", "--strict", "--quiet", "sha256sums.txt")
-	sums, err := os.ReadFile(filepath.Join(dist, "sha256sums.txt"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n := bytes.Count(sums, []byte("\n")); n != 5 {
+	sums := readFile(t, filepath.Join(dist, "sha256sums.txt"))
+	if n := strings.Count(sums, "\n"); n != 5 {
 		t.Errorf("checksums of %d files, want of an archive, a bill, two packages and the notes:\n%s", n, sums)
 	}
 	unpacked := t.TempDir()
@@ -120,33 +105,23 @@ func checkDist(t *testing.T, dist string) {
 	cmd.Dir = filepath.Dir(program)
 	runCommand(t, cmd)
 
-	text, err := os.ReadFile(findOne(t, dist, "*.cdx.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := readFile(t, findOne(t, dist, "*.cdx.json"))
 	var bill struct {
 		BOMFormat  string
 		Components []struct{ Name, Version, PURL string }
 	}
-	if err := json.Unmarshal(text, &bill); err != nil || bill.BOMFormat != "CycloneDX" {
+	if err := json.Unmarshal([]byte(text), &bill); err != nil || bill.BOMFormat != "CycloneDX" {
 		t.Fatalf("the bill of materials: %q, %v", bill.BOMFormat, err)
 	}
 	// What the program itself says it was made of.
 	built := runIn(t, ".", needProgram(t, "go"), "version", "-m", program)
 	for _, dep := range regexp.MustCompile(`(?m)^\tdep\t(\S+)\t(\S+)`).FindAllStringSubmatch(built, -1) {
-		if !strings.Contains(string(text), `"pkg:golang/`+dep[1]+"@"+dep[2]) {
+		if !strings.Contains(text, `"pkg:golang/`+dep[1]+"@"+dep[2]) {
 			t.Errorf("the bill of materials has no %s %s", dep[1], dep[2])
 		}
 	}
-	notes, err := os.ReadFile(filepath.Join(dist, "release-notes.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	changelog, err := os.ReadFile(repository + "/CHANGELOG.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(notes) < 100 || !bytes.Contains(changelog, notes) || bytes.Contains(notes, []byte("\n## ")) {
+	notes := readFile(t, filepath.Join(dist, "release-notes.md"))
+	if len(notes) < 100 || !strings.Contains(readFile(t, repository+"/CHANGELOG.md"), notes) || strings.Contains(notes, "\n## ") {
 		t.Errorf("the notes are not a section of CHANGELOG.md:\n%s", notes)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"flag"
 	"fmt"
 	"net"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -61,15 +60,11 @@ targets:
 // readScalingNumber returns a number of docs/scaling.md.
 func readScalingNumber(t *testing.T, pattern string) int {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(repository, "docs/scaling.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := regexp.MustCompile(pattern).FindSubmatch(text)
+	m := regexp.MustCompile(pattern).FindStringSubmatch(readFile(t, filepath.Join(repository, "docs/scaling.md")))
 	if m == nil {
 		t.Fatalf("docs/scaling.md says nothing of %s", pattern)
 	}
-	n, err := strconv.Atoi(string(m[1]))
+	n, err := strconv.Atoi(m[1])
 	if err != nil {
 		t.Fatal(err)
 	}

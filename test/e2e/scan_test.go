@@ -102,7 +102,7 @@ external_labels%s`, s.free, labels))
 	if files, _ := filepath.Glob(dir + "/*"); len(files) != 4 {
 		t.Errorf("the files are %v", files)
 	}
-	addr := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	addr := freeAddress(t)
 	node := startKilledProcess(t, path, "--collector.disable-defaults", "--collector.textfile", "--collector.textfile.directory="+dir, "--web.listen-address="+addr)
 	url := "http://" + addr + "/metrics"
 	eventually(t, 30*time.Second, "node_exporter is ready", func() error { return checkStatus(url, 200) })
@@ -131,11 +131,7 @@ external_labels%s`, s.free, labels))
 // runTextfileScript runs the script in docs/cli.md, and compares its exit status.
 func runTextfileScript(t *testing.T, config, dir, target string, want int) {
 	t.Helper()
-	doc, err := os.ReadFile(repository + "/docs/cli.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, script, ok := strings.Cut(string(doc), "```sh\n#!/bin/sh\n")
+	_, script, ok := strings.Cut(readFile(t, repository+"/docs/cli.md"), "```sh\n#!/bin/sh\n")
 	script, _, _ = strings.Cut(script, "```")
 	const file, folder = "config=/etc/portscan_exporter/config.yml\n", "dir=/var/lib/prometheus/node-exporter\n"
 	if !ok || !strings.Contains(script, file) || !strings.Contains(script, folder) {
@@ -154,15 +150,7 @@ func runTextfileScript(t *testing.T, config, dir, target string, want int) {
 // startKilledProcess is start for a program that SIGTERM ends with another status than 0.
 func startKilledProcess(t *testing.T, path string, args ...string) *process {
 	t.Helper()
-	p := &process{name: filepath.Base(path), cmd: exec.Command(path, args...), done: make(chan struct{})}
-	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		defer close(p.done)
-		_ = p.cmd.Wait() // it is killed
-	}()
+	p := watchCommand(t, exec.Command(path, args...))
 	t.Cleanup(func() {
 		_ = p.cmd.Process.Kill()
 		<-p.done

@@ -4,12 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -61,30 +59,16 @@ func (f *shardGroup) startPrometheus(t *testing.T) *prometheusServer {
 // readExample returns the example of a document that has this word in it.
 func readExample(t *testing.T, document, word string) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(repository, document))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, m := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
-		if strings.Contains(m[1], word) {
-			return m[1]
-		}
-	}
-	t.Fatalf("%s has no example with %q", document, word)
-	return ""
+	return findYAML(t, codeBlocks(document, readFile(t, filepath.Join(repository, document))), word)
 }
 
 // writeImmediateRules returns a copy of a file of rules that wait for nothing, and look back for
 // seconds where those of the file do for minutes.
 func writeImmediateRules(t *testing.T, path string) string {
 	t.Helper()
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
 	waits := regexp.MustCompile(`(?m)^(\s*(?:keep_firing_)?for:).*$`)
 	looks := regexp.MustCompile(`\[1[05]m\]`)
-	return writeFile(t, filepath.Base(path), looks.ReplaceAllString(waits.ReplaceAllString(string(text), "$1 0s"), "[10s]"))
+	return writeFile(t, filepath.Base(path), looks.ReplaceAllString(waits.ReplaceAllString(readFile(t, path), "$1 0s"), "[10s]"))
 }
 
 // awaitShardAlerts waits until alerts tell of this exporter and of each of these targets, by
@@ -118,11 +102,7 @@ func (f *shardGroup) readScans(t *testing.T) (all [shardCount]map[string][]time.
 	t.Helper()
 	for i, file := range f.audits {
 		all[i] = make(map[string][]time.Time)
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for line := range strings.Lines(string(text)) {
+		for line := range strings.Lines(readFile(t, file)) {
 			if !strings.HasSuffix(line, "\n") {
 				break // is being written
 			}
@@ -269,8 +249,7 @@ func checkScanRate(t *testing.T, f *shardGroup, owners map[string]int) {
 // no time is measured: a busy machine makes both late alike.
 func (f *shardGroup) checkScansMatchScrapes(t *testing.T, p *prometheusServer, owners map[string]int) {
 	t.Helper()
-	active, _ := p.listTargets(t)
-	for _, target := range active {
+	for _, target := range p.listTargets(t) {
 		if target.ScrapeInterval != shardInterval.String() {
 			t.Errorf("%s is scraped every %s, want %v", target.name(), target.ScrapeInterval, shardInterval)
 		}
@@ -301,9 +280,7 @@ func countByTarget(all []series) map[string]int {
 // terminateAndWait ends the program and waits until it is gone.
 func (p *process) terminateAndWait(t *testing.T) {
 	t.Helper()
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
+	p.terminate(t)
 	<-p.done
 }
 

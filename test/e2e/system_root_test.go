@@ -76,12 +76,9 @@ func newBootedRoot(t *testing.T) systemRoot {
 		skip(t, "not installed: systemd")
 	}
 	_, holder := startRootHolder(t, overlayScript+bootScript, "--mount", "--pid", "--fork", "--kill-child", "--net", "--uts", "--ipc", "--cgroup")
-	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", holder, holder))
-	if err != nil {
-		t.Fatal(err)
-	}
+	children := readFile(t, fmt.Sprintf("/proc/%d/task/%d/children", holder, holder))
 	r := systemRoot{"/", []string{
-		nsenter, "--target=" + strings.TrimSpace(string(children)),
+		nsenter, "--target=" + strings.TrimSpace(children),
 		"--mount", "--pid", "--net", "--uts", "--ipc", "--cgroup", "--root", "--wd",
 	}}
 	eventually(t, time.Minute, "systemd has booted", func() error {

@@ -1,16 +1,12 @@
 package e2e
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
-	"io"
 	"math/big"
 	"net"
 	"net/http"
@@ -25,10 +21,7 @@ import (
 // files and a pool that trusts it.
 func writeServerCertificate(t *testing.T) (certFile, keyFile string, pool *x509.CertPool) {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	key := newKey(t)
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "exporter"},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
@@ -51,13 +44,8 @@ func writeServerCertificate(t *testing.T) (certFile, keyFile string, pool *x509.
 	return writeFile(t, "cert.pem", string(cert)), writeFile(t, "key.pem", string(keyPEM)), pool
 }
 
-// newTLSClient returns a client that trusts what the pool does.
-func newTLSClient(pool *x509.CertPool) *http.Client {
-	return &http.Client{
-		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}, DisableKeepAlives: true},
-		Timeout:   10 * time.Second,
-	}
-}
+// newTLSClient returns a client that trusts the certificates in the pool.
+func newTLSClient(pool *x509.CertPool) *http.Client { return newCertificateClient(pool, nil) }
 
 // requestAs asks with a name and a password, or without where the name is empty.
 func requestAs(c *http.Client, method, url, name, password string) (response, error) {
@@ -68,33 +56,33 @@ func requestAs(c *http.Client, method, url, name, password string) (response, er
 	if name != "" {
 		req.SetBasicAuth(name, password)
 	}
-	resp, err := c.Do(req)
+	return send(c, req)
+}
+
+// writeWebConfig writes a web configuration with TLS and one user.
+func writeWebConfig(t *testing.T, certFile, keyFile, name, password string) string {
+	t.Helper()
+	return writeFile(t, "web.yml", fmt.Sprintf("tls_server_config: {cert_file: %s, key_file: %s}\nbasic_auth_users: {%s: %s}\n",
+		certFile, keyFile, name, hashPassword(t, password)))
+}
+
+func hashPassword(t *testing.T, password string) string {
+	t.Helper()
+	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
 	if err != nil {
-		return response{}, err
+		t.Fatal(err)
 	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	return response{resp.StatusCode, string(body)}, err
+	return string(hash)
 }
 
 func TestTLSAndBasicAuth(t *testing.T) {
 	t.Parallel()
 	const name, password = "prom", "correct horse"
 	certFile, keyFile, pool := writeServerCertificate(t)
-	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
-	if err != nil {
-		t.Fatal(err)
-	}
-	web := writeFile(t, "web.yml", fmt.Sprintf("tls_server_config: {cert_file: %s, key_file: %s}\nbasic_auth_users: {%s: %s}\n", certFile, keyFile, name, hash))
-	e := startExporterUnready(t, targetsConfig("own"), "--web.config.file="+web)
+	e := startExporterUnready(t, targetsConfig("own"), "--web.config.file="+writeWebConfig(t, certFile, keyFile, name, password))
 	e.url = "https://" + e.addr
+	e.awaitListener(t)
 	c := newTLSClient(pool)
-	eventually(t, 30*time.Second, "it answers over TLS", func() error {
-		e.checkRunning(t)
-		_, err := requestAs(c, http.MethodGet, e.url, name, password)
-		return err
-	})
-
 	for _, path := range []string{"/", "/probe?target=own", "/metrics", "/sd", "/config", "/logs", "/-/healthy", "/-/ready"} {
 		getAs(t, c, e.url+path, name, "wrong", http.StatusUnauthorized)
 		getAs(t, c, e.url+path, "nobody", password, http.StatusUnauthorized)

@@ -1,46 +1,27 @@
 package e2e
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"io"
 	"mime"
-	"net"
 	"net/http"
-	"os"
 	"strings"
-	"sync"
-	"sync/atomic"
-	"syscall"
 	"testing"
-	"time"
 )
 
-// page is an answer with its headers.
-type page struct {
-	response
-	header http.Header
-}
-
-func fetchPage(t *testing.T, method, url string) page {
+// fetchPage sends a request without following redirects.
+func fetchPage(t *testing.T, method, url string) response {
 	t.Helper()
 	req, err := http.NewRequest(method, url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	stay := *client
-	stay.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	resp, err := stay.Do(req)
+	c := *client
+	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	p, err := send(&c, req)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return page{response{resp.StatusCode, string(body)}, resp.Header}
+	return p
 }
 
 // TestPprofFlag is there where it was asked for.
@@ -61,7 +42,7 @@ func TestPprofFlag(t *testing.T) {
 
 // checkSecurityHeaders fails the test unless the headers keep a browser from running what is in an
 // answer, from guessing that it is something else, and from showing it in a frame.
-func checkSecurityHeaders(t *testing.T, e *exporter, method, path string, p page) {
+func checkSecurityHeaders(t *testing.T, e *exporter, method, path string, p response) {
 	t.Helper()
 	what := fmt.Sprintf("%s %s (%d)", method, strings.TrimPrefix(path, e.url), p.status)
 	for name, want := range map[string]string{"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer"} {
@@ -132,14 +113,9 @@ func TestSecurityHeaders(t *testing.T) {
 		checkSecurityHeaders(t, e, "POST", "/-/reload", p)
 	}
 
-	below := startExporterUnready(t, targetsConfig("own"), "--web.route-prefix=/ports")
-	below.url = "http://" + below.addr
-	eventually(t, 30*time.Second, "it is ready", func() error {
-		below.checkRunning(t)
-		return checkStatus(below.url+"/ports/-/ready", http.StatusOK)
-	})
+	below := startPrefixedExporter(t, "/ports", "--web.route-prefix=/ports")
 	for path, status := range map[string]int{"/ports/": 200, "/": 302, "/nowhere": 404} { // a page, who is sent there, and who is not
-		p := fetchPage(t, "GET", below.url+path)
+		p := fetchPage(t, "GET", "http://"+below.addr+path)
 		if p.status != status {
 			t.Errorf("below a prefix, GET %s: status %d, want %d", path, p.status, status)
 		}
@@ -209,7 +185,7 @@ func TestMarkupEscaped(t *testing.T) {
 const ownScript = `<script src="/script.js" defer></script>`
 
 // checkMarkupInert fails the test if a browser would take what is in the answer for markup.
-func checkMarkupInert(t *testing.T, path string, p page) {
+func checkMarkupInert(t *testing.T, path string, p response) {
 	t.Helper()
 	kind, _, err := mime.ParseMediaType(p.header.Get("Content-Type"))
 	switch {
@@ -239,210 +215,5 @@ func checkLabelsVerbatim(t *testing.T, e *exporter) {
 	getJSON(t, e.url+"/sd", &groups)
 	if len(groups) != 1 || groups[0].Labels["env"] != markup || groups[0].Labels["vantage"] != markup {
 		t.Errorf("/sd has %v", groups)
-	}
-}
-
-// TestUnprivileged runs as a user without any privilege.
-func TestUnprivileged(t *testing.T) {
-	t.Parallel()
-	s := newTestPorts(t)
-	listenLocal(t, s.listening)
-	listenLocal(t, s.unexpected)
-	e := &exporter{addr: fmt.Sprintf("127.0.0.1:%d", freePort(t)), config: writeReadable(t, s.config())}
-	e.process = startCommand(t, unprivilegedCommand(t, nil, "--config.file="+e.config, "--web.listen-address="+e.addr))
-	e.awaitReady(t)
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", e.cmd.Process.Pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, line := range []string{"Uid:\t65534\t65534\t65534\t65534\n", "CapEff:\t0000000000000000\n", "CapPrm:\t0000000000000000\n"} {
-		if !strings.Contains(string(status), line) {
-			t.Errorf("it has more than it should: no %q in\n%s", line, status)
-		}
-	}
-	m := e.probe(t, "target=own")
-	m.wantValue(t, "probe_success", 1)
-	m.wantValue(t, portOpenSample("127.0.0.1", s.listening, "open"), 1)
-	m.wantValue(t, portOpenSample("127.0.0.1", s.down, "open"), 0)
-	m.wantValue(t, portOpenSample("127.0.0.1", s.unexpected, "closed"), 1)
-	m.wantValue(t, `portscan_ports{ip="127.0.0.1",protocol="tcp",state="closed"}`, 3)
-	postReload(t, e, http.StatusOK)
-	if own := e.scrapeMetrics(t); own["process_open_fds"] < 1 || own["portscan_exporter_attempts_in_flight_limit"] < 50 {
-		t.Errorf("what it may take is not known: %v", own["portscan_exporter_attempts_in_flight_limit"])
-	}
-	getBody(t, e.url+"/")
-}
-
-// clientFlood is what keeps connections of an exporter busy.
-type clientFlood struct {
-	addr    string
-	clients sync.WaitGroup
-
-	slowOpened, slowClosed, hugeRefused atomic.Int64 // slow connections; those that the server cut off; huge headers that it refused
-}
-
-const slowPause = 500 * time.Millisecond // between a slow client's bytes
-
-// runSlowClient sends a request a byte at a time until ctx ends, and begins anew when it is
-// cut off.
-func (s *clientFlood) runSlowClient(ctx context.Context) {
-	for ctx.Err() == nil {
-		conn, err := dial(s.addr)
-		if err == nil {
-			s.slowOpened.Add(1)
-			s.sendSlowly(ctx, conn)
-			_ = conn.Close()
-		}
-		pause(ctx, slowPause) // no hurry, and no endless loop where dialling fails at once
-	}
-}
-
-func (s *clientFlood) sendSlowly(ctx context.Context, conn net.Conn) {
-	const request = "GET /probe?target=own HTTP/1.1\r\nHost: exporter\r\nX-Slow: "
-	for i := 0; ctx.Err() == nil; i++ {
-		next := "z"
-		if i < len(request) {
-			next = request[i : i+1]
-		}
-		if _, err := io.WriteString(conn, next); err != nil {
-			s.slowClosed.Add(1)
-			return
-		}
-		pause(ctx, slowPause)
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
-	}
-}
-
-// runHugeClient sends one request with a header of 1 MB after the other.
-func (s *clientFlood) runHugeClient(ctx context.Context) {
-	request := rawRequest("GET", "/probe?target=own", "X-Big: "+strings.Repeat("b", 1<<20)+"\r\n")
-	for ctx.Err() == nil {
-		if conn, err := dial(s.addr); err == nil {
-			_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
-			go func() { _, _ = io.WriteString(conn, request) }()
-			if a, err := readResponse(conn); err == nil && a.status == tooLarge {
-				s.hugeRefused.Add(1)
-			}
-			_ = conn.Close()
-		}
-		pause(ctx, slowPause)
-	}
-}
-
-// startClients has so many slow clients, and some with huge headers, until ctx ends.
-func (s *clientFlood) startClients(ctx context.Context, slow, huge int) {
-	for range slow {
-		s.clients.Go(func() { s.runSlowClient(ctx) })
-	}
-	for range huge {
-		s.clients.Go(func() { s.runHugeClient(ctx) })
-	}
-}
-
-// openIdleConnections opens so many connections that have asked once and keep still from then on.
-func openIdleConnections(t *testing.T, addr string, n int) []net.Conn {
-	t.Helper()
-	const atOnce = 50
-	conns, errs := make([]net.Conn, n), make([]error, n)
-	t.Cleanup(func() {
-		for _, conn := range conns {
-			if conn != nil {
-				_ = conn.Close()
-			}
-		}
-	})
-	var all sync.WaitGroup
-	for w := range atOnce {
-		all.Go(func() {
-			for i := w; i < n; i += atOnce {
-				conns[i], errs[i] = openIdleConnection(addr, i)
-			}
-		})
-	}
-	all.Wait()
-	if err := errors.Join(errs...); err != nil {
-		t.Fatalf("not all of %d connections could be had: %.2000v", n, err)
-	}
-	return conns
-}
-
-// openIdleConnection takes its source port from one of several addresses: one has not enough.
-func openIdleConnection(addr string, i int) (net.Conn, error) {
-	const addresses = 10
-	from := net.Dialer{Timeout: 10 * time.Second, LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 2, byte(1+i%addresses))}}
-	conn, err := from.Dial("tcp", addr)
-	if err != nil {
-		return nil, err
-	}
-	if err := conn.SetDeadline(time.Now().Add(2 * time.Minute)); err != nil {
-		return conn, err
-	}
-	a, err := tryRequestOn(conn, "/-/healthy")
-	if err == nil && a.status != http.StatusOK {
-		err = fmt.Errorf("/-/healthy: %d", a.status)
-	}
-	return conn, err
-}
-
-// needDescriptors skips the test unless this process and the exporter may each have
-// so many. Go has raised the soft limit to the hard one by itself.
-func needDescriptors(t *testing.T, n uint64) {
-	t.Helper()
-	var limit syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		t.Fatal(err)
-	}
-	if limit.Cur < n {
-		skip(t, fmt.Sprintf("%d descriptors are not enough for this test, which takes %d: raise the hard limit (ulimit -Hn)", limit.Cur, n))
-	}
-}
-
-// TestSlowAndIdleClients has slow clients, huge headers and a great many idle connections, and
-// asks for probes beside them.
-func TestSlowAndIdleClients(t *testing.T) {
-	t.Parallel()
-	const idle, slow, huge, length = 10_000, 500, 4, 10 * time.Second
-	needDescriptors(t, idle+slow+3000)
-	e := startPlainExporter(t, targetsConfig("own")) // the race detector takes 100 KiB for each connection
-	before := e.scrapeMetrics(t)
-	began := time.Now()
-	conns := openIdleConnections(t, e.addr, idle)
-	t.Logf("%d connections took %v", idle, time.Since(began).Round(time.Millisecond))
-
-	ctx, cancel := context.WithTimeout(t.Context(), length)
-	defer cancel()
-	s := &clientFlood{addr: e.addr}
-	s.startClients(ctx, slow, huge)
-	probes, longest := 0, time.Duration(0)
-	var most metrics
-	for ctx.Err() == nil {
-		sent := time.Now()
-		e.probe(t, "target=own", timeoutHeader, "10").wantValue(t, "probe_success", 1)
-		probes, longest = probes+1, max(longest, time.Since(sent))
-		if probes%10 == 0 {
-			most = e.scrapeMetrics(t)
-		}
-		pause(ctx, 50*time.Millisecond)
-	}
-	cancel()
-	s.clients.Wait()
-	t.Logf("%d probes, the longest took %v; %d slow connections, %d of them cut off; %d huge headers refused; at the most: %s (before: %s)",
-		probes, longest.Round(time.Millisecond), s.slowOpened.Load(), s.slowClosed.Load(), s.hugeRefused.Load(), most.resourceUsage(), before.resourceUsage())
-	if longest > 2*time.Second {
-		t.Errorf("a probe took %v", longest)
-	}
-	if most["process_open_fds"] < idle+slow/2 || s.slowOpened.Load() < slow || s.slowClosed.Load() < slow || s.hugeRefused.Load() < huge {
-		t.Errorf("the exporter had %v descriptors at the most: the test does not test", most["process_open_fds"])
-	}
-	for i := 0; i < idle; i += 100 {
-		if a := requestOn(t, conns[i], "/-/healthy"); a.status != http.StatusOK {
-			t.Fatalf("/-/healthy over an idle connection: %d", a.status)
-		}
 	}
 }
