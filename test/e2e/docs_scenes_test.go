@@ -12,9 +12,8 @@ func (d *document) setUpReadme(t *testing.T) {
 	d.startGoRun(t)
 	// What the reader has by the time of promtool.
 	d.writeFile(t, "/etc/prometheus/prometheus.yml", strings.NewReader(d.yamlBlock(t, "rule_files")+d.yamlBlock(t, "job_name: portscan_exporter")))
-	nothing := func(*testing.T) {}
 	d.scenes = []func(*testing.T){
-		nothing, // the probe of localhost
+		func(*testing.T) {}, // the probe of localhost
 		func(t *testing.T) { // check and scan the first target
 			t.Helper()
 			d.writeConfig(t, d.yamlBlock(t, "name: web"))
@@ -38,13 +37,11 @@ targets:
       tcp: {open: 22,443}
 `)
 		},
-		func(t *testing.T) { // the scan at 3 a.m.
+		func(t *testing.T) { // the scan after an alert
 			t.Helper()
 			d.writeConfig(t, webConfig("[127.0.0.1]", "443,8080"))
 			d.startExporter(t, sandboxRepository+"/config.yml", "127.0.0.1:8022", "127.0.0.1:8080")
 		},
-		nothing, // debug=true
-		nothing, // the log of the first probe
 	}
 }
 
