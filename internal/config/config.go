@@ -23,7 +23,7 @@ type Config struct {
 	externalLabels map[string]string
 	sources        []source
 	syn            []value // where a module has method: syn
-	text           []byte
+	yaml           func() (string, error)
 }
 
 // Limits are those of the exporter as a whole.
@@ -56,9 +56,10 @@ func (c *Config) Limits() Limits { return c.limits }
 // ExternalLabels returns what goes onto every /sd entry.
 func (c *Config) ExternalLabels() map[string]string { return maps.Clone(c.externalLabels) }
 
-// YAML returns the whole configuration as it was understood: defaults filled in,
-// the targets of target files among the others. It can be loaded again.
-func (c *Config) YAML() []byte { return slices.Clone(c.text) }
+// YAML returns the complete configuration with all defaults and with the targets
+// of all target files. The text can be loaded again. It is encoded by the first
+// call, because it takes longer than loading.
+func (c *Config) YAML() (string, error) { return c.yaml() }
 
 // Selection is what a request asks for: a target, or one address of it.
 type Selection struct {

@@ -40,12 +40,13 @@ func FuzzLoad(f *testing.F) {
 				}
 			}
 		}
-		again, problems := fuzzLoad(t, cfg.YAML())
+		text := mustYAML(t, cfg)
+		again, problems := fuzzLoad(t, []byte(text))
 		if again == nil {
-			t.Fatalf("what was loaded does not load again: %v\n%s", problems, cfg.YAML())
+			t.Fatalf("loading the encoded configuration: %v\n%s", problems, text)
 		}
-		if string(again.YAML()) != string(cfg.YAML()) {
-			t.Errorf("what was loaded changes when it is loaded again:\n%s\n%s", cfg.YAML(), again.YAML())
+		if got := mustYAML(t, again); got != text {
+			t.Errorf("YAML = %s, want %s", got, text)
 		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"sync"
 	"time"
 )
 
@@ -22,13 +23,15 @@ type loader struct {
 }
 
 func newLoader(file string, now time.Time) *loader {
+	cfg := &Config{
+		limits:         Limits{MaxScans: 64},
+		externalLabels: make(map[string]string),
+	}
+	cfg.yaml = sync.OnceValues(cfg.encode)
 	return &loader{
-		file: file,
-		now:  now,
-		cfg: &Config{
-			limits:         Limits{MaxScans: 64},
-			externalLabels: make(map[string]string),
-		},
+		file:     file,
+		now:      now,
+		cfg:      cfg,
 		moduleAt: make(map[*Module]value),
 		broken:   make(map[*Module]bool),
 		used:     make(map[*Module]bool),
@@ -74,9 +77,6 @@ func (l *loader) load(data []byte) (*Config, []string, error) {
 		)
 		l.yieldExclusions()
 		l.checkUse()
-	}
-	if len(l.errs) == 0 {
-		l.cfg.text = l.write()
 	}
 	if err := l.err(); err != nil {
 		return nil, l.warningLines(), err

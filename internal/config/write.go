@@ -1,7 +1,11 @@
 package config
 
 import (
+	"bytes"
+	"errors"
+	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/prometheus/common/model"
@@ -13,9 +17,11 @@ import (
 // The written configuration: the keys of config.yml in the order of its
 // documentation. Only what has no default may be left out.
 type (
-	writtenFile struct {
-		Modules        *yaml.Node        `yaml:"modules"` // a node, because a map would lose the order
-		Targets        []writtenTarget   `yaml:"targets"`
+	writtenHead struct {
+		Modules *yaml.Node `yaml:"modules"`
+	}
+
+	writtenTail struct {
 		ExternalLabels map[string]string `yaml:"external_labels,omitempty"`
 		Limits         writtenLimits     `yaml:"limits"`
 	}
@@ -69,33 +75,52 @@ type (
 	}
 )
 
-// write returns the configuration as YAML. It reports an error where that can't
-// be done, which would be a fault of our own.
-func (l *loader) write() []byte {
-	c := l.cfg
-	file := writtenFile{
-		Modules:        &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"},
-		Targets:        []writtenTarget{},
-		ExternalLabels: c.externalLabels,
-		Limits:         writtenLimits(c.limits),
+// encode returns the configuration as YAML.
+func (c *Config) encode() (string, error) {
+	var b strings.Builder
+	modules, err := encodeModules(c.modules)
+	if err == nil {
+		err = appendYAML(&b, "", writtenHead{Modules: modules})
 	}
-	for _, m := range c.modules {
+	if len(c.targets) == 0 {
+		b.WriteString("targets: []\n")
+	} else {
+		b.WriteString("targets:\n")
+	}
+	for _, t := range c.targets { // one by one: the encoder holds a complete document in memory
+		err = errors.Join(err, appendYAML(&b, "    ", []writtenTarget{writeTarget(t)}))
+	}
+	tail := writtenTail{ExternalLabels: c.externalLabels, Limits: writtenLimits(c.limits)}
+	err = errors.Join(err, appendYAML(&b, "", tail))
+	if err != nil {
+		return "", fmt.Errorf("encoding configuration: %w", err)
+	}
+	return b.String(), nil
+}
+
+func encodeModules(modules []*Module) (*yaml.Node, error) {
+	node := &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"} // a map would lose the order
+	for _, m := range modules {
 		var name, body yaml.Node
 		name.SetString(m.Name)
 		if err := body.Encode(writeModule(m)); err != nil {
-			l.errorf(l.moduleAt[m], "this can't be written down again: %s", oneLine(err.Error()))
-			return nil
+			return nil, err
 		}
-		file.Modules.Content = append(file.Modules.Content, &name, &body)
+		node.Content = append(node.Content, &name, &body)
 	}
-	for _, t := range c.targets {
-		file.Targets = append(file.Targets, writeTarget(t))
+	return node, nil
+}
+
+// appendYAML appends a value to b, each line with the indentation.
+func appendYAML(b *strings.Builder, indentation string, v any) error {
+	text, err := yaml.Marshal(v)
+	for line := range bytes.Lines(text) {
+		if len(bytes.TrimSpace(line)) > 0 {
+			b.WriteString(indentation)
+		}
+		b.Write(line)
 	}
-	text, err := yaml.Marshal(file)
-	if err != nil {
-		l.errorf(value{file: l.file}, "this can't be written down again: %s", oneLine(err.Error()))
-	}
-	return text
+	return err
 }
 
 func writeModule(m *Module) writtenModule {

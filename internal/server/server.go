@@ -186,7 +186,13 @@ func (s *Server) reload(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (s *Server) config(w http.ResponseWriter, _ *http.Request) {
-	writeText(w, http.StatusOK, string(s.options.Config.Get().YAML()))
+	text, err := s.options.Config.Get().YAML()
+	if err != nil {
+		s.options.Logger.Error("Failed to render page", "page", "config", "err", err)
+		writeError(w, newRequestError(failedPage))
+		return
+	}
+	writeText(w, http.StatusOK, text)
 }
 
 func writeText(w http.ResponseWriter, status int, body string) {
