@@ -115,7 +115,7 @@ func encodeModules(modules []*Module) (*yaml.Node, error) {
 func appendYAML(b *strings.Builder, indentation string, v any) error {
 	text, err := yaml.Marshal(v)
 	for line := range bytes.Lines(text) {
-		if len(bytes.TrimSpace(line)) > 0 {
+		if len(line) > 1 {
 			b.WriteString(indentation)
 		}
 		b.Write(line)
