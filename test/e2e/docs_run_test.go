@@ -156,7 +156,7 @@ func (d *document) writeConfig(t *testing.T, config string) {
 // substitutions is what is run in place of programs that are not there.
 func substitutions() *strings.Replacer {
 	return strings.NewReplacer(
-		"kubectl apply -f -", "tail --lines=+5 | sed 's/^  //' | cmp - alerts.yml", // there is no cluster
+		"kubectl apply -f -", "tail --lines=+5 | sed 's/^  //' | cmp - prometheus/alerts.yml", // there is no cluster
 		"sudo ", "", // this is root
 		`eval "$(portscan_exporter --completion-script-zsh)"`, "portscan_exporter --completion-script-zsh | grep --quiet compdef", // there is no zsh
 	)
@@ -256,6 +256,8 @@ func (s *sandbox) newDocument(t *testing.T, file string, all []codeBlock) *docum
 		d.setUpConfiguration(t)
 	case "docs/cli.md":
 		d.setUpCLI(t)
+	case "docs/alerts.md": // from the root of the repository
+		d.dir = sandboxRepository
 	case "docs/dashboards.md": // as Grafana's package has them
 		s.run(t, "mkdir", "-p", "/etc/grafana/provisioning/datasources", "/etc/grafana/provisioning/dashboards")
 	case "deploy/systemd/README.md": // from the root of an archive
