@@ -260,6 +260,8 @@ func (s *sandbox) newDocument(t *testing.T, file string, all []codeBlock) *docum
 		d.dir = sandboxRepository
 	case "docs/dashboards.md": // as Grafana's package has them
 		s.run(t, "mkdir", "-p", "/etc/grafana/provisioning/datasources", "/etc/grafana/provisioning/dashboards")
+	case "docs/deployment.md": // for setcap, which must not change the installed program
+		s.run(t, "cp", "/usr/bin/portscan_exporter", d.dir)
 	case "deploy/systemd/README.md": // from the root of an archive
 		d.dir = sandboxRepository
 		s.run(t, "cp", "/usr/bin/portscan_exporter", sandboxRepository)
