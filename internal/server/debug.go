@@ -21,7 +21,7 @@ func (s *Server) writeDebug(w http.ResponseWriter, task scan.Task, a collector.P
 	debugPlan(&b, task)
 	debugAddresses(&b, a.Result)
 	debugPorts(&b, a)
-	fmt.Fprintf(&b, "\nLog of this probe:\n%s", log.text())
+	fmt.Fprintf(&b, "\nLogs for the probe:\n%s", log.text())
 	b.WriteString("\nMetrics that would have been returned:\n")
 	families, err := reg.Gather()
 	if err != nil {
@@ -44,7 +44,7 @@ func debugPlan(b *strings.Builder, task scan.Task) {
 	}
 	how := spec.Protocol.String()
 	if spec.Protocol == scan.TCP {
-		how += ", by " + spec.Method.String()
+		how += " (" + spec.Method.String() + ")"
 	}
 	fmt.Fprintf(b, "Plan:\n  target        %s\n  module        %s\n  hosts         %s\n  protocol      %s\n",
 		task.Target, task.Module, strings.Join(hosts, ", "), how)
@@ -52,16 +52,16 @@ func debugPlan(b *strings.Builder, task scan.Task) {
 	if e := spec.Expect; e != nil {
 		fmt.Fprintf(b, "  must be open  %v\n  may be open   %v\n", e.Open, e.Allow)
 	} else {
-		b.WriteString("  expected      nothing\n")
+		b.WriteString("  expected      none\n")
 	}
-	fmt.Fprintf(b, "  timeout       %v, %v a port, %d retries (%d where they pay)\n", spec.Timeout, spec.PortTimeout, spec.Retries, spec.MaxRetries)
-	fmt.Fprintf(b, "  in flight     %d, rate %d (0: no ceiling)\n", spec.MaxInFlight, spec.Rate)
+	fmt.Fprintf(b, "  timeout       %v, %v per port, %d retries (at most %d)\n", spec.Timeout, spec.PortTimeout, spec.Retries, spec.MaxRetries)
+	fmt.Fprintf(b, "  in flight     %d per address, %d packets per second (0: no limit)\n", spec.MaxInFlight, spec.Rate)
 }
 
 // hostText writes an entry of hosts, and which address of it alone is scanned.
 func hostText(h scan.Host) string {
 	if !h.IsName() && h.Network.IsSingleIP() && h.Entry != h.Network.Addr().String() {
-		return h.Network.Addr().String() + " of " + h.Entry
+		return h.Network.Addr().String() + " in " + h.Entry
 	}
 	return h.Entry
 }
@@ -76,13 +76,13 @@ func debugAddresses(b *strings.Builder, r *scan.Result) {
 		}
 		for _, cause := range scan.UnknownCauses() {
 			if n := a.UnknownBy()[cause]; n > 0 {
-				fmt.Fprintf(b, ", unknown because of %v: %d", cause, n)
+				fmt.Fprintf(b, ", unknown (%v): %d", cause, n)
 			}
 		}
 		b.WriteString("\n")
 	}
 	for _, ip := range r.Refused {
-		fmt.Fprintf(b, "  %v  REFUSED: outside the target's networks, not touched\n", ip)
+		fmt.Fprintf(b, "  %v  REFUSED: outside the target's networks\n", ip)
 	}
 	for _, f := range scan.Failures() {
 		if err := r.Failed[f]; err != nil {
@@ -106,7 +106,7 @@ func debugPorts(b *strings.Builder, a collector.ProbeResult) {
 	_ = table.Flush() // a Builder takes everything
 	for i := range a.Result.Addresses {
 		if n := omitted[a.Result.Addresses[i].IP]; n > 0 {
-			fmt.Fprintf(b, "  and %d more on %v\n", n, a.Result.Addresses[i].IP)
+			fmt.Fprintf(b, "  %d more ports on %v\n", n, a.Result.Addresses[i].IP)
 		}
 	}
 }

@@ -137,32 +137,32 @@ func (s *standing) notKnown() (all []string) {
 		protocol = "UDP"
 	}
 	if rest := everyPort().Minus(sight.Plan.Ports()); !rest.IsEmpty() {
-		all = append(all, fmt.Sprintf("%s of 65,535 %s ports: this module does not scan them.", thousands(rest.Len()), protocol))
+		all = append(all, fmt.Sprintf("%s of 65,535 %s ports: not scanned by this module.", thousands(rest.Len()), protocol))
 	}
 	if !spec.Exclude.IsEmpty() {
-		all = append(all, fmt.Sprintf("Port %s: never touched (exclude_ports).", few(spec.Exclude)))
+		all = append(all, fmt.Sprintf("Ports %s: excluded (exclude_ports).", few(spec.Exclude)))
 	}
 	all = append(all, s.otherProtocols()...)
 	if n := len(s.target.ExcludeHosts); n > 0 {
-		all = append(all, "What exclude_hosts names: never touched.")
+		all = append(all, "Hosts in exclude_hosts: excluded.")
 	}
 	for _, f := range scan.Failures() {
 		if err := sight.Failed[f]; err != nil {
-			all = append(all, fmt.Sprintf("The scan was not whole: %v.", err))
+			all = append(all, fmt.Sprintf("Scan incomplete: %v.", err))
 		}
 	}
 	for _, ip := range sight.Refused {
-		all = append(all, fmt.Sprintf("%v: a name led there, outside the target's networks; it was not touched.", ip))
+		all = append(all, fmt.Sprintf("%v: resolved outside the target's networks, not scanned.", ip))
 	}
 	if sight.Gone > 0 {
-		all = append(all, plural(sight.Gone, "address")+": what was seen of them is forgotten, for want of memory.")
+		all = append(all, plural(sight.Gone, "address")+": results evicted (memory limit).")
 	}
 	if sight.Others {
-		all = append(all, "Other addresses of the target were never scanned, or not since its configuration changed.")
+		all = append(all, "Other addresses of the target: not scanned since the exporter started or the configuration changed.")
 	}
 	all = append(all, s.notFoundOut()...)
 	if s.stale {
-		all = append(all, "Whatever has changed since the last scan, which is older than max_age and timeout together.")
+		all = append(all, "Changes since the last scan, which is older than max_age + timeout.")
 	}
 	return all
 }
@@ -180,10 +180,10 @@ func (s *standing) notFoundOut() (all []string) {
 		}
 	}
 	if forgotten > 0 {
-		all = append(all, "The picture of "+plural(forgotten, "address")+" is forgotten, for want of memory: what is not as it should be is kept, every other port is shown as unknown. A scan brings it back.")
+		all = append(all, "Port states of "+plural(forgotten, "address")+": evicted (memory limit). Until the next scan, all ports but unexpected and missing ones are shown as unknown.")
 	}
 	for _, cause := range slices.Sorted(maps.Keys(unknown)) {
-		all = append(all, fmt.Sprintf("%s scanned, and unknown: %s.", plural(unknown[cause], "port"), causeWords(cause)))
+		all = append(all, fmt.Sprintf("%s scanned, but unknown: %s.", plural(unknown[cause], "port"), causeWords(cause)))
 	}
 	return all
 }
@@ -199,7 +199,7 @@ func (s *standing) otherProtocols() []string {
 		if i := slices.IndexFunc(s.target.Modules, func(m *config.Module) bool { return m.Protocol == other }); i >= 0 {
 			return []string{name + ": see module " + s.target.Modules[i].Name + "."}
 		}
-		return []string{name + ": no module of this target scans it."}
+		return []string{name + ": not scanned by any module of this target."}
 	}
 	return nil
 }
@@ -229,9 +229,9 @@ func sorted(labels map[string]string) (all [][2]string) {
 func familyWords(f scan.Family) string {
 	switch f {
 	case scan.IPv4:
-		return "IPv4 alone"
+		return "IPv4 only"
 	case scan.IPv6:
-		return "IPv6 alone"
+		return "IPv6 only"
 	default:
 		return ""
 	}

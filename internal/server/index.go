@@ -217,7 +217,7 @@ func (s *standing) note() string {
 		notes = append(notes, plural(s.sum.Suspect, "address")+" suspect")
 	}
 	if s.verdict == asExpected && s.sum.Plan.Spec().Expect == nil {
-		notes = append(notes, "nothing is expected")
+		notes = append(notes, "no expectations")
 	}
 	return strings.Join(notes, ", ")
 }

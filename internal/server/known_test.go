@@ -34,10 +34,10 @@ func TestForgottenPicture(t *testing.T) {
 	s.get(t, "/probe?target=web")
 	page := s.show(t, "/target/web?module=few")
 	wantLines(t, "the page", plain(page), "web violating")
-	wantLines(t, "what is not known", section(t, page, "notscanned"), "The picture of 1 address is forgotten")
-	wantLines(t, "the addresses", section(t, page, "addresses"), "192.0.2.1 192.0.2.1 7 80 2 0", "its picture is forgotten")
-	wantLines(t, "the ports", section(t, page, "ports"), "7/tcp 192.0.2.1 open, but should not be", "80/tcp 192.0.2.1 not open, but should be")
-	wantLines(t, "the map", section(t, page, "map"), "open, but should not be 1 7", "not open, but should be 1 80", "unknown 98", "closed 0", "open 0")
+	wantLines(t, "what is not known", section(t, page, "notscanned"), "Port states of 1 address: evicted")
+	wantLines(t, "the addresses", section(t, page, "addresses"), "192.0.2.1 192.0.2.1 7 80 2 0", "port states evicted")
+	wantLines(t, "the ports", section(t, page, "ports"), "7/tcp 192.0.2.1 open (unexpected)", "80/tcp 192.0.2.1 not open (missing)")
+	wantLines(t, "the map", section(t, page, "map"), "open (unexpected) 1 7", "not open (missing) 1 80", "unknown 98", "closed 0", "open 0")
 }
 
 // TestAddressByAddress has a target whose addresses alone are probed.
@@ -47,15 +47,15 @@ func TestAddressByAddress(t *testing.T) {
 	s.reconfigured(t)
 	s.set(scan.Open, "192.0.2.33:22", "192.0.2.34:22", "[2001:db8::7]:22")
 	s.get(t, "/probe?target=192.0.2.33")
-	wantLines(t, "one address", s.row(t, "rack", "few"), "incomplete", "other addresses were never scanned", "1 0")
+	wantLines(t, "one address", s.row(t, "rack", "few"), "incomplete", "some addresses never scanned", "1 0")
 	page := s.show(t, "/target/rack")
-	wantLines(t, "what is not known", section(t, page, "notscanned"), "Other addresses of the target were never scanned")
+	wantLines(t, "what is not known", section(t, page, "notscanned"), "Other addresses of the target: not scanned since")
 	wantLines(t, "the map", section(t, page, "map"), "unknown 100 1-100")
 
 	s.set(scan.Open, "192.0.2.34:7")
 	s.get(t, "/probe?target=192.0.2.34")
 	s.reconfigured(t) // nothing has changed
-	wantLines(t, "two", s.row(t, "rack", "few"), "violating", "and incomplete, other addresses were never scanned", "7 on 1 address")
+	wantLines(t, "two", s.row(t, "rack", "few"), "violating", "and incomplete, some addresses never scanned", "7 on 1 address")
 	s.get(t, "/probe?target=2001:db8::7")
 	if row := s.row(t, "rack", "few"); !strings.Contains(row, "violating") || strings.Contains(row, "incomplete") {
 		t.Errorf("when all addresses were seen: %s", row)
@@ -90,11 +90,11 @@ func TestNoneKnown(t *testing.T) {
 		s.get(t, "/probe?target=web&module=udp")
 		return section(t, s.show(t, "/target/web?module=udp"), "ports")
 	}
-	wantLines(t, "closed ports", ports(), "None: nothing must be open, and nothing is or was.")
+	wantLines(t, "closed ports", ports(), "None: no port must be open, and none is or was open.")
 	s.set(scan.OpenFiltered, "192.0.2.1:53")
-	wantLines(t, "a silent port", ports(), "None is known to be open; 1 is open or filtered.")
+	wantLines(t, "a silent port", ports(), "None known to be open: 1 open or filtered.")
 	s.set(scan.Unknown, "192.0.2.1:53", "192.0.2.1:161")
-	wantLines(t, "unknown ports", ports(), "None is known to be open; 2 are unknown.")
+	wantLines(t, "unknown ports", ports(), "None known to be open: 2 unknown.")
 }
 
 var (

@@ -164,7 +164,7 @@ func TestVerdicts(t *testing.T) {
 		wantLines(t, target+" with "+module, s.row(t, target, module), words...)
 	}
 	want("web", "few", "never scanned", "probe debug")
-	want("ended", "few", "authorization ended 2020-01-02")
+	want("ended", "few", "authorization expired 2020-01-02")
 	if row := s.row(t, "ended", "few"); strings.Contains(row, "probe") {
 		t.Errorf("a probe that will be refused is offered: %s", row)
 	}
@@ -175,7 +175,7 @@ func TestVerdicts(t *testing.T) {
 	s.set(scan.Open, "192.0.2.1:8", "192.0.2.1:9")
 	s.set(scan.Filtered, "192.0.2.1:22")
 	s.get(t, "/probe?target=web")
-	want("web", "few", "violating", "unexpected: 8-9 not open: 22", " ago web few probe", "few 192.0.2.1 8-9 22 4 0")
+	want("web", "few", "violating", "unexpected: 8-9 missing: 22", " ago web few probe", "few 192.0.2.1 8-9 22 4 0")
 	s.set(scan.Unknown, "192.0.2.1:22", "192.0.2.1:80")
 	s.get(t, "/probe?target=web")
 	want("web", "few", "violating and incomplete, 2 ports unknown", "few 192.0.2.1 8-9 3 2")
@@ -187,7 +187,7 @@ func TestVerdicts(t *testing.T) {
 	s.get(t, "/probe?target=web&module=udp")
 	want("web", "udp", "as expected", "udp 192.0.2.1 0 0")
 	s.get(t, "/probe?target=named")
-	want("named", "few", "incomplete", "a name leads outside the networks")
+	want("named", "few", "incomplete", "name resolves outside networks")
 	s.set(scan.Open, "192.0.2.33:22", "192.0.2.34:7", "[2001:db8::7]:22", "[2001:db8::7]:7")
 	s.get(t, "/probe?target=rack")
 	want("rack", "few", "violating", "7 on 2 addresses 22 on 1 address 4 0")
@@ -217,12 +217,12 @@ func TestStale(t *testing.T) {
 	scans := &later{}
 	s := newStage(t, stageConfig, nil, func(o *server.Options) { scans.Scans, o.Scans = o.Scans, scans })
 	s.get(t, "/probe?target=aged")
-	wantLines(t, "the row", s.row(t, "aged", "kept"), "as expected nothing is expected")
+	wantLines(t, "the row", s.row(t, "aged", "kept"), "as expected no expectations")
 	scans.by = 89 * time.Minute
-	wantLines(t, "the row", s.row(t, "aged", "kept"), "as expected nothing is expected")
+	wantLines(t, "the row", s.row(t, "aged", "kept"), "as expected no expectations")
 	scans.by = 91 * time.Minute
-	wantLines(t, "the row", s.row(t, "aged", "kept"), "incomplete older than max_age and timeout", "1h 31m")
-	wantLines(t, "the target's page", s.show(t, "/target/aged"), "Whatever has changed since the last scan")
+	wantLines(t, "the row", s.row(t, "aged", "kept"), "incomplete older than max_age + timeout", "1h 31m")
+	wantLines(t, "the target's page", s.show(t, "/target/aged"), "Changes since the last scan")
 }
 
 // later is scans that are looked at some time later.
@@ -273,12 +273,12 @@ func TestUnderWay(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, stageConfig, nil, func(o *server.Options) { o.Scans = busy{o.Scans} })
 	wantLines(t, "the row", s.row(t, "web", "few"), "never scanned", "41 %")
-	wantLines(t, "the target's page", plain(s.show(t, "/target/web?module=udp")), "A scan with few is under way, since 1m ", ": 41 % 41 % look again")
+	wantLines(t, "the target's page", plain(s.show(t, "/target/web?module=udp")), "Scan with few in progress, started 1m ", " ago: 41 % 41 % Refresh")
 	write(t, s.file, strings.Replace(s.text, "2099-01-01", "2020-01-01", 1))
 	if err := s.reloader.Reload(); err != nil {
 		t.Fatal(err)
 	}
-	wantLines(t, "the page when the authorization has ended", plain(s.show(t, "/target/web")), "the scan under way is being ended, and none will begin")
+	wantLines(t, "the page when the authorization has ended", plain(s.show(t, "/target/web")), "The scan in progress is being canceled. The target is not scanned")
 }
 
 // busy is scans of which one is under way.

@@ -40,7 +40,7 @@ func (c portClass) Key() string {
 func (c portClass) String() string {
 	return [...]string{
 		classNotScanned: "not scanned", classClosed: "closed", classFiltered: "filtered", classOpenFiltered: "open or filtered",
-		classOpen: "open", classUnknown: "unknown", classMissing: "not open, but should be", classUnexpected: "open, but should not be",
+		classOpen: "open", classUnknown: "unknown", classMissing: "not open (missing)", classUnexpected: "open (unexpected)",
 	}[c]
 }
 
@@ -92,22 +92,15 @@ func classify(s *coordinator.Sight, addresses []*coordinator.AddressSight, gone 
 func (c classified) none() string {
 	var but []string
 	if n := c[classUnknown].Len(); n > 0 {
-		but = append(but, thousands(n)+" "+isOrAre(n)+" unknown")
+		but = append(but, thousands(n)+" unknown")
 	}
 	if n := c[classOpenFiltered].Len(); n > 0 {
-		but = append(but, thousands(n)+" "+isOrAre(n)+" open or filtered")
+		but = append(but, thousands(n)+" open or filtered")
 	}
 	if len(but) == 0 {
-		return "None: nothing must be open, and nothing is or was."
+		return "None: no port must be open, and none is or was open."
 	}
-	return "None is known to be open; " + strings.Join(but, ", ") + "."
-}
-
-func isOrAre(n int) string {
-	if n == 1 {
-		return "is"
-	}
-	return "are"
+	return "None known to be open: " + strings.Join(but, ", ") + "."
 }
 
 func everyPort() scan.PortSet {

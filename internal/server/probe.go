@@ -35,10 +35,10 @@ func (s *Server) probe(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithDeadline(r.Context(), arrived.Add(budget-allowance))
 	defer cancel()
 
-	log.Debug("Probe begins", "ports", task.Plan.Ports().String(), "budget", budget, "left_for_the_answer", allowance)
+	log.Debug("Starting probe", "ports", task.Plan.Ports().String(), "budget", budget, "write_allowance", allowance)
 	known, err := s.options.Scans.Scan(ctx, task)
 	if err != nil {
-		log.Debug("Probe was not admitted", "err", err)
+		log.Debug("Probe refused", "err", err)
 		s.refuse(w, r, arrived, asRequestError(err))
 		return
 	}

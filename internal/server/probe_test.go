@@ -77,7 +77,7 @@ func TestProbeDebug(t *testing.T) {
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	w := h.get(t, "/probe?target=local&debug=true")
 	wantLines(t, "the debug answer", w.Body.String(), "Plan:", "must be open  "+port, "Addresses:\n  127.0.0.1",
-		"127.0.0.1  "+port+"  open ", "handshake", "Log of this probe:", "Probe ends", "probe_success 1")
+		"127.0.0.1  "+port+"  open ", "handshake", "Logs for the probe:", "Probe finished", "probe_success 1")
 	if ct := w.Header().Get("Content-Type"); ct != "text/plain; charset=utf-8" {
 		t.Errorf("it is %s", ct)
 	}

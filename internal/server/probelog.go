@@ -54,15 +54,15 @@ func (l *probeLog) outcome(a collector.ProbeResult) {
 		l.Debug("Address scanned", counts...)
 	}
 	for _, ip := range r.Refused {
-		l.Debug("Address refused, it lies outside the target's networks", "ip", ip)
+		l.Debug("Address outside the target's networks refused", "ip", ip)
 	}
 	for _, f := range scan.Failures() {
 		if err := r.Failed[f]; err != nil {
-			l.Debug("Scan is not whole", "reason", f.String(), "err", err)
+			l.Debug("Scan incomplete", "reason", f.String(), "err", err)
 		}
 	}
 	if a.Age > 0 {
-		l.Debug("The answer is an earlier scan's", "ended", r.Finished, "age", a.Age, "progress_of_the_next", a.Progress)
+		l.Debug("Returning cached result", "finished", r.Finished, "age", a.Age, "progress", a.Progress)
 	}
-	l.Debug("Probe ends", "success", a.Success(), "duration", a.Duration, "attempts", r.Attempts, "retries", r.Retries)
+	l.Debug("Probe finished", "success", a.Success(), "duration", a.Duration, "attempts", r.Attempts, "retries", r.Retries)
 }

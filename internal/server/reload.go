@@ -30,11 +30,11 @@ func (r *Reloader) Reload() error {
 	defer r.mu.Unlock()
 	warnings, err := r.Config.Reload(time.Now())
 	for _, warning := range warnings {
-		r.Logger.Warn("Configuration", "warning", warning)
+		r.Logger.Warn("Configuration warning", "warning", warning)
 	}
 	if err != nil {
 		for _, e := range Each(err) {
-			r.Logger.Error("Configuration is not usable", "err", e)
+			r.Logger.Error("Failed to load configuration", "err", e)
 		}
 		r.Exporter.ObserveReload(false, nil)
 		return err
@@ -63,7 +63,7 @@ func (r *Reloader) Watch(ctx context.Context, interval time.Duration, seen strin
 		}
 		sum, err := config.Checksum(r.File)
 		if err != nil {
-			r.Logger.Warn("The configuration's files could not be read", "err", err)
+			r.Logger.Warn("Failed to read configuration files", "err", err)
 			continue
 		}
 		if sum != seen {

@@ -75,7 +75,7 @@ func (m *markup) links(l links) *markup {
 func (p progress) HTML() template.HTML { return new(markup).progress(p).html() }
 
 func (m *markup) progress(p progress) *markup {
-	m.add(`<span class="progress"><progress max="100" value="`).number(int64(p.Percent)).add(`" aria-label="Scan under way">`)
+	m.add(`<span class="progress"><progress max="100" value="`).number(int64(p.Percent)).add(`" aria-label="Scan in progress">`)
 	return m.number(int64(p.Percent)).add(` %</progress> `).number(int64(p.Percent)).add(` %</span>`)
 }
 
@@ -101,7 +101,7 @@ func (m *markup) row(r *row) {
 	m.add(`<td class="wide cut">`).text(r.Owner)
 	m.small(r.Reference)
 	if r.Ends != "" {
-		m.add(` <small class="bad">ends in `).text(r.Ends).add(`</small>`)
+		m.add(` <small class="bad">expires in `).text(r.Ends).add(`</small>`)
 	}
 	m.add("</td></tr>\n")
 }
@@ -113,7 +113,7 @@ func (m *markup) brief(r *row) {
 		m.add(`<span class="narrow bad">unexpected: `).text(r.Unexpected).add(`</span>`)
 	}
 	if r.Missing != "" {
-		m.add(`<span class="narrow bad">not open: `).text(r.Missing).add(`</span>`)
+		m.add(`<span class="narrow bad">missing: `).text(r.Missing).add(`</span>`)
 	}
 	m.add(`<span class="narrow">`).text(r.Age.Ago).add(` ago</span>`)
 }

@@ -41,7 +41,7 @@ func (s *Server) discover(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	if err := json.NewEncoder(w).Encode(groups); err != nil {
-		s.options.Logger.Debug("The discovery answer was not taken", "err", err)
+		s.options.Logger.Debug("Failed to write discovery response", "err", err)
 	}
 }
 

@@ -268,7 +268,7 @@ func TestPages(t *testing.T) {
 	w := h.get(t, "/exporter/")
 	wantLines(t, "the status page", w.Body.String(),
 		`href="/exporter/target/local?module=fast"`, `net &lt;team&gt;`, `href="/exporter/probe?module=fast&amp;target=local"`, `href="/exporter/style.css"`,
-		`authorization ended`, `href="/exporter/logs?id=1"`)
+		`authorization expired`, `href="/exporter/logs?id=1"`)
 	csp := w.Header().Get("Content-Security-Policy")
 	if !strings.Contains(csp, "default-src 'none'") || w.Header().Get("X-Content-Type-Options") != "nosniff" || strings.Count(w.Body.String(), "<script") != 1 {
 		t.Errorf("headers %v", w.Header())

@@ -146,7 +146,7 @@ func (s *Server) targetPage(all []*standing, chosen int, address string, now tim
 		p.MaxAge = model.Duration(m.MaxAge).String()
 	}
 	if m.Protocol == scan.TCP {
-		p.How += ", by " + m.Method.String()
+		p.How += " (" + m.Method.String() + ")"
 	}
 	about := s.surroundings(now)
 	for i := range all {
@@ -216,14 +216,14 @@ func expectWords(p scan.Plan) string {
 	e := p.Spec().Expect
 	switch spaced := func(ports scan.PortSet) string { return strings.ReplaceAll(ports.String(), ",", ", ") }; {
 	case e == nil:
-		return "nothing, so that none of its ports is a violation"
+		return "No expectations: no port is a violation."
 	case e.Open.IsEmpty() && e.Allow.IsEmpty():
-		return "none may be open"
+		return "No port may be open."
 	case e.Allow.IsEmpty():
-		return spaced(e.Open) + " must be open, no other may be"
+		return "Must be open: " + spaced(e.Open) + ". No other port may be open."
 	case e.Open.IsEmpty():
-		return spaced(e.Allow) + " may be open, no other may be"
+		return "May be open: " + spaced(e.Allow) + ". No other port may be open."
 	default:
-		return spaced(e.Open) + " must be open, " + spaced(e.Allow) + " may be, no other"
+		return "Must be open: " + spaced(e.Open) + ". May be open: " + spaced(e.Allow) + ". No other port may be open."
 	}
 }

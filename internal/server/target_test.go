@@ -18,9 +18,9 @@ func TestTargetPage(t *testing.T) {
 	s := newStage(t, stageConfig, nil, nil)
 	page := s.show(t, "/target/web")
 	wantLines(t, "the page", plain(page),
-		"Owner net &lt;team&gt;", "On the word of &lt;b&gt;CHG-1&lt;/b&gt;", "Authorization until 2099-01-02 00:00:00 UTC", "Hosts 192.0.2.1",
-		"tcp, by connect, 100 ports: 1-100. Expected: 22, 80 must be open, 90-99 may be, no other.",
-		"nothing is known of its ports. Probe it now")
+		"Owner net &lt;team&gt;", "Reference &lt;b&gt;CHG-1&lt;/b&gt;", "Authorization valid until 2099-01-02 00:00:00 UTC", "Hosts 192.0.2.1",
+		"tcp (connect), 100 ports: 1-100. Must be open: 22, 80. May be open: 90-99. No other port may be open.",
+		"Not scanned with this module since the exporter started or the configuration changed. Probe now")
 	if strings.Contains(page, "portmap") {
 		t.Error("of a target that was not scanned there is a picture")
 	}
@@ -30,24 +30,24 @@ func TestTargetPage(t *testing.T) {
 	s.get(t, "/probe?target=web")
 	page = s.show(t, "/target/web")
 	wantLines(t, "the head", plain(page), "web violating")
-	wantLines(t, "what is not known", section(t, page, "notscanned"), "65,435 of 65,535 TCP ports: this module does not scan them.", "UDP: see module udp.")
+	wantLines(t, "what is not known", section(t, page, "notscanned"), "65,435 of 65,535 TCP ports: not scanned by this module.", "UDP: see module udp.")
 	wantLines(t, "the addresses", section(t, page, "addresses"), "192.0.2.1 192.0.2.1 7 4 0")
 	wantLines(t, "the ports", section(t, page, "ports"),
-		"7/tcp 192.0.2.1 open a connection was made must not be open 1.5ms no change between complete scans 22/tcp 192.0.2.1 open a connection was made must be open 1.5ms",
-		"95/tcp 192.0.2.1 open a connection was made may be open 1.5ms")
-	wantLines(t, "the map", section(t, page, "map"), "open, but should not be 1 7", "open 3 22, 80, 95", "filtered 1 30", "unknown 0", "not scanned 65,435 101-65535")
+		"7/tcp 192.0.2.1 open connection established must not be open 1.5ms none seen 22/tcp 192.0.2.1 open connection established must be open 1.5ms",
+		"95/tcp 192.0.2.1 open connection established may be open 1.5ms")
+	wantLines(t, "the map", section(t, page, "map"), "open (unexpected) 1 7", "open 3 22, 80, 95", "filtered 1 30", "unknown 0", "not scanned 65,435 101-65535")
 
 	s.set(scan.Closed, "192.0.2.1:7", "192.0.2.1:80")
 	s.set(scan.Unknown, "192.0.2.1:22", "192.0.2.1:50")
 	s.get(t, "/probe?target=web")
 	page = s.show(t, "/target/web?module=few")
-	wantLines(t, "what is not known", section(t, page, "notscanned"), "2 ports scanned, and unknown: this machine has no way to the address.")
+	wantLines(t, "what is not known", section(t, page, "notscanned"), "2 ports scanned, but unknown: no route to the address.")
 	ports := section(t, page, "ports")
-	wantLines(t, "the ports", ports, "80/tcp 192.0.2.1 closed a reset came back must be open 1.5ms", "22/tcp 192.0.2.1 unknown this machine has no way to the address must be open", "7/tcp 192.0.2.1 closed a reset came back must not be open")
+	wantLines(t, "the ports", ports, "80/tcp 192.0.2.1 closed reset received must be open 1.5ms", "22/tcp 192.0.2.1 unknown no route to the address must be open", "7/tcp 192.0.2.1 closed reset received must not be open")
 	if strings.Index(ports, "80/tcp") > strings.Index(ports, "22/tcp") || strings.Index(ports, "22/tcp") > strings.Index(ports, "95/tcp") || strings.Contains(ports, "50/tcp") {
 		t.Errorf("the worst is not first, or a port is there that nobody needs to know of: %s", ports)
 	}
-	wantLines(t, "the map", section(t, page, "map"), "not open, but should be 1 80", "unknown 2 22, 50", "open 1 95")
+	wantLines(t, "the map", section(t, page, "map"), "not open (missing) 1 80", "unknown 2 22, 50", "open 1 95")
 
 	s.set(scan.Open, "192.0.2.1:22", "192.0.2.1:80", "192.0.2.1:7", "192.0.2.1:60")
 	s.set(scan.Closed, "192.0.2.1:50")
@@ -57,7 +57,7 @@ func TestTargetPage(t *testing.T) {
 	if changes := section(t, page, "changes"); strings.Contains(changes, "7/tcp") { // it was open in the last complete scan
 		t.Errorf("changes: %s", changes)
 	}
-	if ports := section(t, page, "ports"); !regexp.MustCompile(`60/tcp 192.0.2.1 open a connection was made must not be open 1.5ms 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC \d+s ago`).MatchString(ports) {
+	if ports := section(t, page, "ports"); !regexp.MustCompile(`60/tcp 192.0.2.1 open connection established must not be open 1.5ms 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC \d+s ago`).MatchString(ports) {
 		t.Errorf("since when port 60 is open is not there: %s", ports)
 	}
 }
@@ -73,7 +73,7 @@ func TestAuthorizationEnded(t *testing.T) {
 		t.Fatal(err)
 	}
 	page := s.show(t, "/target/web")
-	wantLines(t, "the page", plain(page), "it is not scanned, and what earlier scans", "web authorization ended", "ended 2020-01-02 00:00:00 UTC", "what earlier scans have shown is kept back")
+	wantLines(t, "the page", plain(page), "The target is not scanned, and earlier results are not shown.", "web authorization expired", "expired 2020-01-02 00:00:00 UTC")
 	for _, path := range []string{"/", "/target/web", "/target/web?module=few"} {
 		page := s.show(t, path)
 		if strings.Contains(page, "portmap") || strings.Contains(page, "7/tcp") || strings.Contains(page, `probe?module=few&amp;target=web`) {
@@ -101,12 +101,12 @@ func TestSeveralAddresses(t *testing.T) {
 	s.set(scan.Unknown, "[2001:db8::7]:22", "192.0.2.33:7", "192.0.2.33:8")
 	s.get(t, "/probe?target=rack")
 	all := s.show(t, "/target/rack")
-	wantLines(t, "the map of all", section(t, all, "map"), "each as it is at its worst on 3 addresses", "open, but should not be 1 7", "unknown 2 8, 22", "open 0", "closed 97")
-	wantLines(t, "the addresses", section(t, all, "addresses"), "all of them", "192.0.2.33", "192.0.2.34 192.0.2.32/30 7 2 0", "2001:db8::7")
+	wantLines(t, "the map of all", section(t, all, "map"), "worst state on 3 addresses", "open (unexpected) 1 7", "unknown 2 8, 22", "open 0", "closed 97")
+	wantLines(t, "the addresses", section(t, all, "addresses"), "all addresses", "192.0.2.33", "192.0.2.34 192.0.2.32/30 7 2 0", "2001:db8::7")
 	wantLines(t, "the ports", section(t, all, "ports"), "7/tcp 192.0.2.34", "22/tcp 2001:db8::7 unknown", "22/tcp 192.0.2.33 open")
 
 	one := s.show(t, "/target/rack?module=few&address=2001%3Adb8%3A%3A7")
-	wantLines(t, "the map of one", section(t, one, "map"), "All 65,536 ports of 2001:db8::7", "open, but should not be 0", "unknown 1 22", "closed 99")
+	wantLines(t, "the map of one", section(t, one, "map"), "All 65,536 ports of 2001:db8::7", "open (unexpected) 0", "unknown 1 22", "closed 99")
 	if ports := section(t, one, "ports"); strings.Contains(ports, "192.0.2") {
 		t.Errorf("of one address the ports are %s", ports)
 	}
@@ -125,8 +125,8 @@ func TestNothingFound(t *testing.T) {
 	s.get(t, "/probe?target=named")
 	page := s.show(t, "/target/named")
 	wantLines(t, "the map", section(t, page, "map"), "unknown 100 1-100", "closed 0", "not scanned 65,435")
-	wantLines(t, "what is not known", section(t, page, "notscanned"), "203.0.113.1: a name led there, outside the target&#39;s networks; it was not touched.")
-	wantLines(t, "the addresses", section(t, page, "addresses"), "None was found.")
+	wantLines(t, "what is not known", section(t, page, "notscanned"), "203.0.113.1: resolved outside the target&#39;s networks, not scanned.")
+	wantLines(t, "the addresses", section(t, page, "addresses"), "None.")
 }
 
 var (
@@ -140,7 +140,7 @@ var (
 func TestPicture(t *testing.T) {
 	t.Parallel()
 	keys := map[string]string{
-		"open, but should not be": "unexpected", "not open, but should be": "missing", "unknown": "unknown", "open": "open",
+		"open (unexpected)": "unexpected", "not open (missing)": "missing", "unknown": "unknown", "open": "open",
 		"open or filtered": "openfiltered", "filtered": "filtered", "closed": "closed", "not scanned": "none",
 	}
 	for _, protocol := range []string{"tcp", "udp"} {

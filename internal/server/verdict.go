@@ -31,7 +31,7 @@ func (v verdict) String() string {
 	case incomplete:
 		return "incomplete"
 	case ended:
-		return "authorization ended"
+		return "authorization expired"
 	case never:
 		return "never scanned"
 	default:
@@ -86,7 +86,7 @@ func (s *standing) lacks() (why []string) {
 		why = append(why, plural(s.sum.Unknown, "port")+" unknown")
 	}
 	if s.sum.Others {
-		why = append(why, "other addresses were never scanned")
+		why = append(why, "some addresses never scanned")
 	}
 	for _, f := range scan.Failures() {
 		if err := s.sum.Failed[f]; err != nil {
@@ -97,13 +97,13 @@ func (s *standing) lacks() (why []string) {
 		why = append(why, failureWords(scan.FailedAddressRefused))
 	}
 	if s.sum.Gone > 0 {
-		why = append(why, plural(s.sum.Gone, "address")+" forgotten")
+		why = append(why, plural(s.sum.Gone, "address")+" evicted")
 	}
 	if s.sum.Scanned == 0 && len(why) == 0 {
-		why = append(why, "no address")
+		why = append(why, "no addresses")
 	}
 	if s.stale {
-		why = append(why, "older than max_age and timeout")
+		why = append(why, "older than max_age + timeout")
 	}
 	return why
 }
@@ -111,15 +111,15 @@ func (s *standing) lacks() (why []string) {
 func failureWords(f scan.Failure) string {
 	switch f {
 	case scan.FailedDNS:
-		return "a name did not resolve"
+		return "name not resolved"
 	case scan.FailedAddressRefused:
-		return "a name leads outside the networks"
+		return "name resolves outside networks"
 	case scan.FailedTooManyAddresses:
 		return "more addresses than max_addresses"
 	case scan.FailedCanceled:
-		return "the scan was cancelled"
+		return "scan canceled"
 	default:
-		return "a fault of the exporter's own, see its log"
+		return "internal error, see the log"
 	}
 }
 

@@ -81,21 +81,21 @@ func stateWords(s scan.State) string {
 // causeWords is the evidence for a state, or why there is none.
 func causeWords(c scan.Cause) string {
 	words := map[scan.Cause]string{
-		scan.CauseHandshake:      "a connection was made",
-		scan.CauseHandshakeReset: "accepted, and reset at once",
-		scan.CauseRST:            "a reset came back",
-		scan.CauseICMP:           "an ICMP error came back",
-		scan.CauseSYNACK:         "a SYN+ACK came back",
-		scan.CauseZeroWindow:     "a SYN+ACK that takes no data: a tarpit's mark",
-		scan.CauseReply:          "a datagram came back",
-		scan.CauseSilence:        "nothing came back",
-		scan.CauseDeadline:       "time ran out",
-		scan.CauseDescriptors:    "no file descriptor was left",
-		scan.CauseSourcePorts:    "no source port was left",
-		scan.CauseNoRoute:        "this machine has no way to the address",
-		scan.CausePermission:     "this machine forbids the attempt",
-		scan.CauseUnresponsive:   "the address stopped answering in mid-scan",
-		scan.CauseInternal:       "a fault of the exporter's own, see its log",
+		scan.CauseHandshake:      "connection established",
+		scan.CauseHandshakeReset: "accepted, then reset",
+		scan.CauseRST:            "reset received",
+		scan.CauseICMP:           "ICMP error received",
+		scan.CauseSYNACK:         "SYN+ACK received",
+		scan.CauseZeroWindow:     "SYN+ACK with zero window (tarpit)",
+		scan.CauseReply:          "reply received",
+		scan.CauseSilence:        "no response",
+		scan.CauseDeadline:       "deadline reached",
+		scan.CauseDescriptors:    "no free file descriptor",
+		scan.CauseSourcePorts:    "no free source port",
+		scan.CauseNoRoute:        "no route to the address",
+		scan.CausePermission:     "not permitted on this machine",
+		scan.CauseUnresponsive:   "address stopped responding",
+		scan.CauseInternal:       "internal error, see the log",
 	}
 	return words[c]
 }
@@ -110,7 +110,7 @@ func expectedWords(p scan.Plan, port uint16) string {
 	case p.Declared(port):
 		return "may be open"
 	default:
-		return "nothing is said"
+		return "any"
 	}
 }
 

@@ -92,7 +92,7 @@ func (b *browser) checkReasonsVisible(t *testing.T, what string) {
 		t.Errorf("in %s the table is %d pixels too wide", what, over)
 	}
 	cells := strings.Join(evaluate[[]string](t, b, `[...document.querySelectorAll("#targets tr.violating td:first-child")].map((cell) => cell.innerText)`), "\n")
-	for _, words := range []string{"unexpected: 8022, 31337", "not open: 5432", "s ago"} {
+	for _, words := range []string{"unexpected: 8022, 31337", "missing: 5432", "s ago"} {
 		if !strings.Contains(cells, words) {
 			t.Errorf("%s lacks %q under the verdicts: %s", what, words, cells)
 		}

@@ -57,9 +57,9 @@ func TestPagesInBrowser(t *testing.T) {
 	b.wantText(t, ".title", "own", "violating")
 	b.checkMarkupEscaped(t)
 	row := fmt.Sprintf(`table.ports tr[data-port="%d"]`, unexpected)
-	b.wantText(t, row, "open", "must not be open", "no change between complete scans")
+	b.wantText(t, row, "open", "must not be open", "none seen")
 	b.wantText(t, fmt.Sprintf(`table.ports tr[data-port="%d"]`, expected), "open", "must be open", "s") // its response time
-	b.wantText(t, "#notscanned + ul", "of 65,535 TCP ports", "UDP: no module of this target scans it.")
+	b.wantText(t, "#notscanned + ul", "of 65,535 TCP ports", "UDP: not scanned by any module of this target.")
 	b.testPortMap(t, unexpected)
 
 	closePort()
@@ -71,7 +71,7 @@ func TestPagesInBrowser(t *testing.T) {
 	b.wantText(t, ".title", "own", "as expected")
 	b.wantText(t, row, "closed", "must not be open", "UTC")
 	b.wantText(t, `section[aria-labelledby="changes"]`, fmt.Sprintf("%d/tcp 127.0.0.1 open → closed few", unexpected))
-	if ports := b.visibleText(t, `[data-class="open, but should not be"]`); ports != "" {
+	if ports := b.visibleText(t, `[data-class="open (unexpected)"]`); ports != "" {
 		t.Errorf("port %s is still said to be unexpected", ports)
 	}
 	if n := evaluate[int](t, b, `document.querySelectorAll('.picture use[href="#m-unexpected"]').length`); n != 0 {
@@ -80,7 +80,7 @@ func TestPagesInBrowser(t *testing.T) {
 	b.followLink(t, ".crumb a")
 	b.wantText(t, ".tally", "0 violating", "2 as expected")
 	b.followLink(t, `#targets tr.expected td.links a[href*="/logs?"]`)
-	b.wantText(t, "body", "Probe ends")
+	b.wantText(t, "body", "Probe finished")
 }
 
 // testFilter uses the filter and sorts.
@@ -131,7 +131,7 @@ func (b *browser) testFilter(t *testing.T) {
 func (b *browser) checkMarkupEscaped(t *testing.T) {
 	t.Helper()
 	const owner = `<img src=x onerror=alert(1)>"&amp;<script>alert(2)</script>`
-	b.wantText(t, ".facts", "Owner "+owner, "On the word of "+owner, "note: "+owner)
+	b.wantText(t, ".facts", "Owner "+owner, "Reference "+owner, "note: "+owner)
 	if n := evaluate[int](t, b, `document.querySelectorAll("main img, main script, main style, main iframe").length`); n != 0 {
 		t.Errorf("the page has %d elements that it should not have", n)
 	}
@@ -141,16 +141,16 @@ func (b *browser) checkMarkupEscaped(t *testing.T) {
 func (b *browser) testPortMap(t *testing.T, unexpected int) {
 	t.Helper()
 	marks := evaluate[[]string](t, b, `[...document.querySelectorAll(".picture use title")].map((title) => title.textContent)`)
-	if want := fmt.Sprintf("%d: open, but should not be", unexpected); len(marks) == 0 || marks[len(marks)-1] != want {
+	if want := fmt.Sprintf("%d: open (unexpected)", unexpected); len(marks) == 0 || marks[len(marks)-1] != want {
 		t.Errorf("the mark on top is of %v, want %s", marks, want)
 	}
 	b.clickPort(t, unexpected)
-	b.wantText(t, "#said", fmt.Sprintf("Port %d: open, but should not be", unexpected))
+	b.wantText(t, "#said", fmt.Sprintf("Port %d: open (unexpected)", unexpected))
 	b.wantText(t, "tr.here", fmt.Sprintf("%d/tcp", unexpected))
 	b.clickPort(t, 65535)
 	b.wantText(t, "#said", "Port 65535: not scanned")
 	b.clickPort(t, 0)
-	b.wantText(t, "#said", "Port 0 does not exist")
+	b.wantText(t, "#said", "Port 0: never scanned")
 	b.run(t, chromedp.Evaluate[chromedp.Void](`document.querySelector("#port").select()`), chromedp.SendKeys(chromedp.ID("port"), "60000"))
 	b.wantText(t, "#said", "Port 60000: not scanned")
 }
@@ -171,8 +171,8 @@ func TestPagesWithoutScripts(t *testing.T) {
 	}
 	b.followLink(t, `#targets tr.violating th a`)
 	b.wantText(t, ".title", "own", "violating")
-	b.wantText(t, `[data-class="open, but should not be"]`, strconv.Itoa(unexpected))
-	b.wantText(t, `[data-class="not open, but should be"]`, strconv.Itoa(expected))
+	b.wantText(t, `[data-class="open (unexpected)"]`, strconv.Itoa(unexpected))
+	b.wantText(t, `[data-class="not open (missing)"]`, strconv.Itoa(expected))
 	b.wantText(t, `[data-class="not scanned"]`, "101-")
 	if painted := evaluate[bool](t, b, `document.querySelector(".picture .c-unexpected").getBBox().width > 0 && document.querySelector(".picture").clientWidth > 300`); !painted {
 		t.Error("the picture is not there")

@@ -86,7 +86,7 @@ func TestPagesContent(t *testing.T) {
 	e := startExporter(t, s.config())
 	debug := getBody(t, e.url+"/probe?target=own&debug=true")
 	for _, text := range []string{
-		"127.0.0.1", strconv.Itoa(s.listening), "handshake", "Probe begins", "Probe ends", "\nprobe_success 1\n",
+		"127.0.0.1", strconv.Itoa(s.listening), "handshake", "Starting probe", "Probe finished", "\nprobe_success 1\n",
 	} {
 		if !strings.Contains(debug, text) {
 			t.Errorf("%q is not in the debug answer:\n%s", text, debug)

@@ -81,7 +81,7 @@ function namePorts(map) {
   const say = (port) => {
     const x = port % side, y = Math.floor(port / side);
     cross.setAttribute("d", `M${x - 1} ${y - 1}h3v3h-3zM${x + 0.5} ${y - 7}v5M${x + 0.5} ${y + 3}v5M${x - 7} ${y + 0.5}h5M${x + 3} ${y + 0.5}h5`);
-    said.textContent = port === 0 ? "Port 0 does not exist" : `Port ${port}: ${names[classes[port]]}`;
+    said.textContent = port === 0 ? "Port 0: never scanned" : `Port ${port}: ${names[classes[port]]}`;
     return rowsOf(port);
   };
   const rowsOf = (port) => document.querySelectorAll(`table.ports tr[data-port="${port}"]`);
