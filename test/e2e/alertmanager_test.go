@@ -14,13 +14,13 @@ import (
 	"time"
 )
 
-// webhookAlert is an alert as a webhook gets it.
+// webhookAlert is an alert in a webhook notification.
 type webhookAlert struct {
 	Status              string
 	Labels, Annotations map[string]string
 }
 
-// webhookReceiver is a webhook that keeps what it is told. It may be used concurrently.
+// webhookReceiver is a webhook that records alerts. It is safe for concurrent use.
 type webhookReceiver struct {
 	url string
 
@@ -46,34 +46,33 @@ func startWebhook(t *testing.T) *webhookReceiver {
 	return r
 }
 
-// receivedAlerts returns what came, in order.
+// receivedAlerts returns the recorded alerts, oldest first.
 func (r *webhookReceiver) receivedAlerts() []webhookAlert {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return append([]webhookAlert(nil), r.received...)
 }
 
-// awaitAlerts waits for so many messages, of which the last must have this status, and
-// returns it.
+// awaitAlerts waits for count alerts and returns the last one, which must have the status.
 func (r *webhookReceiver) awaitAlerts(t *testing.T, count int, status string) webhookAlert {
 	t.Helper()
 	var last webhookAlert
-	eventually(t, 60*time.Second, "the alert arrives, "+status, func() error {
+	eventually(t, 60*time.Second, "alert notification: "+status, func() error {
 		all := r.receivedAlerts()
 		if len(all) < count {
-			return fmt.Errorf("there are %d alerts: %v", len(all), all)
+			return fmt.Errorf("got %d alerts: %v", len(all), all)
 		}
 		last = all[len(all)-1]
 		return nil
 	})
 	if all := r.receivedAlerts(); len(all) != count || last.Status != status {
-		t.Fatalf("%d alerts arrived, want %d, the last one %s: %v", len(all), count, status, all)
+		t.Fatalf("got %d alerts, want %d, the last one %s: %v", len(all), count, status, all)
 	}
 	return last
 }
 
-// startAlertmanager starts one that tells the receiver of each alert by itself and
-// at once, and returns its address.
+// startAlertmanager starts an Alertmanager that notifies the receiver of each alert separately and
+// without delay. It returns the address.
 func startAlertmanager(t *testing.T, r *webhookReceiver) string {
 	t.Helper()
 	path := needProgram(t, "prometheus-alertmanager")
@@ -93,9 +92,8 @@ receivers:
 	return addr
 }
 
-// TestAlertDelivery has the shipped rules in a real Prometheus and a real
-// Alertmanager. One thing in them is changed: what keeps an alert firing for minutes
-// keeps it for a second here, so that the test need not wait.
+// TestAlertDelivery loads the shipped rules into Prometheus and sends alerts through Alertmanager.
+// Only keep_firing_for is changed, so that the alert resolves within a second.
 func TestAlertDelivery(t *testing.T) {
 	t.Parallel()
 	expected, unexpected := freePort(t), freePort(t)
@@ -119,7 +117,7 @@ targets:
 alerting: {alertmanagers: [{static_configs: [{targets: ["%s"]}]}]}
 rule_files: ["%s"]
 `, e.addr, startAlertmanager(t, r), writeFile(t, "alerts.yml", impatient)))
-	p.awaitValue(t, 30*time.Second, `count(probe_success == 1)`, 2) // of both modules: a change is what a scan sees after another
+	p.awaitValue(t, 30*time.Second, `count(probe_success == 1)`, 2) // both modules have completed a scan, so the next one can detect a change
 	p.awaitValue(t, 30*time.Second, `count(portscan:port_open{expected="open"} == 1)`, 1)
 
 	closePort := listenLocal(t, unexpected)
@@ -129,27 +127,26 @@ rule_files: ["%s"]
 		"target": "own", "owner": "the test", "ip": "127.0.0.1", "port": strconv.Itoa(unexpected), "protocol": "tcp", "expected": "closed",
 	}
 	if !maps.Equal(firing.Labels, want) {
-		t.Errorf("the alert has labels %v, want %v", firing.Labels, want)
+		t.Errorf("labels of the firing alert = %v, want %v", firing.Labels, want)
 	}
 	for _, annotation := range []string{"summary", "description", "runbook"} {
 		if firing.Annotations[annotation] == "" {
-			t.Errorf("the alert has no %s: %v", annotation, firing.Annotations)
+			t.Errorf("annotation %s is missing: %v", annotation, firing.Annotations)
 		}
 	}
 	if d := firing.Annotations["description"]; !regexp.MustCompile(`Last change: \d{4}-`).MatchString(d) {
-		t.Errorf("the alert does not say when the port opened: %s", d)
+		t.Errorf("description = %q, want the time at which the port changed", d)
 	}
 
 	closePort()
 	resolved := r.awaitAlerts(t, 2, "resolved")
 	if !maps.Equal(resolved.Labels, want) {
-		t.Errorf("what resolves has labels %v, want %v", resolved.Labels, want)
+		t.Errorf("labels of the resolved alert = %v, want %v", resolved.Labels, want)
 	}
 	p.checkRulesHealthy(t)
 }
 
-// checkRulesHealthy fails the test where a rule could not be evaluated: such a rule is
-// silent.
+// checkRulesHealthy fails the test if Prometheus cannot evaluate a rule, which never fires then.
 func (p *prometheusServer) checkRulesHealthy(t *testing.T) {
 	t.Helper()
 	var a struct {
@@ -165,11 +162,11 @@ func (p *prometheusServer) checkRulesHealthy(t *testing.T) {
 		for _, r := range group.Rules {
 			count++
 			if r.Health != "ok" {
-				t.Errorf("%s is %s: %s", r.Name, r.Health, r.LastError)
+				t.Errorf("health of rule %s = %s, want ok: %s", r.Name, r.Health, r.LastError)
 			}
 		}
 	}
 	if want := len(readRules(t)); count != want {
-		t.Errorf("Prometheus has %d rules, want the %d of alerts.yml", count, want)
+		t.Errorf("got %d rules, want the %d of alerts.yml", count, want)
 	}
 }

@@ -12,10 +12,10 @@ import (
 	"time"
 )
 
-// awaitAuditEntries waits until the audit file has so many lines, and returns them.
+// awaitAuditEntries waits until the audit file has want entries and returns them.
 func awaitAuditEntries(t *testing.T, file string, want int) (all []map[string]any) {
 	t.Helper()
-	eventually(t, 10*time.Second, fmt.Sprintf("%d lines are in the audit file", want), func() error {
+	eventually(t, 10*time.Second, fmt.Sprintf("%d entries in the audit file", want), func() error {
 		all = nil
 		data, err := os.ReadFile(file)
 		if err != nil {
@@ -29,7 +29,7 @@ func awaitAuditEntries(t *testing.T, file string, want int) (all []map[string]an
 			all = append(all, fields)
 		}
 		if len(all) != want {
-			return fmt.Errorf("%d lines", len(all))
+			return fmt.Errorf("got %d entries", len(all))
 		}
 		return nil
 	})
@@ -40,7 +40,7 @@ func checkFields(t *testing.T, got map[string]any, want map[string]any) {
 	t.Helper()
 	for key, value := range want {
 		if got[key] != value {
-			t.Errorf("%s is %v, want %v, in %v", key, got[key], value, got)
+			t.Errorf("%s = %v, want %v, in %v", key, got[key], value, got)
 		}
 	}
 }
@@ -59,8 +59,7 @@ targets:
     authorization: {owner: "net team", expires: 2020-01-01}
 `
 
-// TestAuditEntries writes down who asked for what, and what came of it, and goes on in a
-// new file after SIGHUP.
+// TestAuditEntries checks the entries of probes and refusals, and that SIGHUP reopens the file.
 func TestAuditEntries(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "audit.log")
@@ -68,7 +67,7 @@ func TestAuditEntries(t *testing.T) {
 	e.probe(t, "target=own")
 	for _, query := range []string{"target=past", "target=mallory%0a%22", "target=own&module=other", "target=own&module=none", "tarket=own"} {
 		if a, err := request("GET", e.url+"/probe?"+query); err != nil || a.status == http.StatusOK {
-			t.Errorf("%s: %v, %v", query, a, err)
+			t.Errorf("GET /probe?%s = %v, %v, want a refusal", query, a, err)
 		}
 	}
 	all := awaitAuditEntries(t, file, 6)
@@ -77,13 +76,13 @@ func TestAuditEntries(t *testing.T) {
 		"ports": 10.0, "attempts": 10.0, "outcome": "complete", "status": 200.0,
 	})
 	if remote, _ := all[0]["remote"].(string); !strings.HasPrefix(remote, "127.0.0.1:") {
-		t.Errorf("asked from %q", remote)
+		t.Errorf("remote = %q, want an address of 127.0.0.1", remote)
 	}
 	if when, err := time.Parse(time.RFC3339Nano, all[0]["time"].(string)); err != nil || time.Since(when) > time.Minute {
-		t.Errorf("asked at %v: %v", all[0]["time"], err)
+		t.Errorf("time = %v, %v, want the last minute", all[0]["time"], err)
 	}
 	if got := fmt.Sprint(all[0]["addresses"]); got != "[127.0.0.77]" {
-		t.Errorf("scanned %s", got)
+		t.Errorf("addresses = %s, want [127.0.0.77]", got)
 	}
 	for i, outcome := range []string{"expired", "unknown_target", "unknown_module", "unknown_module", "bad_request"} {
 		status := 403.0
@@ -107,27 +106,26 @@ func TestAuditEntries(t *testing.T) {
 	awaitAuditEntries(t, file+".1", 6)
 }
 
-// TestAuditDiskFull has no room for a single line: probes are answered, and what is
-// lost is counted and told once.
+// TestAuditDiskFull checks that probes are answered when no entry can be written, and that the
+// dropped entries are counted and logged once.
 func TestAuditDiskFull(t *testing.T) {
 	t.Parallel()
 	e := startExporter(t, auditConfig, "--audit.file=/dev/full")
 	for range 5 {
 		e.probe(t, "target=own").wantValue(t, "probe_success", 1)
 	}
-	eventually(t, 10*time.Second, "the losses are counted", func() error {
+	eventually(t, 10*time.Second, "dropped entries are counted", func() error {
 		if n := e.scrapeMetrics(t)["portscan_exporter_audit_failures_total"]; n != 5 {
-			return fmt.Errorf("%v", n)
+			return fmt.Errorf("got %v", n)
 		}
 		return nil
 	})
 	if n := strings.Count(e.output.String(), "Failed to write audit entries"); n != 1 {
-		t.Errorf("it was told %d times", n)
+		t.Errorf("got %d log messages, want 1", n)
 	}
 }
 
-// TestAuditUsers has the names of those who proved who they are, and no others, nor
-// anybody's password.
+// TestAuditUsers checks that only authenticated users are recorded, and no passwords.
 func TestAuditUsers(t *testing.T) {
 	t.Parallel()
 	const name, password = "prom", "correct horse"
@@ -144,16 +142,15 @@ func TestAuditUsers(t *testing.T) {
 	unprotected := startExporter(t, auditConfig, "--audit.file="+open)
 	getAs(t, client, unprotected.url+"/probe?target=own", "mallory", "anything", http.StatusOK)
 	if user, there := awaitAuditEntries(t, open, 1)[0]["user"]; there {
-		t.Errorf("nobody asked for a password, and %v is believed", user)
+		t.Errorf("user = %v for an exporter without authentication, want none", user)
 	}
 	for _, file := range []string{file, open} {
 		if data := readFile(t, file); strings.Contains(data, password) || strings.Contains(data, "anything") {
-			t.Errorf("a password is in the file:\n%s", data)
+			t.Errorf("audit file contains a password:\n%s", data)
 		}
 	}
 }
 
-// TestAuditFileUnwritable is a mistake that is told at start.
 func TestAuditFileUnwritable(t *testing.T) {
 	t.Parallel()
 	config := writeFile(t, "config.yml", auditConfig)

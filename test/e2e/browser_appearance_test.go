@@ -13,8 +13,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// startVerdictHosts is a configuration with a target for every verdict, on loopback addresses of its
-// own.
+// startVerdictHosts listens on loopback addresses and returns a configuration with a target for
+// each verdict.
 func startVerdictHosts(t *testing.T) string {
 	t.Helper()
 	network := fmt.Sprintf("127.%d.%d", 64+rand.IntN(128), rand.IntN(256))
@@ -50,8 +50,8 @@ targets:
 `, "NET", network)
 }
 
-// TestPagesAppearance has every page in light and dark, on a desk and on a phone. It takes the
-// pictures in docs, where PORTSCAN_TEST_PICTURES is set.
+// TestPagesAppearance checks each page in both color schemes and two window sizes. With
+// PORTSCAN_TEST_PICTURES it also takes the screenshots for the documents.
 func TestPagesAppearance(t *testing.T) {
 	t.Parallel()
 	e := startExporter(t, startVerdictHosts(t))
@@ -84,28 +84,27 @@ func TestPagesAppearance(t *testing.T) {
 	}
 }
 
-// checkReasonsVisible fails the test where a narrow status page does not show, without scrolling to the
-// side, why a target violates and how old that is.
+// checkReasonsVisible fails the test if a narrow status page requires horizontal scrolling to see
+// why a target violates, and since when.
 func (b *browser) checkReasonsVisible(t *testing.T, what string) {
 	t.Helper()
 	if over := evaluate[int](t, b, `(() => { const s = document.querySelector("#targets").parentElement; return s.scrollWidth - s.clientWidth; })()`); over > 0 {
-		t.Errorf("in %s the table is %d pixels too wide", what, over)
+		t.Errorf("%s: table is %d pixels too wide", what, over)
 	}
 	cells := strings.Join(evaluate[[]string](t, b, `[...document.querySelectorAll("#targets tr.violating td:first-child")].map((cell) => cell.innerText)`), "\n")
 	for _, words := range []string{"unexpected: 8022, 31337", "missing: 5432", "s ago"} {
 		if !strings.Contains(cells, words) {
-			t.Errorf("%s lacks %q under the verdicts: %s", what, words, cells)
+			t.Errorf("%s: verdicts lack %q: %s", what, words, cells)
 		}
 	}
 }
 
-// checkLegible fails the test where a page is wider than the window, or where a text has less
-// contrast to what is behind it than WCAG 2.1 asks for (1.4.3): 4.5 to 1, 3 to 1 if it is
-// large.
+// checkLegible fails the test if a page is wider than the window, or if the contrast of a text is
+// below the minimum of WCAG 2.1 (1.4.3): 4.5 to 1, or 3 to 1 for large text.
 func (b *browser) checkLegible(t *testing.T, what string) {
 	t.Helper()
 	if over := evaluate[int](t, b, `document.documentElement.scrollWidth - innerWidth`); over > 0 {
-		t.Errorf("%s is %d pixels too wide", what, over)
+		t.Errorf("%s: page is %d pixels too wide", what, over)
 	}
 	texts := evaluate[int](t, b, `document.querySelectorAll("main *").length`)
 	for _, f := range evaluate[[]string](t, b, `(() => {
@@ -137,17 +136,16 @@ func (b *browser) checkLegible(t *testing.T, what string) {
 	}
 	return [...bad];
 })()`) {
-		t.Errorf("%s: a text has too little contrast: %s", what, f)
+		t.Errorf("%s: contrast is too low: %s", what, f)
 	}
 	if texts < 20 {
-		t.Errorf("%s has %d elements: the test does not test", what, texts)
+		t.Errorf("%s: got %d elements, want at least 20", what, texts)
 	}
 }
 
-// checkAccessible fails the test unless the tree that a screen reader gets has a name for
-// everything that can be used or stands for something, and the page is well made. It is
-// no substitute for axe, which is not to be had as a Go module, but looks for the faults that
-// axe calls serious and that such pages can have.
+// checkAccessible fails the test if the accessibility tree has an element without a name, or if the
+// page has one of the faults that axe classifies as serious. axe itself is not available as a Go
+// module.
 func (b *browser) checkAccessible(t *testing.T, what string) {
 	t.Helper()
 	needName := []string{"link", "button", "searchbox", "textbox", "combobox", "spinbutton", "image", "progressbar", "region", "navigation", "DisclosureTriangle", "RootWebArea"}
@@ -159,12 +157,12 @@ func (b *browser) checkAccessible(t *testing.T, what string) {
 		role, name := accessibilityText(n.Role), accessibilityText(n.Name)
 		roles[role]++
 		if slices.Contains(needName, role) && strings.TrimSpace(name) == "" {
-			t.Errorf("%s: a %s has no name", what, role)
+			t.Errorf("%s: %s has no name", what, role)
 		}
 	}
 	for _, role := range []string{"link", "heading", "main", "banner", "table", "columnheader", "rowheader"} {
 		if roles[role] == 0 {
-			t.Errorf("%s has no %s: %v", what, role, roles)
+			t.Errorf("%s: no element has role %s: %v", what, role, roles)
 		}
 	}
 	for _, f := range evaluate[[]string](t, b, `(() => {

@@ -9,8 +9,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// manyTargetsConfig is a configuration with one target that has markup wherever its owner may write,
-// and 1000 others.
+// manyTargetsConfig returns a configuration with 1000 plain targets and one that has markup in each
+// field that allows it.
 func manyTargetsConfig(expected, unexpected int) string {
 	const markup = `'<img src=x onerror=alert(1)>"&amp;<script>alert(2)</script>'`
 	var text strings.Builder
@@ -35,7 +35,7 @@ const (
 	firstName = shownRows + `[0].querySelector("th a").textContent`
 )
 
-// TestPagesInBrowser finds a target that violates, looks at it, and probes it once the port is
+// TestPagesInBrowser finds a violating target, opens its page, and probes it after the port is
 // closed.
 func TestPagesInBrowser(t *testing.T) {
 	t.Parallel()
@@ -58,7 +58,7 @@ func TestPagesInBrowser(t *testing.T) {
 	b.checkMarkupEscaped(t)
 	row := fmt.Sprintf(`table.ports tr[data-port="%d"]`, unexpected)
 	b.wantText(t, row, "open", "must not be open", "none seen")
-	b.wantText(t, fmt.Sprintf(`table.ports tr[data-port="%d"]`, expected), "open", "must be open", "s") // its response time
+	b.wantText(t, fmt.Sprintf(`table.ports tr[data-port="%d"]`, expected), "open", "must be open", "s") // the response time
 	b.wantText(t, "#notscanned + ul", "of 65,535 TCP ports", "UDP: not scanned by any module of this target.")
 	b.testPortMap(t, unexpected)
 
@@ -72,10 +72,10 @@ func TestPagesInBrowser(t *testing.T) {
 	b.wantText(t, row, "closed", "must not be open", "UTC")
 	b.wantText(t, `section[aria-labelledby="changes"]`, fmt.Sprintf("%d/tcp 127.0.0.1 open → closed few", unexpected))
 	if ports := b.visibleText(t, `[data-class="open (unexpected)"]`); ports != "" {
-		t.Errorf("port %s is still said to be unexpected", ports)
+		t.Errorf("port %s is still listed as unexpected", ports)
 	}
 	if n := evaluate[int](t, b, `document.querySelectorAll('.picture use[href="#m-unexpected"]').length`); n != 0 {
-		t.Errorf("%d ports are still drawn as unexpected", n)
+		t.Errorf("got %d unexpected ports in the map, want 0", n)
 	}
 	b.followLink(t, ".crumb a")
 	b.wantText(t, ".tally", "0 violating", "2 as expected")
@@ -83,66 +83,66 @@ func TestPagesInBrowser(t *testing.T) {
 	b.wantText(t, "body", "Probe finished")
 }
 
-// testFilter uses the filter and sorts.
+// testFilter filters and sorts the table of targets.
 func (b *browser) testFilter(t *testing.T) {
 	t.Helper()
 	shown := func(want int, first string) {
 		t.Helper()
 		if n := evaluate[int](t, b, shownRows+".length"); n != want {
-			t.Errorf("%d rows are shown, want %d", n, want)
+			t.Errorf("got %d rows, want %d", n, want)
 		}
 		b.wantText(t, "#shown", fmt.Sprintf("%d of 1001", want))
 		if got := evaluate[string](t, b, firstName); got != first {
-			t.Errorf("the first one is %s, want %s", got, first)
+			t.Errorf("first row = %s, want %s", got, first)
 		}
 	}
 	shown(1001, "own")
 	b.run(t, chromedp.SendKeys(chromedp.ID("filter"), "HOST-99 team-0"))
-	shown(5, "host-99") // and 990, 993, 996 and 999
+	shown(5, "host-99") // host-99, 990, 993, 996 and 999
 	find := func(words string) {
 		t.Helper()
 		b.run(t, chromedp.Evaluate[chromedp.Void](`document.querySelector("#filter").select()`), chromedp.SendKeys(chromedp.ID("filter"), words))
 	}
 	find("note=")
-	shown(1, "own") // by its label
+	shown(1, "own") // matches its label
 	find("probe")
-	b.wantText(t, "#shown", "0 of 1001") // which every row has a link of
+	b.wantText(t, "#shown", "0 of 1001") // each row has a link with this text, which must not match
 	find("team-1")
 	b.run(t, chromedp.SendKeys(chromedp.ID("verdict"), "as"))
 	shown(1, "host-7")
 	b.run(t, chromedp.Reload())
-	shown(1, "host-7") // it is kept in the address
+	shown(1, "host-7") // the URL keeps the filter
 	b.openPage(t, "/?again")
 	shown(1001, "own")
 	sort := `#targets thead th:nth-child(2) button`
 	b.run(t, chromedp.Click(chromedp.CSS(sort)))
 	shown(1001, "host-0")
 	if second := evaluate[string](t, b, shownRows+`[10].querySelector("th a").textContent`); second != "host-10" {
-		t.Errorf("the eleventh by name is %s", second)
+		t.Errorf("11th row by name = %s, want host-10", second)
 	}
 	b.run(t, chromedp.Click(chromedp.CSS(sort)))
 	shown(1001, "own")
 	if order := evaluate[string](t, b, `document.querySelector("#targets th[aria-sort]").ariaSort`); order != "descending" {
-		t.Errorf("the order is said to be %s", order)
+		t.Errorf("sort order = %s, want descending", order)
 	}
 }
 
-// checkMarkupEscaped looks for elements that an owner's markup would have made.
+// checkMarkupEscaped fails the test if markup in the configuration became elements of the page.
 func (b *browser) checkMarkupEscaped(t *testing.T) {
 	t.Helper()
 	const owner = `<img src=x onerror=alert(1)>"&amp;<script>alert(2)</script>`
 	b.wantText(t, ".facts", "Owner "+owner, "Reference "+owner, "note: "+owner)
 	if n := evaluate[int](t, b, `document.querySelectorAll("main img, main script, main style, main iframe").length`); n != 0 {
-		t.Errorf("the page has %d elements that it should not have", n)
+		t.Errorf("got %d elements made from markup, want 0", n)
 	}
 }
 
-// testPortMap uses the picture of all ports.
+// testPortMap uses the map of all ports.
 func (b *browser) testPortMap(t *testing.T, unexpected int) {
 	t.Helper()
 	marks := evaluate[[]string](t, b, `[...document.querySelectorAll(".picture use title")].map((title) => title.textContent)`)
 	if want := fmt.Sprintf("%d: open (unexpected)", unexpected); len(marks) == 0 || marks[len(marks)-1] != want {
-		t.Errorf("the mark on top is of %v, want %s", marks, want)
+		t.Errorf("topmost mark of %v is wrong, want %s", marks, want)
 	}
 	b.clickPort(t, unexpected)
 	b.wantText(t, "#said", fmt.Sprintf("Port %d: open (unexpected)", unexpected))
@@ -155,7 +155,7 @@ func (b *browser) testPortMap(t *testing.T, unexpected int) {
 	b.wantText(t, "#said", "Port 60000: not scanned")
 }
 
-// TestPagesWithoutScripts has the same facts without a line of JavaScript.
+// TestPagesWithoutScripts checks that the pages show the same facts without JavaScript.
 func TestPagesWithoutScripts(t *testing.T) {
 	t.Parallel()
 	expected, unexpected := freePort(t), freePort(t)
@@ -167,7 +167,7 @@ func TestPagesWithoutScripts(t *testing.T) {
 	b.openPage(t, "/")
 	b.wantText(t, "#targets tbody tr", "violating", "own", strconv.Itoa(unexpected), strconv.Itoa(expected))
 	if visible := evaluate[bool](t, b, `document.querySelector("#controls").offsetParent !== null`); visible {
-		t.Error("controls are shown that do nothing")
+		t.Error("controls that need JavaScript are visible")
 	}
 	b.followLink(t, `#targets tr.violating th a`)
 	b.wantText(t, ".title", "own", "violating")
@@ -175,9 +175,9 @@ func TestPagesWithoutScripts(t *testing.T) {
 	b.wantText(t, `[data-class="not open (missing)"]`, strconv.Itoa(expected))
 	b.wantText(t, `[data-class="not scanned"]`, "101-")
 	if painted := evaluate[bool](t, b, `document.querySelector(".picture .c-unexpected").getBBox().width > 0 && document.querySelector(".picture").clientWidth > 300`); !painted {
-		t.Error("the picture is not there")
+		t.Error("port map is not visible")
 	}
 	if visible := evaluate[bool](t, b, `document.querySelector(".find").offsetParent !== null`); visible {
-		t.Error("a field is shown that does nothing")
+		t.Error("search field that needs JavaScript is visible")
 	}
 }

@@ -19,23 +19,22 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// browser is a real one, without a window, that looks at an exporter.
+// browser is a headless browser that shows the pages of an exporter.
 type browser struct {
 	ctx context.Context //nolint:containedctx // it is how chromedp names a tab
 	url string
 
 	mu     sync.Mutex
-	errors []string // that the console had
+	errors []string // errors in the console
 }
 
-// startBrowser starts a browser. The test's end ends it, and fails the test if the console had
-// an error.
+// startBrowser starts a browser until the test ends. An error in its console fails the test.
 func startBrowser(t *testing.T, e *exporter) *browser {
 	t.Helper()
 	b := &browser{url: e.url}
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(needProgram(t, "chromium")), chromedp.UserDataDir(t.TempDir()), chromedp.WSURLReadTimeout(time.Minute),
-		chromedp.NoSandbox, // which root has none of
+		chromedp.NoSandbox, // root cannot use the sandbox
 		chromedp.Flag("disable-dev-shm-usage", true))
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
@@ -43,19 +42,19 @@ func startBrowser(t *testing.T, e *exporter) *browser {
 	t.Cleanup(cancel)
 	b.ctx, cancel = chromedp.NewContext(ctx, chromedp.WithListener(b.recordError))
 	t.Cleanup(func() {
-		_ = chromedp.Cancel(b.ctx) // and wait until it has ended
+		_ = chromedp.Cancel(b.ctx) // waits until the browser has ended
 		cancel()
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		for _, text := range b.errors {
-			t.Errorf("the browser's console says: %s", text)
+			t.Errorf("error in the console: %s", text)
 		}
 	})
 	b.run(t, chromedp.EmulateViewport(1280, 900))
 	return b
 }
 
-// recordError notes what goes wrong in a page: errors, and what its policy forbids.
+// recordError records errors in a page, including violations of its content security policy.
 func (b *browser) recordError(event any) {
 	var text string
 	switch e := event.(type) {
@@ -78,7 +77,7 @@ func (b *browser) recordError(event any) {
 	b.errors = append(b.errors, text)
 }
 
-// run carries steps out.
+// run runs the steps in order.
 func (b *browser) run(t *testing.T, steps ...chromedp.Action[chromedp.Void]) {
 	t.Helper()
 	if err := chromedp.Do(b.ctx, steps...); err != nil {
@@ -86,13 +85,13 @@ func (b *browser) run(t *testing.T, steps ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// openPage goes to one of the exporter's pages.
+// openPage opens a page of the exporter.
 func (b *browser) openPage(t *testing.T, path string) {
 	t.Helper()
 	b.run(t, chromedp.Navigate(b.url+path))
 }
 
-// followLink clicks on a link, and waits for where it leads.
+// followLink clicks a link and waits until the next page is loaded.
 func (b *browser) followLink(t *testing.T, selector string) {
 	t.Helper()
 	if _, err := chromedp.Run(b.ctx, chromedp.WaitEvent(cdppage.LoadEventFired, nil, chromedp.Click(chromedp.CSS(selector)))); err != nil {
@@ -100,7 +99,7 @@ func (b *browser) followLink(t *testing.T, selector string) {
 	}
 }
 
-// evaluate evaluates an expression in the page.
+// evaluate evaluates a JavaScript expression in the page.
 func evaluate[T any](t *testing.T, b *browser, expression string) T {
 	t.Helper()
 	v, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](expression))
@@ -110,13 +109,13 @@ func evaluate[T any](t *testing.T, b *browser, expression string) T {
 	return v
 }
 
-// visibleText returns what can be seen of an element, in one line.
+// visibleText returns the visible text of an element in one line.
 func (b *browser) visibleText(t *testing.T, selector string) string {
 	t.Helper()
 	return evaluate[string](t, b, fmt.Sprintf(`(document.querySelector(%q)?.innerText ?? "there is no " + %[1]q).replace(/\s+/g, " ").trim()`, selector))
 }
 
-// wantText fails the test unless an element has the words.
+// wantText fails the test unless an element contains the texts.
 func (b *browser) wantText(t *testing.T, selector string, words ...string) {
 	t.Helper()
 	got := b.visibleText(t, selector)
@@ -127,7 +126,7 @@ func (b *browser) wantText(t *testing.T, selector string, words ...string) {
 	}
 }
 
-// clickPort moves the pointer to the place of a port in the picture, and clicks on it.
+// clickPort moves the pointer to a port in the map and clicks it.
 func (b *browser) clickPort(t *testing.T, port int) {
 	t.Helper()
 	at := evaluate[[]float64](t, b, fmt.Sprintf(`(() => {
@@ -141,13 +140,13 @@ func (b *browser) clickPort(t *testing.T, port int) {
 	b.run(t, chromedp.MouseClickXY(at[0], at[1]))
 }
 
-// allowScripts allows scripts, or forbids them.
+// allowScripts enables or disables JavaScript.
 func (b *browser) allowScripts(t *testing.T, allowed bool) {
 	t.Helper()
 	callBrowser(t, b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: !allowed})
 }
 
-// setColorScheme chooses light or dark.
+// setColorScheme selects the light or dark color scheme.
 func (b *browser) setColorScheme(t *testing.T, scheme string) {
 	t.Helper()
 	callBrowser(t, b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
@@ -164,8 +163,8 @@ func callBrowser[P, R any](t *testing.T, b *browser, command cdp.Command[P, R], 
 	return r
 }
 
-// saveScreenshot writes a picture of the whole page, or of what fits into the window, where
-// PORTSCAN_TEST_PICTURES names a folder for them.
+// saveScreenshot saves the complete page, or the visible part, in the directory
+// PORTSCAN_TEST_PICTURES. Without that variable it does nothing.
 func (b *browser) saveScreenshot(t *testing.T, name string, whole bool) {
 	t.Helper()
 	folder := os.Getenv("PORTSCAN_TEST_PICTURES")

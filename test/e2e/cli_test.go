@@ -9,13 +9,13 @@ import (
 	"testing"
 )
 
-// commandResult is how a command went.
+// commandResult is the exit status and the output of a command.
 type commandResult struct {
 	status         int
 	stdout, stderr string
 }
 
-// runExporter runs the program to its end.
+// runExporter runs the exporter until it exits.
 func runExporter(t *testing.T, args ...string) commandResult {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
@@ -32,7 +32,7 @@ func runExporter(t *testing.T, args ...string) commandResult {
 func (o commandResult) wantStatus(t *testing.T, status int) {
 	t.Helper()
 	if o.status != status {
-		t.Errorf("status %d, want %d\nstdout: %s\nstderr: %s", o.status, status, o.stdout, o.stderr)
+		t.Errorf("exit status = %d, want %d\nstdout: %s\nstderr: %s", o.status, status, o.stdout, o.stderr)
 	}
 }
 
@@ -40,7 +40,7 @@ func (o commandResult) wantOutput(t *testing.T, texts ...string) {
 	t.Helper()
 	for _, text := range texts {
 		if !strings.Contains(o.stdout+o.stderr, text) {
-			t.Errorf("%q is not in the output\nstdout: %s\nstderr: %s", text, o.stdout, o.stderr)
+			t.Errorf("output lacks %q\nstdout: %s\nstderr: %s", text, o.stdout, o.stderr)
 		}
 	}
 }
@@ -66,11 +66,11 @@ targets:
 	check.wantStatus(t, 1)
 	lines := strings.Split(strings.TrimSpace(check.stderr), "\n")
 	if len(lines) != 3 || check.stdout != "" {
-		t.Fatalf("want three lines on stderr and none on stdout\nstdout: %s\nstderr: %s", check.stdout, check.stderr)
+		t.Fatalf("want 3 lines on stderr and none on stdout\nstdout: %s\nstderr: %s", check.stdout, check.stderr)
 	}
 	for i, line := range lines {
 		if want := fmt.Sprintf("error: %s:%d: modules.one.", bad, i+3); !strings.HasPrefix(line, want) {
-			t.Errorf("line %d is %q, want it to begin with %q", i+1, line, want)
+			t.Errorf("line %d = %q, want prefix %q", i+1, line, want)
 		}
 	}
 	runExporter(t, "--config.check", "--config.file="+bad+".missing").wantStatus(t, 1)
@@ -80,7 +80,7 @@ targets:
 	serving.wantOutput(t, bad+":3: ", bad+":4: ", bad+":5: ")
 }
 
-// scanConfig has one target; expect is what may stand under its key tcp.
+// scanConfig has one target with the expectation for TCP, and one with an expired authorization.
 func scanConfig(t *testing.T, s testPorts, expect string) string {
 	t.Helper()
 	return writeFile(t, "scan.yml", fmt.Sprintf(`modules:
@@ -139,8 +139,7 @@ func TestScanCommand(t *testing.T) {
 	absent.wantOutput(t, asExpected+".missing: cannot read file")
 }
 
-// checkRow looks for the row of a port in the table; the columns are those around
-// the port.
+// checkRow fails the test unless the table has a row that begins with these columns.
 func checkRow(t *testing.T, o commandResult, port int, address, protocol, state, expected string) {
 	t.Helper()
 	want := fmt.Sprintf("%s %d %s %s %s ", address, port, protocol, state, expected)
@@ -149,7 +148,7 @@ func checkRow(t *testing.T, o commandResult, port int, address, protocol, state,
 			return
 		}
 	}
-	t.Errorf("no row %q in\n%s", want, o.stdout)
+	t.Errorf("no row %q in:\n%s", want, o.stdout)
 }
 
 func TestHealthcheckCommand(t *testing.T) {

@@ -15,18 +15,18 @@ import (
 	"time"
 )
 
-// clientFlood is what keeps connections of an exporter busy.
+// clientFlood is a set of clients that occupy connections of an exporter.
 type clientFlood struct {
 	addr    string
 	clients sync.WaitGroup
 
-	slowOpened, slowClosed, hugeRefused atomic.Int64 // slow connections; those that the server cut off; huge headers that it refused
+	slowOpened, slowClosed, hugeRefused atomic.Int64 // slow connections; slow connections closed by the server; large headers refused by the server
 }
 
-const slowPause = 500 * time.Millisecond // between a slow client's bytes
+const slowPause = 500 * time.Millisecond // between two bytes of a slow client
 
-// runSlowClient sends a request a byte at a time until ctx ends, and begins anew when it is
-// cut off.
+// runSlowClient sends a request one byte at a time until ctx ends. It reconnects when the server
+// closes the connection.
 func (s *clientFlood) runSlowClient(ctx context.Context) {
 	for ctx.Err() == nil {
 		conn, err := dial(s.addr)
@@ -35,7 +35,7 @@ func (s *clientFlood) runSlowClient(ctx context.Context) {
 			s.sendSlowly(ctx, conn)
 			_ = conn.Close()
 		}
-		pause(ctx, slowPause) // no hurry, and no endless loop where dialling fails at once
+		pause(ctx, slowPause) // avoids a busy loop if dialing fails immediately
 	}
 }
 
@@ -61,7 +61,7 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// runHugeClient sends one request with a header of 1 MB after the other.
+// runHugeClient repeats a request with a header of 1 MB until ctx ends.
 func (s *clientFlood) runHugeClient(ctx context.Context) {
 	request := rawRequest("GET", "/probe?target=own", "X-Big: "+strings.Repeat("b", 1<<20)+"\r\n")
 	for ctx.Err() == nil {
@@ -77,7 +77,7 @@ func (s *clientFlood) runHugeClient(ctx context.Context) {
 	}
 }
 
-// startClients has so many slow clients, and some with huge headers, until ctx ends.
+// startClients starts clients that run until ctx ends.
 func (s *clientFlood) startClients(ctx context.Context, slow, huge int) {
 	for range slow {
 		s.clients.Go(func() { s.runSlowClient(ctx) })
@@ -87,7 +87,7 @@ func (s *clientFlood) startClients(ctx context.Context, slow, huge int) {
 	}
 }
 
-// openIdleConnections opens so many connections that have asked once and keep still from then on.
+// openIdleConnections opens n connections, sends one request on each and keeps them idle.
 func openIdleConnections(t *testing.T, addr string, n int) []net.Conn {
 	t.Helper()
 	const atOnce = 50
@@ -109,12 +109,12 @@ func openIdleConnections(t *testing.T, addr string, n int) []net.Conn {
 	}
 	all.Wait()
 	if err := errors.Join(errs...); err != nil {
-		t.Fatalf("not all of %d connections could be had: %.2000v", n, err)
+		t.Fatalf("opening %d connections: %.2000v", n, err)
 	}
 	return conns
 }
 
-// openIdleConnection takes its source port from one of several addresses: one has not enough.
+// openIdleConnection uses one of several source addresses, because one does not have enough ports.
 func openIdleConnection(addr string, i int) (net.Conn, error) {
 	const addresses = 10
 	from := net.Dialer{Timeout: 10 * time.Second, LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 2, byte(1+i%addresses))}}
@@ -127,13 +127,13 @@ func openIdleConnection(addr string, i int) (net.Conn, error) {
 	}
 	a, err := tryRequestOn(conn, "/-/healthy")
 	if err == nil && a.status != http.StatusOK {
-		err = fmt.Errorf("/-/healthy: %d", a.status)
+		err = fmt.Errorf("GET /-/healthy = %d, want 200", a.status)
 	}
 	return conn, err
 }
 
-// needDescriptors skips the test unless this process and the exporter may each have
-// so many. Go has raised the soft limit to the hard one by itself.
+// needDescriptors skips the test unless a process can open n descriptors. Go raises the soft limit
+// to the hard limit.
 func needDescriptors(t *testing.T, n uint64) {
 	t.Helper()
 	var limit syscall.Rlimit
@@ -141,21 +141,21 @@ func needDescriptors(t *testing.T, n uint64) {
 		t.Fatal(err)
 	}
 	if limit.Cur < n {
-		skip(t, fmt.Sprintf("%d descriptors are not enough for this test, which takes %d: raise the hard limit (ulimit -Hn)", limit.Cur, n))
+		skip(t, fmt.Sprintf("the limit of %d descriptors is too low, want %d: raise the hard limit (ulimit -Hn)", limit.Cur, n))
 	}
 }
 
-// TestSlowAndIdleClients has slow clients, huge headers and a great many idle connections, and
-// asks for probes beside them.
+// TestSlowAndIdleClients probes while other clients send slowly, send large headers or keep idle
+// connections.
 func TestSlowAndIdleClients(t *testing.T) {
 	t.Parallel()
 	const idle, slow, huge, length = 10_000, 500, 4, 10 * time.Second
 	needDescriptors(t, idle+slow+3000)
-	e := startPlainExporter(t, targetsConfig("own")) // the race detector takes 100 KiB for each connection
+	e := startPlainExporter(t, targetsConfig("own")) // with the race detector each connection takes 100 KiB
 	before := e.scrapeMetrics(t)
 	began := time.Now()
 	conns := openIdleConnections(t, e.addr, idle)
-	t.Logf("%d connections took %v", idle, time.Since(began).Round(time.Millisecond))
+	t.Logf("opened %d connections in %v", idle, time.Since(began).Round(time.Millisecond))
 
 	ctx, cancel := context.WithTimeout(t.Context(), length)
 	defer cancel()
@@ -174,17 +174,17 @@ func TestSlowAndIdleClients(t *testing.T) {
 	}
 	cancel()
 	s.clients.Wait()
-	t.Logf("%d probes, the longest took %v; %d slow connections, %d of them cut off; %d huge headers refused; at the most: %s (before: %s)",
+	t.Logf("%d probes, slowest %v; %d slow connections, %d of them closed by the server; %d large headers refused; peak: %s (before: %s)",
 		probes, longest.Round(time.Millisecond), s.slowOpened.Load(), s.slowClosed.Load(), s.hugeRefused.Load(), most.resourceUsage(), before.resourceUsage())
 	if longest > 2*time.Second {
-		t.Errorf("a probe took %v", longest)
+		t.Errorf("slowest probe took %v, want at most 2s", longest)
 	}
 	if most["process_open_fds"] < idle+slow/2 || s.slowOpened.Load() < slow || s.slowClosed.Load() < slow || s.hugeRefused.Load() < huge {
-		t.Errorf("the exporter had %v descriptors at the most: the test does not test", most["process_open_fds"])
+		t.Errorf("got %v descriptors at the peak: too few clients for the test", most["process_open_fds"])
 	}
 	for i := 0; i < idle; i += 100 {
 		if a := requestOn(t, conns[i], "/-/healthy"); a.status != http.StatusOK {
-			t.Fatalf("/-/healthy over an idle connection: %d", a.status)
+			t.Fatalf("GET /-/healthy on an idle connection = %d, want 200", a.status)
 		}
 	}
 }

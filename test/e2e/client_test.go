@@ -14,21 +14,21 @@ import (
 	"time"
 )
 
-// client is how the tests ask. It keeps no connection, so that none of its own
-// stands in the way of what a test measures.
+// client opens a connection for each request, so that idle connections do not affect what a test
+// measures.
 var client = &http.Client{
 	Transport: &http.Transport{DisableKeepAlives: true},
 	Timeout:   30 * time.Second,
 }
 
-// response is what came back.
+// response is an HTTP response with its complete body.
 type response struct {
 	status int
 	header http.Header
 	body   string
 }
 
-// request sends a request; headers are name and value by turns.
+// request sends a request with headers, given as alternating names and values.
 func request(method, url string, headers ...string) (response, error) {
 	req, err := http.NewRequest(method, url, nil)
 	if err != nil {
@@ -54,7 +54,7 @@ func readBody(resp *http.Response) (response, error) {
 	return response{resp.StatusCode, resp.Header, string(body)}, err
 }
 
-// getBody fetches what must be a 200.
+// getBody returns the body of a response, which must have status 200.
 func getBody(t *testing.T, url string, headers ...string) string {
 	t.Helper()
 	a, err := request("GET", url, headers...)
@@ -62,7 +62,7 @@ func getBody(t *testing.T, url string, headers ...string) string {
 		t.Fatal(err)
 	}
 	if a.status != http.StatusOK {
-		t.Fatalf("%s: %d: %s", url, a.status, a.body)
+		t.Fatalf("GET %s = %d, want 200: %s", url, a.status, a.body)
 	}
 	return a.body
 }
@@ -70,7 +70,7 @@ func getBody(t *testing.T, url string, headers ...string) string {
 func checkStatus(url string, want int) error {
 	a, err := request("GET", url)
 	if err == nil && a.status != want {
-		err = fmt.Errorf("%s: status %d, want %d: %s", url, a.status, want, a.body)
+		err = fmt.Errorf("GET %s = %d, want %d: %s", url, a.status, want, a.body)
 	}
 	return err
 }
@@ -82,11 +82,11 @@ func getJSON(t *testing.T, url string, into any) {
 	}
 }
 
-// metrics are the samples of an exposition, by name{label="value",...} as it is
-// written there, labels in order of their names.
+// metrics are the samples of an exposition. Keys are written name{label="value",...}, with the
+// labels sorted by name.
 type metrics map[string]float64
 
-// parseMetrics reads an exposition in the text format.
+// parseMetrics parses the text format.
 func parseMetrics(t *testing.T, exposition string) metrics {
 	t.Helper()
 	m, err := readMetrics(exposition)
@@ -116,7 +116,7 @@ func readMetrics(exposition string) (metrics, error) {
 	return m, nil
 }
 
-// probe scans and returns the metrics of the answer, which must be a 200.
+// probe returns the metrics of a probe, which must have status 200.
 func (e *exporter) probe(t *testing.T, query string, headers ...string) metrics {
 	t.Helper()
 	return parseMetrics(t, getBody(t, e.url+"/probe?"+query, headers...))
@@ -131,11 +131,11 @@ func (e *exporter) scrapeMetrics(t *testing.T) metrics {
 func (m metrics) wantValue(t *testing.T, series string, want float64) {
 	t.Helper()
 	if got, ok := m[series]; !ok || got != want {
-		t.Errorf("%s is %v (there: %v), want %v", series, got, ok, want)
+		t.Errorf("%s = %v (present: %v), want %v", series, got, ok, want)
 	}
 }
 
-// sumByPrefix adds up all series that begin so.
+// sumByPrefix returns the sum of all series with the prefix.
 func (m metrics) sumByPrefix(prefix string) (total float64) {
 	for series, v := range m {
 		if strings.HasPrefix(series, prefix) {
@@ -145,7 +145,7 @@ func (m metrics) sumByPrefix(prefix string) (total float64) {
 	return total
 }
 
-// countByPrefix returns how many series begin so.
+// countByPrefix returns the number of series with the prefix.
 func (m metrics) countByPrefix(prefix string) (n int) {
 	for series := range m {
 		if strings.HasPrefix(series, prefix) {
@@ -155,7 +155,7 @@ func (m metrics) countByPrefix(prefix string) (n int) {
 	return n
 }
 
-// connect opens a connection that lives no longer than the test.
+// connect opens a connection that is closed when the test ends.
 func connect(t *testing.T, addr string) net.Conn {
 	t.Helper()
 	conn, err := net.DialTimeout("tcp", addr, 10*time.Second)
@@ -169,8 +169,8 @@ func connect(t *testing.T, addr string) net.Conn {
 	return conn
 }
 
-// requestRaw sends bytes as they are and reads one answer. The server may answer and
-// hang up before it has taken all of them.
+// requestRaw sends bytes unchanged and reads one response. The server may respond and close the
+// connection before it has received all of them.
 func requestRaw(t *testing.T, addr, request string) response {
 	t.Helper()
 	conn := connect(t, addr)
@@ -182,7 +182,7 @@ func requestRaw(t *testing.T, addr, request string) response {
 	return a
 }
 
-// readResponse reads one answer from a connection.
+// readResponse reads one response from a connection.
 func readResponse(conn net.Conn) (response, error) {
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {

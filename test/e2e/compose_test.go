@@ -14,7 +14,7 @@ import (
 
 const composeDir = repository + "/deploy/compose"
 
-// composeCommand returns a command of Compose, of whichever generation is there.
+// composeCommand returns a Compose command, either as a plugin of docker or as docker-compose.
 func composeCommand(t *testing.T, project string, env []string, args ...string) *exec.Cmd {
 	t.Helper()
 	program, all := needProgram(t, "docker"), []string{"compose"}
@@ -27,8 +27,8 @@ func composeCommand(t *testing.T, project string, env []string, args ...string) 
 	return cmd
 }
 
-// composeMounts returns the files that the services see: where they lie here, by where they
-// are there. One that is not here fails the test.
+// composeMounts returns the mounted files: the path on this machine by the path in the container. A
+// missing file fails the test.
 func composeMounts(t *testing.T) map[string]string {
 	t.Helper()
 	text := readFile(t, filepath.Join(composeDir, "compose.yaml"))
@@ -43,14 +43,13 @@ func composeMounts(t *testing.T) map[string]string {
 	return files
 }
 
-// TestComposeFilesValid has each program that can be had here check what Compose would hand
-// to it.
+// TestComposeFilesValid checks each mounted configuration with the program that reads it.
 func TestComposeFilesValid(t *testing.T) {
 	t.Parallel()
 	runCommand(t, composeCommand(t, "check", nil, "config", "--quiet"))
 	files := composeMounts(t)
 
-	// As Prometheus finds them: side by side.
+	// Prometheus reads its files from one directory.
 	dir := t.TempDir()
 	for there, here := range files {
 		if path.Dir(there) == "/etc/prometheus" {
@@ -59,17 +58,17 @@ func TestComposeFilesValid(t *testing.T) {
 	}
 	out := runIn(t, dir, needProgram(t, "promtool"), "check", "config", "prometheus.yml")
 	if !strings.Contains(out, "is valid prometheus config file syntax") {
-		t.Errorf("promtool says %s", out)
+		t.Errorf("promtool check config = %s, want valid syntax", out)
 	}
 	if !strings.Contains(out, "rules found") {
-		t.Errorf("promtool has found no rules: %s", out)
+		t.Errorf("promtool check config = %s, want rules", out)
 	}
 	runIn(t, ".", needProgram(t, "amtool"), "check-config", files["/etc/alertmanager/alertmanager.yml"])
 	o := runExporter(t, "--config.check", "--config.file="+files["/etc/portscan_exporter/config.yml"])
 	o.wantStatus(t, 0)
 }
 
-// TestShippedConfigurationsValid checks every configuration that something is deployed with.
+// TestShippedConfigurationsValid checks each configuration in deploy.
 func TestShippedConfigurationsValid(t *testing.T) {
 	t.Parallel()
 	var n int
@@ -85,12 +84,11 @@ func TestShippedConfigurationsValid(t *testing.T) {
 		}
 	}
 	if n < 5 {
-		t.Errorf("%d were found", n)
+		t.Errorf("got %d configurations, want at least 5", n)
 	}
 }
 
-// testCompose runs what can be run of it without a registry: the exporter and what it
-// scans.
+// testCompose runs the services that need no registry: the exporter and its targets.
 func testCompose(t *testing.T, image string) {
 	t.Helper()
 	project := fmt.Sprintf("portscan_exporter_test_%d", time.Now().UnixNano())
@@ -109,10 +107,10 @@ func testCompose(t *testing.T, image string) {
 		m := e.probe(t, "target="+target)
 		m.wantValue(t, "probe_success", 1)
 		if open := m.sumByPrefix(`portscan_port_open{`); open != want.open {
-			t.Errorf("%s has %v ports open, want %v", target, open, want.open)
+			t.Errorf("%s: got %v open ports, want %v", target, open, want.open)
 		}
 		if unexpected := m.sumByPrefix(`portscan_ports_violating{expected="closed"`); unexpected != want.unexpected {
-			t.Errorf("%s has %v ports open that should not be, want %v", target, unexpected, want.unexpected)
+			t.Errorf("%s: got %v unexpected open ports, want %v", target, unexpected, want.unexpected)
 		}
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestDashboardQueries gives the queries that are more than a sum series that no scan
-// brings about at will, and promtool works them out.
+// TestDashboardQueries evaluates queries with promtool on series that a real scan does not produce
+// on demand.
 func TestDashboardQueries(t *testing.T) {
 	t.Parallel()
 	path := needProgram(t, "promtool")
@@ -63,8 +63,8 @@ func TestDashboardQueries(t *testing.T) {
 				inputSeries{`portscan_port_last_change_timestamp_seconds{job="portscan",instance="web",module="m",ip="192.0.2.1",port="3",protocol="tcp"}`, "95x10"},
 				inputSeries{`portscan_target_info{job="portscan",instance="web",module="m",target="web",owner="a",reference=""}`, "1x10"}),
 			want: []wantSample{
-				{withLabels(portLabels("1"), `owner="a"`), 90000}, // in milliseconds
-				{withLabels(portLabels("2"), `owner="a"`), 0},     // no change seen
+				{withLabels(portLabels("1"), `owner="a"`), 90000}, // milliseconds
+				{withLabels(portLabels("2"), `owner="a"`), 0},     // no change recorded
 			},
 		},
 		"vantages agree": {
@@ -117,7 +117,7 @@ func TestDashboardQueries(t *testing.T) {
 	}
 }
 
-// query is the first query of a panel, variables filled in.
+// query returns the first query of a panel with its variables resolved.
 func (d *dashboard) query(t *testing.T, title string, values map[string]string) string {
 	t.Helper()
 	for _, p := range d.Panels {
@@ -129,19 +129,20 @@ func (d *dashboard) query(t *testing.T, title string, values map[string]string) 
 	return ""
 }
 
-// inputSeries is a series as promtool's tests write it, a value a minute.
+// inputSeries is a series in the notation of promtool's tests, with one value a minute.
 type inputSeries struct {
 	Series string `json:"series"`
 	Values string `json:"values"`
 }
 
-// wantSample is a sample that the query must give.
+// wantSample is an expected sample of a query.
 type wantSample struct {
 	Labels string  `json:"labels"`
 	Value  float64 `json:"value"`
 }
 
-// promtoolTest is a test for promtool, of a query at six minutes. YAML takes JSON.
+// promtoolTest returns a test for promtool that evaluates a query after six minutes. It is JSON,
+// which is valid YAML.
 func promtoolTest(t *testing.T, query string, input []inputSeries, want []wantSample) string {
 	t.Helper()
 	text, err := json.Marshal(map[string]any{"tests": []any{map[string]any{
@@ -157,7 +158,7 @@ func promtoolTest(t *testing.T, query string, input []inputSeries, want []wantSa
 	return string(text)
 }
 
-// portSeries is what the exporter says of a port. A negative value is none.
+// portSeries are the series of a port. A negative value stands for a missing series.
 type portSeries struct {
 	port, expected string
 	open, filtered int
@@ -190,8 +191,8 @@ func vantageLabels(port, vantage string) string {
 	return withLabels(portLabels(port), fmt.Sprintf("vantage=%q", vantage))
 }
 
-// vantageSeries is what one vantage says of an address: how many ports it does not know, and
-// which are open. Port 81 was named by somebody.
+// vantageSeries are the series of an address from one vantage, with a number of unknown ports and
+// the open ports. Port 81 is expected to be open.
 func vantageSeries(vantage string, unknown int, open ...string) []inputSeries {
 	labels := fmt.Sprintf(`job="portscan",instance="web",module="m",vantage=%q,ip="192.0.2.1",protocol="tcp"`, vantage)
 	input := []inputSeries{
@@ -207,7 +208,7 @@ func vantageSeries(vantage string, unknown int, open ...string) []inputSeries {
 	return input
 }
 
-// withOmittedPort is the same view, of an answer that had no room for a port.
+// withOmittedPort changes the series as if max_ports had omitted a port.
 func withOmittedPort(view []inputSeries) []inputSeries {
 	for i := range view {
 		if strings.HasPrefix(view[i].Series, "portscan_ports_omitted{") {

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// dashboardFixture is two exporters with targets of all kinds, and ports that open and close.
-// The outer one looks once, and stays with what it saw.
+// dashboardFixture is two exporters with targets in all states, and ports that open and close. The
+// outer exporter caches its first result for the complete test.
 type dashboardFixture struct {
 	inner, outer                                  *exporter
 	listening, down, unexpected, closing, waiting int
@@ -56,7 +56,7 @@ external_labels: {vantage: outer}
 	return s
 }
 
-// TestDashboards looks at both dashboards with a real Prometheus that scrapes real
+// TestDashboards runs the queries of both dashboards on a Prometheus server that scrapes both
 // exporters, after ports have opened and closed.
 func TestDashboards(t *testing.T) {
 	t.Parallel()
@@ -74,7 +74,7 @@ scrape_configs:
 	}
 	v.prometheus.awaitValue(t, 60*time.Second, open("inner", s.closing), 1)
 	v.prometheus.awaitValue(t, 30*time.Second, open("outer", s.closing), 1)
-	// What opens before the first scrapes was open all the time, for all that is known.
+	// A change is visible only after a few scrapes of the previous state.
 	v.prometheus.awaitValue(t, 30*time.Second, `count(count_over_time(probe_success{instance="violating"}[1m]) > 2)`, 3)
 	listenLocal(t, s.unexpected)
 	s.closePort()
@@ -83,8 +83,8 @@ scrape_configs:
 	v.prometheus.awaitValue(t, 60*time.Second, `probe_success{instance="swept"}`, 1)
 
 	fleet, target := readDashboard(t, "portscan-fleet"), readDashboard(t, "portscan-target")
-	// A scan may come late on a busy machine, and be there with the next scrape.
-	eventually(t, 60*time.Second, "the dashboards show what there is", func() error {
+	// On a busy machine a scan can be late and appear with the next scrape.
+	eventually(t, 60*time.Second, "the dashboards show all values", func() error {
 		v.end = time.Now()
 		of, one := v.runQueries(t, fleet, nil), v.runQueries(t, target, map[string]string{"target": "violating"})
 		if t.Failed() {
@@ -96,40 +96,40 @@ scrape_configs:
 		)
 	})
 	for _, name := range []string{"fine", "incomplete", "swept", "ended"} {
-		v.runQueries(t, target, map[string]string{"target": name}) // fails where Prometheus refuses a query
+		v.runQueries(t, target, map[string]string{"target": name}) // fails if Prometheus refuses a query
 	}
 	v.runQueries(t, fleet, map[string]string{"target": "violating", "vantage": "outer"})
 	s.checkLinks(t, fleet, target)
 }
 
-// checkComplete fails where a variable has no value or a query gave no number.
+// checkComplete returns an error for each variable without a value and each query without a sample.
 func (d *dashboard) checkComplete(a queryResults) error {
 	var errs []error
 	for _, variable := range d.Templating.List {
 		if variable.Type == "query" && len(a["$"+variable.Name]) == 0 {
-			errs = append(errs, fmt.Errorf("%s: the variable %s has no value", d.UID, variable.Name))
+			errs = append(errs, fmt.Errorf("%s: variable %s has no value", d.UID, variable.Name))
 		}
 	}
 	for _, p := range d.Panels {
 		for _, q := range p.Targets {
 			if !a.hasData(p.Title + "/" + q.RefID) {
-				errs = append(errs, fmt.Errorf("%s: %s is empty: %s", d.UID, p.Title, q.Expr))
+				errs = append(errs, fmt.Errorf("%s: panel %s is empty: %s", d.UID, p.Title, q.Expr))
 			}
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// checkFleetStats looks at the figures.
+// checkFleetStats checks the single-value panels of the fleet dashboard.
 func (s *dashboardFixture) checkFleetStats(a queryResults) error {
 	var errs []error
 	for title, want := range map[string]float64{
 		"Targets":                  5,
-		"Refused or down":          1, // ended
-		"Incomplete":               1, // incomplete
+		"Refused or down":          1, // target ended
+		"Incomplete":               1, // target incomplete
 		"Violating":                1,
-		"Unexpected open":          1, // two modules see it
-		"Expected, not open":       1, // two vantages see it
+		"Unexpected open":          1, // in two modules
+		"Expected, not open":       1, // from two vantages
 		"Suspect addresses":        0,
 		"Authorizations to renew":  2,
 		"Exporters":                2,
@@ -142,13 +142,13 @@ func (s *dashboardFixture) checkFleetStats(a queryResults) error {
 	}
 	for query, what := range map[string]string{"Ports opened and closed/A": "opened", "Ports opened and closed/B": "closed"} {
 		if len(a[query]) != 1 || slices.Max(a[query][0].allValues()) < 1 {
-			errs = append(errs, fmt.Errorf("no port is seen to have %s: %v", what, a[query]))
+			errs = append(errs, fmt.Errorf("got no %s port: %v", what, a[query]))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// tableRows are a table's rows: these labels and the value of each, sorted.
+// tableRows returns a row for each series: the values of the labels and the value, sorted.
 func tableRows(all []series, labels ...string) []string {
 	var found []string
 	for _, s := range all {
@@ -162,13 +162,13 @@ func tableRows(all []series, labels ...string) []string {
 	return found
 }
 
-// checkFleetTables looks at the fleet's tables.
+// checkFleetTables checks the tables of the fleet dashboard.
 func (s *dashboardFixture) checkFleetTables(a queryResults) error {
 	var errs []error
 	want := func(query string, labels []string, want ...string) {
 		slices.Sort(want)
 		if got := tableRows(a[query], labels...); !slices.Equal(got, want) {
-			errs = append(errs, fmt.Errorf("%s has rows %q, want %q", query, got, want))
+			errs = append(errs, fmt.Errorf("rows of %s = %q, want %q", query, got, want))
 		}
 	}
 	port := []string{"instance", "owner", "ip", "port", "protocol", "vantage"}
@@ -184,12 +184,12 @@ func (s *dashboardFixture) checkFleetTables(a queryResults) error {
 	since := func(v float64) bool { return v > float64(time.Now().Add(-time.Hour).UnixMilli()) }
 	if got := fmt.Sprintf("violating web team 127.0.0.1 %d tcp inner", s.unexpected); len(unexpected) != 1 ||
 		!strings.HasPrefix(tableRows(unexpected, port...)[0], got) || !since(unexpected[0].Value.value()) {
-		errs = append(errs, fmt.Errorf("unexpected open ports: %q, want %s since some minutes", tableRows(unexpected, port...), got))
+		errs = append(errs, fmt.Errorf("unexpected open ports = %q, want %s within the last hour", tableRows(unexpected, port...), got))
 	}
 	return errors.Join(errs...)
 }
 
-// checkTargetDashboard looks at the dashboard of the violating target.
+// checkTargetDashboard checks the dashboard of the target violating.
 func (s *dashboardFixture) checkTargetDashboard(a queryResults) error {
 	const closed, open, unexpected, missing = 0, 1, 4, 5
 	want := map[string]float64{
@@ -205,7 +205,7 @@ func (s *dashboardFixture) checkTargetDashboard(a queryResults) error {
 	}
 	var errs []error
 	if !maps.Equal(got, want) {
-		errs = append(errs, fmt.Errorf("the ports are in the states %v, want %v", got, want))
+		errs = append(errs, fmt.Errorf("states of the ports = %v, want %v", got, want))
 	}
 	for title, want := range map[string]float64{
 		"Scrapes": 1, "Scans": 1, "Unexpected open": 1, "Expected, not open": 1, "Progress": 1,
@@ -215,7 +215,7 @@ func (s *dashboardFixture) checkTargetDashboard(a queryResults) error {
 	return errors.Join(errs...)
 }
 
-// checkLinks asks the exporter for the pages that the dashboards lead to.
+// checkLinks requests the exporter's pages that the dashboards link to.
 func (s *dashboardFixture) checkLinks(t *testing.T, all ...*dashboard) {
 	t.Helper()
 	values := map[string]string{"target": "violating", "__value.raw": "violating"}

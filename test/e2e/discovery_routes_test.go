@@ -11,28 +11,28 @@ import (
 	"time"
 )
 
-// scrapeRoute is one by which Prometheus comes to an exporter.
+// scrapeRoute is a way in which Prometheus reaches an exporter.
 type scrapeRoute struct {
 	job             string
-	url             string        // below which the exporter's paths are
-	jobConfig       string        // of the scrape job
-	discoveryConfig string        // of the list
-	probes          *atomic.Int64 // probes that came this way, where somebody counts
+	url             string        // prefix of the exporter's paths
+	jobConfig       string        // more lines of the scrape job
+	discoveryConfig string        // more lines of the service discovery
+	probes          *atomic.Int64 // number of probes through the proxy, if there is one
 }
 
-// config is a scrape job with nothing in it that says where the targets are.
+// config returns a scrape job that sets nothing but the URL of the service discovery.
 func (w scrapeRoute) config() string {
 	return fmt.Sprintf("  - job_name: %s\n%s    http_sd_configs:\n      - url: %s/sd\n%s", w.job, w.jobConfig, w.url, w.discoveryConfig)
 }
 
-// withTLS makes the job trust a certificate, and name a user where there is one.
+// withTLS adds a trusted certificate and optional credentials to the job.
 func (w scrapeRoute) withTLS(certFile, user string) scrapeRoute {
 	w.jobConfig = fmt.Sprintf("    tls_config: {ca_file: %s}\n%s", certFile, user)
 	w.discoveryConfig = strings.ReplaceAll(w.jobConfig, "    ", "        ")
 	return w
 }
 
-// startPrefixedExporter serves with a route prefix, which one of the flags sets.
+// startPrefixedExporter starts an exporter with a route prefix, which the flags must set.
 func startPrefixedExporter(t *testing.T, prefix string, flags ...string) *exporter {
 	t.Helper()
 	e := startExporterUnready(t, targetsConfig("own"), flags...)
@@ -41,11 +41,10 @@ func startPrefixedExporter(t *testing.T, prefix string, flags ...string) *export
 	return e
 }
 
-// awaitListener waits until the exporter takes connections, whatever it may ask of
-// who comes.
+// awaitListener waits until the exporter accepts connections.
 func (e *exporter) awaitListener(t *testing.T) {
 	t.Helper()
-	eventually(t, 30*time.Second, "it listens", func() error {
+	eventually(t, 30*time.Second, "the exporter listens", func() error {
 		e.checkRunning(t)
 		conn, err := dial(e.addr)
 		if err == nil {
@@ -55,8 +54,8 @@ func (e *exporter) awaitListener(t *testing.T) {
 	})
 }
 
-// startProxiedExporter starts an exporter behind a proxy, which lets on only what is below its
-// path, and takes that away if it cuts.
+// startProxiedExporter starts an exporter behind a reverse proxy, which forwards only paths below
+// path and optionally strips that prefix.
 func startProxiedExporter(t *testing.T, job, path string, cuts bool, pair *tls.Certificate) scrapeRoute {
 	t.Helper()
 	backend, probes := freeAddress(t), new(atomic.Int64)
@@ -90,8 +89,8 @@ func startProxiedExporter(t *testing.T, job, path string, cuts bool, pair *tls.C
 	return scrapeRoute{job: job, url: proxy.URL + path, probes: probes}
 }
 
-// TestDiscoveryRoutes has one Prometheus and exporters that it reaches by all
-// kinds of ways: each list leads back by the way that it came.
+// TestDiscoveryRoutes scrapes exporters that Prometheus reaches in different ways. The targets of
+// each list must be reachable in the same way as the list.
 func TestDiscoveryRoutes(t *testing.T) {
 	t.Parallel()
 	const name, password = "prom", "correct horse"
@@ -140,10 +139,10 @@ func TestDiscoveryRoutes(t *testing.T) {
 	})
 	for _, w := range ways {
 		if want := w.url + "/probe?module=few&target=own"; urls[w.job] != want {
-			t.Errorf("%s is scraped at %s, want %s", w.job, urls[w.job], want)
+			t.Errorf("%s: scrape URL = %s, want %s", w.job, urls[w.job], want)
 		}
 		if w.probes != nil && w.probes.Load() == 0 {
-			t.Errorf("%s: no probe came through the proxy", w.job)
+			t.Errorf("%s: got no probe through the proxy", w.job)
 		}
 		p.wantValue(t, fmt.Sprintf(`probe_success{job=%q}`, w.job), 1)
 	}

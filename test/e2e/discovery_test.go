@@ -9,19 +9,19 @@ import (
 	"time"
 )
 
-// awaitTargets waits until Prometheus has these targets and no others.
+// awaitTargets waits until Prometheus has exactly these targets.
 func (p *prometheusServer) awaitTargets(t *testing.T, want ...string) {
 	t.Helper()
 	slices.Sort(want)
 	eventually(t, 30*time.Second, "Prometheus has the targets", func() error {
 		if got := p.targetNames(t); !slices.Equal(got, want) {
-			return fmt.Errorf("it has %v, want %v", got, want)
+			return fmt.Errorf("got %v, want %v", got, want)
 		}
 		return nil
 	})
 }
 
-// targetNames returns the targets that Prometheus has, each with its module, in order.
+// targetNames returns the targets of Prometheus with their modules, sorted.
 func (p *prometheusServer) targetNames(t *testing.T) (names []string) {
 	t.Helper()
 	for _, target := range p.listTargets(t) {
@@ -31,37 +31,37 @@ func (p *prometheusServer) targetNames(t *testing.T) (names []string) {
 	return names
 }
 
-// checkTargetsKept fails the test unless Prometheus has these targets all the time until it has
-// asked anew for the list, and taken up what it was told.
+// checkTargetsKept fails the test if the targets change before Prometheus has refreshed its list
+// and applied it.
 func (p *prometheusServer) checkTargetsKept(t *testing.T, want ...string) {
 	t.Helper()
 	slices.Sort(want)
-	// The sync under way may be of an older list; the one after it is not.
+	// The next sync may apply an older list, so wait for two.
 	const asked, took, more = "prometheus_sd_refresh_duration_seconds_count", "prometheus_target_sync_length_seconds_count", 2
 	before := p.scrapeMetrics(t)
-	eventually(t, 60*time.Second, "Prometheus has asked again", func() error {
+	eventually(t, 60*time.Second, "Prometheus has refreshed its targets", func() error {
 		if got := p.targetNames(t); !slices.Equal(got, want) {
-			t.Fatalf("Prometheus has %v, want %v", got, want)
+			t.Fatalf("targets = %v, want %v", got, want)
 		}
 		now := p.scrapeMetrics(t)
 		if a, b := now.sumByPrefix(asked)-before.sumByPrefix(asked), now.sumByPrefix(took)-before.sumByPrefix(took); a < more || b < more {
-			return fmt.Errorf("%v and %v times, want %d", a, b, more)
+			return fmt.Errorf("got %v refreshes and %v syncs, want %d", a, b, more)
 		}
 		return nil
 	})
 }
 
-// frequentJob is the job that README shows, with a list that is asked for every second.
+// frequentJob returns the scrape job of the README with a refresh interval of 1s.
 func frequentJob(e *exporter) string {
 	return scrapeConfig(e, "scrape_interval: 5s") + "        refresh_interval: 1s\n"
 }
 
-// TestDiscoveryAfterReload changes the configuration, with no touch of Prometheus.
+// TestDiscoveryAfterReload changes the exporter's configuration without reloading Prometheus.
 func TestDiscoveryAfterReload(t *testing.T) {
 	t.Parallel()
 	both := func(names ...string) string {
 		text := strings.Replace(targetsConfig(names...), "targets:", "  more: {ports: \"1-20\"}\ntargets:", 1)
-		return strings.Replace(text, "[few]", "[few, more]", 1) // of the first one
+		return strings.Replace(text, "[few]", "[few, more]", 1) // only in the first target
 	}
 	e := startExporter(t, both("first", "second"))
 	p := startPrometheus(t, frequentJob(e))
@@ -79,10 +79,10 @@ func TestDiscoveryAfterReload(t *testing.T) {
 
 	replaceFile(t, e.config, "modules: {few: {ports: 1}}\ntargets: []\n")
 	postReload(t, e, http.StatusOK)
-	p.awaitTargets(t) // no target is the truth now
+	p.awaitTargets(t) // an empty list removes all targets
 }
 
-// timesConfig has a module of each kind of times.
+// timesConfig has modules with different timeouts and scrape intervals.
 const timesConfig = `modules:
   plain: {ports: 1}
   fast: {ports: 1, timeout: 9s, scrape_interval: 2s}
@@ -96,8 +96,8 @@ targets:
     authorization: {owner: "the test"}
 `
 
-// TestDiscoveryScrapeTimes has Prometheus servers with all kinds of times of
-// their own, and of their jobs.
+// TestDiscoveryScrapeTimes combines the intervals and timeouts of modules, jobs and the global
+// configuration.
 func TestDiscoveryScrapeTimes(t *testing.T) {
 	t.Parallel()
 	e := startExporter(t, timesConfig)
@@ -108,7 +108,7 @@ func TestDiscoveryScrapeTimes(t *testing.T) {
 		"slow":  {10 * time.Minute, 10 * time.Minute},
 		"daily": {24 * time.Hour, time.Hour + 500*time.Millisecond},
 	}
-	for global, jobs := range map[string]map[string]times{ // with what comes of a module that says nothing
+	for global, jobs := range map[string]map[string]times{ // with the times of a module that sets no scrape_interval
 		"": {
 			"":                    {time.Minute, 10 * time.Second},
 			"scrape_interval: 3s": {3 * time.Second, 3 * time.Second},
@@ -158,7 +158,7 @@ func TestDiscoveryScrapeTimes(t *testing.T) {
 				}
 				got := times{parseDuration(t, target.ScrapeInterval), parseDuration(t, target.ScrapeTimeout)}
 				if got != want {
-					t.Errorf("%s, %s: every %v for %v, want %v", target.ScrapePool, target.name(), got.interval, got.timeout, want)
+					t.Errorf("%s, %s: interval and timeout = %v, %v, want %v", target.ScrapePool, target.name(), got.interval, got.timeout, want)
 				}
 			}
 		})

@@ -17,24 +17,24 @@ import (
 	"testing"
 )
 
-// containerEngine is a running container engine, asked through its client.
+// containerEngine is a running container engine with its command-line client.
 type containerEngine struct{ path string }
 
-// newContainerEngine returns the engine. Whatever a test makes there it removes by the
-// identifier that the engine gave it.
+// newContainerEngine returns the engine, or skips the test if none responds. Tests remove their
+// objects by the identifier that the engine assigned.
 func newContainerEngine(t *testing.T) containerEngine {
 	t.Helper()
 	if runtime.GOOS != "linux" {
-		skip(t, "the containers' addresses are reached on Linux alone")
+		skip(t, "containers' addresses are reachable only on Linux")
 	}
 	d := containerEngine{needProgram(t, "docker")}
 	if out, err := exec.Command(d.path, "info").CombinedOutput(); err != nil {
-		skip(t, fmt.Sprintf("no container engine answers: %v: %s", err, out))
+		skip(t, fmt.Sprintf("container engine does not respond: %v: %s", err, out))
 	}
 	return d
 }
 
-// run runs a command of the client, which must succeed, and returns what it prints.
+// run runs a command of the client, which must succeed, and returns its output.
 func (d containerEngine) run(t *testing.T, args ...string) string {
 	t.Helper()
 	return strings.TrimSpace(runIn(t, ".", d.path, args...))
@@ -50,19 +50,19 @@ func (d containerEngine) runAtCleanup(t *testing.T, args ...string) {
 	})
 }
 
-// inspect decodes what the engine knows of an object, which must be one.
+// inspect decodes the description of one object.
 func (d containerEngine) inspect(t *testing.T, id string, into any) {
 	t.Helper()
 	var all []json.RawMessage
 	if err := json.Unmarshal([]byte(d.run(t, "inspect", id)), &all); err != nil || len(all) != 1 {
-		t.Fatalf("docker inspect %s: %d objects, %v", id, len(all), err)
+		t.Fatalf("docker inspect %s: got %d objects, want 1: %v", id, len(all), err)
 	}
 	if err := json.Unmarshal(all[0], into); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// buildImage builds the image from the Dockerfile as it is shipped and returns its identifier.
+// buildImage builds the image from the Dockerfile and returns its identifier.
 func (d containerEngine) buildImage(t *testing.T) (image string) {
 	t.Helper()
 	tree := cloneSources(t, nil)
@@ -75,8 +75,8 @@ func (d containerEngine) buildImage(t *testing.T) (image string) {
 	log := runIn(t, tree, d.path, args...)
 	image = readFile(t, file)
 	t.Cleanup(func() {
-		// The classic builder keeps every step of every stage as an image. Each goes with
-		// the last of its stage, the first of all is the base.
+		// The classic builder keeps an image for each step. Remove them in reverse order, except
+		// the base image.
 		for _, step := range slices.Backward(regexp.MustCompile(`(?m)^ ---> ([0-9a-f]{12,})$`).FindAllStringSubmatch(log, -1)) {
 			if !strings.Contains(base, step[1]) {
 				_ = exec.Command(d.path, "rmi", step[1]).Run()
@@ -87,28 +87,26 @@ func (d containerEngine) buildImage(t *testing.T) (image string) {
 	return image
 }
 
-// baseImage sees to it that the engine has the image that the Dockerfile builds with: the
-// real one where it is there, else one of this machine's own programs and with all that
-// a build takes. It returns the identifier, and whether it is one of ours.
+// baseImage returns the base image of the Dockerfile's build stage. If the engine does not have it,
+// a replacement is made from this machine's programs, which can build offline.
 func (d containerEngine) baseImage(t *testing.T, tree string) (id string, offline bool) {
 	t.Helper()
 	const ours = "portscan_exporter.test"
 	name := regexp.MustCompile(`(?m)^FROM \S+ (golang:\S+) AS build$`).FindStringSubmatch(readFile(t, filepath.Join(tree, "Dockerfile")))
 	if name == nil {
-		t.Fatal("the Dockerfile builds with another image than golang's")
+		t.Fatal("Dockerfile has no build stage from a golang image")
 	}
 	label := `{{.Id}} {{index .Config.Labels "` + ours + `"}}`
 	if out, err := exec.Command(d.path, "image", "inspect", "--format="+label, name[1]).Output(); err == nil {
 		if id, made, _ := strings.Cut(strings.TrimSpace(string(out)), " "); made == "" {
-			return id, false // nobody's who was stopped before it could clean up
+			return id, false // not a replacement left over from an interrupted run
 		}
 	}
 	return d.importBaseImage(t, name[1], ours), true
 }
 
-// importBaseImage makes an image of what golang's has and a build here needs: a shell, make,
-// git, Go, the certificate authorities; and what golang's has not: the modules, and what
-// was compiled before.
+// importBaseImage makes a replacement for the golang image: a shell, make, git, Go, the certificate
+// authorities, and also the modules and the build cache, because the build has no network.
 func (d containerEngine) importBaseImage(t *testing.T, name, label string) (id string) {
 	t.Helper()
 	root := strings.TrimSpace(runIn(t, repository, needProgram(t, "go"), "env", "GOROOT"))
@@ -144,7 +142,7 @@ func (d containerEngine) importBaseImage(t *testing.T, name, label string) (id s
 	return id
 }
 
-// downloadModules returns a folder with the packed modules that a build of the program takes.
+// downloadModules returns a module proxy directory with the modules of a build.
 func downloadModules(t *testing.T) string {
 	t.Helper()
 	path := needProgram(t, "go")
@@ -158,7 +156,7 @@ func downloadModules(t *testing.T) string {
 	return filepath.Join(dir, "cache", "download")
 }
 
-// tarArchive is a tar file being written, and what is in it.
+// tarArchive is a tar file under construction, with the names that it contains.
 type tarArchive struct {
 	w     *tar.Writer
 	names map[string]bool
@@ -186,7 +184,7 @@ func (a tarArchive) addAll(t *testing.T, parts map[string]string) error {
 	return a.w.Close()
 }
 
-// addProgram adds a program and the libraries that it is linked with.
+// addProgram adds a program and its shared libraries.
 func (a tarArchive) addProgram(t *testing.T, path string) error {
 	t.Helper()
 	if err := a.addFile(path, filepath.Join("/usr/bin", filepath.Base(path))); err != nil {
@@ -204,8 +202,8 @@ func (a tarArchive) addProgram(t *testing.T, path string) error {
 	return nil
 }
 
-// addTree adds a file, or everything below a folder but tests and Go's own programs: engines
-// compare all files after each step, some of them slowly.
+// addTree adds a file, or a directory without tests and Go's own commands. Fewer files make the
+// engine faster, because it compares all of them after each step.
 func (a tarArchive) addTree(from, to string) error {
 	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
 		switch {
@@ -220,7 +218,7 @@ func (a tarArchive) addTree(from, to string) error {
 	})
 }
 
-// addFile adds a file, or what a link leads to, once.
+// addFile adds a file once. It follows symbolic links.
 func (a tarArchive) addFile(from, to string) error {
 	if a.names[to] {
 		return nil

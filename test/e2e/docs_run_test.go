@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// expectedOutput is what commands must print that run without their output beside them.
+// expectedOutput returns the output of commands in blocks that do not show it.
 func expectedOutput() map[string]string {
 	return map[string]string{
 		"README.md: promtool check config /etc/prometheus/prometheus.yml": "SUCCESS: 1 rule files found",
@@ -22,12 +22,12 @@ func expectedOutput() map[string]string {
 	}
 }
 
-// sandbox is a system and a network of its own, with the repository in /src, the
-// program in its place, and the addresses of the documents.
+// sandbox is a system root and a network with the repository in /src, the exporter installed, and
+// the addresses that the documents use.
 type sandbox struct {
 	systemRoot
-	network     []string // the command that runs another one in its network, and in our files
-	tree        string   // the repository, in our files
+	network     []string // command prefix that enters only the network
+	tree        string   // the repository outside of the sandbox
 	listed, ran map[string]bool
 }
 
@@ -66,16 +66,15 @@ exec sleep infinity`))
 	return s
 }
 
-// command returns a command that runs in there.
+// command returns a command that runs in the sandbox.
 func (s *sandbox) command(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := s.systemRoot.command(t, args...)
-	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0") // the race detector's own second at the end
+	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0") // otherwise the race detector delays the exit by 1s
 	return cmd
 }
 
-// startExporter starts the program in there, with other flags than where it listens, until the
-// test's end.
+// startExporter starts the exporter in the sandbox until the test ends.
 func (s *sandbox) startExporter(t *testing.T, config string, addresses ...string) {
 	t.Helper()
 	args := []string{"portscan_exporter", "--config.file=" + config}
@@ -83,7 +82,7 @@ func (s *sandbox) startExporter(t *testing.T, config string, addresses ...string
 		args = append(args, "--web.listen-address="+a)
 	}
 	cmd := s.command(t, args...)
-	cmd.Cancel = func() error { return nil } // the test's end ends it, as every program
+	cmd.Cancel = func() error { return nil } // the cleanup sends SIGTERM
 	p := startCommand(t, cmd)
 	for _, a := range addresses {
 		s.awaitServer(t, p, a)
@@ -98,13 +97,12 @@ func (s *sandbox) awaitServer(t *testing.T, p *process, address string) {
 	})
 }
 
-// startGoRun does what README begins with, until the test's end. What is compiled already
-// need not be again.
+// startGoRun runs the first command of the README until the test ends. It uses the build cache.
 func (s *sandbox) startGoRun(t *testing.T) {
 	t.Helper()
 	cmd := exec.Command(s.network[0], append(s.network[1:2:2], "go", "run", ".")...)
 	cmd.Dir, cmd.Env = s.tree, append(cacheEnv(buildCache(t)), "CGO_ENABLED=0", "GOFLAGS=-trimpath")
-	// `go run` hands no SIGTERM on, as a terminal does with Ctrl-C.
+	// `go run` does not forward SIGTERM, so signal the process group, as Ctrl-C does.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	p := watchCommand(t, cmd)
 	t.Cleanup(func() {
@@ -124,12 +122,12 @@ type document struct {
 	*sandbox
 	file   string
 	blocks []codeBlock
-	home   string // where the commands of its scripts are run
-	dir    string // where its conversations are held
+	home   string // working directory of sh blocks
+	dir    string // working directory of console blocks
 	scenes []func(*testing.T)
 }
 
-// yamlBlock returns the document's block of YAML that has this text.
+// yamlBlock returns the YAML block that contains the text.
 func (d *document) yamlBlock(t *testing.T, word string) string {
 	t.Helper()
 	return findYAML(t, d.blocks, word)
@@ -146,23 +144,24 @@ func findYAML(t *testing.T, blocks []codeBlock, word string) string {
 	return ""
 }
 
-// writeConfig makes a folder with this config.yml, in which the next commands are run.
+// writeConfig creates a directory with this config.yml, which is the working directory of the next
+// commands.
 func (d *document) writeConfig(t *testing.T, config string) {
 	t.Helper()
 	d.dir = "/doc/" + strings.ReplaceAll(d.file, "/", "_")
 	d.writeFile(t, d.dir+"/config.yml", strings.NewReader(config))
 }
 
-// substitutions is what is run in place of programs that are not there.
+// substitutions replaces commands that the sandbox does not have.
 func substitutions() *strings.Replacer {
 	return strings.NewReplacer(
 		"kubectl apply -f -", "tail --lines=+5 | sed 's/^  //' | cmp - prometheus/alerts.yml", // there is no cluster
-		"sudo ", "", // this is root
-		`eval "$(portscan_exporter --completion-script-zsh)"`, "portscan_exporter --completion-script-zsh | grep --quiet compdef", // there is no zsh
+		"sudo ", "", // the test runs as root
+		`eval "$(portscan_exporter --completion-script-zsh)"`, "portscan_exporter --completion-script-zsh | grep --quiet compdef", // zsh is not installed
 	)
 }
 
-// runCommands runs the commands of a block, all of which must succeed.
+// runCommands runs the commands of an sh block, which must succeed.
 func (d *document) runCommands(t *testing.T, b codeBlock) {
 	t.Helper()
 	script := "cd " + d.home + "\n"
@@ -179,7 +178,7 @@ func (d *document) runCommands(t *testing.T, b codeBlock) {
 			t.Errorf("%v: %s: %v\n%s", b, c, err, out)
 		}
 		if want := expectedOutput()[key]; !strings.Contains(string(out), want) {
-			t.Errorf("%v: %s prints\n%swhich has no\n%s", b, c, out, want)
+			t.Errorf("%v: output of %s =\n%swant\n%s", b, c, out, want)
 		}
 		if m := regexp.MustCompile(`^cd (\S+)$`).FindStringSubmatch(c); m != nil {
 			script += c + "\n"
@@ -187,11 +186,11 @@ func (d *document) runCommands(t *testing.T, b codeBlock) {
 	}
 }
 
-// runConsole runs a block's commands, and compares what they print.
+// runConsole runs the commands of a console block and compares their output.
 func (d *document) runConsole(t *testing.T, b codeBlock) {
 	t.Helper()
 	if len(d.scenes) == 0 {
-		t.Errorf("%v: there is no scene for this block", b)
+		t.Errorf("%v: no scene is defined for this block", b)
 		return
 	}
 	d.scenes[0](t)
@@ -212,12 +211,12 @@ func (d *document) runConsole(t *testing.T, b codeBlock) {
 		t.Fatalf("%v: %v\n%s", b, err, out)
 	}
 	if !matchesOutput(string(out), said.String()) {
-		t.Errorf("%v says\n%s\nand really it is\n%s", b, said.String(), out)
+		t.Errorf("%v: documented output:\n%s\nactual output:\n%s", b, said.String(), out)
 	}
 }
 
-// matchesOutput tells whether an output is what a document says it is, but for times and what
-// it leaves out.
+// matchesOutput reports whether the output matches the documented one, except for times and lines
+// that the document leaves out.
 func matchesOutput(got, said string) bool {
 	var pattern strings.Builder
 	for line := range strings.Lines(normalizeOutput(said)) {
@@ -230,14 +229,14 @@ func matchesOutput(got, said string) bool {
 	return regexp.MustCompile("^" + pattern.String() + "$").MatchString(normalizeOutput(got))
 }
 
-// normalizeOutput is a text without what no two runs have in common.
+// normalizeOutput replaces the parts of an output that differ from run to run.
 func normalizeOutput(text string) string {
 	for _, r := range [][2]string{
 		{`\b\d{4}-\d\d-\d\dT[\d:.]+Z`, "TIME"},
 		{`\b[\d.]+(?:ns|µs|ms|s)\b`, "DURATION"},
 		{`(?m)^(\S*(?:_seconds|_timestamp)\S*) [\d.e+-]+$`, "$1 SECONDS"},
-		{`\b(attempts|retries)=\d+`, "$1=N"}, // a busy machine asks again
-		{`[ \t]+`, " "},                      // columns are as wide as what is in them
+		{`\b(attempts|retries)=\d+`, "$1=N"}, // depends on the load of the machine
+		{`[ \t]+`, " "},                      // the width of columns depends on their content
 		{`(?m) $`, ""},
 	} {
 		text = regexp.MustCompile(r[0]).ReplaceAllString(text, r[1])
@@ -245,7 +244,7 @@ func normalizeOutput(text string) string {
 	return text
 }
 
-// newDocument makes ready what a document's commands need.
+// newDocument sets up what the commands of a document need.
 func (s *sandbox) newDocument(t *testing.T, file string, all []codeBlock) *document {
 	t.Helper()
 	d := &document{sandbox: s, file: file, blocks: all, dir: filepath.Join(sandboxRepository, filepath.Dir(file))}
@@ -256,9 +255,9 @@ func (s *sandbox) newDocument(t *testing.T, file string, all []codeBlock) *docum
 		d.setUpConfiguration(t)
 	case "docs/cli.md":
 		d.setUpCLI(t)
-	case "docs/alerts.md": // from the root of the repository
+	case "docs/alerts.md": // directories that Grafana's package creates
 		d.dir = sandboxRepository
-	case "docs/dashboards.md": // as Grafana's package has them
+	case "docs/dashboards.md": // run in the root of an archive
 		s.run(t, "mkdir", "-p", "/etc/grafana/provisioning/datasources", "/etc/grafana/provisioning/dashboards")
 	case "docs/deployment.md": // for setcap, which must not change the installed program
 		s.run(t, "cp", "/usr/bin/portscan_exporter", d.dir)

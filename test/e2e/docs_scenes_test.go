@@ -6,11 +6,11 @@ import (
 	"testing"
 )
 
-// setUpReadme has a scene for each conversation with the exporter in README.md.
+// setUpReadme defines a scene for each console block of README.md.
 func (d *document) setUpReadme(t *testing.T) {
 	t.Helper()
 	d.startGoRun(t)
-	// What the reader has by the time of promtool.
+	// The reader has created these files before running promtool.
 	d.writeFile(t, "/etc/prometheus/prometheus.yml", strings.NewReader(d.yamlBlock(t, "rule_files")+d.yamlBlock(t, "job_name: portscan_exporter")))
 	d.scenes = []func(*testing.T){
 		func(*testing.T) {}, // the probe of localhost
