@@ -41,7 +41,7 @@ func NewProbeResult(t *config.Target, m *config.Module, answer coordinator.Answe
 		Timeout:   m.Timeout,
 		MaxAge:    m.MaxAge,
 		MaxPorts:  m.MaxPorts,
-		AllPorts:  m.ReportAll,
+		AllPorts:  m.AllPorts,
 		Duration:  now.Sub(arrived),
 		Result:    answer.Result,
 		Progress:  answer.Progress,

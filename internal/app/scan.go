@@ -96,7 +96,7 @@ func (f *scanFlags) scan(configFile string, logger *slog.Logger, screen *termina
 	}
 	answer := collector.NewProbeResult(selection.Target, module, known, begun)
 	answer.AllPorts = answer.AllPorts || f.all
-	return terminal.Report{Asked: task.Asked, Module: module.Name, EveryPort: f.all, ProbeResult: answer}, nil
+	return terminal.Report{Asked: task.Asked, Module: module.Name, AllPorts: f.all, ProbeResult: answer}, nil
 }
 
 // task is the scan of a selection as the flags change it.
@@ -104,7 +104,7 @@ func (f *scanFlags) task(selection config.Selection, module *config.Module) (sca
 	task := selection.Task(module)
 	task.MaxAge = 0 // it ends with this program
 	spec := task.Plan.Spec()
-	spec.KeepAll = spec.KeepAll || f.all
+	spec.AllPorts = spec.AllPorts || f.all
 	if f.ports != "" {
 		only, err := scan.ParsePortSet(f.ports)
 		if err != nil {

@@ -103,7 +103,7 @@ func TestScanTask(t *testing.T) {
 	}
 	f := scanFlags{all: true, ports: "22,80-81"}
 	task, err = f.task(selection, module)
-	if err != nil || task.Plan.Ports().String() != "22,80-81" || !task.Plan.Spec().KeepAll {
+	if err != nil || task.Plan.Ports().String() != "22,80-81" || !task.Plan.Spec().AllPorts {
 		t.Errorf("with --all and --ports it is %+v, %v", task, err)
 	}
 }

@@ -77,7 +77,7 @@ func TestModules(t *testing.T) {
 		{
 			Name: "tcp_full", Protocol: scan.TCP, Method: scan.Connect, Ports: mustPorts(t, "1-1024,2000-3000,65535"),
 			ExcludePorts: mustPorts(t, "1000"), Timeout: 90 * time.Second, PortTimeout: 950 * time.Millisecond,
-			MaxInFlight: 10000, ReportAll: true, MaxPorts: 1000, MaxAddresses: 256,
+			MaxInFlight: 10000, AllPorts: true, MaxPorts: 1000, MaxAddresses: 256,
 			SourceAddress: netip.MustParseAddr("192.0.2.200"), ScrapeInterval: 24 * time.Hour,
 		},
 		{

@@ -71,7 +71,7 @@ func TestTaskOfTarget(t *testing.T) {
 	if got := task.Plan.Expected(22); got != scan.ExpectClosed {
 		t.Errorf("port 22 is expected %v, want closed", got)
 	}
-	if spec := task.Plan.Spec(); spec.KeepAll || spec.Retries != 20 || spec.MaxRetries != 30 {
+	if spec := task.Plan.Spec(); spec.AllPorts || spec.Retries != 20 || spec.MaxRetries != 30 {
 		t.Errorf("plan made of %+v", spec)
 	}
 }
@@ -88,7 +88,7 @@ func TestTaskOfAddress(t *testing.T) {
 	if diff := cmp.Diff(want, task.Hosts, inside()); diff != "" {
 		t.Errorf("hosts (-want +got):\n%s", diff)
 	}
-	if spec := task.Plan.Spec(); !spec.KeepAll || spec.Source != netip.MustParseAddr("192.0.2.200") || spec.Expect == nil {
+	if spec := task.Plan.Spec(); !spec.AllPorts || spec.Source != netip.MustParseAddr("192.0.2.200") || spec.Expect == nil {
 		t.Errorf("plan made of %+v", spec)
 	}
 	req, refused, err := scan.NewRequest(task.Plan, task.Scope, []scan.Address{{IP: s.Addr}})

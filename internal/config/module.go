@@ -22,7 +22,7 @@ type Module struct {
 	MaxRetries   int           // the most, when retries keep paying; never below Retries, 0 where Retries is 0
 	MaxInFlight  int           // attempts under way to one address; at least 1
 	Rate         int           // packets a second to one address; 0: no ceiling
-	ReportAll    bool          // report every port, not the notable ones alone
+	AllPorts     bool          // report all ports, not only the notable ones
 	MaxPorts     int           // most ports reported one by one; at least 1
 	MaxAge       time.Duration // how old a retained result may be; 0: none is retained
 	MaxAddresses int           // a target that resolves to more is an error; at least 1
@@ -104,7 +104,7 @@ func (l *loader) moduleFields(m *moduleDraft) []field {
 		{key: "max_retries", form: "max_retries: 10", read: noting(&m.maxRetriesAt, l.integer(&m.MaxRetries, 0))},
 		{key: "max_in_flight", form: "max_in_flight: 10000", read: l.integer(&m.MaxInFlight, 1)},
 		{key: "rate", form: "rate: 0", read: l.integer(&m.Rate, 0)},
-		{key: "report", form: "report: notable", read: oneOf(l, &m.ReportAll, reports())},
+		{key: "report", form: "report: notable", read: oneOf(l, &m.AllPorts, reports())},
 		{key: "max_ports", form: "max_ports: 1000", read: l.integer(&m.MaxPorts, 1)},
 		{key: "max_age", form: "max_age: 0s", read: l.duration(&m.MaxAge, 0)},
 		{key: "max_addresses", form: "max_addresses: 256", read: l.integer(&m.MaxAddresses, 1)},

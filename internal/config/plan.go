@@ -39,7 +39,7 @@ func planSpec(t *Target, m *Module) scan.Spec {
 		MaxInFlight: m.MaxInFlight,
 		Rate:        m.Rate,
 		Source:      m.SourceAddress,
-		KeepAll:     m.ReportAll,
+		AllPorts:    m.AllPorts,
 	}
 	if e, ok := t.Expect[m.Protocol]; ok {
 		spec.Expect = &e

@@ -141,7 +141,7 @@ func writeModule(m *Module) writtenModule {
 		ScrapeInterval: model.Duration(m.ScrapeInterval).String(),
 	}
 	for _, r := range reports() {
-		if r.is == m.ReportAll {
+		if r.is == m.AllPorts {
 			w.Report = r.word
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"strings"
 )
 
 // Digest returns a text that is the same for tasks that are [Task.Equal], whichever
@@ -22,6 +23,8 @@ func (t Task) Digest() string {
 		fmt.Fprintf(h, " %v %v", o.part, o.excluded)
 	}
 	fmt.Fprintln(h)
-	fmt.Fprintf(h, "%+v\n%v\n%v\n%v\n%v\n%v\n", spec, ports, exclude, expect, t.Plan.ports, t.Plan.watched)
+	// State files hold digests that were made when AllPorts was named KeepAll.
+	fields := strings.Replace(fmt.Sprintf("%+v", spec), " AllPorts:", " KeepAll:", 1)
+	fmt.Fprintf(h, "%s\n%v\n%v\n%v\n%v\n%v\n", fields, ports, exclude, expect, t.Plan.ports, t.Plan.watched)
 	return hex.EncodeToString(h.Sum(nil))
 }

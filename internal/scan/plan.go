@@ -30,7 +30,7 @@ type Spec struct {
 	Rate        int           // packets a second to one address; 0: no ceiling
 	Source      netip.Addr    // local address to scan from; zero: the system chooses
 
-	KeepAll bool // keep details (response time) of every port, not of the notable ones alone
+	AllPorts bool // keep response times of all ports, not only of the notable ones
 }
 
 // Plan is what a scan will cover: ports, what is expected of them, and the pace.

@@ -60,7 +60,7 @@ func (r *Recorder) Record(p PortResult) {
 		r.reported++
 	}
 	r.results[i].cells[at] = newCell(p.State, p.Cause)
-	if p.RTT > 0 && (r.plan.spec.KeepAll || p.State == Open || r.plan.Watched(p.Port)) {
+	if p.RTT > 0 && (r.plan.spec.AllPorts || p.State == Open || r.plan.Watched(p.Port)) {
 		r.results[i].rtts[p.Port] = p.RTT
 	}
 	r.attempts += p.Attempts

@@ -121,7 +121,7 @@ func (a *AddressResult) UnknownBy() map[Cause]int {
 }
 
 // All yields every port of the plan in rising order. RTT is set for the ports
-// whose details are kept: the open and the watched ones, or all with [Spec].KeepAll.
+// whose details are kept: the open and the watched ones, or all with [Spec].AllPorts.
 func (a *AddressResult) All() iter.Seq[PortResult] {
 	return func(yield func(PortResult) bool) {
 		i := 0

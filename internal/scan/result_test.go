@@ -121,7 +121,7 @@ func TestRecorder(t *testing.T) {
 func TestKeepAll(t *testing.T) {
 	t.Parallel()
 	s := spec(4)
-	s.KeepAll = true
+	s.AllPorts = true
 	r := recorder(t, s, "192.0.2.1")
 	r.Record(scan.PortResult{Address: home, Port: 4, State: scan.Closed, Cause: scan.CauseRST, RTT: time.Millisecond})
 	addresses, _, _ := r.Snapshot(scan.CauseDeadline)

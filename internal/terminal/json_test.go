@@ -43,7 +43,7 @@ func TestJSONEmpty(t *testing.T) {
 func TestJSONAgrees(t *testing.T) {
 	t.Parallel()
 	r := made(t)
-	r.EveryPort = true
+	r.AllPorts = true
 	var got struct {
 		jsonScan
 		Addresses []jsonAddress `json:"addresses"`

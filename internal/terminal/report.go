@@ -33,10 +33,10 @@ func Formats() []string {
 type Report struct {
 	collector.ProbeResult
 
-	Asked     string // what the command line names: the target, or an address inside it
-	Module    string
-	EveryPort bool // the table and JSON list every port, not the notable ones alone
-	Color     bool // of the table
+	Asked    string // what the command line names: the target, or an address inside it
+	Module   string
+	AllPorts bool // list all ports in the table and in JSON, not only the notable ones
+	Color    bool // of the table
 }
 
 // Write writes the report.
@@ -75,7 +75,7 @@ func (r Report) Violating() (n int) {
 
 // shows tells whether a port is listed by itself.
 func (r Report) shows(p scan.PortResult) bool {
-	return r.EveryPort || r.Result.Plan.Notable(p.Port, p.State)
+	return r.AllPorts || r.Result.Plan.Notable(p.Port, p.State)
 }
 
 // violates tells whether a port is known not to be as the target's owner expects.

@@ -100,7 +100,7 @@ func TestGolden(t *testing.T) {
 	t.Parallel()
 	notable := made(t)
 	all, painted := notable, notable
-	all.EveryPort, painted.Color = true, true
+	all.AllPorts, painted.Color = true, true
 	address := notable // asked for by itself
 	address.Asked = ip4.String()
 	for file, tc := range map[string]struct {
@@ -138,7 +138,7 @@ func TestGolden(t *testing.T) {
 func TestAligned(t *testing.T) {
 	t.Parallel()
 	r := made(t)
-	r.EveryPort = true
+	r.AllPorts = true
 	plain := written(t, r, Table)
 	r.Color = true
 	painted := written(t, r, Table)
@@ -179,7 +179,7 @@ func (f *full) Write(p []byte) (int, error) {
 func TestWriteFails(t *testing.T) {
 	t.Parallel()
 	r := made(t)
-	r.EveryPort = true
+	r.AllPorts = true
 	for _, f := range Formats() {
 		size := len(written(t, r, Format(f)))
 		for _, room := range []int{0, size - 1} {
