@@ -27,7 +27,7 @@ const (
 
 func rankPort(plan scan.Plan, openBefore scan.PortSet, r scan.PortResult) portRank {
 	switch e := plan.Expected(r.Port); {
-	case e == scan.ExpectClosed && r.State == scan.Open:
+	case e == scan.ExpectClosed && e.ViolatedBy(r.State):
 		return rankUnexpectedOpen
 	case e == scan.ExpectOpen:
 		return rankExpectedOpen

@@ -105,9 +105,12 @@ func byWeight(a, b Change) int {
 	return cmp.Or(cmp.Compare(a.weight(), b.weight()), a.IP.Compare(b.IP), cmp.Compare(a.Port, b.Port))
 }
 
+// Violating reports whether the port violates its target's expectations since the change.
+func (c Change) Violating() bool { return c.Expected.ViolatedBy(c.To) }
+
 func (c Change) weight() int {
 	switch {
-	case c.To == scan.Open && c.Expected == scan.ExpectClosed, c.From == scan.Open && c.Expected == scan.ExpectOpen:
+	case c.Violating():
 		return 0
 	case c.To == scan.Open || c.From == scan.Open:
 		return 1

@@ -98,13 +98,7 @@ func (a *AddressSight) judge(expect *scan.Expectation) {
 	for state, ports := range a.States {
 		a.counts[state] = ports.Len()
 	}
-	if expect == nil {
-		return
-	}
-	a.Unexpected = a.States[scan.Open].Minus(expect.Open).Minus(expect.Allow)
-	if !expect.Open.IsEmpty() {
-		a.Missing = a.States[scan.Closed].Union(a.States[scan.Filtered]).Intersect(expect.Open)
-	}
+	a.Unexpected, a.Missing = expect.Violations(a.States)
 }
 
 // forget returns what is left when the picture is forgotten.

@@ -191,22 +191,14 @@ func (a *AddressResult) split(key func(cell) uint8) map[uint8]PortSet {
 	return by
 }
 
-// Violating counts the ports that are not as the target's owner expects: open
-// ones that should be closed, and ones known not to be open that should be.
-// Unknown ports and silent UDP ports count for neither.
+// Violating returns the number of ports that are open and must not be, and of those that
+// must be open and are known not to be, see [Expected.ViolatedBy].
 func (a *AddressResult) Violating() (open, notOpen int) {
 	if a.plan.spec.Expect == nil {
 		return 0, 0
 	}
-	for r := range a.All() {
-		switch e := a.plan.Expected(r.Port); {
-		case e == ExpectClosed && r.State == Open:
-			open++
-		case e == ExpectOpen && (r.State == Closed || r.State == Filtered):
-			notOpen++
-		}
-	}
-	return open, notOpen
+	unexpected, missing := a.plan.spec.Expect.Violations(a.ByState())
+	return unexpected.Len(), missing.Len()
 }
 
 // Responding tells whether the address answered anything in this scan.

@@ -123,7 +123,7 @@ func (s *Server) changeRows(p *targetPage, target string, now time.Time) (rows [
 		rows = append(rows, changeRow{
 			When: momentOf(c.Time, now), Module: c.Module, Address: c.IP.String(), Port: c.Port, Protocol: c.Protocol.String(),
 			From: stateWords(c.From), To: stateWords(c.To), Flapping: c.Flapping,
-			Bad: c.To == scan.Open && c.Expected == scan.ExpectClosed || c.From == scan.Open && c.Expected == scan.ExpectOpen,
+			Bad: c.Violating(),
 		})
 	}
 	return rows

@@ -22,7 +22,7 @@ const (
 
 func toneOf(s scan.State, e scan.Expected) tone {
 	switch {
-	case violates(s, e):
+	case e.ViolatedBy(s):
 		return bad
 	case s == scan.Unknown, s == scan.OpenFiltered && e == scan.ExpectOpen:
 		return unsure

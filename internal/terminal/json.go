@@ -140,7 +140,7 @@ func (r Report) jsonPort(p scan.PortResult, names service.Names) jsonPort {
 	expected := r.Result.Plan.Expected(p.Port)
 	out := jsonPort{
 		Port: p.Port, State: p.State.String(), Cause: p.Cause.String(),
-		Expected: expected.String(), Violating: violates(p.State, expected),
+		Expected: expected.String(), Violating: expected.ViolatedBy(p.State),
 	}
 	if p.RTT > 0 {
 		seconds := p.RTT.Seconds()

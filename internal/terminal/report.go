@@ -77,15 +77,3 @@ func (r Report) Violating() (n int) {
 func (r Report) shows(p scan.PortResult) bool {
 	return r.AllPorts || r.Result.Plan.Notable(p.Port, p.State)
 }
-
-// violates tells whether a port is known not to be as the target's owner expects.
-func violates(state scan.State, e scan.Expected) bool {
-	switch e {
-	case scan.ExpectClosed:
-		return state == scan.Open
-	case scan.ExpectOpen:
-		return state == scan.Closed || state == scan.Filtered
-	default:
-		return false
-	}
-}
