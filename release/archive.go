@@ -5,6 +5,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"crypto/sha256"
 	"fmt"
 	"os"
@@ -13,69 +14,68 @@ import (
 	"time"
 )
 
-// entry is a file of an archive.
-type entry struct {
+// archiveFile is a file in an archive.
+type archiveFile struct {
 	name string
 	mode int64
 	data []byte
 }
 
-// documents are what every archive has beside the program.
-func documents() []string {
-	return []string{
-		"LICENSE", "README.md", "docs/configuration.md", "docs/metrics.md", "docs/troubleshooting.md", "docs/deployment.md", "docs/cli.md", "docs/scaling.md", "CHANGELOG.md", "config.yml",
+// listDocuments returns the files that all archives and packages contain besides the
+// program: the documents and the files that they link to.
+func (r *release) listDocuments(ctx context.Context) ([]string, error) {
+	files, err := r.git(ctx, "ls-files", "--", ":(glob)*.md", "LICENSE", "config.yml",
+		"docs", "prometheus", "grafana", "deploy", ":!deploy/packages", ":!*.go", ":!*go.mod", ":!*go.sum")
+	if err != nil {
+		return nil, err
 	}
+	return strings.Split(files, "\n"), nil
 }
 
-// archive packs the program and its documents.
-func (r *release) archive(p platform, program string) error {
-	name := r.name(p)
-	var entries []entry
-	for _, file := range append([]string{program}, documents()...) {
-		e := entry{name: file, mode: 0o644}
-		if file == program {
-			e.name, e.mode = filepath.Base(program), 0o755
-		} else {
-			file = filepath.Join(r.root, file)
-		}
-		data, err := os.ReadFile(file)
-		if err != nil {
-			return err
-		}
-		e.name, e.data = name+"/"+e.name, data
-		entries = append(entries, e)
-	}
-	pack, suffix := tarball, ".tar.gz"
-	if p.system == "windows" {
-		pack, suffix = zipped, ".zip"
-	}
-	data, err := pack(entries, r.date)
+// writeArchive packs the program and the documents.
+func (r *release) writeArchive(p platform, program string) error {
+	name := r.platformName(p)
+	data, err := os.ReadFile(program)
 	if err != nil {
 		return err
 	}
-	return r.write(name+suffix, data)
+	files := []archiveFile{{name + "/" + p.program(), 0o755, data}}
+	for _, file := range r.documents {
+		if data, err = os.ReadFile(filepath.Join(r.root, file)); err != nil {
+			return err
+		}
+		files = append(files, archiveFile{name + "/" + file, 0o644, data})
+	}
+	pack, suffix := packTar, ".tar.gz"
+	if p.system == "windows" {
+		pack, suffix = packZip, ".zip"
+	}
+	if data, err = pack(files, r.date); err != nil {
+		return err
+	}
+	return r.writeFile(name+suffix, data)
 }
 
-// name is what the files for a platform begin with.
-func (r *release) name(p platform) string {
+// platformName returns the name of a platform's files without the suffix.
+func (r *release) platformName(p platform) string {
 	return fmt.Sprintf("portscan_exporter-%s.%s-%s", r.version, p.system, p.machine())
 }
 
-// tarball packs the entries, of the date and of nobody.
-func tarball(entries []entry, date time.Time) ([]byte, error) {
+// packTar returns a compressed tar archive. The date is the only variable metadata.
+func packTar(files []archiveFile, date time.Time) ([]byte, error) {
 	var out bytes.Buffer
 	compressed, err := gzip.NewWriterLevel(&out, gzip.BestCompression)
 	if err != nil {
 		return nil, err
 	}
 	w := tar.NewWriter(compressed)
-	for _, e := range entries {
-		header := &tar.Header{Typeflag: tar.TypeReg, Name: e.name, Mode: e.mode, Size: int64(len(e.data)), ModTime: date, Format: tar.FormatUSTAR}
+	for _, f := range files {
+		header := &tar.Header{Typeflag: tar.TypeReg, Name: f.name, Mode: f.mode, Size: int64(len(f.data)), ModTime: date, Format: tar.FormatUSTAR}
 		if err := w.WriteHeader(header); err != nil {
-			return nil, fmt.Errorf("%s: %w", e.name, err)
+			return nil, fmt.Errorf("%s: %w", f.name, err)
 		}
-		if _, err := w.Write(e.data); err != nil {
-			return nil, fmt.Errorf("%s: %w", e.name, err)
+		if _, err := w.Write(f.data); err != nil {
+			return nil, fmt.Errorf("%s: %w", f.name, err)
 		}
 	}
 	if err := w.Close(); err != nil {
@@ -87,19 +87,19 @@ func tarball(entries []entry, date time.Time) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// zipped packs the entries, of the date.
-func zipped(entries []entry, date time.Time) ([]byte, error) {
+// packZip returns a zip archive.
+func packZip(files []archiveFile, date time.Time) ([]byte, error) {
 	var out bytes.Buffer
 	w := zip.NewWriter(&out)
-	for _, e := range entries {
-		header := &zip.FileHeader{Name: e.name, Method: zip.Deflate, Modified: date}
-		header.SetMode(os.FileMode(e.mode)) //nolint:gosec // permissions
-		f, err := w.CreateHeader(header)
+	for _, f := range files {
+		header := &zip.FileHeader{Name: f.name, Method: zip.Deflate, Modified: date}
+		header.SetMode(os.FileMode(f.mode)) //nolint:gosec // permission bits
+		entry, err := w.CreateHeader(header)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", e.name, err)
+			return nil, fmt.Errorf("%s: %w", f.name, err)
 		}
-		if _, err := f.Write(e.data); err != nil {
-			return nil, fmt.Errorf("%s: %w", e.name, err)
+		if _, err := entry.Write(f.data); err != nil {
+			return nil, fmt.Errorf("%s: %w", f.name, err)
 		}
 	}
 	if err := w.Close(); err != nil {
@@ -108,11 +108,11 @@ func zipped(entries []entry, date time.Time) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// checksums writes a file for sha256sum --check.
-func (r *release) checksums() error {
+// writeChecksums writes a file for sha256sum --check.
+func (r *release) writeChecksums() error {
 	files, err := os.ReadDir(r.dist) // sorted
 	if err != nil {
-		return fmt.Errorf("reading what was made: %w", err)
+		return fmt.Errorf("reading output directory: %w", err)
 	}
 	var sums strings.Builder
 	for _, f := range files {
@@ -122,5 +122,5 @@ func (r *release) checksums() error {
 		}
 		fmt.Fprintf(&sums, "%x  %s\n", sha256.Sum256(data), f.Name())
 	}
-	return r.write("sha256sums.txt", []byte(sums.String()))
+	return r.writeFile("sha256sums.txt", []byte(sums.String()))
 }

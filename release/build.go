@@ -9,14 +9,14 @@ import (
 	"strings"
 )
 
-// platform is what a program is built for.
+// platform is an operating system and a processor.
 type platform struct {
 	system, processor string
-	arm               string // the version of the instructions of a 32-bit ARM
+	arm               string // architecture version, for 32-bit ARM
 }
 
-// platforms are those that there is a release for.
-func platforms() []platform {
+// allPlatforms returns the platforms of a release.
+func allPlatforms() []platform {
 	return []platform{
 		{"linux", "amd64", ""},
 		{"linux", "arm64", ""},
@@ -30,25 +30,25 @@ func platforms() []platform {
 	}
 }
 
-// pick returns the platforms with these names, or all.
-func pick(names string) ([]platform, error) {
+// parsePlatforms returns the platforms with these comma-separated names, or all.
+func parsePlatforms(names string) ([]platform, error) {
 	if names == "" {
-		return platforms(), nil
+		return allPlatforms(), nil
 	}
-	var picked []platform
+	var parsed []platform
 	for name := range strings.SplitSeq(names, ",") {
-		i := slices.IndexFunc(platforms(), func(p platform) bool { return p.String() == name })
+		i := slices.IndexFunc(allPlatforms(), func(p platform) bool { return p.String() == name })
 		if i < 0 {
-			return nil, fmt.Errorf("there is no release for %q: there is for %v", name, platforms())
+			return nil, fmt.Errorf("unknown platform %q: must be one of %v", name, allPlatforms())
 		}
-		picked = append(picked, platforms()[i])
+		parsed = append(parsed, allPlatforms()[i])
 	}
-	return picked, nil
+	return parsed, nil
 }
 
 func (p platform) String() string { return p.system + "/" + p.machine() }
 
-// machine is the processor as it is written in file names.
+// machine returns the processor's name in file names.
 func (p platform) machine() string {
 	if p.arm != "" {
 		return p.processor + "v" + p.arm
@@ -56,7 +56,7 @@ func (p platform) machine() string {
 	return p.processor
 }
 
-// program is the name of the program's file.
+// program returns the name of the program's file.
 func (p platform) program() string {
 	if p.system == "windows" {
 		return "portscan_exporter.exe"
@@ -64,17 +64,17 @@ func (p platform) program() string {
 	return "portscan_exporter"
 }
 
-// build builds the program with the Makefile, which knows how.
-func (r *release) build(ctx context.Context, p platform, program string) error {
-	cmd := exec.CommandContext(ctx, "make", "--no-print-directory", "build", "OUTPUT="+program) //nolint:gosec // our own
+// buildProgram builds the program with the Makefile.
+func (r *release) buildProgram(ctx context.Context, p platform, program string) error {
+	cmd := exec.CommandContext(ctx, "make", "--no-print-directory", "build", "OUTPUT="+program) //nolint:gosec // constant command
 	cmd.Dir = r.root
 	for _, setting := range os.Environ() {
-		// What an outer make says of itself is not meant for this one.
+		// The variables of a calling make would change this one.
 		if !strings.HasPrefix(setting, "MAKE") && !strings.HasPrefix(setting, "MFLAGS=") {
 			cmd.Env = append(cmd.Env, setting)
 		}
 	}
-	// Flags of this machine's user would make another program.
+	// The user's flags must not change the program.
 	cmd.Env = append(cmd.Env, "GOFLAGS=-mod=readonly", "GOAMD64=v1", "GOARM64=v8.0",
 		"GOOS="+p.system, "GOARCH="+p.processor, "GOARM="+p.arm)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
@@ -84,9 +84,9 @@ func (r *release) build(ctx context.Context, p platform, program string) error {
 	return nil
 }
 
-// git asks git about the sources.
+// git returns the output of a git command in the sources.
 func (r *release) git(ctx context.Context, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, "git", append([]string{"-c", "safe.directory=*"}, args...)...) //nolint:gosec // our own
+	cmd := exec.CommandContext(ctx, "git", append([]string{"-c", "safe.directory=*"}, args...)...) //nolint:gosec // constant command
 	cmd.Dir, cmd.Stderr = r.root, os.Stderr
 	out, err := cmd.Output()
 	if err != nil {

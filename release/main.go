@@ -1,8 +1,8 @@
-// Command release makes everything that a release consists of from the commit that is
-// checked out: an archive and a bill of materials for each platform, packages for
-// Linux, checksums, and notes. The same commit gives the same bytes.
+// Command release builds a release from the current commit: an archive and a bill of
+// materials for each platform, packages for Linux, checksums, and release notes. The
+// output is reproducible.
 //
-// It is a module of its own, so that what it stands on is no part of the exporter.
+// It is a separate module, so the exporter does not depend on its libraries.
 package main
 
 import (
@@ -18,33 +18,34 @@ import (
 )
 
 func main() {
-	root := flag.String("root", "..", "The folder of the sources, a clone without changes.")
-	dist := flag.String("dist", "", "The folder to write to, which must not exist. dist in the sources' if not given.")
-	only := flag.String("platforms", "", "Build for these alone, such as linux/armv7,windows/amd64.")
+	root := flag.String("root", "..", "Source directory, a clone without uncommitted changes.")
+	dist := flag.String("dist", "", "Output directory, which must not exist. Default: dist in the source directory.")
+	only := flag.String("platforms", "", "Platforms to build, for example linux/armv7,windows/amd64. Default: all.")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if err := run(ctx, *root, *dist, *only); err != nil {
 		fmt.Fprintln(os.Stderr, "release:", err)
 		stop()
-		os.Exit(1) //nolint:forbidigo,gocritic // this is a program, and stop was called
+		os.Exit(1) //nolint:forbidigo,gocritic // main exits, and stop was called
 	}
 }
 
-// release is what all parts of one have in common.
+// release holds the inputs that all files of a release share.
 type release struct {
 	root, dist string
 	version    string
-	date       time.Time // of the commit: every file has it
+	date       time.Time // of the commit, and of every file
+	documents  []string  // paths below root
 }
 
 func run(ctx context.Context, root, dist, only string) error {
-	targets, err := pick(only)
+	platforms, err := parsePlatforms(only)
 	if err != nil {
 		return err
 	}
 	if root, err = filepath.Abs(root); err != nil {
-		return fmt.Errorf("finding the sources: %w", err)
+		return fmt.Errorf("finding source directory: %w", err)
 	}
 	if dist == "" {
 		dist = filepath.Join(root, "dist")
@@ -57,32 +58,32 @@ func run(ctx context.Context, root, dist, only string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.Mkdir(dist, 0o755); err != nil { //nolint:gosec // what is in it is for everybody
-		return fmt.Errorf("making the folder to write to: %w", err)
+	if err := os.Mkdir(dist, 0o755); err != nil { //nolint:gosec // world-readable
+		return fmt.Errorf("creating output directory: %w", err)
 	}
-	for _, p := range targets {
-		if err := r.platform(ctx, p); err != nil {
+	for _, p := range platforms {
+		if err := r.writePlatform(ctx, p); err != nil {
 			return fmt.Errorf("%s: %w", p, err)
 		}
 	}
-	if err := r.write("release-notes.md", []byte(notes)); err != nil {
+	if err := r.writeFile("release-notes.md", []byte(notes)); err != nil {
 		return err
 	}
-	return r.checksums()
+	return r.writeChecksums()
 }
 
-// prepare reads what the release is of, and returns its notes.
+// prepare reads version, date and documents, and returns the release notes.
 func (r *release) prepare(ctx context.Context) (notes string, err error) {
 	changes, err := r.git(ctx, "status", "--porcelain")
 	if err != nil {
 		return "", err
 	}
 	if changes != "" {
-		return "", fmt.Errorf("a release is made of a commit, and there are changes that are in none:\n%s", changes)
+		return "", fmt.Errorf("source directory has uncommitted changes:\n%s", changes)
 	}
 	version, err := os.ReadFile(filepath.Join(r.root, "VERSION"))
 	if err != nil {
-		return "", fmt.Errorf("reading the version: %w", err)
+		return "", fmt.Errorf("reading version: %w", err)
 	}
 	r.version = strings.TrimSpace(string(version))
 	date, err := r.git(ctx, "log", "-1", "--format=%cI")
@@ -90,51 +91,54 @@ func (r *release) prepare(ctx context.Context) (notes string, err error) {
 		return "", err
 	}
 	if r.date, err = time.Parse(time.RFC3339, date); err != nil {
-		return "", fmt.Errorf("reading the commit's date: %w", err)
+		return "", fmt.Errorf("parsing commit date: %w", err)
 	}
 	r.date = r.date.UTC()
+	if r.documents, err = r.listDocuments(ctx); err != nil {
+		return "", err
+	}
 	tags, err := r.git(ctx, "tag", "--points-at=HEAD")
 	if err != nil {
 		return "", err
 	}
 	changelog, err := os.ReadFile(filepath.Join(r.root, "CHANGELOG.md"))
 	if err != nil {
-		return "", fmt.Errorf("reading the changelog: %w", err)
+		return "", fmt.Errorf("reading changelog: %w", err)
 	}
-	return notesOf(string(changelog), r.version, strings.Fields(tags))
+	return findNotes(string(changelog), r.version, strings.Fields(tags))
 }
 
-// platform makes all files for one platform.
-func (r *release) platform(ctx context.Context, p platform) (err error) {
-	folder, err := os.MkdirTemp("", "portscan_exporter_release_")
+// writePlatform builds all files for one platform.
+func (r *release) writePlatform(ctx context.Context, p platform) (err error) {
+	dir, err := os.MkdirTemp("", "portscan_exporter_release_")
 	if err != nil {
-		return fmt.Errorf("making a folder to build in: %w", err)
+		return fmt.Errorf("creating build directory: %w", err)
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
-	program := filepath.Join(folder, p.program())
-	if err := r.build(ctx, p, program); err != nil {
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	program := filepath.Join(dir, p.program())
+	if err := r.buildProgram(ctx, p, program); err != nil {
 		return err
 	}
-	if err := r.archive(p, program); err != nil {
-		return fmt.Errorf("packing the archive: %w", err)
+	if err := r.writeArchive(p, program); err != nil {
+		return fmt.Errorf("writing archive: %w", err)
 	}
-	if err := r.bill(p, program); err != nil {
-		return fmt.Errorf("writing the bill of materials: %w", err)
+	if err := r.writeSBOM(p, program); err != nil {
+		return fmt.Errorf("writing bill of materials: %w", err)
 	}
 	if p.system != "linux" {
 		return nil
 	}
 	for _, format := range []string{"deb", "rpm"} {
-		if err := r.packageFor(p, format, program); err != nil {
-			return fmt.Errorf("making the .%s: %w", format, err)
+		if err := r.writePackage(p, format, program); err != nil {
+			return fmt.Errorf("building .%s package: %w", format, err)
 		}
 	}
 	return nil
 }
 
-// write writes a file of the release.
-func (r *release) write(name string, data []byte) error {
-	if err := os.WriteFile(filepath.Join(r.dist, name), data, 0o644); err != nil { //nolint:gosec // for everybody
+// writeFile writes a file of the release.
+func (r *release) writeFile(name string, data []byte) error {
+	if err := os.WriteFile(filepath.Join(r.dist, name), data, 0o644); err != nil { //nolint:gosec // world-readable
 		return fmt.Errorf("writing %s: %w", name, err)
 	}
 	return nil

@@ -6,12 +6,16 @@ import (
 	"path/filepath"
 
 	"github.com/goreleaser/nfpm/v2"
-	_ "github.com/goreleaser/nfpm/v2/deb" // a format
-	_ "github.com/goreleaser/nfpm/v2/rpm" // a format
+	_ "github.com/goreleaser/nfpm/v2/deb" // registers the format
+	"github.com/goreleaser/nfpm/v2/files"
+	_ "github.com/goreleaser/nfpm/v2/rpm" // registers the format
 )
 
-// packageFor makes a package as deploy/packages/nfpm.yaml has it.
-func (r *release) packageFor(p platform, format, program string) error {
+// documentDir is the directory of the documents in packages.
+const documentDir = "/usr/share/doc/portscan-exporter"
+
+// writePackage builds a package from deploy/packages/nfpm.yaml and the documents.
+func (r *release) writePackage(p platform, format, program string) error {
 	config, err := nfpm.ParseFileWithEnvMapping(filepath.Join(r.root, "deploy", "packages", "nfpm.yaml"), func(name string) string {
 		return map[string]string{"VERSION": r.version, "ARCH": p.processor + p.arm}[name]
 	})
@@ -23,9 +27,9 @@ func (r *release) packageFor(p platform, format, program string) error {
 		return fmt.Errorf("reading nfpm.yaml: %w", err)
 	}
 	info = nfpm.WithDefaults(info)
-	r.settle(info, program)
+	r.completeInfo(info, program)
 	if err := nfpm.PrepareForPackager(info, format); err != nil {
-		return fmt.Errorf("reading the files: %w", err)
+		return fmt.Errorf("reading package files: %w", err)
 	}
 	packager, err := nfpm.Get(format)
 	if err != nil {
@@ -35,13 +39,18 @@ func (r *release) packageFor(p platform, format, program string) error {
 	if err := packager.Package(info, &out); err != nil {
 		return err
 	}
-	return r.write(packager.ConventionalFileName(info), out.Bytes())
+	return r.writeFile(packager.ConventionalFileName(info), out.Bytes())
 }
 
-// settle names the files where they are, and gives all of them the commit's date.
-func (r *release) settle(info *nfpm.Info, program string) {
+// completeInfo adds the documents, makes paths absolute, and sets the commit's date.
+func (r *release) completeInfo(info *nfpm.Info, program string) {
 	info.MTime = r.date
-	info.RPM.BuildHost = "localhost" // or this machine's name would be in it
+	info.RPM.BuildHost = "localhost" // the default is this machine's name
+	for _, file := range r.documents {
+		info.Contents = append(info.Contents, &files.Content{
+			Source: file, Destination: documentDir + "/" + file, FileInfo: &files.ContentFileInfo{Mode: 0o644},
+		})
+	}
 	for _, c := range info.Contents {
 		switch {
 		case c.Source == "portscan_exporter":

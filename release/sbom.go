@@ -10,9 +10,9 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// bill writes what the program was built from, as it says itself, in the form of
-// CycloneDX.
-func (r *release) bill(p platform, program string) error {
+// writeSBOM writes the program's bill of materials in CycloneDX format, from the build
+// information in the program.
+func (r *release) writeSBOM(p platform, program string) error {
 	generator, err := bin.NewGenerator(program,
 		bin.WithIncludeStdlib(true), bin.WithVersionOverride("v"+r.version), bin.WithLogger(zerolog.Nop()))
 	if err != nil {
@@ -27,5 +27,5 @@ func (r *release) bill(p platform, program string) error {
 	if err := cyclonedx.NewBOMEncoder(&out, cyclonedx.BOMFileFormatJSON).SetPretty(true).Encode(bom); err != nil {
 		return fmt.Errorf("encoding: %w", err)
 	}
-	return r.write(r.name(p)+".cdx.json", out.Bytes())
+	return r.writeFile(r.platformName(p)+".cdx.json", out.Bytes())
 }
