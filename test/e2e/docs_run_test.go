@@ -255,13 +255,13 @@ func (s *sandbox) newDocument(t *testing.T, file string, all []codeBlock) *docum
 		d.setUpConfiguration(t)
 	case "docs/cli.md":
 		d.setUpCLI(t)
-	case "docs/alerts.md": // directories that Grafana's package creates
+	case "docs/alerts.md": // run in the root of the repository
 		d.dir = sandboxRepository
-	case "docs/dashboards.md": // run in the root of an archive
+	case "docs/dashboards.md": // directories that Grafana's package creates
 		s.run(t, "mkdir", "-p", "/etc/grafana/provisioning/datasources", "/etc/grafana/provisioning/dashboards")
-	case "docs/deployment.md": // for setcap, which must not change the installed program
+	case "docs/deployment.md": // for setcap, which must not change the installed binary
 		s.run(t, "cp", "/usr/bin/portscan_exporter", d.dir)
-	case "deploy/systemd/README.md": // from the root of an archive
+	case "deploy/systemd/README.md": // run in the root of an archive
 		d.dir = sandboxRepository
 		s.run(t, "cp", "/usr/bin/portscan_exporter", sandboxRepository)
 	}

@@ -45,8 +45,8 @@ targets:
 	}
 }
 
-// webConfig has the target web, of whose other ports nothing may be open but the
-// exporter's own where it is on loopback.
+// webConfig returns a configuration with the target web, which allows no other open port, except
+// the exporter's on loopback.
 func webConfig(hosts, open string) string {
 	allow := ""
 	if strings.Contains(hosts, "127.0.0.1") {
@@ -63,17 +63,17 @@ targets:
 `
 }
 
-// setUpConfiguration has a scene for each conversation in docs/configuration.md.
+// setUpConfiguration defines a scene for each console block of docs/configuration.md.
 func (d *document) setUpConfiguration(t *testing.T) {
 	t.Helper()
 	d.writeConfig(t, "")
-	d.run(t, "cp", "/usr/bin/portscan_exporter", d.dir) // for setcap, which is not to be on the installed one
+	d.run(t, "cp", "/usr/bin/portscan_exporter", d.dir) // for setcap, which must not change the installed binary
 	d.scenes = []func(*testing.T){
 		func(t *testing.T) {
 			t.Helper()
 			d.run(t, "cp", sandboxRepository+"/config.yml", d.dir)
 		},
-		func(t *testing.T) { // with a typing error that a linter is not to see
+		func(t *testing.T) { // with a misspelled module
 			t.Helper()
 			d.writeConfig(t, `modules:
   tcp_default:
@@ -90,7 +90,7 @@ targets:
 	}
 }
 
-// setUpCLI has the two addresses of docs/cli.md's example as it shows them.
+// setUpCLI sets up the two addresses of the example in docs/cli.md.
 func (d *document) setUpCLI(t *testing.T) {
 	t.Helper()
 	d.writeConfig(t, webConfig(`[192.0.2.10, "2001:db8::a"]`, "22,443"))

@@ -11,9 +11,8 @@ import (
 	"testing"
 )
 
-// untestedCommands are the commands of the documents that no test runs as they stand, each with
-// the reason. A command that is neither run nor listed can't be: what is not listed is
-// run. A block that begins with a script's first line is listed by that.
+// untestedCommands returns the commands of the documents that no test runs unchanged, with the
+// reason. Each other command is run. A script is listed by its first line.
 func untestedCommands() map[string]string {
 	const (
 		noSystemd  = "no systemd runs where the tests do; TestRelease has systemd-analyze check the units"
@@ -43,9 +42,9 @@ func untestedCommands() map[string]string {
 	}
 }
 
-// codeBlock is a piece of code in a document.
+// codeBlock is a fenced code block of a document.
 type codeBlock struct {
-	file     string // from the root of the repository
+	file     string // relative to the root of the repository
 	line     int
 	language string
 	text     string
@@ -53,7 +52,7 @@ type codeBlock struct {
 
 func (b codeBlock) String() string { return fmt.Sprintf("%s:%d", b.file, b.line) }
 
-// readDocuments are all documents, with their blocks.
+// readDocuments returns the code blocks of each document.
 func readDocuments(t *testing.T) map[string][]codeBlock {
 	t.Helper()
 	all := make(map[string][]codeBlock)
@@ -83,8 +82,8 @@ func codeBlocks(file, text string) (all []codeBlock) {
 	return all
 }
 
-// commands are what a shell does with a block, a command an element: lines that go on
-// are one, and so is what stands in braces. Comments are left out.
+// commands returns the shell commands of a block without comments. Continued lines and braces form
+// one command.
 func (b codeBlock) commands() (all []string) {
 	text := strings.ReplaceAll(b.text, "\\\n", "")
 	if strings.HasPrefix(text, "#!") {
@@ -105,9 +104,8 @@ func (b codeBlock) commands() (all []string) {
 	return all
 }
 
-// TestDocuments does what the documents say: runs their commands, compares what they
-// print, and has their YAML checked, in a system of its own that has their addresses,
-// ports and paths.
+// TestDocuments runs the commands of the documents, compares their output and checks their YAML, in
+// a sandbox that has the addresses, ports and paths that the documents use.
 func TestDocuments(t *testing.T) { //nolint:tparallel // the documents share a network, and its ports
 	t.Parallel()
 	all := readDocuments(t)
@@ -125,21 +123,21 @@ func TestDocuments(t *testing.T) { //nolint:tparallel // the documents share a n
 					d.runConsole(t, b)
 				case "yaml":
 					d.checkYAML(t, b)
-				case "", "json", "ini", "promql": // forms, figures, logs, answers, queries
+				case "", "json", "ini", "promql": // templates, numbers, logs, responses, queries
 					if regexp.MustCompile(`(?m)^\$ `).MatchString(b.text) {
-						t.Errorf("%v: a block with commands is no console block", b)
+						t.Errorf("%v: a block with commands must be a console block", b)
 					}
 				default:
-					t.Errorf("%v: this test knows nothing of %q", b, b.language)
+					t.Errorf("%v: unknown language %q", b, b.language)
 				}
 			}
 			if n := len(d.scenes); n > 0 {
-				t.Errorf("there are %d scenes more than console blocks", n)
+				t.Errorf("got %d more scenes than console blocks", n)
 			}
 		})
 	}
 	if counted["sh"] < 10 || counted["console"] < 8 || counted["yaml"] < 15 {
-		t.Errorf("the documents have only these blocks: %v", counted)
+		t.Errorf("got too few blocks: %v", counted)
 	}
 	for _, key := range slices.Sorted(maps.Keys(untestedCommands())) {
 		if !s.listed[key] {

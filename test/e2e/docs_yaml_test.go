@@ -10,8 +10,8 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// checkYAML has a snippet checked by the program that would read it. What a snippet
-// leaves to the reader is completed.
+// checkYAML checks a YAML block with the program that reads it. Parts that the reader must add are
+// added.
 func (d *document) checkYAML(t *testing.T, b codeBlock) {
 	t.Helper()
 	var content any
@@ -40,10 +40,10 @@ func (d *document) checkYAML(t *testing.T, b codeBlock) {
 	case has("route"):
 		d.checkFile(t, b, b.text+"receivers: [{name: everybody}, {name: net_team}]\n", "amtool", "check-config")
 	case asMapping(content)["kind"] == "Kustomization":
-		// It builds on a folder beside it, and names files that its reader writes: the
-		// tests of deploy/kubernetes/check build what it builds on.
+		// The Kustomization refers to files that the reader creates. The tests of
+		// deploy/kubernetes/check build its base.
 	default:
-		t.Errorf("%v: nothing here knows how to check YAML with the keys %v", b, keys)
+		t.Errorf("%v: no checker for YAML with the keys %v", b, keys)
 	}
 }
 
@@ -52,7 +52,7 @@ func asMapping(content any) map[string]any {
 	return m
 }
 
-// checkFile runs a checker on a file, in a folder that has what snippets name.
+// checkFile runs a checker in a directory that has the files that the blocks refer to.
 func (d *document) checkFile(t *testing.T, b codeBlock, text string, checker ...string) {
 	t.Helper()
 	d.writeFile(t, "/yaml/snippet.yml", strings.NewReader(text))
@@ -64,7 +64,7 @@ func (d *document) checkFile(t *testing.T, b codeBlock, text string, checker ...
 	}
 }
 
-// completeConfig is a configuration with the module or the target that a snippet lacks.
+// completeConfig adds the module or target that a configuration lacks.
 func completeConfig(text string, has func(...string) bool) string {
 	if !has("modules") {
 		text += "modules:\n  tcp_default: {ports: 22}\n"

@@ -13,7 +13,7 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// exampleConfig has what the examples name: the targets web and mail, and addresses.
+// exampleConfig has the targets and addresses that the examples name.
 func exampleConfig(t *testing.T) string {
 	t.Helper()
 	return fmt.Sprintf(`modules:
@@ -31,8 +31,8 @@ targets:
 `, freePort(t), freePort(t))
 }
 
-// TestScrapeExamples has a real Prometheus for each of them, changed in nothing but
-// where files and the exporter are, and how often it looks.
+// TestScrapeExamples runs Prometheus with each example. Only paths, the exporter's address and the
+// intervals are changed.
 func TestScrapeExamples(t *testing.T) {
 	t.Parallel()
 	e := startExporter(t, exampleConfig(t))
@@ -60,9 +60,9 @@ func TestScrapeExamples(t *testing.T) {
 				Replace(readFile(t, rulesDir+"/examples/"+name+".yml"))
 			p := startPrometheus(t, "global: {scrape_interval: 1s, evaluation_interval: 1s}\n"+config)
 			targets := p.awaitTargetsUp(t, len(want)+1)
-			for _, target := range append(want, e.addr+"/") { // the last is the exporter itself
+			for _, target := range append(want, e.addr+"/") { // the last one is the exporter itself
 				if _, ok := targets[target]; !ok {
-					t.Errorf("there is no %s", target)
+					t.Errorf("target %s is missing", target)
 				}
 			}
 			for _, target := range want {
@@ -75,7 +75,7 @@ func TestScrapeExamples(t *testing.T) {
 	}
 }
 
-// TestOperatorExampleJobs wants the jobs of sd.yml in operator.yml.
+// TestOperatorExampleJobs compares the jobs of operator.yml and sd.yml.
 func TestOperatorExampleJobs(t *testing.T) {
 	t.Parallel()
 	var plain struct {
@@ -105,11 +105,11 @@ func TestOperatorExampleJobs(t *testing.T) {
 			t.Fatal(err)
 		}
 		if resource.APIVersion != "monitoring.coreos.com/v1alpha1" || resource.Kind != "ScrapeConfig" {
-			t.Errorf("there is a %s %s", resource.APIVersion, resource.Kind)
+			t.Errorf("resource = %s %s, want monitoring.coreos.com/v1alpha1 ScrapeConfig", resource.APIVersion, resource.Kind)
 		}
 		got = append(got, resource.Spec.JobName)
 	}
 	if !slices.Equal(got, want) {
-		t.Errorf("operator.yml has the jobs %v, sd.yml %v", got, want)
+		t.Errorf("jobs of operator.yml = %v, want those of sd.yml: %v", got, want)
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// dashboard is what a test needs to know of a dashboard of Grafana's.
+// dashboard is the part of a Grafana dashboard that the tests read.
 type dashboard struct {
 	UID        string
 	Links      []struct{ URL string }
@@ -42,7 +42,7 @@ type dashboardPanel struct {
 	}
 }
 
-// readDashboard reads a dashboard as it is committed.
+// readDashboard reads a committed dashboard.
 func readDashboard(t *testing.T, uid string) *dashboard {
 	t.Helper()
 	d := new(dashboard)
@@ -52,7 +52,7 @@ func readDashboard(t *testing.T, uid string) *dashboard {
 	return d
 }
 
-// dashboardClient looks at dashboards as Grafana does: it fills in the variables and runs the
+// dashboardClient evaluates dashboards as Grafana does: it resolves the variables and runs the
 // queries.
 type dashboardClient struct {
 	prometheus *prometheusServer
@@ -60,12 +60,12 @@ type dashboardClient struct {
 	step       time.Duration
 }
 
-// queryResults are what the queries of a dashboard gave, by panel/query; and, of those of
-// the variables, by $name, a series for each value.
+// queryResults are the results of a dashboard's queries. Keys are panel/query, or $name for a
+// variable, which has one series a value.
 type queryResults map[string][]series
 
-// runQueries runs every query of a dashboard. chosen are the values of variables that
-// somebody has chosen; the others are at their defaults.
+// runQueries runs each query of a dashboard with the chosen values of variables. Others have their
+// defaults.
 func (v dashboardClient) runQueries(t *testing.T, d *dashboard, chosen map[string]string) queryResults {
 	t.Helper()
 	all := make(queryResults)
@@ -73,8 +73,8 @@ func (v dashboardClient) runQueries(t *testing.T, d *dashboard, chosen map[strin
 	for _, p := range d.Panels {
 		for _, q := range p.Targets {
 			expr := interpolate(q.Expr, values)
-			if strings.Contains(expr, "$") && !strings.Contains(expr, `"$1"`) { // label_replace has that one
-				t.Errorf("%s: %s: a variable is left in %s", d.UID, p.Title, expr)
+			if strings.Contains(expr, "$") && !strings.Contains(expr, `"$1"`) { // used by label_replace
+				t.Errorf("%s: %s: unresolved variable in %s", d.UID, p.Title, expr)
 			}
 			all[p.Title+"/"+q.RefID] = v.runQuery(t, expr, q.Instant)
 		}
@@ -82,7 +82,7 @@ func (v dashboardClient) runQueries(t *testing.T, d *dashboard, chosen map[strin
 	return all
 }
 
-// runQuery asks Prometheus. A query that it refuses fails the test.
+// runQuery runs a query. A query that Prometheus refuses fails the test.
 func (v dashboardClient) runQuery(t *testing.T, expr string, instant bool) []series {
 	t.Helper()
 	query := url.Values{"query": {expr}}
@@ -103,18 +103,18 @@ func (v dashboardClient) runQuery(t *testing.T, expr string, instant bool) []ser
 		Data struct{ Result []series }
 	}
 	if a.status != 200 || json.Unmarshal([]byte(a.body), &result) != nil {
-		t.Errorf("Prometheus refuses a query: %s\n%s", a.body, expr)
+		t.Errorf("Prometheus refused a query: %s\n%s", a.body, expr)
 	}
 	return result.Data.Result
 }
 
 func formatUnix(t time.Time) string { return fmt.Sprintf("%d.%03d", t.Unix(), t.UnixMilli()%1000) }
 
-// resolveVariables asks for the values of the variables, one after the other, as those
-// below may depend on those above.
+// resolveVariables queries the values of the variables in order, because a variable may depend on
+// earlier ones.
 func (v dashboardClient) resolveVariables(t *testing.T, d *dashboard, chosen map[string]string, all queryResults) map[string]string {
 	t.Helper()
-	const scrapes = 4 // that a rate looks back over, in Grafana
+	const scrapes = 4 // the range of a rate in Grafana, in scrape intervals
 	values := map[string]string{
 		"__interval":      v.step.String(),
 		"__rate_interval": (scrapes * v.step).String(),
@@ -128,7 +128,7 @@ func (v dashboardClient) resolveVariables(t *testing.T, d *dashboard, chosen map
 		all["$"+variable.Name] = make([]series, len(options))
 		switch value, ok := chosen[variable.Name]; {
 		case ok && !slices.Contains(options, value):
-			t.Errorf("%s: %s is no value of the variable %s, but %v", d.UID, value, variable.Name, options)
+			t.Errorf("%s: %s is not a value of variable %s: %v", d.UID, value, variable.Name, options)
 		case ok:
 			values[variable.Name] = value
 		case variable.IncludeAll && variable.AllValue != "":
@@ -142,12 +142,12 @@ func (v dashboardClient) resolveVariables(t *testing.T, d *dashboard, chosen map
 	return values
 }
 
-// labelValues are the values of a label that Grafana asks for by label_values.
+// labelValues returns the values that label_values selects.
 func (v dashboardClient) labelValues(t *testing.T, definition string) []string {
 	t.Helper()
 	m := regexp.MustCompile(`^label_values\((.+), (\w+)\)$`).FindStringSubmatch(definition)
 	if m == nil {
-		t.Fatalf("not a query for the values of a label: %s", definition)
+		t.Fatalf("not a label_values query: %s", definition)
 	}
 	ask := url.Values{"match[]": {m[1]}, "start": {formatUnix(v.start)}, "end": {formatUnix(v.end)}}
 	var a struct{ Data []string }
@@ -155,7 +155,7 @@ func (v dashboardClient) labelValues(t *testing.T, definition string) []string {
 	return a.Data
 }
 
-// interpolate fills in variables, written $name or ${name}. Unknown ones stay.
+// interpolate replaces variables, written $name or ${name}. Unknown variables stay unchanged.
 func interpolate(text string, values map[string]string) string {
 	return regexp.MustCompile(`\$\{?(\w+)\}?`).ReplaceAllStringFunc(text, func(found string) string {
 		if value, ok := values[strings.Trim(found, "${}")]; ok {
@@ -165,16 +165,16 @@ func interpolate(text string, values map[string]string) string {
 	})
 }
 
-// checkStat fails unless a panel shows one number, and this one.
+// checkStat returns an error unless a panel shows one number, which must be want.
 func (a queryResults) checkStat(title string, want float64) error {
 	all := a[title+"/A"]
 	if len(all) != 1 || all[0].Value.value() != want {
-		return fmt.Errorf("%s shows %v, want %v", title, all, want)
+		return fmt.Errorf("%s = %v, want %v", title, all, want)
 	}
 	return nil
 }
 
-// hasData tells whether a query gave a number at some time.
+// hasData reports whether a query returned a number.
 func (a queryResults) hasData(query string) bool {
 	for _, s := range a[query] {
 		for _, v := range s.allValues() {
@@ -186,7 +186,7 @@ func (a queryResults) hasData(query string) bool {
 	return false
 }
 
-// allValues are the values of a series, over time or at one moment.
+// allValues returns the values of an instant or range vector.
 func (s series) allValues() []float64 {
 	if s.Value[0] != nil {
 		return []float64{s.Value.value()}
@@ -198,8 +198,7 @@ func (s series) allValues() []float64 {
 	return values
 }
 
-// exporterLinks are the links of a dashboard and of its values that lead to the
-// exporter: what comes after its URL.
+// exporterLinks returns the paths of the links that lead to the exporter.
 func (d *dashboard) exporterLinks(t *testing.T) []string {
 	t.Helper()
 	var paths []string

@@ -18,10 +18,10 @@ import (
 	"time"
 )
 
-// repository is the root of the sources, from the folder of these tests.
+// repository is the root of the repository.
 const repository = "../.."
 
-// buildDir is where the binary under test lies, for as long as the tests run.
+// buildDir contains the binaries under test while the tests run.
 var buildDir string
 
 func TestMain(m *testing.M) {
@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	buildDir = dir
-	if err := os.Chmod(dir, 0o755); err != nil { // other users run the binary, too
+	if err := os.Chmod(dir, 0o755); err != nil { // unprivileged users run the binary
 		fmt.Fprintln(os.Stderr, err)
 	}
 	status := m.Run()
@@ -42,8 +42,8 @@ func TestMain(m *testing.M) {
 	os.Exit(status)
 }
 
-// setParallel runs more tests at once than there are processors, because most of them wait for
-// Prometheus, unless -parallel is set.
+// setParallel runs twice as many tests at once as there are processors, because most tests wait for
+// Prometheus. An explicit -parallel has precedence.
 func setParallel() {
 	flag.Parse()
 	const name = "test.parallel"
@@ -54,19 +54,17 @@ func setParallel() {
 	}
 }
 
-// skip ends the test because something is missing on this machine. Where
-// everything is meant to be there, a skipped test is a hole:
-// PORTSCAN_TEST_NO_SKIP=1 makes it fail instead, as in package lab.
+// skip skips the test because of a missing requirement. With PORTSCAN_TEST_NO_SKIP=1, as in CI, it
+// fails the test instead.
 func skip(t *testing.T, why string) {
 	t.Helper()
 	if os.Getenv("PORTSCAN_TEST_NO_SKIP") == "1" {
-		t.Fatalf("%s (and PORTSCAN_TEST_NO_SKIP=1 allows no skip)", why)
+		t.Fatalf("%s (PORTSCAN_TEST_NO_SKIP=1 makes a skip fail)", why)
 	}
 	t.Skipf("SKIPPED, NOT TESTED: %s", why)
 }
 
-// needProgram skips the test unless the program is installed, and returns its
-// path.
+// needProgram returns the path of a program, or skips the test if it is not installed.
 func needProgram(t *testing.T, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
@@ -98,13 +96,13 @@ func buildExporter(name, env string, flags ...string) (string, error) {
 	return path, nil
 }
 
-// binary returns the path of the program under test.
+// binary returns the path of the exporter, built with the race detector.
 func binary(t *testing.T) string {
 	t.Helper()
 	if runtime.GOOS != "linux" {
-		skip(t, "these tests need Linux: its signals, its loopback addresses, its process metrics")
+		skip(t, "the tests need Linux")
 	}
-	needProgram(t, "gcc") // for the race detector
+	needProgram(t, "gcc") // the race detector needs cgo
 	path, err := buildRace()
 	if err != nil {
 		t.Fatal(err)
@@ -112,22 +110,22 @@ func binary(t *testing.T) string {
 	return path
 }
 
-// process is a program that a test has started.
+// process is a program started by a test.
 type process struct {
 	name   string
 	cmd    *exec.Cmd
 	output safeBuffer
-	done   chan struct{} // closed when it has ended
+	done   chan struct{} // closed when the program has ended
 }
 
-// startProcess starts a program. The test's end ends it, and fails the test if it had
-// to be killed or its exit status is not 0.
+// startProcess starts a program that ends with the test. The test fails if the program does not end
+// on SIGTERM or if its exit status is not 0.
 func startProcess(t *testing.T, path string, args ...string) *process {
 	t.Helper()
 	return startCommand(t, exec.Command(path, args...))
 }
 
-// startCommand starts a command as [startProcess] does.
+// startCommand is [startProcess] for a command.
 func startCommand(t *testing.T, cmd *exec.Cmd) *process {
 	t.Helper()
 	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0") // otherwise the race detector delays the exit by 1s
@@ -153,17 +151,17 @@ func watchCommand(t *testing.T, cmd *exec.Cmd) *process {
 
 func (p *process) stop(t *testing.T) {
 	t.Helper()
-	const patience = 20 * time.Second // a busy machine's; TestShutdown holds the program to its promise
+	const patience = 20 * time.Second // generous for a busy machine; TestShutdown tests measure the time
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-p.done:
 	case <-time.After(patience):
 		_ = p.cmd.Process.Kill()
 		<-p.done
-		t.Errorf("%s had to be killed %v after SIGTERM", p.name, patience)
+		t.Errorf("%s did not end within %v of SIGTERM", p.name, patience)
 	}
 	if status := p.cmd.ProcessState.ExitCode(); status != 0 {
-		t.Errorf("%s ended with status %d", p.name, status)
+		t.Errorf("exit status of %s = %d, want 0", p.name, status)
 	}
 	out := p.output.String()
 	for _, bad := range []string{"DATA RACE", "panic:", "panic="} {
@@ -172,21 +170,21 @@ func (p *process) stop(t *testing.T) {
 		}
 	}
 	if t.Failed() {
-		t.Logf("%s printed:\n%s", p.name, out)
+		t.Logf("output of %s:\n%s", p.name, out)
 	}
 }
 
-// checkRunning fails the test if the process has ended.
+// checkRunning fails the test if the program has ended.
 func (p *process) checkRunning(t *testing.T) {
 	t.Helper()
 	select {
 	case <-p.done:
-		t.Fatalf("%s has ended, %v:\n%s", p.name, p.cmd.ProcessState, p.output.String())
+		t.Fatalf("%s has ended: %v\n%s", p.name, p.cmd.ProcessState, p.output.String())
 	default:
 	}
 }
 
-// safeBuffer keeps what a process prints. It may be used concurrently.
+// safeBuffer stores the output of a program. It is safe for concurrent use.
 type safeBuffer struct {
 	mu  sync.Mutex
 	all strings.Builder
@@ -208,12 +206,11 @@ func (b *safeBuffer) String() string {
 type exporter struct {
 	*process
 	addr   string // host:port
-	url    string // without a slash at the end
-	config string // its configuration file
+	url    string // without a trailing slash
+	config string // the path of its configuration file
 }
 
-// startExporter starts the exporter with this configuration on a free port, and waits
-// until it is ready.
+// startExporter starts the exporter on a free port and waits until it is ready.
 func startExporter(t *testing.T, config string, flags ...string) *exporter {
 	t.Helper()
 	e := startExporterUnready(t, config, flags...)
@@ -232,7 +229,7 @@ func (e *exporter) awaitReady(t *testing.T) {
 	})
 }
 
-// startExporterUnready starts the exporter and does not ask whether it is ready.
+// startExporterUnready starts the exporter without waiting until it is ready.
 func startExporterUnready(t *testing.T, config string, flags ...string) *exporter {
 	t.Helper()
 	return startBinary(t, binary(t), config, flags...)
@@ -245,7 +242,7 @@ func startBinary(t *testing.T, path, config string, flags ...string) *exporter {
 	return e
 }
 
-// writeFile writes a file into a folder of the test's own and returns its path.
+// writeFile writes a file in a temporary directory and returns its path.
 func writeFile(t *testing.T, name, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
@@ -253,7 +250,7 @@ func writeFile(t *testing.T, name, text string) string {
 	return path
 }
 
-// replaceFile replaces a file in one step, so that nobody reads half of it.
+// replaceFile replaces a file atomically, so that the exporter never reads a part of it.
 func replaceFile(t *testing.T, path, text string) {
 	t.Helper()
 	replaceFileMode(t, path, text, 0o600)
@@ -270,15 +267,15 @@ func replaceFileMode(t *testing.T, path, text string, mode os.FileMode) {
 	}
 }
 
-// nextPort counts up through ports that systems don't give out by themselves, so
-// that a port which must have no listener gets none from another test.
+// nextPort counts through ports below the ephemeral range, so that a port that must be closed is
+// not opened by another test.
 var nextPort atomic.Uint32
 
 func init() { //nolint:gochecknoinits // two runs side by side begin at different ports
 	nextPort.Store(12000 + rand.Uint32N(15000))
 }
 
-// freePort returns a port that nobody listens on, and no one else is given.
+// freePort returns an unused port that no other test gets.
 func freePort(t *testing.T) int {
 	t.Helper()
 	for range 1000 {
@@ -328,8 +325,7 @@ func listenOn(t *testing.T, address string) (closePort func()) {
 	return closePort
 }
 
-// eventually waits until check returns nil, and fails the test if it has not by
-// then.
+// eventually waits until check returns nil. It fails the test after the timeout.
 func eventually(t *testing.T, within time.Duration, what string, check func() error) {
 	t.Helper()
 	deadline := time.Now().Add(within)
@@ -339,7 +335,7 @@ func eventually(t *testing.T, within time.Duration, what string, check func() er
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %s: %v", within, what, err)
+			t.Fatalf("timeout after %v: %s: %v", within, what, err)
 		}
 		time.Sleep(50 * time.Millisecond)
 	}

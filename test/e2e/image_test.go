@@ -20,11 +20,9 @@ import (
 	"time"
 )
 
-// hardenedFlags is how a container of ours is run: as the image's user, with nothing to
-// write to and no capability.
+// hardenedFlags run a container with a read-only root and without capabilities.
 var hardenedFlags = []string{"--read-only", "--cap-drop=ALL"}
 
-// TestImage builds the image and runs it.
 func TestImage(t *testing.T) {
 	t.Parallel()
 	d := newContainerEngine(t)
@@ -47,7 +45,7 @@ func TestImage(t *testing.T) {
 	})
 }
 
-// testImageContent looks at what the image is made of.
+// testImageContent checks the metadata, the files and the version of the image.
 func testImageContent(t *testing.T, d containerEngine, image string) {
 	t.Helper()
 	var info struct {
@@ -61,15 +59,15 @@ func testImageContent(t *testing.T, d containerEngine, image string) {
 	d.inspect(t, image, &info)
 	const most = 25 << 20
 	if info.Size > most {
-		t.Errorf("the image has %d bytes, want at most %d", info.Size, most)
+		t.Errorf("image size = %d bytes, want at most %d", info.Size, most)
 	}
-	t.Logf("the image has %.1f MB", float64(info.Size)/1e6)
+	t.Logf("image size: %.1f MB", float64(info.Size)/1e6)
 	c := info.Config
 	if c.User != "65534:65534" || c.WorkingDir != "/etc/portscan_exporter" || c.Cmd != nil {
-		t.Errorf("the image is %+v", c)
+		t.Errorf("image configuration = %+v", c)
 	}
 	if got := append(c.Entrypoint, c.Healthcheck.Test...); !slices.Equal(got, []string{"/bin/portscan_exporter", "CMD", "/bin/portscan_exporter", "healthcheck"}) {
-		t.Errorf("it runs %q", got)
+		t.Errorf("entrypoint and health check = %q", got)
 	}
 	files := d.imageFiles(t, image)
 	var names []string
@@ -78,39 +76,39 @@ func testImageContent(t *testing.T, d containerEngine, image string) {
 	}
 	slices.Sort(names)
 	if want := []string{"bin/portscan_exporter", "etc/portscan_exporter/config.yml", "etc/ssl/certs/ca-certificates.crt"}; !slices.Equal(names, want) {
-		t.Fatalf("it has the files %q, want %q", names, want)
+		t.Fatalf("files = %q, want %q", names, want)
 	}
 	program := files["bin/portscan_exporter"]
-	// What setcap cap_net_raw+p writes: revision 2 without the flag "effective", and the bit 13.
+	// setcap cap_net_raw+p writes revision 2 without the effective flag, and bit 13.
 	const netRawPermitted = "\x00\x00\x00\x02\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
 	if got := program.header.PAXRecords["SCHILY.xattr.security.capability"]; got != netRawPermitted {
-		t.Errorf("the program has the capabilities %q, want %q", got, netRawPermitted)
+		t.Errorf("capabilities of the binary = %q, want %q", got, netRawPermitted)
 	}
 	checkStatic(t, program.data)
 	if string(files["etc/portscan_exporter/config.yml"].data) != readFile(t, repository+"/config.yml") {
-		t.Error("the image has another config.yml than the repository")
+		t.Error("config.yml of the image differs from the repository's")
 	}
 	version := readFile(t, repository+"/VERSION")
 	printed := d.run(t, slices.Concat([]string{"run", "--rm"}, hardenedFlags, []string{image, "--version"})...)
 	if first, rest, _ := strings.Cut(printed, "\n"); !strings.HasPrefix(first, "portscan_exporter, version "+strings.TrimSpace(version)+" (branch: , revision: ") ||
 		strings.Contains(first, "revision: )") || strings.Contains(first, "modified") || !strings.Contains(rest, "20260102-03:04:05") {
-		t.Errorf("the version is %q", printed)
+		t.Errorf("version = %q", printed)
 	}
 }
 
-// layerFile is a file of an image.
+// layerFile is a file in a layer of an image.
 type layerFile struct {
 	header *tar.Header
 	data   []byte
 }
 
-// imageFiles returns the files of an image as it would be handed on.
+// imageFiles returns the files of an image.
 func (d containerEngine) imageFiles(t *testing.T, image string) map[string]layerFile {
 	t.Helper()
 	saved := readTar(t, []byte(runIn(t, ".", d.path, "save", image)))
 	var manifest []struct{ Layers []string }
 	if err := json.Unmarshal(saved["manifest.json"].data, &manifest); err != nil || len(manifest) != 1 {
-		t.Fatalf("docker save: %d manifests, %v", len(manifest), err)
+		t.Fatalf("docker save: got %d manifests, want 1: %v", len(manifest), err)
 	}
 	files := make(map[string]layerFile)
 	for _, layer := range manifest[0].Layers {
@@ -119,7 +117,7 @@ func (d containerEngine) imageFiles(t *testing.T, image string) map[string]layer
 	return files
 }
 
-// readTar returns what is in a tar file and is no folder.
+// readTar returns the files of a tar archive, without directories.
 func readTar(t *testing.T, data []byte) map[string]layerFile {
 	t.Helper()
 	files := make(map[string]layerFile)
@@ -142,7 +140,7 @@ func readTar(t *testing.T, data []byte) map[string]layerFile {
 	}
 }
 
-// checkStatic fails the test if the program needs a loader.
+// checkStatic fails the test if the binary needs a dynamic loader.
 func checkStatic(t *testing.T, program []byte) {
 	t.Helper()
 	f, err := elf.NewFile(bytes.NewReader(program))
@@ -152,20 +150,20 @@ func checkStatic(t *testing.T, program []byte) {
 	defer f.Close()
 	for _, p := range f.Progs {
 		if p.Type == elf.PT_INTERP {
-			t.Error("the program is not static")
+			t.Error("binary is dynamically linked")
 		}
 	}
 }
 
-// container is one that a test has started.
+// container is a container started by a test.
 type container struct {
 	containerEngine
 
 	id string
 }
 
-// startContainer starts a container with the options, which come before the image among the
-// arguments. The test's end removes it.
+// startContainer starts a container that is removed when the test ends. The arguments are options,
+// the image and the command.
 func (d containerEngine) startContainer(t *testing.T, args ...string) container {
 	t.Helper()
 	c := container{d, d.run(t, append([]string{"run", "--detach"}, args...)...)}
@@ -179,14 +177,13 @@ func (d containerEngine) startContainer(t *testing.T, args ...string) container 
 	return c
 }
 
-// address returns the container's address on its only network.
+// address returns the address of the container in its only network.
 func (c container) address(t *testing.T) string {
 	t.Helper()
 	return c.run(t, "inspect", "--format={{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", c.id)
 }
 
-// createNetwork makes a network that leads nowhere else, and returns its identifier and its
-// prefix.
+// createNetwork creates an isolated network and returns its identifier and prefix.
 func (d containerEngine) createNetwork(t *testing.T) (id, prefix string) {
 	t.Helper()
 	id = d.run(t, "network", "create", "--internal", fmt.Sprintf("portscan_exporter_test_%d", time.Now().UnixNano()))
@@ -194,7 +191,7 @@ func (d containerEngine) createNetwork(t *testing.T) (id, prefix string) {
 	return id, d.run(t, "network", "inspect", "--format={{(index .IPAM.Config 0).Subnet}}", id)
 }
 
-// imageConfig is a configuration for the two containers that are scanned.
+// imageConfig has the two scanned containers as its target.
 func imageConfig(prefix, name string) string {
 	return fmt.Sprintf(`modules:
   whole: {ports: "1-10200"}
@@ -210,8 +207,8 @@ targets:
 `, name, prefix)
 }
 
-// testImageNetwork scans two containers from a third one, which has the capability for
-// half-open scans added; reloads it, and ends it.
+// testImageNetwork scans two containers from a third one, which has CAP_NET_RAW, reloads that one
+// and stops it.
 func testImageNetwork(t *testing.T, d containerEngine, image string) {
 	t.Helper()
 	network, prefix := d.createNetwork(t)
@@ -250,32 +247,32 @@ func testImageNetwork(t *testing.T, d containerEngine, image string) {
 
 	replaceFileMode(t, file, imageConfig(prefix, "renamed"), 0o644)
 	if a, err := request("POST", e.url+"/-/reload"); err != nil || a.status != 200 {
-		t.Fatalf("reloading: %v, %d %s", err, a.status, a.body)
+		t.Fatalf("POST /-/reload: %v, status %d, want 200: %s", err, a.status, a.body)
 	}
 	check("target=renamed&module=half")
 	checkNoEffectiveCapability(t, d.run(t, "inspect", "--format={{.State.Pid}}", c.id))
 	replaceFileMode(t, file, imageConfig(prefix, "again"), 0o644)
 	d.run(t, "kill", "--signal=HUP", c.id)
-	eventually(t, 20*time.Second, "the signal is heard", func() error { return checkStatus(e.url+"/probe?target=again", 200) })
+	eventually(t, 20*time.Second, "SIGHUP reloads the configuration", func() error { return checkStatus(e.url+"/probe?target=again", 200) })
 
-	// After 5 s the engine kills, and the status is another.
+	// After 5 s the engine sends SIGKILL, which results in another status.
 	d.run(t, "stop", "--time=5", c.id)
 	if status := d.run(t, "inspect", "--format={{.State.ExitCode}}", c.id); status != "0" {
-		t.Errorf("after SIGTERM it ended with status %s", status)
+		t.Errorf("exit status after SIGTERM = %s, want 0", status)
 	}
 }
 
-// checkNoEffectiveCapability fails the test if a thread of the process has a capability raised.
+// checkNoEffectiveCapability fails the test if a thread of the process has an effective capability.
 func checkNoEffectiveCapability(t *testing.T, pid string) {
 	t.Helper()
 	files, err := fs.Glob(os.DirFS("/proc/"+pid), "task/*/status")
 	if err != nil || len(files) == 0 {
-		t.Fatalf("no threads of process %s: %v", pid, err)
+		t.Fatalf("process %s has no threads: %v", pid, err)
 	}
 	for _, name := range files {
 		data, err := os.ReadFile(filepath.Join("/proc", pid, name))
 		if os.IsNotExist(err) {
-			continue // it has ended
+			continue // the thread has ended
 		}
 		if status := string(data); err != nil || !strings.Contains(status, "CapEff:\t0000000000000000\n") || !strings.Contains(status, "CapPrm:\t0000000000002000\n") {
 			t.Errorf("%s: %v\n%s", name, err, status)
@@ -283,8 +280,8 @@ func checkNoEffectiveCapability(t *testing.T, pid string) {
 	}
 }
 
-// testImageRefusals runs half-open scans where the capability is not to be had: the
-// program starts, and says what is missing.
+// testImageRefusals uses half-open scans without CAP_NET_RAW. The exporter must report the missing
+// capability.
 func testImageRefusals(t *testing.T, d containerEngine, image string) {
 	t.Helper()
 	file := writeReadable(t, imageConfig("192.0.2.0/24", "pair"))
@@ -302,7 +299,7 @@ func testImageRefusals(t *testing.T, d containerEngine, image string) {
 		})
 		out, err := exec.Command(d.path, "logs", c.id).CombinedOutput()
 		if status := d.run(t, "inspect", "--format={{.State.ExitCode}}", c.id); err != nil || status != "1" || !strings.Contains(string(out), "CAP_NET_RAW") {
-			t.Errorf("%s: status %s: %v: %s", name, status, err, out)
+			t.Errorf("%s: exit status = %s, want 1 and CAP_NET_RAW in the log: %v: %s", name, status, err, out)
 		}
 	}
 }

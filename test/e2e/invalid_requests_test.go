@@ -7,12 +7,12 @@ import (
 	"testing"
 )
 
-// invalidRequest is a request that must be refused.
+// invalidRequest is a request that the exporter must refuse.
 type invalidRequest struct {
 	name    string
-	request string // the bytes as they are sent; a bare path stands for a GET of it
+	request string // raw bytes, or a path for a GET request
 	status  int
-	input   string // what must not be found in the metrics
+	input   string // part of the request that must not appear in the metrics
 }
 
 const (
@@ -99,7 +99,7 @@ func invalidHTTP() []invalidRequest {
 	return all
 }
 
-// twoModulesConfig owns one address, which is in none of the requests.
+// twoModulesConfig has addresses that no invalid request names.
 const twoModulesConfig = `modules:
   few: {ports: "1-10"}
   spare: {ports: "1-10"}
@@ -128,10 +128,10 @@ func TestServerInvalidRequests(t *testing.T) {
 		}
 		a := requestRaw(t, e.addr, request)
 		if a.status != h.status {
-			t.Errorf("%s: status %d, want %d: %.200q", h.name, a.status, h.status, a.body)
+			t.Errorf("%s: status = %d, want %d: %.200q", h.name, a.status, h.status, a.body)
 		}
 		if line := strings.TrimSuffix(a.body, "\n"); line == "" || strings.ContainsAny(line, "\r\n") || len(line) > 500 {
-			t.Errorf("%s: the answer is not one clear line: %.600q", h.name, a.body)
+			t.Errorf("%s: body = %.600q, want one line", h.name, a.body)
 		}
 	}
 	e.checkRunning(t)
@@ -139,7 +139,7 @@ func TestServerInvalidRequests(t *testing.T) {
 	exposition := getBody(t, e.url+"/metrics")
 	for _, h := range all {
 		if h.input != "" && strings.Contains(exposition, h.input) {
-			t.Errorf("%s: %.80q is in the exporter's metrics", h.name, h.input)
+			t.Errorf("%s: metrics contain %.80q", h.name, h.input)
 		}
 	}
 	m := parseMetrics(t, exposition)
@@ -147,10 +147,10 @@ func TestServerInvalidRequests(t *testing.T) {
 	m.wantValue(t, `portscan_exporter_scans_total{module="spare"}`, 0)
 	m.wantValue(t, `portscan_exporter_attempts_total{protocol="tcp"}`, 0)
 	if m[`portscan_exporter_probes_refused_total{reason="unknown_target"}`] < float64(len(invalidTargets())) {
-		t.Error("the refusals were not counted")
+		t.Error("not all refusals were counted")
 	}
 
-	// What was refused above was not refused because nothing works.
+	// Valid requests still work.
 	e.probe(t, "target=own").wantValue(t, "probe_success", 1)
 	e.probe(t, "target=127.0.0.77&module=few", timeoutHeader, "5").wantValue(t, "probe_success", 1)
 	m = e.scrapeMetrics(t)

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// The load that the exporter has to bear.
+// The load that the exporter must sustain.
 const (
 	loadTargets  = 200
 	loadPorts    = 100
@@ -23,8 +23,8 @@ const (
 	loadInterval = 5 * time.Second
 )
 
-// loadDuration is how long the load lasts: as long as was asked for where nobody
-// waits for it, and enough for three scrapes of each target elsewhere.
+// loadDuration returns one minute in CI and long tests, otherwise the time for three scrapes of
+// each target.
 func loadDuration() time.Duration {
 	if os.Getenv("PORTSCAN_TEST_LONG") == "1" || os.Getenv("CI") != "" {
 		return time.Minute
@@ -32,7 +32,7 @@ func loadDuration() time.Duration {
 	return 3 * loadInterval
 }
 
-// startPlainExporter serves as [startExporter] does, without the race detector.
+// startPlainExporter is [startExporter] without the race detector.
 func startPlainExporter(t *testing.T, config string, flags ...string) *exporter {
 	t.Helper()
 	path, err := buildPlain()
@@ -44,10 +44,10 @@ func startPlainExporter(t *testing.T, config string, flags ...string) *exporter 
 	return e
 }
 
-// loadHosts is the targets of a load test: each an address of its own, whose open ports
-// are not its neighbour's, so that a mixed-up answer is a wrong one.
+// loadHosts are the targets of a load test. Each has its own address and other open ports than its
+// neighbors, so that a response for another target is detected.
 type loadHosts struct {
-	firstPort int // of the ports, which are the same for all
+	firstPort int // first of the ports, which are the same for all targets
 }
 
 func newLoadHosts(t *testing.T) loadHosts {
@@ -61,12 +61,11 @@ func newLoadHosts(t *testing.T) loadHosts {
 	return c
 }
 
-// findFreeRange returns the first of so many ports in a row that nobody listens on. It
-// looks on an address that only the crowd has: whoever listens on all of them is
-// found there, too.
+// findFreeRange returns the first of n consecutive unused ports. It checks an address of the load
+// test, which also finds listeners on all addresses.
 func findFreeRange(t *testing.T, n int) int {
 	t.Helper()
-	const lowest, highest = 28000, 32000 // above what freePort gives, below what the system does
+	const lowest, highest = 28000, 32000 // above the ports of freePort, below the ephemeral range
 	for first := lowest; first+n <= highest; first += n {
 		taken := false
 		for i := range n {
@@ -76,7 +75,7 @@ func findFreeRange(t *testing.T, n int) int {
 			return first
 		}
 	}
-	t.Fatalf("no %d free ports in a row", n)
+	t.Fatalf("no %d consecutive free ports", n)
 	return 0
 }
 
@@ -91,7 +90,7 @@ func isListening(port int) bool {
 func (loadHosts) targetName(i int) string { return fmt.Sprintf("t%d", i) }
 func (loadHosts) address(i int) string    { return fmt.Sprintf("127.0.1.%d", i+1) }
 
-// openPorts returns the open ports of a target, one or two: the first should be open.
+// openPorts returns the one or two open ports of a target. The first one is expected to be open.
 func (c loadHosts) openPorts(i int) []int {
 	ports := []int{c.firstPort + i%loadPorts}
 	if second := c.firstPort + (37*i+11)%loadPorts; i%2 == 1 && second != ports[0] {
@@ -110,8 +109,8 @@ func (c loadHosts) config(more string) string {
 	return b.String()
 }
 
-// checkResponse compares an answer with the truth. One that says it is incomplete may know
-// less of it, but nothing else.
+// checkResponse compares a response with the open ports. An incomplete response may lack ports, but
+// must not be wrong.
 func (c loadHosts) checkResponse(i int, body string) (complete bool, err error) {
 	m, err := readMetrics(body)
 	if err != nil {
@@ -124,7 +123,7 @@ func (c loadHosts) checkResponse(i int, body string) (complete bool, err error) 
 		}
 		port, err := strconv.Atoi(labelValue(series, "port"))
 		if err != nil || labelValue(series, "ip") != c.address(i) || slices.Contains(c.openPorts(i), port) != (v == 1) {
-			return false, fmt.Errorf("%s is %v, and open are %v of %s", series, v, c.openPorts(i), c.address(i))
+			return false, fmt.Errorf("%s = %v, want open ports %v of %s", series, v, c.openPorts(i), c.address(i))
 		}
 		seen++
 	}
@@ -134,11 +133,11 @@ func (c loadHosts) checkResponse(i int, body string) (complete bool, err error) 
 	open, closed, unknown := len(c.openPorts(i)), loadPorts-len(c.openPorts(i)), state("unknown")
 	switch {
 	case state("open") != seen, state("open") > open, state("closed") > closed, state("filtered")+state("open_filtered") > 0:
-		return false, fmt.Errorf("%d ports are said to be open, %d closed, %d filtered: false", state("open"), state("closed"), state("filtered"))
+		return false, fmt.Errorf("got %d open, %d closed and %d filtered ports, which is wrong", state("open"), state("closed"), state("filtered"))
 	case m["probe_success"] != 1:
 		return false, nil
 	case state("open") != open || state("closed") != closed || unknown != 0:
-		return false, fmt.Errorf("%d open, %d closed and %d unknown are called a success", state("open"), state("closed"), unknown)
+		return false, fmt.Errorf("got %d open, %d closed and %d unknown ports with probe_success 1", state("open"), state("closed"), unknown)
 	}
 	return true, nil
 }
@@ -149,19 +148,19 @@ func labelValue(series, name string) string {
 	return value
 }
 
-// loadResult is what came of a load. Read it after wait.
+// loadResult is the result of a load test. Read it after wait.
 type loadResult struct {
 	probes sync.WaitGroup
 
 	mu                          sync.Mutex
 	complete, incomplete        int
 	refused, late               int
-	responseTimes, refusalTimes []time.Duration // of answers with 200, and of refusals
+	responseTimes, refusalTimes []time.Duration // of responses with status 200, and of refusals
 	wrong                       []string
 	clients                     []*http.Client
 }
 
-// wait waits for the last answer, and then lets all connections go.
+// wait waits for all responses and closes the connections.
 func (y *loadResult) wait() {
 	y.probes.Wait()
 	for _, c := range y.clients {
@@ -173,7 +172,7 @@ func (y *loadResult) total() int {
 	return y.complete + y.incomplete + y.refused + y.late + len(y.wrong)
 }
 
-// percentile returns the duration that this share of the answers with 200 stayed below.
+// percentile returns the duration that a fraction of all durations does not exceed.
 func percentile(all []time.Duration, of float64) time.Duration {
 	if len(all) == 0 {
 		return 0
@@ -188,8 +187,7 @@ func (y *loadResult) String() string {
 		percentile(y.refusalTimes, 0.5), percentile(y.refusalTimes, 1))
 }
 
-// checkNoneWrong fails the test for each answer that is neither a true one nor a clean
-// refusal, up to a few.
+// checkNoneWrong fails the test for each wrong response. It reports the first ten.
 func (y *loadResult) checkNoneWrong(t *testing.T) {
 	t.Helper()
 	for i, w := range y.wrong {
@@ -201,8 +199,8 @@ func (y *loadResult) checkNoneWrong(t *testing.T) {
 	}
 }
 
-// scraper is a client as Prometheus is one: it keeps its connections, scrapes each
-// target at a time of its own in the interval, and hangs up at its scrape timeout.
+// scraper sends requests as Prometheus does: it reuses connections, spreads the targets over the
+// interval and cancels a request at the scrape timeout.
 type scraper struct {
 	hosts   loadHosts
 	url     string
@@ -211,7 +209,7 @@ type scraper struct {
 	result  *loadResult
 }
 
-// run sends probes for so long, whether or not earlier ones were answered.
+// run sends probes at fixed times, regardless of earlier responses.
 func (s *scraper) run(ctx context.Context, first int, phase, length time.Duration) {
 	began := time.Now().Add(phase)
 	const step = loadInterval / loadTargets
@@ -221,7 +219,7 @@ func (s *scraper) run(ctx context.Context, first int, phase, length time.Duratio
 	}
 }
 
-// scrape asks for one target and judges the answer.
+// scrape probes one target and records the result.
 func (s *scraper) scrape(ctx context.Context, i int) {
 	sent := time.Now()
 	a, err := s.request(ctx, i)
@@ -262,24 +260,24 @@ func (s *scraper) request(ctx context.Context, i int) (response, error) {
 	return send(s.client, req)
 }
 
-// checkRefusal tells what is wrong with a refusal for want of a place.
+// checkRefusal returns an error unless a response is a 503 with Retry-After and one line of plain
+// text.
 func checkRefusal(a response) error {
 	seconds, err := strconv.Atoi(a.header.Get("Retry-After"))
 	line, ended := strings.CutSuffix(a.body, "\n")
 	switch {
 	case a.status != http.StatusServiceUnavailable:
-		return fmt.Errorf("status %d: %.200q", a.status, a.body)
+		return fmt.Errorf("status = %d, want 503: %.200q", a.status, a.body)
 	case err != nil || seconds < 1:
-		return fmt.Errorf("a 503 with Retry-After %q", a.header.Get("Retry-After"))
+		return fmt.Errorf("Retry-After of a 503 = %q", a.header.Get("Retry-After"))
 	case !strings.HasPrefix(a.header.Get("Content-Type"), "text/plain") || !ended || line == "" || strings.Contains(line, "\n"):
-		return fmt.Errorf("a 503 that is not one line of plain text: %.200q", a.body)
+		return fmt.Errorf("body of a 503 = %.200q, want one line of plain text", a.body)
 	}
 	return nil
 }
 
-// runLoad has so many clients scrape all targets for so long, and returns when they
-// send no more; answers may be outstanding. The clients are apart from each other,
-// as Prometheus servers are.
+// runLoad scrapes all targets from independent clients, as several Prometheus servers do. It
+// returns when the last request has been sent.
 func runLoad(t *testing.T, c loadHosts, url string, clients int, timeout, length time.Duration) *loadResult {
 	t.Helper()
 	y := &loadResult{}
@@ -298,7 +296,7 @@ func runLoad(t *testing.T, c loadHosts, url string, clients int, timeout, length
 
 const mib = 1 << 20
 
-// resourceUsage is what the exporter takes, in one line.
+// resourceUsage formats the resources that the exporter uses.
 func (m metrics) resourceUsage() string {
 	return fmt.Sprintf("RSS %.1f MiB, %v goroutines, %v descriptors, %.1f s of processor", m["process_resident_memory_bytes"]/mib,
 		m["go_goroutines"], m["process_open_fds"], m["process_cpu_seconds_total"])

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// TestLoadSustained is not parallel: others on the same processor would be in its times.
+// TestLoadSustained is not parallel, because other tests would affect its times.
 func TestLoadSustained(t *testing.T) {
 	c := newLoadHosts(t)
 	e := startPlainExporter(t, c.config(""))
@@ -30,13 +30,13 @@ func TestLoadSustained(t *testing.T) {
 	y := runLoad(t, c, e.url, loadClients, loadInterval, length)
 	late := e.scrapeMetrics(t)
 	y.wait()
-	t.Logf("%v of load: %v", length, y)
+	t.Logf("load for %v: %v", length, y)
 	y.checkNoneWrong(t)
 	if want := loadClients * int(length/(loadInterval/loadTargets)); y.complete != want {
-		t.Errorf("%d of %d probes were answered in full", y.complete, want)
+		t.Errorf("got %d complete probes, want %d", y.complete, want)
 	}
 	if p99 := percentile(y.responseTimes, 0.99); p99 >= time.Second {
-		t.Errorf("p99 is %v, want less than 1s", p99)
+		t.Errorf("p99 = %v, want less than 1s", p99)
 	}
 	late.wantValue(t, refusedByLimit, 0)
 	t.Logf("before: %s", idle.resourceUsage())
@@ -44,34 +44,33 @@ func TestLoadSustained(t *testing.T) {
 	t.Logf("after: %s", late.resourceUsage())
 	awaitIdle(t, e, idle)
 
-	// As much as this machine can do, up to ten times as much, from as many more clients,
-	// so that a few answers may come when nobody waits for them any more.
-	const mostLate = 20 // one in so many
+	// Apply as much load as this machine can bear. With that many clients a few responses may be
+	// late.
+	const mostLate = 20 // at most one in 20
 	times := loadFactor(idle, late, length)
 	y = runLoad(t, c, e.url, times*loadClients, loadInterval, 3*loadInterval)
 	over := time.Now()
 	y.wait()
-	t.Logf("%d times the load: %v", times, y)
+	t.Logf("load times %d: %v", times, y)
 	y.checkNoneWrong(t)
 	checkRefusalsCounted(t, e, y)
 	checkRecovery(t, c, e, over)
 	if y.late > y.total()/mostLate {
-		t.Errorf("%d of %d probes were not answered in time", y.late, y.total())
+		t.Errorf("%d of %d probes were late", y.late, y.total())
 	}
 	awaitIdle(t, e, idle)
 }
 
-// loadFactor returns how many times a load this machine's processors can bear, those of
-// the clients included: two at the least, and ten at the most.
+// loadFactor returns by how much the load can be multiplied on this machine, including the load of
+// the clients. It is between 2 and 10.
 func loadFactor(before, after metrics, took time.Duration) int {
-	const cpu, exporters = "process_cpu_seconds_total", 0.6 // of the processors; the rest is the clients'
+	const cpu, exporters = "process_cpu_seconds_total", 0.6 // exporters is the exporter's share of the processors; the clients take the rest
 	share := (after[cpu] - before[cpu]) / took.Seconds() / float64(runtime.NumCPU())
 	return min(10, max(2, int(exporters/share)))
 }
 
-// TestLoadOverload has room for one scan at a time, so that it is the places that run
-// short and not the processor: then nobody waits in vain for an answer. The race
-// detector looks on.
+// TestLoadOverload allows one scan at a time, so that places for scans are scarce and not processor
+// time. Then no response may be late.
 func TestLoadOverload(t *testing.T) {
 	c := newLoadHosts(t)
 	e := startExporter(t, c.config("limits: {max_scans: 1}\n"))
@@ -85,16 +84,15 @@ func TestLoadOverload(t *testing.T) {
 	checkRefusalsCounted(t, e, y)
 	checkRecovery(t, c, e, over)
 	if y.refused == 0 || y.complete == 0 {
-		t.Errorf("%d were refused and %d answered: the test does not test", y.refused, y.complete)
+		t.Errorf("got %d refused and %d complete probes, want both above 0", y.refused, y.complete)
 	}
 	if y.late > 0 {
-		t.Errorf("%d of %d probes were not answered in time", y.late, y.total())
+		t.Errorf("%d of %d probes were late", y.late, y.total())
 	}
 	awaitIdle(t, e, idle)
 }
 
-// checkRecovery looks, a scrape interval after a load was over, whether normal probes are
-// answered at once and in full.
+// checkRecovery checks that probes are complete and fast one scrape interval after a load.
 func checkRecovery(t *testing.T, c loadHosts, e *exporter, over time.Time) {
 	t.Helper()
 	const normal, atOnce = 20, time.Second
@@ -109,15 +107,15 @@ func checkRecovery(t *testing.T, c loadHosts, e *exporter, over time.Time) {
 			t.Errorf("%s: complete %v after %v: %v", c.targetName(i), complete, took, err)
 		}
 	}
-	t.Logf("then %d normal probes took %v at the most, and it has %s", normal, longest.Round(time.Millisecond), e.scrapeMetrics(t).resourceUsage())
+	t.Logf("%d probes after the load took at most %v; %s", normal, longest.Round(time.Millisecond), e.scrapeMetrics(t).resourceUsage())
 }
 
-// checkRefusalsCounted compares with the exporter's own count. Of who was late it is
-// not known what they would have been told.
+// checkRefusalsCounted compares the number of refusals with the exporter's metric, which may
+// include late responses.
 func checkRefusalsCounted(t *testing.T, e *exporter, y *loadResult) {
 	t.Helper()
 	if n := int(e.scrapeMetrics(t)[refusedByLimit]); n < y.refused || n > y.refused+y.late {
-		t.Errorf("%s is %d, and %d were refused, %d late", refusedByLimit, n, y.refused, y.late)
+		t.Errorf("%s = %d, want %d refused to %d late in addition", refusedByLimit, n, y.refused, y.late)
 	}
 }
 
@@ -126,32 +124,32 @@ func checkMemoryFlat(t *testing.T, early <-chan metrics, late metrics) {
 	select {
 	case m := <-early:
 		const rss, growth = "process_resident_memory_bytes", 1.2
-		t.Logf("after a third: %s", m.resourceUsage())
+		t.Logf("after a third of the load: %s", m.resourceUsage())
 		if late[rss] > growth*m[rss] {
-			t.Errorf("it had %.1f MiB after a third of the time and has %.1f at the end", m[rss]/mib, late[rss]/mib)
+			t.Errorf("RSS grew from %.1f MiB after a third of the load to %.1f MiB at its end", m[rss]/mib, late[rss]/mib)
 		}
 	default:
-		t.Error("its metrics could not be read during the load")
+		t.Error("metrics could not be scraped during the load")
 	}
 }
 
-// awaitIdle waits until what a load has taken is given back.
+// awaitIdle waits until the exporter has released the resources of a load.
 func awaitIdle(t *testing.T, e *exporter, idle metrics) {
 	t.Helper()
-	eventually(t, 10*time.Second, "goroutines and descriptors return", func() error {
+	eventually(t, 10*time.Second, "goroutines and descriptors are released", func() error {
 		const slack = 3
 		m := e.scrapeMetrics(t)
 		for _, name := range []string{"go_goroutines", "process_open_fds", "portscan_exporter_scans_in_flight", "portscan_exporter_attempts_in_flight"} {
 			if m[name] > idle[name]+slack {
-				return fmt.Errorf("%s was %v and is %v", name, idle[name], m[name])
+				return fmt.Errorf("%s was %v, now %v", name, idle[name], m[name])
 			}
 		}
 		return nil
 	})
 }
 
-// fairConfig has two targets whose scans take a while at their rate, one that is
-// quick, and few places.
+// fairConfig limits the number of scans. The module slow takes as many seconds as its ports divided
+// by 50.
 func fairConfig(places, ports int) string {
 	return fmt.Sprintf(`limits: {max_scans: %d}
 modules:
@@ -169,9 +167,8 @@ targets:
 `, places, ports)
 }
 
-// startFlood sends so many probes of the target that is flooded, each of another address
-// so that none shares a scan, which go away when stop is called. They have all gone
-// when it returns.
+// startFlood probes different addresses of the target flooded, so that no scan is shared. The
+// returned function cancels the probes and waits for them.
 func startFlood(t *testing.T, e *exporter, probes int) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -193,39 +190,38 @@ func startFlood(t *testing.T, e *exporter, probes int) (stop func()) {
 	return func() { cancel(); all.Wait() }
 }
 
-// TestAdmissionFairness has a crowd of probes wait for one target, and one for another. It
-// is not parallel, as its times are what it is about.
+// TestAdmissionFairness sends many probes of one target and then one of another. It is not
+// parallel, because it measures times.
 func TestAdmissionFairness(t *testing.T) {
 	const scanTakes, crowd = time.Second, 100
-	e := startExporter(t, fairConfig(2, 50)) // 50 ports at 50 a second
+	e := startExporter(t, fairConfig(2, 50)) // 1 s each: 50 ports at 50 a second
 	idle := e.scrapeMetrics(t)
 	stop := startFlood(t, e, crowd)
 	defer stop()
-	eventually(t, 10*time.Second, "the crowd is there", func() error {
+	eventually(t, 10*time.Second, "the flood has started", func() error {
 		m := e.scrapeMetrics(t)
 		if more := m["process_open_fds"] - idle["process_open_fds"]; more < crowd || m["portscan_exporter_scans_in_flight"] != 2 {
-			return fmt.Errorf("%v descriptors more, %v scans", more, m["portscan_exporter_scans_in_flight"])
+			return fmt.Errorf("got %v more descriptors and %v scans", more, m["portscan_exporter_scans_in_flight"])
 		}
 		return nil
 	})
 
-	// The first waits for one of the scans under way and takes its own time; so does
-	// the next, which is the turn after the other one's. In one line with the crowd
-	// they would wait for fifty times that.
+	// Scans are admitted by target in turn. A probe of another target waits for a running scan and,
+	// the second time, for one more. In a first-come queue it would wait for 50 scans.
 	for range 2 {
 		sent := time.Now()
 		m := e.probe(t, "target=other", timeoutHeader, "10")
-		t.Logf("one probe among %d of another target took %v", crowd, time.Since(sent).Round(time.Millisecond))
+		t.Logf("a probe of another target during a flood of %d took %v", crowd, time.Since(sent).Round(time.Millisecond))
 		m.wantValue(t, "probe_success", 1)
 		if took := time.Since(sent); took > 4*scanTakes {
-			t.Errorf("it took %v, want no more than the rest of a scan, a scan, and what a busy machine adds", took)
+			t.Errorf("probe took %v, want at most four times a scan", took)
 		}
 	}
 	stop()
 	awaitIdle(t, e, idle)
 }
 
-// TestClientDisconnectFreesScan has the one place taken by a scan of 5 s, and its client hang up.
+// TestClientDisconnectFreesScan closes the connection of the only running scan, which takes 5 s.
 func TestClientDisconnectFreesScan(t *testing.T) {
 	e := startExporter(t, fairConfig(1, 250))
 	idle := e.scrapeMetrics(t)
@@ -239,7 +235,7 @@ func TestClientDisconnectFreesScan(t *testing.T) {
 	}()
 	select {
 	case r := <-answered:
-		t.Fatalf("there was no place, and it was answered: %+v", r)
+		t.Fatalf("probe was answered while another scan took the only place: %+v", r)
 	case <-time.After(300 * time.Millisecond):
 	}
 
@@ -247,11 +243,11 @@ func TestClientDisconnectFreesScan(t *testing.T) {
 	left := time.Now()
 	r := <-answered
 	if r.err != nil || r.status != http.StatusOK || !strings.Contains(r.body, "\nprobe_success 1\n") {
-		t.Errorf("the one who waited got %d, %v: %s", r.status, r.err, r.body)
+		t.Errorf("waiting probe got %d, %v, want 200: %s", r.status, r.err, r.body)
 	}
 	if took := r.time.Sub(left); took > time.Second {
-		t.Errorf("it was answered %v after the other one had gone, want at once", took)
+		t.Errorf("waiting probe was answered %v after the disconnect, want at most 1s", took)
 	}
-	t.Logf("answered %v after the other one had gone", r.time.Sub(left).Round(time.Millisecond))
+	t.Logf("waiting probe was answered %v after the disconnect", r.time.Sub(left).Round(time.Millisecond))
 	awaitIdle(t, e, idle)
 }

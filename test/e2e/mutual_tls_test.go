@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// authority signs certificates of clients.
+// authority is a certificate authority for client certificates.
 type authority struct {
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
@@ -26,7 +26,7 @@ type authority struct {
 func newAuthority(t *testing.T) authority {
 	t.Helper()
 	a := authority{key: newKey(t)}
-	// All have the same name, so that a foreign one is told by its signature alone.
+	// All authorities have the same name, so that only the signature distinguishes them.
 	a.cert = &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority"},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
@@ -57,7 +57,7 @@ func (a authority) createCertificate(t *testing.T, template, parent *x509.Certif
 	return der
 }
 
-// issueCertificate makes a certificate for somebody.
+// issueCertificate returns a certificate that is signed by the authority.
 func (a authority) issueCertificate(t *testing.T, name string, ends time.Time, usage x509.ExtKeyUsage) *tls.Certificate {
 	t.Helper()
 	key := newKey(t)
@@ -74,8 +74,8 @@ func (a authority) writeCertificate(t *testing.T) string {
 	return writeFile(t, "ca.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw})))
 }
 
-// newCertificateClient returns a client that trusts what the pool does, and shows a certificate
-// to whoever asks, whether or not it is one that they ask for. Nil: it has none.
+// newCertificateClient returns a client that trusts the pool and presents a certificate, even if
+// the server did not request one of its authority. cert may be nil.
 func newCertificateClient(pool *x509.CertPool, cert *tls.Certificate) *http.Client {
 	if cert == nil {
 		cert = &tls.Certificate{}
@@ -89,8 +89,7 @@ func newCertificateClient(pool *x509.CertPool, cert *tls.Certificate) *http.Clie
 	}
 }
 
-// startTLSExporter serves with an audit file and a web configuration that asks clients for
-// certificates.
+// startTLSExporter starts an exporter with an audit file that requests client certificates.
 func startTLSExporter(t *testing.T, auth, caFile string) (e *exporter, pool *x509.CertPool, auditFile string) {
 	t.Helper()
 	certFile, keyFile, pool := writeServerCertificate(t)
@@ -105,8 +104,8 @@ func startTLSExporter(t *testing.T, auth, caFile string) (e *exporter, pool *x50
 	return e, pool, auditFile
 }
 
-// TestMutualTLS lets in who has a certificate of the right authority, and nobody else;
-// its name is who asked for a scan, whatever else they claim to be.
+// TestMutualTLS checks that only certificates of the configured authority are accepted. The audit
+// file must have the name in the certificate, even if the client sends other credentials.
 func TestMutualTLS(t *testing.T) {
 	t.Parallel()
 	const name = "prometheus.example.org"
@@ -122,7 +121,7 @@ func TestMutualTLS(t *testing.T) {
 	} {
 		for _, path := range []string{"/", "/probe?target=own", "/metrics", "/-/healthy"} {
 			if a, err := requestAs(newCertificateClient(pool, cert), http.MethodGet, e.url+path, "", ""); err == nil {
-				t.Errorf("who shows %s got %d for %s", what, a.status, path)
+				t.Errorf("certificate %q: status = %d for %s, want no response", what, a.status, path)
 			}
 		}
 	}
@@ -131,7 +130,7 @@ func TestMutualTLS(t *testing.T) {
 	right := newCertificateClient(pool, ours.issueCertificate(t, name, later, client))
 	metrics := parseMetrics(t, getAs(t, right, e.url+"/metrics", "", "", http.StatusOK))
 	if attempts := metrics.sumByPrefix("portscan_exporter_attempts_total"); attempts != 0 {
-		t.Errorf("those who were refused had %v packets sent", attempts)
+		t.Errorf("refused requests caused %v attempts, want 0", attempts)
 	}
 	parseMetrics(t, getAs(t, right, e.url+"/probe?target=own", "", "", http.StatusOK)).wantValue(t, "probe_success", 1)
 	getAs(t, right, e.url+"/probe?target=own", "mallory", "anything", http.StatusOK)
@@ -140,17 +139,18 @@ func TestMutualTLS(t *testing.T) {
 		checkFields(t, awaitAuditEntries(t, file, 3)[i], map[string]any{"event": event, "user": name})
 	}
 	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("the audit file is %v, %v, want it for its owner alone", info.Mode(), err)
+		t.Errorf("mode of the audit file = %v, %v, want 0600", info.Mode(), err)
 	}
 }
 
-// TestUnverifiedClientCertificate is let in, where any will do, but is nobody.
+// TestUnverifiedClientCertificate checks that an accepted but unverified certificate does not set
+// the user.
 func TestUnverifiedClientCertificate(t *testing.T) {
 	t.Parallel()
 	e, pool, file := startTLSExporter(t, "RequireAnyClientCert", "")
 	cert := newAuthority(t).issueCertificate(t, "mallory", time.Now().Add(time.Hour), x509.ExtKeyUsageClientAuth)
 	getAs(t, newCertificateClient(pool, cert), e.url+"/probe?target=own", "", "", http.StatusOK)
 	if user, there := awaitAuditEntries(t, file, 1)[0]["user"]; there {
-		t.Errorf("nobody vouches for the certificate, and %v is believed", user)
+		t.Errorf("user = %v for an unverified certificate, want none", user)
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// copyIn puts a file of the release into the system.
+// copyIn copies a file into the system.
 func (r systemRoot) copyIn(t *testing.T, path, as string) string {
 	t.Helper()
 	f, err := os.Open(path)
@@ -27,7 +27,7 @@ const (
 	installedUnit   = "/usr/lib/systemd/system/portscan_exporter.service"
 	dropInDir       = "/etc/systemd/system/portscan_exporter.service.d"
 	auditFile       = "/var/log/portscan_exporter/audit.log"
-	// ownTarget is what an owner adds to the installed configuration.
+	// ownTarget is a target that an operator adds to the installed configuration.
 	ownTarget = `
   - name: mine
     hosts: [127.0.0.1]
@@ -36,8 +36,7 @@ const (
 `
 )
 
-// testDeb installs a package with dpkg where systemd runs, uses it, upgrades it, and
-// removes it.
+// testDeb installs, uses, upgrades and removes a package with dpkg in a system booted with systemd.
 func testDeb(t *testing.T, dist, newer string) {
 	t.Helper()
 	needProgram(t, "dpkg")
@@ -45,13 +44,13 @@ func testDeb(t *testing.T, dist, newer string) {
 	r := newBootedRoot(t)
 	r.run(t, "dpkg", "--install", r.copyIn(t, findOne(t, dist, "*.deb"), "/tmp/first.deb"))
 	if got := r.run(t, "dpkg-query", "--show", "--showformat=${Status}", "portscan-exporter"); got != "install ok installed" {
-		t.Errorf("dpkg says %q", got)
+		t.Errorf("package status = %q, want install ok installed", got)
 	}
 	r.run(t, "id", "portscan_exporter")
 	r.run(t, "dpkg", "--verify", "portscan-exporter")
 	checkUnits(t, r)
 	if r.serviceActive(t) {
-		t.Error("the service was started before anybody said what may be scanned")
+		t.Error("service is active before it was enabled")
 	}
 	testUnit(t, r)
 
@@ -61,36 +60,36 @@ func testDeb(t *testing.T, dist, newer string) {
 	r.checkContains(t, installedConfig+".dpkg-dist", "# newer")
 	m := parseMetrics(t, r.getBody(t, "/metrics"))
 	if m.countByPrefix(`portscan_exporter_build_info{`) != 1 || m.sumByPrefix("portscan_exporter_config_targets") != 2 {
-		t.Errorf("after the upgrade %v", m)
+		t.Errorf("metrics after the upgrade: %v", m)
 	}
 	if got := r.getBody(t, "/metrics"); !strings.Contains(got, `version="99.0.0"`) {
-		t.Error("after the upgrade the version before still runs")
+		t.Error("the previous version is running after the upgrade")
 	}
 
 	r.run(t, "dpkg", "--remove", "portscan-exporter")
 	if r.fileExists(t, "/usr/bin/portscan_exporter") || r.fileExists(t, installedUnit) || !r.fileExists(t, installedConfig) || r.serviceActive(t) {
-		t.Error("a removed package has to leave its configuration, and nothing else")
+		t.Error("a removed package must leave only its configuration")
 	}
 	r.run(t, "dpkg", "--purge", "portscan-exporter")
 	if left := r.run(t, "sh", "-c", "find /etc /usr /var -xdev -path /var/lib/docker -prune -o -path '*portscan_exporter*' -newer /tmp/first.deb -print"); left != "" {
-		t.Errorf("a purged package has left %s", left)
+		t.Errorf("files left by a purged package: %s", left)
 	}
 }
 
-// serviceActive tells whether the service or its socket is.
+// serviceActive reports whether the service or its socket is active.
 func (r systemRoot) serviceActive(t *testing.T) bool {
 	t.Helper()
 	return r.command(t, "systemctl", "--quiet", "is-active", "portscan_exporter.service", "portscan_exporter.socket").Run() == nil
 }
 
-// getBody asks the exporter that runs in there, which must answer with a 200.
+// getBody requests a path of the exporter in the system, which must respond with status 200.
 func (r systemRoot) getBody(t *testing.T, path string) string {
 	t.Helper()
 	return r.run(t, "curl", "--silent", "--show-error", "--fail", "--max-time", "30", "http://127.0.0.1:10115"+path)
 }
 
-// testUnit has systemd run the unit, with all that it forbids; with the drop-in; and
-// with an audit file, which is rotated.
+// testUnit runs the unit with systemd, also with the drop-in for half-open scans and with an audit
+// file.
 func testUnit(t *testing.T, r systemRoot) {
 	t.Helper()
 	r.writeFile(t, "/etc/default/portscan_exporter", strings.NewReader("OPTIONS=--audit.file="+auditFile+"\n"))
@@ -101,7 +100,7 @@ func testUnit(t *testing.T, r systemRoot) {
 		status := r.run(t, "sh", "-c", "cat /proc/$(systemctl show --property=MainPID --value portscan_exporter)/status")
 		for _, line := range []string{"CapEff:\t" + capabilities, "CapBnd:\t" + capabilities, "NoNewPrivs:\t1", "Seccomp:\t2"} {
 			if !strings.Contains(status, line+"\n") {
-				t.Errorf("it runs without %q:\n%s", line, status)
+				t.Errorf("process status lacks %q:\n%s", line, status)
 			}
 		}
 	}
@@ -119,22 +118,22 @@ func testUnit(t *testing.T, r systemRoot) {
 	r.run(t, "systemctl", "reload", "portscan_exporter.service")
 	r.run(t, "rm", "-r", dropInDir)
 	testLogRotation(t, r)
-	// The socket stays open meanwhile: who comes then is not refused, and starts it.
+	// The socket stays open. The next request starts the service.
 	r.run(t, "systemctl", "stop", "portscan_exporter.service")
 	if got := r.run(t, "systemctl", "show", "--property=Result", "--value", "portscan_exporter.service"); got != "success\n" {
-		t.Errorf("it was stopped with %s", got)
+		t.Errorf("result of the stopped service = %s, want success", got)
 	}
 	r.getBody(t, "/-/healthy")
 }
 
-// testRPM does the same with rpm, as far as that goes on this system.
+// testRPM installs, upgrades and removes a package with rpm, without systemd.
 func testRPM(t *testing.T, dist, newer string) {
 	t.Helper()
 	needProgram(t, "rpm")
 	r := newSystemRoot(t)
 	rpm := func(args ...string) string {
 		t.Helper()
-		// The system's packages are dpkg's: rpm knows of none of them, and would rather not.
+		// The rpm database of this system is empty, so dependencies cannot be satisfied.
 		return r.run(t, append([]string{"rpm", "--nodeps", "--force-debian"}, args...)...)
 	}
 	first := r.copyIn(t, findOne(t, dist, "*.rpm"), "/tmp/first.rpm")
@@ -143,7 +142,7 @@ func testRPM(t *testing.T, dist, newer string) {
 	r.run(t, "id", "portscan_exporter")
 	configs := r.run(t, "rpm", "--query", "--configfiles", "portscan-exporter")
 	if want := "/etc/default/portscan_exporter\n/etc/logrotate.d/portscan_exporter\n/etc/portscan_exporter/config.yml\n"; configs != want {
-		t.Errorf("its configuration is %q, want %q", configs, want)
+		t.Errorf("configuration files = %q, want %q", configs, want)
 	}
 	testInstalledCommand(t, r)
 	r.writeFile(t, installedConfig, strings.NewReader(r.run(t, "cat", installedConfig)+ownTarget))
@@ -151,22 +150,22 @@ func testRPM(t *testing.T, dist, newer string) {
 	r.checkContains(t, installedConfig, "name: mine")
 	r.checkContains(t, installedConfig+".rpmnew", "# newer")
 	if got := r.run(t, "portscan_exporter", "--version"); !strings.Contains(got, "version 99.0.0 ") {
-		t.Errorf("after the upgrade it is %s", got)
+		t.Errorf("version after the upgrade = %s, want 99.0.0", got)
 	}
 	rpm("--erase", "portscan-exporter")
 	if r.fileExists(t, "/usr/bin/portscan_exporter") || r.fileExists(t, installedUnit) || !r.fileExists(t, installedConfig+".rpmsave") {
-		t.Error("a removed package has to leave a changed configuration, and nothing else")
+		t.Error("a removed package must leave only its changed configuration")
 	}
 }
 
-// checkUnits has systemd look at the installed units, with and without the drop-in.
+// checkUnits verifies the installed units and their security scores, with and without the drop-in.
 func checkUnits(t *testing.T, r systemRoot) {
 	t.Helper()
 	needProgram(t, "systemd-analyze")
 	verify := func() {
 		t.Helper()
 		cmd := r.command(t, "systemd-analyze", "verify", "--man=no", "portscan_exporter.service", "portscan_exporter.socket")
-		// It has a word to say about other units of this system, too.
+		// The output may also be about other units of this system.
 		if out, err := cmd.CombinedOutput(); err != nil || strings.Contains(string(out), "portscan_exporter") {
 			t.Errorf("systemd-analyze verify: %v\n%s", err, out)
 		}
@@ -177,7 +176,7 @@ func checkUnits(t *testing.T, r systemRoot) {
 		out := r.run(t, "systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold="+threshold, "portscan_exporter.service")
 		line := regexp.MustCompile(`Overall exposure level for portscan_exporter.service: (\S+)`).FindStringSubmatch(out)
 		if line == nil {
-			t.Fatalf("no score: %s", out)
+			t.Fatalf("no exposure level: %s", out)
 		}
 		return line[1]
 	}
@@ -186,15 +185,15 @@ func checkUnits(t *testing.T, r systemRoot) {
 	verify()
 	scores = append(scores, score("20"))
 	r.run(t, "rm", "-r", dropInDir)
-	t.Logf("systemd's scores without and with syn.conf: %v", scores)
+	t.Logf("exposure levels without and with syn.conf: %v", scores)
 }
 
-// testInstalledCommand runs what the installed unit would, as its user and with its socket.
+// testInstalledCommand runs the command of the installed unit with its user and socket.
 func testInstalledCommand(t *testing.T, r systemRoot) {
 	t.Helper()
 	start := regexp.MustCompile(`(?m)^ExecStart=(.+)$`).FindStringSubmatch(r.run(t, "cat", installedUnit))
 	if start == nil {
-		t.Fatal("the unit starts nothing")
+		t.Fatal("unit has no ExecStart")
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -206,13 +205,13 @@ func testInstalledCommand(t *testing.T, r systemRoot) {
 		t.Fatal(err)
 	}
 	defer socket.Close()
-	// systemd makes it: StateDirectory.
+	// With systemd, StateDirectory creates it.
 	r.run(t, "install", "-d", "-o", "portscan_exporter", "-m", "700", "/var/lib/portscan_exporter")
 	enter := r.enter[:len(r.enter)-1] // chroot takes the user before the root
 	script := ". /etc/default/portscan_exporter; export LISTEN_FDS=1 LISTEN_PID=$$; exec " + start[1]
 	cmd := exec.CommandContext(t.Context(), enter[0], append(enter[1:len(enter):len(enter)],
 		"--userspec=portscan_exporter:portscan_exporter", r.root, "/bin/sh", "-c", script)...)
-	cmd.Cancel = func() error { return nil } // the test's end ends it, as every program
+	cmd.Cancel = func() error { return nil } // the cleanup sends SIGTERM
 	cmd.ExtraFiles = []*os.File{socket}
 	e := &exporter{addr: l.Addr().String()}
 	e.process = startCommand(t, cmd)
@@ -222,20 +221,20 @@ func testInstalledCommand(t *testing.T, r systemRoot) {
 	r.checkContains(t, "/var/lib/portscan_exporter/state.json", "127.0.0.1")
 }
 
-// testLogRotation has logrotate move the audit file away, and the exporter begin another one.
+// testLogRotation rotates the audit file with logrotate.
 func testLogRotation(t *testing.T, r systemRoot) {
 	t.Helper()
 	needProgram(t, "logrotate")
 	r.checkContains(t, auditFile, `"target":"localhost"`)
 	r.run(t, "logrotate", "--force", "--state=/tmp/logrotate", "/etc/logrotate.d/portscan_exporter")
 	r.checkContains(t, auditFile+".1", `"target":"localhost"`)
-	eventually(t, 20*time.Second, "a new audit file is there", func() error {
+	eventually(t, 20*time.Second, "the audit file is reopened", func() error {
 		if !r.fileExists(t, auditFile) {
 			return os.ErrNotExist
 		}
 		return nil
 	})
 	if got := r.run(t, "stat", "--format=%U %a", auditFile); got != "portscan_exporter 600\n" {
-		t.Errorf("the new audit file is %s", got)
+		t.Errorf("owner and mode of the audit file = %s, want portscan_exporter 600", got)
 	}
 }

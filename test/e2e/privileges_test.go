@@ -15,14 +15,15 @@ import (
 
 const capNetRaw = 13 // linux/capability.h
 
-// unprivilegedCommand returns the command as a user without any privilege but those given.
+// unprivilegedCommand returns a command of the exporter for a user that has only these
+// capabilities.
 func unprivilegedCommand(t *testing.T, caps []uintptr, args ...string) *exec.Cmd {
 	t.Helper()
 	if os.Getuid() != 0 {
-		skip(t, "only root becomes another user")
+		skip(t, "only root can switch to another user")
 	}
 	cmd := exec.CommandContext(t.Context(), binary(t), args...)
-	cmd.Cancel = func() error { return nil } // the test's end ends it, as every program
+	cmd.Cancel = func() error { return nil } // the cleanup sends SIGTERM
 	cmd.Dir = "/"
 	const nobody = 65534
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}, AmbientCaps: caps}
@@ -46,7 +47,7 @@ func writeReadable(t *testing.T, text string) string {
 	return path
 }
 
-// readableDir returns a directory that every user can read. Its parent is the test's own, too.
+// readableDir returns a directory that every user can read, as is its parent.
 func readableDir(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -58,7 +59,7 @@ func readableDir(t *testing.T) string {
 	return dir
 }
 
-// rawConfig scans loopback half open and over UDP.
+// rawConfig scans loopback with half-open and UDP scans.
 func rawConfig(s testPorts) string {
 	return fmt.Sprintf(`modules:
   half: {ports: [%[1]d, %[2]d, %[3]d, %[4]d, %[5]d], method: syn}
@@ -74,7 +75,7 @@ targets:
 `, s.listening, s.down, s.allowed, s.unexpected, s.free)
 }
 
-// listenUDP opens a UDP port, which says nothing if mute.
+// listenUDP opens a UDP port, which answers unless it is mute.
 func listenUDP(t *testing.T, port int, mute bool) {
 	t.Helper()
 	c, err := net.ListenPacket("udp", fmt.Sprintf("127.0.0.1:%d", port))
@@ -95,7 +96,7 @@ func listenUDP(t *testing.T, port int, mute bool) {
 	}()
 }
 
-// TestUnprivileged runs as a user without any privilege.
+// TestUnprivileged probes as a user without capabilities.
 func TestUnprivileged(t *testing.T) {
 	t.Parallel()
 	s := newTestPorts(t)
@@ -105,7 +106,7 @@ func TestUnprivileged(t *testing.T) {
 	status := readFile(t, fmt.Sprintf("/proc/%d/status", e.cmd.Process.Pid))
 	for _, line := range []string{"Uid:\t65534\t65534\t65534\t65534\n", "CapEff:\t0000000000000000\n", "CapPrm:\t0000000000000000\n"} {
 		if !strings.Contains(status, line) {
-			t.Errorf("it has more than it should: no %q in\n%s", line, status)
+			t.Errorf("process status lacks %q:\n%s", line, status)
 		}
 	}
 	m := e.probe(t, "target=own")
@@ -116,13 +117,12 @@ func TestUnprivileged(t *testing.T) {
 	m.wantValue(t, `portscan_ports{ip="127.0.0.1",protocol="tcp",state="closed"}`, 3)
 	postReload(t, e, http.StatusOK)
 	if own := e.scrapeMetrics(t); own["process_open_fds"] < 1 || own["portscan_exporter_attempts_in_flight_limit"] < 50 {
-		t.Errorf("what it may take is not known: %v", own["portscan_exporter_attempts_in_flight_limit"])
+		t.Errorf("attempts limit = %v, want at least 50", own["portscan_exporter_attempts_in_flight_limit"])
 	}
 	getBody(t, e.url+"/")
 }
 
-// TestScanWithNetRawOnly serves half-open and UDP scans as a user with CAP_NET_RAW and
-// nothing else.
+// TestScanWithNetRawOnly runs half-open and UDP scans as a user that has only CAP_NET_RAW.
 func TestScanWithNetRawOnly(t *testing.T) {
 	t.Parallel()
 	s := newTestPorts(t)
@@ -148,17 +148,17 @@ func TestScanWithNetRawOnly(t *testing.T) {
 	m.wantValue(t, udp("portscan_port_open", s.down), 0)
 	m.wantValue(t, udp("portscan_port_filtered", s.unexpected), 1)
 	if _, there := m[udp("portscan_port_open", s.unexpected)]; there {
-		t.Error("a silent UDP port is said to be open or not")
+		t.Error("portscan_port_open is present for a silent UDP port")
 	}
 	m.wantValue(t, `portscan_ports{ip="127.0.0.1",protocol="udp",state="open_filtered"}`, 1)
 	m.wantValue(t, `portscan_ports_violating{expected="open",ip="127.0.0.1",protocol="udp"}`, 1)
 	if own := e.scrapeMetrics(t); own[`portscan_exporter_attempts_total{protocol="udp"}`] < 3 || own[`portscan_exporter_attempts_total{protocol="tcp"}`] < 5 {
-		t.Errorf("attempts are not counted by protocol: %v", own.sumByPrefix("portscan_exporter_attempts_total"))
+		t.Errorf("attempts by protocol are wrong, total = %v", own.sumByPrefix("portscan_exporter_attempts_total"))
 	}
 }
 
-// TestScanWithoutNetRaw refuses a configuration with half-open scans, at start
-// and at reload, in one line that says what to grant.
+// TestScanWithoutNetRaw checks that half-open scans without the capability are refused at the start
+// and at a reload, with one line of advice.
 func TestScanWithoutNetRaw(t *testing.T) {
 	t.Parallel()
 	s := newTestPorts(t)
@@ -171,7 +171,7 @@ func TestScanWithoutNetRaw(t *testing.T) {
 		cmd.Stderr = &out
 		_ = cmd.Run()
 		if got := cmd.ProcessState.ExitCode(); got != want {
-			t.Errorf("%v: status %d, want %d", args, got, want)
+			t.Errorf("%v: exit status = %d, want %d", args, got, want)
 		}
 		return out.String()
 	}
@@ -180,39 +180,39 @@ func TestScanWithoutNetRaw(t *testing.T) {
 		n := 0
 		for line := range strings.Lines(text) {
 			if strings.Contains(line, prefix) && !strings.Contains(line, "CAP_NET_RAW") {
-				t.Errorf("%q does not say what to grant", line)
+				t.Errorf("%q does not name the missing capability", line)
 			}
 			if strings.Contains(line, "CAP_NET_RAW") {
 				n++
 				for _, part := range advice {
 					if !strings.Contains(line, part) {
-						t.Errorf("%q does not say %q", line, part)
+						t.Errorf("%q lacks %q", line, part)
 					}
 				}
 			}
 		}
 		if n == 0 {
-			t.Errorf("nothing says what to grant: %s", text)
+			t.Errorf("no line names the missing capability: %s", text)
 		}
 	}
 	oneLine(run(1, "--web.listen-address=127.0.0.1:0"), "can't start")
 	oneLine(run(0, "--config.check"), "warning")
 	if out := run(2, "scan", "own"); !strings.Contains(out, "CAP_NET_RAW") || strings.Count(out, "\n") != 1 {
-		t.Errorf("scan says %q", out)
+		t.Errorf("stderr of scan = %q, want one line with CAP_NET_RAW", out)
 	}
 
 	e := startUnprivilegedExporter(t, nil, targetsConfig("first"))
 	replaceFileMode(t, e.config, rawConfig(s), 0o644)
 	a, err := request("POST", e.url+"/-/reload")
 	if err != nil || a.status != http.StatusInternalServerError {
-		t.Errorf("reloading: %v, status %d", err, a.status)
+		t.Errorf("POST /-/reload: %v, status = %d, want 500", err, a.status)
 	}
 	oneLine(a.body, "CAP_NET_RAW")
 	awaitTarget(t, e, "first")
 }
 
-// TestNetRawFileCapability gives the capability to the program's file, and not to the
-// process: the program raises it for each raw socket, and has it not in between.
+// TestNetRawFileCapability gives the file the permitted capability. The exporter must raise it only
+// while it opens a raw socket.
 func TestNetRawFileCapability(t *testing.T) {
 	t.Parallel()
 	setcap := needProgram(t, "setcap")
@@ -222,7 +222,7 @@ func TestNetRawFileCapability(t *testing.T) {
 	cmd.Path = filepath.Join(readableDir(t), "portscan_exporter")
 	copyFile(t, binary(t), cmd.Path)
 	if out, err := exec.Command(setcap, "cap_net_raw+p", cmd.Path).CombinedOutput(); err != nil {
-		skip(t, fmt.Sprintf("files here carry no capabilities: %v: %s", err, out))
+		skip(t, fmt.Sprintf("cannot set file capabilities: %v: %s", err, out))
 	}
 	e := &exporter{addr: freeAddress(t), config: writeReadable(t, rawConfig(s))}
 	cmd.Args = append(cmd.Args, "--config.file="+e.config, "--web.listen-address="+e.addr)

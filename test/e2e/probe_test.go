@@ -9,8 +9,7 @@ import (
 	"testing"
 )
 
-// twoAddressesConfig reports every port of both loopback addresses, but no more
-// than three.
+// twoAddressesConfig reports all ports of both loopback addresses, or at most three of them.
 func twoAddressesConfig(s testPorts) string {
 	return fmt.Sprintf(`modules:
   all: {ports: [%[1]d, %[2]d, %[3]d, %[4]d, %[5]d], report: all}
@@ -25,7 +24,7 @@ targets:
 `, s.listening, s.down, s.allowed, s.unexpected, s.free)
 }
 
-// portOpenSample is the series of a port of one of the two addresses.
+// portOpenSample returns the series of a TCP port.
 func portOpenSample(ip string, port int, expected string) string {
 	return fmt.Sprintf(`portscan_port_open{expected="%s",ip="%s",port="%d",protocol="tcp"}`, expected, ip, port)
 }
@@ -59,20 +58,20 @@ func TestProbeTwoAddresses(t *testing.T) {
 	m.wantValue(t, `portscan_ports_violating{expected="open",ip="::1",protocol="tcp"}`, 2)
 	m.wantValue(t, `portscan_ports_violating{expected="closed",ip="::1",protocol="tcp"}`, 0)
 	if n := m.countByPrefix("portscan_port_open{"); n != 10 {
-		t.Errorf("%d ports are reported, want 10", n)
+		t.Errorf("got %d reported ports, want 10", n)
 	}
 
 	m = e.probe(t, "target=both&module=three")
-	m.wantValue(t, portOpenSample("127.0.0.1", s.unexpected, "closed"), 1) // always first
+	m.wantValue(t, portOpenSample("127.0.0.1", s.unexpected, "closed"), 1) // violations come first
 	if n, omitted := m.countByPrefix("portscan_port_open{"), m.sumByPrefix("portscan_ports_omitted{"); n != 3 || omitted != 7 {
-		t.Errorf("%d ports are reported and %v counted, want 3 and 7", n, omitted)
+		t.Errorf("got %d reported and %v omitted ports, want 3 and 7", n, omitted)
 	}
 
 	m = e.probe(t, "target=::1")
 	m.wantValue(t, "portscan_addresses", 1)
 	m.wantValue(t, `portscan_ports{ip="::1",protocol="tcp",state="closed"}`, 5)
 	if strings.Contains(fmt.Sprint(m), "127.0.0.1") {
-		t.Error("a probe of one address is about another, too")
+		t.Error("a probe of one address has series of another")
 	}
 	if err := checkStatus(e.url+"/probe?target=127.0.0.2", http.StatusForbidden); err != nil {
 		t.Error(err)
@@ -89,7 +88,7 @@ func TestPagesContent(t *testing.T) {
 		"127.0.0.1", strconv.Itoa(s.listening), "handshake", "Starting probe", "Probe finished", "\nprobe_success 1\n",
 	} {
 		if !strings.Contains(debug, text) {
-			t.Errorf("%q is not in the debug answer:\n%s", text, debug)
+			t.Errorf("debug output lacks %q:\n%s", text, debug)
 		}
 	}
 	for path, text := range map[string]string{
@@ -100,7 +99,7 @@ func TestPagesContent(t *testing.T) {
 		"/metrics":   "portscan_exporter_build_info{",
 	} {
 		if page := getBody(t, e.url+path); !strings.Contains(page, text) {
-			t.Errorf("%q is not in %s:\n%s", text, path, page)
+			t.Errorf("%[2]s lacks %[1]q:\n%[3]s", text, path, page)
 		}
 	}
 }

@@ -9,8 +9,7 @@ import (
 	"time"
 )
 
-// scrapeConfig is a whole Prometheus configuration; the scrape job in it is the three
-// lines that the README shows.
+// scrapeConfig returns a Prometheus configuration with the scrape job of the README.
 func scrapeConfig(e *exporter, global string) string {
 	return fmt.Sprintf(`global: {%s}
 scrape_configs:
@@ -20,7 +19,7 @@ scrape_configs:
 `, global, e.url)
 }
 
-// testPorts is a configuration and the ports in it.
+// testPorts are ports of a test by their role.
 type testPorts struct {
 	listening, down, allowed, unexpected, free int
 }
@@ -50,7 +49,7 @@ external_labels: {vantage: here}
 `, s.listening, s.down, s.allowed, s.unexpected, s.free, s.listening, s.listening, s.down, s.allowed)
 }
 
-// portOpenSelector is the series of a port, as module quick sees it.
+// portOpenSelector selects the series of a port in module quick.
 func portOpenSelector(port int, expected string) string {
 	return fmt.Sprintf(`portscan_port_open{instance="own",module="quick",ip="127.0.0.1",port="%d",protocol="tcp",expected="%s"}`, port, expected)
 }
@@ -79,7 +78,7 @@ func TestPrometheusPortStates(t *testing.T) {
 	p.wantValue(t, portOpenSelector(s.unexpected, "closed"), 1)
 	p.wantValue(t, violatingSelector("open"), 1)
 	p.wantValue(t, violatingSelector("closed"), 1)
-	p.wantValue(t, `count(portscan_port_open{module="quick"})`, 4) // a closed port that should be closed is not notable
+	p.wantValue(t, `count(portscan_port_open{module="quick"})`, 4) // an expected closed port is not notable
 	p.wantValue(t, `sum(portscan_ports{module="quick"})`, 5)
 	p.wantValue(t, `sum(portscan_ports{module="quick",state="closed"})`, 2)
 	p.wantValue(t, `portscan_target_info{instance="own",module="quick",target="own",owner="the test",reference="T-1"}`, 1)
@@ -98,7 +97,7 @@ func TestPrometheusPortStates(t *testing.T) {
 	checkFlippedInTime(t, p, changed, violatingSelector("closed"), 2)
 }
 
-// checkScrapeTargets looks at what Prometheus made of /sd.
+// checkScrapeTargets checks the targets that Prometheus created from /sd.
 func checkScrapeTargets(t *testing.T, e *exporter, targets map[string]scrapeTarget) {
 	t.Helper()
 	for name, want := range map[string]struct {
@@ -110,18 +109,18 @@ func checkScrapeTargets(t *testing.T, e *exporter, targets map[string]scrapeTarg
 	} {
 		target, ok := targets[name]
 		if !ok {
-			t.Errorf("there is no target %s, but %v", name, slices.Sorted(maps.Keys(targets)))
+			t.Errorf("target %s is missing: %v", name, slices.Sorted(maps.Keys(targets)))
 			continue
 		}
 		if target.ScrapeURL != e.url+want.query {
-			t.Errorf("%s is scraped at %s, want %s", name, target.ScrapeURL, e.url+want.query)
+			t.Errorf("%s: scrape URL = %s, want %s", name, target.ScrapeURL, e.url+want.query)
 		}
 		if target.Labels["env"] != "test" || target.Labels["vantage"] != "here" {
-			t.Errorf("%s has labels %v, want env and vantage as configured", name, target.Labels)
+			t.Errorf("%s: labels = %v, want env and vantage as configured", name, target.Labels)
 		}
 		interval, timeout := parseDuration(t, target.ScrapeInterval), parseDuration(t, target.ScrapeTimeout)
 		if interval != want.interval || timeout > interval || timeout <= 0 {
-			t.Errorf("%s is scraped every %v with a timeout of %v, want %v and no more than that", name, interval, timeout, want.interval)
+			t.Errorf("%s: interval and timeout = %v, %v, want %v and at most that", name, interval, timeout, want.interval)
 		}
 	}
 }
@@ -135,13 +134,13 @@ func parseDuration(t *testing.T, text string) time.Duration {
 	return d
 }
 
-// checkFlippedInTime fails the test unless the second scrape after the change, at the
-// latest, saw the new value. A sample bears the time at which its scrape began.
+// checkFlippedInTime fails the test unless the second scrape after the change, at the latest,
+// returned the new value. The time of a sample is the start of its scrape.
 func checkFlippedInTime(t *testing.T, p *prometheusServer, changed time.Time, expression string, want float64) {
 	t.Helper()
 	all := p.query(t, expression+"[2m]")
 	if len(all) != 1 {
-		t.Errorf("%s has %d series", expression, len(all))
+		t.Errorf("%s: got %d series, want 1", expression, len(all))
 		return
 	}
 	late, seen := 0, false
@@ -156,12 +155,11 @@ func checkFlippedInTime(t *testing.T, p *prometheusServer, changed time.Time, ex
 		late++
 	}
 	if !seen || late > 1 {
-		t.Errorf("%s: %d scrapes after the change showed the old value (new one seen: %v), want 1 at the most", expression, late, seen)
+		t.Errorf("%s: %d scrapes after the change returned the old value (new one seen: %v), want at most 1", expression, late, seen)
 	}
 }
 
-// TestScrapeTimeoutPartialResult has a module that would need 65 s and a Prometheus that
-// waits for 2 s.
+// TestScrapeTimeoutPartialResult probes a module that takes 65 s with a scrape timeout of 2 s.
 func TestScrapeTimeoutPartialResult(t *testing.T) {
 	t.Parallel()
 	e := startExporter(t, `modules:
@@ -175,14 +173,14 @@ targets:
 	p := startPrometheus(t, scrapeConfig(e, "scrape_interval: 3s, scrape_timeout: 2s"))
 	target := p.awaitTargetsUp(t, 1)["own/everything"]
 	if timeout := parseDuration(t, target.ScrapeTimeout); timeout != 2*time.Second {
-		t.Errorf("the scrape timeout is %v, want 2s", timeout)
+		t.Errorf("scrape timeout = %v, want 2s", timeout)
 	}
 	p.awaitValue(t, 30*time.Second, `up{instance="own"}`, 1)
 	p.awaitValue(t, 5*time.Second, `probe_success{instance="own"}`, 0)
 	p.wantValue(t, `sum(portscan_ports{instance="own"})`, 65535)
 	p.wantValue(t, `portscan_ports_unknown{instance="own",reason="deadline"} > bool 0`, 1)
 	p.wantValue(t, `sum(portscan_ports_unknown{instance="own"}) == bool sum(portscan_ports{instance="own",state="unknown"})`, 1)
-	p.wantValue(t, `sum(portscan_ports{instance="own",state!="unknown"}) > bool 100`, 1) // what it learnt is there
+	p.wantValue(t, `sum(portscan_ports{instance="own",state!="unknown"}) > bool 100`, 1) // the partial result is reported
 	p.wantValue(t, `probe_duration_seconds{instance="own"} < bool 2`, 1)
 	p.wantValue(t, `min_over_time(up{instance="own"}[2m])`, 1)
 }
@@ -195,7 +193,7 @@ func TestMetricsPromtoolCheck(t *testing.T) {
 	e := startExporter(t, s.config())
 	probe := getBody(t, e.url+"/probe?target=own")
 	if !strings.Contains(probe, "portscan_port_open{") {
-		t.Fatalf("no port in the answer:\n%s", probe)
+		t.Fatalf("response has no port:\n%s", probe)
 	}
 	promtoolCheckMetrics(t, probe)
 	promtoolCheckMetrics(t, getBody(t, e.url+"/metrics"))

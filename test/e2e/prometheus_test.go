@@ -20,8 +20,7 @@ type prometheusServer struct {
 	started time.Time
 }
 
-// startPrometheus starts a Prometheus whose scrape configuration is the given text,
-// and waits until it answers.
+// startPrometheus starts Prometheus with a configuration and waits until it is ready.
 func startPrometheus(t *testing.T, config string) *prometheusServer {
 	t.Helper()
 	path := needProgram(t, "prometheus")
@@ -37,14 +36,14 @@ func startPrometheus(t *testing.T, config string) *prometheusServer {
 	return p
 }
 
-// series is one series of a query's result.
+// series is a series in the result of a query.
 type series struct {
 	Metric map[string]string
-	Value  sample   // of an instant vector
-	Values []sample // of a range vector
+	Value  sample   // for an instant vector
+	Values []sample // for a range vector
 }
 
-// sample is a time in seconds and a value.
+// sample is a timestamp in seconds and a value.
 type sample [2]any
 
 func (s sample) time() time.Time {
@@ -59,7 +58,7 @@ func (s sample) value() float64 {
 	return v
 }
 
-// query asks Prometheus.
+// query evaluates an instant query.
 func (p *prometheusServer) query(t *testing.T, expression string) []series {
 	t.Helper()
 	var a struct {
@@ -69,21 +68,21 @@ func (p *prometheusServer) query(t *testing.T, expression string) []series {
 	return a.Data.Result
 }
 
-// queryValue returns the value of the only series that the expression has.
+// queryValue returns the value of an expression, which must have one series.
 func (p *prometheusServer) queryValue(t *testing.T, expression string) (float64, error) {
 	t.Helper()
 	all := p.query(t, expression)
 	if len(all) != 1 {
-		return 0, fmt.Errorf("%s has %d series: %v", expression, len(all), all)
+		return 0, fmt.Errorf("%s: got %d series, want 1: %v", expression, len(all), all)
 	}
 	return all[0].Value.value(), nil
 }
 
-// wantValue fails the test unless the expression has one series, of this value.
+// wantValue fails the test unless the expression has one series with this value.
 func (p *prometheusServer) wantValue(t *testing.T, expression string, want float64) {
 	t.Helper()
 	if got, err := p.queryValue(t, expression); err != nil || got != want {
-		t.Errorf("%s is %v (%v), want %v", expression, got, err, want)
+		t.Errorf("%s = %v (%v), want %v", expression, got, err, want)
 	}
 }
 
@@ -93,16 +92,16 @@ func (p *prometheusServer) awaitValue(t *testing.T, within time.Duration, expres
 	eventually(t, within, expression, func() error {
 		got, err := p.queryValue(t, expression)
 		if err == nil && got != want {
-			err = fmt.Errorf("it is %v, want %v", got, want)
+			err = fmt.Errorf("got %v, want %v", got, want)
 		}
 		return err
 	})
 }
 
-// scrapeTarget is one target of Prometheus as its API shows it.
+// scrapeTarget is a target in the format of the Prometheus API.
 type scrapeTarget struct {
 	Labels         map[string]string
-	ScrapePool     string // the name of its job
+	ScrapePool     string // the job
 	ScrapeURL      string
 	LastError      string
 	Health         string
@@ -110,7 +109,7 @@ type scrapeTarget struct {
 	ScrapeTimeout  string
 }
 
-// name is the target's name and its module.
+// name returns the names of the target and its module.
 func (s scrapeTarget) name() string { return s.Labels["instance"] + "/" + s.Labels["module"] }
 
 // listTargets returns the active targets. It fails the test if relabeling dropped a target, or if
@@ -136,13 +135,12 @@ func (p *prometheusServer) scrapeMetrics(t *testing.T) metrics {
 	return parseMetrics(t, getBody(t, p.url+"/metrics"))
 }
 
-// awaitTargetsUp waits until Prometheus has as many active targets, all up, and returns
-// them by their labels instance and module. None may have been dropped.
+// awaitTargetsUp waits until Prometheus has want targets, all of them up, and returns them by name.
 func (p *prometheusServer) awaitTargetsUp(t *testing.T, want int) map[string]scrapeTarget {
 	t.Helper()
 	found := make(map[string]scrapeTarget)
-	// Prometheus takes up what it has discovered every 5 s.
-	eventually(t, 30*time.Second, "Prometheus has found its targets", func() error {
+	// Prometheus applies discovered targets every 5 s.
+	eventually(t, 30*time.Second, "all targets are up", func() error {
 		clear(found)
 		for _, target := range p.listTargets(t) {
 			if target.Health != "up" {
@@ -151,14 +149,14 @@ func (p *prometheusServer) awaitTargetsUp(t *testing.T, want int) map[string]scr
 			found[target.name()] = target
 		}
 		if len(found) != want {
-			return fmt.Errorf("%d targets, want %d: %v", len(found), want, slices.Sorted(maps.Keys(found)))
+			return fmt.Errorf("got %d targets, want %d: %v", len(found), want, slices.Sorted(maps.Keys(found)))
 		}
 		return nil
 	})
 	return found
 }
 
-// promtoolCheckMetrics feeds an exposition to promtool, which must find nothing.
+// promtoolCheckMetrics checks an exposition with promtool, which must not report a problem.
 func promtoolCheckMetrics(t *testing.T, exposition string) {
 	t.Helper()
 	cmd := exec.Command(needProgram(t, "promtool"), "check", "metrics")

@@ -12,12 +12,11 @@ import (
 	"testing"
 )
 
-// TestRelease makes a release for one platform, twice, and installs what came out with
-// the tools that it is for.
+// TestRelease builds a release twice, compares both and installs the packages.
 func TestRelease(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {
-		skip(t, "packages are Linux's")
+		skip(t, "packages are built for Linux")
 	}
 	program := buildReleaseProgram(t)
 	first, second := buildDist(t, program, cloneSources(t, nil)), buildDist(t, program, cloneSources(t, nil))
@@ -38,7 +37,7 @@ func TestRelease(t *testing.T) {
 	})
 }
 
-// buildReleaseProgram builds the program that makes releases.
+// buildReleaseProgram builds the release program.
 func buildReleaseProgram(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "release")
@@ -46,7 +45,7 @@ func buildReleaseProgram(t *testing.T) string {
 	return path
 }
 
-// buildDist makes a release for this platform and returns the folder.
+// buildDist builds a release for this platform and returns its directory.
 func buildDist(t *testing.T, program, tree string) string {
 	t.Helper()
 	dist := filepath.Join(t.TempDir(), "dist")
@@ -56,7 +55,7 @@ func buildDist(t *testing.T, program, tree string) string {
 	return dist
 }
 
-// compareDirs fails the test unless both have the same files.
+// compareDirs fails the test unless both directories have the same files.
 func compareDirs(t *testing.T, first, second string) {
 	t.Helper()
 	names := func(dir string) (all []string) {
@@ -71,7 +70,7 @@ func compareDirs(t *testing.T, first, second string) {
 	}
 	all := names(first)
 	if other := names(second); !slices.Equal(all, other) {
-		t.Fatalf("one has %q, the other %q", all, other)
+		t.Fatalf("files = %q and %q, want the same", all, other)
 	}
 	for _, name := range all {
 		if readFile(t, filepath.Join(first, name)) != readFile(t, filepath.Join(second, name)) {
@@ -80,7 +79,7 @@ func compareDirs(t *testing.T, first, second string) {
 	}
 }
 
-// findOne returns the only file of the folder that the pattern matches.
+// findOne returns the only file that matches the pattern.
 func findOne(t *testing.T, dir, pattern string) string {
 	t.Helper()
 	found, err := filepath.Glob(filepath.Join(dir, pattern))
@@ -90,13 +89,13 @@ func findOne(t *testing.T, dir, pattern string) string {
 	return found[0]
 }
 
-// checkDist looks at the archive, the checksums, the bill of materials and the notes.
+// checkDist checks the archive, the checksums, the bill of materials and the release notes.
 func checkDist(t *testing.T, dist string) {
 	t.Helper()
 	runIn(t, dist, needProgram(t, "sha256sum"), "--check", "--strict", "--quiet", "sha256sums.txt")
 	sums := readFile(t, filepath.Join(dist, "sha256sums.txt"))
 	if n := strings.Count(sums, "\n"); n != 5 {
-		t.Errorf("checksums of %d files, want of an archive, a bill, two packages and the notes:\n%s", n, sums)
+		t.Errorf("got %d checksums, want 5: archive, bill of materials, two packages, notes:\n%s", n, sums)
 	}
 	unpacked := t.TempDir()
 	runIn(t, unpacked, needProgram(t, "tar"), "--extract", "--file="+findOne(t, dist, "*.tar.gz"))
@@ -111,17 +110,17 @@ func checkDist(t *testing.T, dist string) {
 		Components []struct{ Name, Version, PURL string }
 	}
 	if err := json.Unmarshal([]byte(text), &bill); err != nil || bill.BOMFormat != "CycloneDX" {
-		t.Fatalf("the bill of materials: %q, %v", bill.BOMFormat, err)
+		t.Fatalf("bill of materials: format = %q, %v, want CycloneDX", bill.BOMFormat, err)
 	}
-	// What the program itself says it was made of.
+	// The binary lists its dependencies.
 	built := runIn(t, ".", needProgram(t, "go"), "version", "-m", program)
 	for _, dep := range regexp.MustCompile(`(?m)^\tdep\t(\S+)\t(\S+)`).FindAllStringSubmatch(built, -1) {
 		if !strings.Contains(text, `"pkg:golang/`+dep[1]+"@"+dep[2]) {
-			t.Errorf("the bill of materials has no %s %s", dep[1], dep[2])
+			t.Errorf("bill of materials lacks %s %s", dep[1], dep[2])
 		}
 	}
 	notes := readFile(t, filepath.Join(dist, "release-notes.md"))
 	if len(notes) < 100 || !strings.Contains(readFile(t, repository+"/CHANGELOG.md"), notes) || strings.Contains(notes, "\n## ") {
-		t.Errorf("the notes are not a section of CHANGELOG.md:\n%s", notes)
+		t.Errorf("release notes are not a section of CHANGELOG.md:\n%s", notes)
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// targetsConfig has one module, and a target of each name.
+// targetsConfig has one module and a target for each name.
 func targetsConfig(names ...string) string {
 	var b strings.Builder
 	b.WriteString("modules:\n  few: {ports: \"1-10\"}\ntargets:\n")
@@ -19,7 +19,7 @@ func targetsConfig(names ...string) string {
 	return b.String()
 }
 
-// badConfig is [targetsConfig] with a mistake in line 2.
+// badConfig is [targetsConfig] with an error in line 2.
 func badConfig(names ...string) string {
 	return strings.Replace(targetsConfig(names...), "few: {", "few: {colour: blue, ", 1)
 }
@@ -65,7 +65,7 @@ func TestReload(t *testing.T) {
 				t.Error(err)
 			}
 			if !strings.Contains(e.output.String(), e.config+":2: ") {
-				t.Errorf("the log does not name %s:2", e.config)
+				t.Errorf("log does not name %s:2", e.config)
 			}
 
 			replaceFile(t, e.config, targetsConfig("third"))
@@ -79,7 +79,7 @@ func TestReload(t *testing.T) {
 	}
 }
 
-// postReload reloads over HTTP; a refusal names the file and the line.
+// postReload reloads over HTTP. A refusal must name the file and the line.
 func postReload(t *testing.T, e *exporter, want int) {
 	t.Helper()
 	a, err := request("POST", e.url+"/-/reload")
@@ -87,21 +87,21 @@ func postReload(t *testing.T, e *exporter, want int) {
 		t.Fatal(err)
 	}
 	if a.status != want {
-		t.Errorf("/-/reload: status %d, want %d: %s", a.status, want, a.body)
+		t.Errorf("POST /-/reload = %d, want %d: %s", a.status, want, a.body)
 	}
 	if want != http.StatusOK && !strings.Contains(a.body, e.config+":2: ") {
-		t.Errorf("/-/reload does not name %s:2: %s", e.config, a.body)
+		t.Errorf("POST /-/reload does not name %s:2: %s", e.config, a.body)
 	}
 }
 
-// awaitTarget waits until a target can be probed and discovered.
+// awaitTarget waits until a target can be probed, and checks that it can be discovered.
 func awaitTarget(t *testing.T, e *exporter, target string) {
 	t.Helper()
-	eventually(t, 10*time.Second, "the target "+target+" is there", func() error {
+	eventually(t, 10*time.Second, "the target "+target+" can be probed", func() error {
 		return checkStatus(e.url+"/probe?target="+target, http.StatusOK)
 	})
 	if sd := getBody(t, e.url+"/sd"); !strings.Contains(sd, `"__param_target":"`+target+`"`) {
-		t.Errorf("/sd does not have target %s: %s", target, sd)
+		t.Errorf("/sd lacks target %s: %s", target, sd)
 	}
 }
 
@@ -109,14 +109,13 @@ func awaitReloadStatus(t *testing.T, e *exporter, want float64) {
 	t.Helper()
 	eventually(t, 10*time.Second, reloadSuccessful, func() error {
 		if got := e.scrapeMetrics(t)[reloadSuccessful]; got != want {
-			return fmt.Errorf("it is %v, want %v", got, want)
+			return fmt.Errorf("got %v, want %v", got, want)
 		}
 		return nil
 	})
 }
 
-// slowConfig has a target whose 180 ports take 9 s at their rate; patience is
-// the module's timeout.
+// slowConfig has a target whose 180 ports take 9 s at their rate. patience is the module's timeout.
 func slowConfig(patience string) string {
 	return fmt.Sprintf(`modules:
   slow: {ports: "1-180", rate: 20, timeout: %s}
@@ -128,8 +127,7 @@ targets:
 `, patience)
 }
 
-// TestReloadDuringProbe takes the target of a probe under way out of the
-// configuration.
+// TestReloadDuringProbe removes the target of a running probe from the configuration.
 func TestReloadDuringProbe(t *testing.T) {
 	t.Parallel()
 	e := startExporter(t, strings.Replace(slowConfig("30s"), "rate: 20", "rate: 60", 1))
@@ -143,23 +141,23 @@ func TestReloadDuringProbe(t *testing.T) {
 	}
 	select {
 	case r := <-probe:
-		t.Fatalf("the probe ended before the reload: %+v", r)
+		t.Fatalf("probe ended before the reload: %+v", r)
 	default:
 	}
 
 	r := <-probe
 	if r.err != nil || r.status != http.StatusOK {
-		t.Fatalf("the probe under way got %d: %v: %s", r.status, r.err, r.body)
+		t.Fatalf("running probe got %d, %v, want 200: %s", r.status, r.err, r.body)
 	}
 	m := parseMetrics(t, r.body)
 	m.wantValue(t, "probe_success", 1)
 	if n := m.sumByPrefix("portscan_ports{"); n != 180 {
-		t.Errorf("the answer is about %v ports, want the 180 of the configuration it began with", n)
+		t.Errorf("got %v ports, want the 180 of the previous configuration", n)
 	}
 	m.wantValue(t, "portscan_scan_timeout_seconds", 30)
 }
 
-// probeOutcome is how a probe in the background ended.
+// probeOutcome is the result of a probe in the background.
 type probeOutcome struct {
 	response
 	err  error
@@ -178,10 +176,10 @@ func startProbe(e *exporter) <-chan probeOutcome {
 // awaitScan waits until a scan has sent its first packets.
 func awaitScan(t *testing.T, e *exporter) {
 	t.Helper()
-	eventually(t, 10*time.Second, "a scan is under way", func() error {
+	eventually(t, 10*time.Second, "a scan is running", func() error {
 		m := e.scrapeMetrics(t)
 		if m["portscan_exporter_scans_in_flight"] != 1 || m.sumByPrefix("portscan_exporter_attempts_total") < 5 {
-			return fmt.Errorf("%v scans, %v attempts", m["portscan_exporter_scans_in_flight"], m.sumByPrefix("portscan_exporter_attempts_total"))
+			return fmt.Errorf("got %v scans, %v attempts", m["portscan_exporter_scans_in_flight"], m.sumByPrefix("portscan_exporter_attempts_total"))
 		}
 		return nil
 	})
