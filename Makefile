@@ -1,15 +1,15 @@
-# Everything that is done with this repository. `make help` lists it; a fresh machine needs Go and make.
+# `make help` lists the targets. Requirements: Go and make.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
 
-# safe.directory: a checkout that belongs to another user, as in a container, is read all the same.
+# safe.directory: in a container, the checkout can belong to another user.
 GIT := git -c safe.directory='*'
 VERSION_PACKAGE := github.com/prometheus/common/version
 VERSION := $(shell cat VERSION)
 REVISION := $(shell $(GIT) describe --always --abbrev=40 --exclude='*' --dirty=-modified 2>/dev/null || echo unknown)
-# The date of the commit and not of the build: the same sources give the same binary.
+# The commit's date keeps builds reproducible.
 BUILD_DATE := $(shell TZ=UTC $(GIT) log -1 --date=format-local:%Y%m%d-%H:%M:%S --format=%cd 2>/dev/null || echo unknown)
 LDFLAGS := -s -w \
 	-X $(VERSION_PACKAGE).Version=$(VERSION) \
@@ -17,28 +17,28 @@ LDFLAGS := -s -w \
 	-X $(VERSION_PACKAGE).BuildDate=$(BUILD_DATE)
 
 GOLANGCI_LINT := .build/bin/golangci-lint
-# Modules of their own below this one: what they stand on is none of the exporter's.
+# Nested modules, which keep their dependencies out of the exporter's go.mod.
 MODULES := $(patsubst %/go.mod,%,$(wildcard test/e2e/go.mod release/go.mod deploy/kubernetes/check/go.mod))
-# Where `make build` puts the program.
+# Output file of `make build`.
 OUTPUT ?= portscan_exporter
 FUZZTIME ?= 60s
 
-# What the tests need and is not installed; see scripts/install-test-deps.
+# Programs that scripts/install-test-deps unpacks without installing them.
 export PATH := $(PATH):$(CURDIR)/.build/chrony/usr/sbin
 
 .PHONY: build
-build: ## Build ./portscan_exporter, static.
+build: ## Build a static ./portscan_exporter.
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o $(OUTPUT) .
 
 .PHONY: test
-test: test-deps lint cross test-go test-modules test-e2e ## Install what the tests need, then check and test everything.
+test: test-deps lint cross test-go test-modules test-e2e ## Install test dependencies, then run linters and all tests.
 
 .PHONY: test-deps
-test-deps: ## Install the programs that the tests need (Debian-like, as root).
+test-deps: ## Install programs that tests need (Debian, as root).
 	scripts/install-test-deps
 
 .PHONY: lint
-lint: $(GOLANGCI_LINT) ## Formatting, linters, the arrows of the house, and a tidy go.mod.
+lint: $(GOLANGCI_LINT) ## Check formatting, linters and go.mod.
 	go mod tidy -diff
 	$(GOLANGCI_LINT) run --allow-parallel-runners ./...
 	for module in $(MODULES); do \
@@ -50,20 +50,20 @@ lint: $(GOLANGCI_LINT) ## Formatting, linters, the arrows of the house, and a ti
 	done
 
 .PHONY: cross
-cross: ## Vet everything, tests included, for all systems.
+cross: ## Vet all packages and tests for all platforms.
 	scripts/cross-vet
 
 .PHONY: test-go
-test-go: ## The tests of this module, with the race detector.
+test-go: ## Run unit tests with the race detector.
 	CGO_ENABLED=1 go test -race -timeout=20m ./...
 
 .PHONY: test-modules
-test-modules: ## The tests of the release's parts and of the Kubernetes manifests.
+test-modules: ## Run tests of the release command and the Kubernetes manifests.
 	cd release; go vet ./...; go test ./...
-	cd deploy/kubernetes/check; go vet ./...; go test -count=1 ./... # what it reads is outside of its module
+	cd deploy/kubernetes/check; go vet ./...; go test -count=1 ./... # its inputs are outside its module
 
 .PHONY: test-e2e
-test-e2e: ## The tests against real programs.
+test-e2e: ## Run end-to-end tests.
 	if [[ -e test/e2e/go.mod ]]; then \
 		cd test/e2e; \
 		go vet ./...; \
@@ -76,16 +76,16 @@ fmt: $(GOLANGCI_LINT) ## Format the sources.
 	for module in $(MODULES); do (cd $$module; $(CURDIR)/$(GOLANGCI_LINT) fmt --config $(CURDIR)/.golangci.yml); done
 
 .PHONY: dashboards
-dashboards: ## Write grafana/dashboards from grafana/generate.
+dashboards: ## Generate grafana/dashboards.
 	go generate ./grafana/...
 
 .PHONY: bench
-bench: test-deps ## Benchmarks, and the exporter beside nmap and others: writes docs/benchmarks.md.
+bench: test-deps ## Run benchmarks and generate docs/benchmarks.md.
 	go test -run '^$$' -bench . -benchmem ./...
 	go test ./test/bench -count=1 -timeout=60m -v -runs=5 -write=$(CURDIR)/docs/benchmarks.md
 
 .PHONY: fuzz
-fuzz: ## Run every fuzz test for FUZZTIME.
+fuzz: ## Run each fuzz test for FUZZTIME.
 	scripts/fuzz $(FUZZTIME)
 
 .PHONY: image
@@ -93,23 +93,23 @@ image: ## Build the container image portscan_exporter:VERSION.
 	docker build --tag portscan_exporter:$(VERSION) .
 
 .PHONY: manifests
-manifests: ## Make the PrometheusRule in deploy/kubernetes from prometheus/alerts.yml.
+manifests: ## Generate the PrometheusRule in deploy/kubernetes.
 	cd deploy/kubernetes/check; go run .
 
 .PHONY: release
-release: ## Build archives, packages, checksums and notes of this commit into dist.
+release: ## Build archives, packages, checksums and notes in dist.
 	rm -rf dist
 	cd release; go run .
 
 .PHONY: clean
-clean: ## Remove what the other targets leave.
+clean: ## Remove build output.
 	rm -rf portscan_exporter .build dist
 
 .PHONY: help
 help: ## List the targets.
-	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15
 
-# The linter is a tool of a module of its own, so that its many dependencies are none of the exporter's.
+# The linter is built from a separate module, which keeps its dependencies out of go.mod.
 $(GOLANGCI_LINT): tools/go.mod
 	mkdir -p $(@D)
 	go build -C tools -trimpath -buildvcs=false -ldflags '-s -w' -o ../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
