@@ -139,15 +139,15 @@ func tell(logger *slog.Logger, task scan.Task, n news) {
 			"from", c.From.String(), "to", c.To.String(), "expected", c.Expected.String(),
 		}
 		if c.Flapping {
-			args = append(args, "flapping", "its next changes are not logged until an hour has passed since the first")
+			args = append(args, "flapping", true)
 		}
-		logger.Info("A port changed state", args...)
+		logger.Info("Port state changed", args...)
 	}
 	if n.more > 0 {
-		logger.Info("More ports changed state, too many for a line each", "target", task.Target, "module", task.Module, "ports", n.more)
+		logger.Info("Omitted further port state changes", "target", task.Target, "module", task.Module, "ports", n.more)
 	}
 	if n.evicted > 0 {
-		logger.Warn("There are too many addresses to remember which of their ports were open: what was seen of some is forgotten", "addresses", n.evicted)
+		logger.Warn("Evicted port history of addresses", "addresses", n.evicted)
 	}
 }
 

@@ -88,17 +88,17 @@ type Coordinator struct {
 
 var (
 	// ErrBusy says that no place came free for a scan in time.
-	ErrBusy = errors.New("all scans allowed at once are under way: try again later, or raise limits.max_scans")
+	ErrBusy = errors.New("scan limit reached: try again later, or raise limits.max_scans")
 	// ErrClosing says that the exporter is shutting down.
-	ErrClosing = errors.New("the exporter is shutting down")
+	ErrClosing = errors.New("exporter is shutting down")
 	// ErrPanic says that a scan could not be begun because of a fault in this program.
-	ErrPanic = errors.New("the scan panicked, see the log")
+	ErrPanic = errors.New("scan panicked: see the log of the exporter")
 )
 
 // New returns a coordinator.
 func New(o Options) (*Coordinator, error) {
 	if o.Resolver == nil || len(o.Engines) == 0 || o.Logger == nil {
-		return nil, errors.New("a coordinator needs a resolver, engines and a logger")
+		return nil, errors.New("coordinator.New: Resolver, Engines and Logger are required")
 	}
 	places, err := gate.New(o.MaxScans)
 	if err != nil {
@@ -163,7 +163,7 @@ func (c *Coordinator) lead(ctx context.Context, s *shared) {
 	defer close(s.done)
 	defer func() {
 		if v := recover(); v != nil {
-			c.options.Logger.Error("A scan panicked", "target", s.asked.Target, "module", s.asked.Module, "panic", v, "stack", string(debug.Stack()))
+			c.options.Logger.Error("Scan panicked", "target", s.asked.Target, "module", s.asked.Module, "panic", v, "stack", string(debug.Stack()))
 			c.giveUp(s, fmt.Errorf("%w: %v", ErrPanic, v))
 		}
 	}()
@@ -225,7 +225,7 @@ func (c *Coordinator) learn(task scan.Task, r *scan.Result) {
 func (c *Coordinator) carryOut(ctx context.Context, task scan.Task, p *pass) {
 	defer func() {
 		if v := recover(); v != nil {
-			c.options.Logger.Error("A scan panicked", "target", task.Target, "module", task.Module, "panic", v, "stack", string(debug.Stack()))
+			c.options.Logger.Error("Scan panicked", "target", task.Target, "module", task.Module, "panic", v, "stack", string(debug.Stack()))
 			p.fail(scan.FailedInternal, fmt.Errorf("panic: %v", v))
 		}
 	}()
@@ -249,11 +249,11 @@ func (c *Coordinator) carryOut(ctx context.Context, task scan.Task, p *pass) {
 	spec := task.Plan.Spec()
 	engine, ok := c.options.Engines[Kind{Protocol: spec.Protocol, Method: spec.Method}]
 	if !ok {
-		p.fail(scan.FailedInternal, fmt.Errorf("there is no engine for %v %v", spec.Protocol, spec.Method))
+		p.fail(scan.FailedInternal, fmt.Errorf("no engine for %v %v", spec.Protocol, spec.Method))
 		return
 	}
 	if err := engine.Scan(ctx, req, p.record); err != nil {
-		c.options.Logger.Error("A scan failed", "target", task.Target, "module", task.Module, "err", err)
+		c.options.Logger.Error("Scan failed", "target", task.Target, "module", task.Module, "err", err)
 		p.fail(scan.FailedInternal, err)
 	}
 }

@@ -73,11 +73,13 @@ func (c *Coordinator) Restore(file string, now []scan.Task) error {
 // putAside keeps a file that is of no use from being overwritten: it may be somebody
 // else's, or of a later version that will be back.
 func (c *Coordinator) putAside(file string, why error) {
-	aside := file + ".unusable"
-	if err := os.Rename(file, aside); err != nil {
-		aside = "it could not be put aside: " + err.Error()
+	args := []any{"file", file, "err", why}
+	if err := os.Rename(file, file+".unusable"); err != nil {
+		args = append(args, "rename_err", err)
+	} else {
+		args = append(args, "renamed_to", file+".unusable")
 	}
-	c.options.Logger.Warn("The state file is of no use, and a new one is begun", "file", file, "err", why, "old_file", aside)
+	c.options.Logger.Warn("Cannot use state file, starting with empty state", args...)
 }
 
 // altered has the keeper save soon.
@@ -132,9 +134,9 @@ func (k *keeper) trySave() {
 	err := k.save()
 	switch {
 	case err != nil && !k.failed:
-		k.logger.Error("The state could not be saved; it is tried again at each change", "file", k.file, "err", err)
+		k.logger.Error("Failed to write state file", "file", k.file, "err", err)
 	case err == nil && k.failed:
-		k.logger.Info("The state is saved again", "file", k.file)
+		k.logger.Info("Resumed writing state file", "file", k.file)
 	}
 	k.failed = err != nil
 }
@@ -145,7 +147,7 @@ func (k *keeper) save() error {
 		return err
 	}
 	if left > 0 && k.left == 0 {
-		k.logger.Warn("The state is too large: retained results are left out of it, and are scanned anew after a restart", "file", k.file, "results", left)
+		k.logger.Warn("Omitted cached results from state file", "file", k.file, "results", left)
 	}
 	k.left = left
 	if err := replace(k.file, data); err != nil {

@@ -135,7 +135,7 @@ func (h *host) again(t *testing.T) (coordinator.Answer, []string) {
 }
 
 func change(port int, from, to, expected string) string {
-	return fmt.Sprintf(`"A port changed state" target=t module=m ip=192.0.2.1 port=%d protocol=tcp from=%s to=%s expected=%s`, port, from, to, expected)
+	return fmt.Sprintf(`"Port state changed" target=t module=m ip=192.0.2.1 port=%d protocol=tcp from=%s to=%s expected=%s`, port, from, to, expected)
 }
 
 // TestChanges follows ports through scans: what is told, and what is remembered.
@@ -243,7 +243,7 @@ func TestManyChanges(t *testing.T) {
 	}
 	a, told := h.again(t)
 	if len(told) != 1001 || told[0] != change(1, "open", "filtered", "open") ||
-		told[1000] != `"More ports changed state, too many for a line each" target=t module=m ports=2000` {
+		told[1000] != `"Omitted further port state changes" target=t module=m ports=2000` {
 		t.Errorf("%d lines: %.1q", len(told), told)
 	}
 	if n := len(h.Changes("t")); n != 100 || h.Changes("t")[0].Port != 1 {
@@ -276,7 +276,7 @@ func TestManyFlappingPorts(t *testing.T) {
 			h.states[1+p+1000*uint16(i%3)] = scan.Filtered
 		}
 		_, told := h.again(t)
-		lines += strings.Count(strings.Join(told, "\n"), "A port changed")
+		lines += strings.Count(strings.Join(told, "\n"), "Port state changed")
 	}
 	if lines != 3000 {
 		t.Errorf("%d lines, want 3000 for a target in an hour", lines)

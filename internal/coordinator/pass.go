@@ -55,9 +55,9 @@ func (p *pass) resolved(now time.Time, failed map[scan.Failure]error) {
 }
 
 var (
-	errAddressRefused = errors.New("a name leads outside the networks of its target")
-	errNoAddress      = errors.New("the hosts lead to no address")
-	errNotResolved    = errors.New("the names were not resolved in time")
+	errAddressRefused = errors.New("resolved address is outside the target networks")
+	errNoAddress      = errors.New("no address to scan")
+	errNotResolved    = errors.New("resolving names: timeout")
 )
 
 // begin takes the request that is about to be scanned.

@@ -37,9 +37,9 @@ func (r *refusals) tell(logger *slog.Logger, target string, refused []netip.Addr
 	switch {
 	case !changed:
 	case len(refused) == 0:
-		logger.Info("All addresses of the target are inside its networks again", "target", target)
+		logger.Info("All resolved addresses are in the target networks again", "target", target)
 	default:
-		logger.Warn("A name leads outside the target's networks, these addresses are not touched",
+		logger.Warn("Resolved addresses are outside the target networks",
 			"target", target, "addresses", refused[:min(shown, len(refused))], "count", len(refused))
 	}
 }

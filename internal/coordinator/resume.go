@@ -105,7 +105,7 @@ func (p *pass) rest(req scan.Request, scope scan.Scope) (scan.Request, error) {
 	}
 	rest, _, err := scan.NewRequest(req.Plan().Only(ports), scope, addresses)
 	if err != nil {
-		return scan.Request{}, fmt.Errorf("going on with a scan: %w", err)
+		return scan.Request{}, fmt.Errorf("resuming a scan: %w", err)
 	}
 	return rest, nil
 }

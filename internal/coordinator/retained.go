@@ -142,7 +142,7 @@ func (c *Coordinator) Reconfigured(now []scan.Task) {
 	c.keeper.altered()
 }
 
-var errForgotten = errors.New("the configuration has changed")
+var errForgotten = errors.New("configuration changed")
 
 // drop forgets a task's result, and ends its scan.
 func (c *Coordinator) drop(task scan.Task) {

@@ -92,7 +92,7 @@ func (m *memory) restore(all *content) error {
 		protocol, ok := named(s.Protocol, scan.TCP, scan.UDP)
 		r, err := s.read()
 		if err = errors.Join(err, unless(ok, "protocol", s.Protocol)); err != nil {
-			return fmt.Errorf("%w: of %v it remembers: %w", errUnusable, s.IP, err)
+			return fmt.Errorf("%w: port history of %v: %w", errUnusable, s.IP, err)
 		}
 		g.protocol = protocol
 		m.put(g, s.IP, r)
@@ -101,7 +101,7 @@ func (m *memory) restore(all *content) error {
 		for _, s := range list {
 			c, err := s.read()
 			if err != nil {
-				return fmt.Errorf("%w: of target %s it remembers: %w", errUnusable, target, err)
+				return fmt.Errorf("%w: changes of target %s: %w", errUnusable, target, err)
 			}
 			m.history.add(target, []Change{c})
 		}
@@ -167,5 +167,5 @@ func unless(ok bool, what, name string) error {
 	if ok {
 		return nil
 	}
-	return fmt.Errorf("a %s %q that is not known here", what, name)
+	return fmt.Errorf("unknown %s %q", what, name)
 }

@@ -23,9 +23,9 @@ const (
 	mostResults  = 96 << 20  // bytes of results in it; the rest is for the memory, which is bounded
 )
 
-var errTooLarge = errors.New("writing the state: it is larger than would be read again")
+var errTooLarge = errors.New("writing the state: maximum size exceeded")
 
-var errUnusable = errors.New("it is not a state file that this version can read")
+var errUnusable = errors.New("unusable state file")
 
 type envelope struct {
 	Format  string          `json:"format"`
@@ -63,7 +63,7 @@ func readBounded(file string) ([]byte, error) {
 		return nil, err
 	}
 	if len(data) > mostState {
-		return nil, fmt.Errorf("%w: it is larger than %d bytes", errUnusable, mostState)
+		return nil, fmt.Errorf("%w: more than %d bytes", errUnusable, mostState)
 	}
 	return data, nil
 }
@@ -128,13 +128,13 @@ func checksum(data []byte) string {
 func parseState(data []byte) (*content, error) {
 	var e envelope
 	if err := json.Unmarshal(data, &e); err != nil || e.Format != stateFormat {
-		return nil, fmt.Errorf("%w: it is damaged, or something else", errUnusable)
+		return nil, fmt.Errorf("%w: unknown format", errUnusable)
 	}
 	if e.Version != stateVersion {
-		return nil, fmt.Errorf("%w: it has version %d, and not %d", errUnusable, e.Version, stateVersion)
+		return nil, fmt.Errorf("%w: version %d, want %d", errUnusable, e.Version, stateVersion)
 	}
 	if checksum(e.Content) != e.SHA256 {
-		return nil, fmt.Errorf("%w: it is damaged, its checksum is wrong", errUnusable)
+		return nil, fmt.Errorf("%w: checksum mismatch", errUnusable)
 	}
 	var all content
 	if err := json.Unmarshal(e.Content, &all); err != nil {

@@ -245,7 +245,7 @@ func TestStateFileThatCantBeWritten(t *testing.T) {
 		t.Errorf("the scan failed: %v, %v", a.Result, err)
 	}
 	h.Close()
-	if log := h.log.take(); strings.Count(log, "could not be saved") != 1 {
+	if log := h.log.take(); strings.Count(log, "Failed to write state file") != 1 {
 		t.Errorf("it says %q", log)
 	}
 }

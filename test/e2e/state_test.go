@@ -81,7 +81,7 @@ targets:
 	if before[changed] == 0 {
 		t.Errorf("the port has closed, and %s is not there", changed)
 	}
-	if !strings.Contains(k.output.String(), fmt.Sprintf(`msg="A port changed state" target=own module=now ip=127.0.0.1 port=%d protocol=tcp from=open to=closed expected=closed`, port)) {
+	if !strings.Contains(k.output.String(), fmt.Sprintf(`msg="Port state changed" target=own module=now ip=127.0.0.1 port=%d protocol=tcp from=open to=closed expected=closed`, port)) {
 		t.Errorf("the log has no line of the change:\n%s", k.output.String())
 	}
 	time.Sleep(2 * time.Second) // it saves at most once a second
