@@ -76,25 +76,15 @@ func needProgram(t *testing.T, name string) string {
 
 // buildRace builds the exporter once with the race detector.
 var buildRace = sync.OnceValues(func() (string, error) {
-	return buildExporter("portscan_exporter", "CGO_ENABLED=1", "-race")
-})
-
-// buildPlain builds the exporter once as `make build` does. Tests that measure use it, because the
-// race detector multiplies processor time and memory.
-var buildPlain = sync.OnceValues(func() (string, error) {
-	return buildExporter("portscan_exporter_plain", "CGO_ENABLED=0", "-trimpath", "-ldflags=-s -w")
-})
-
-func buildExporter(name, env string, flags ...string) (string, error) {
-	path := filepath.Join(buildDir, name)
-	cmd := exec.Command("go", append(append([]string{"build", "-buildvcs=false"}, flags...), "-o", path, ".")...)
+	path := filepath.Join(buildDir, "portscan_exporter")
+	cmd := exec.Command("go", "build", "-race", "-buildvcs=false", "-o", path, ".")
 	cmd.Dir = repository
-	cmd.Env = append(os.Environ(), env)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=1")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%v: %w\n%s", cmd.Args, err, out)
 	}
 	return path, nil
-}
+})
 
 // binary returns the path of the exporter, built with the race detector.
 func binary(t *testing.T) string {

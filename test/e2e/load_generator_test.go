@@ -35,11 +35,7 @@ func loadDuration() time.Duration {
 // startPlainExporter is [startExporter] without the race detector.
 func startPlainExporter(t *testing.T, config string, flags ...string) *exporter {
 	t.Helper()
-	path, err := buildPlain()
-	if err != nil {
-		t.Fatal(err)
-	}
-	e := startBinary(t, path, config, flags...)
+	e := startBinary(t, plainBinary(t), config, flags...)
 	e.awaitReady(t)
 	return e
 }

@@ -17,7 +17,7 @@ import (
 
 const rulesDir = repository + "/prometheus"
 
-// rule is one of alerts.yml.
+// rule is a rule in alerts.yml.
 type rule struct {
 	Record, Alert, Expr string
 	For                 string
@@ -36,10 +36,10 @@ func readRules(t *testing.T) []rule {
 	}
 	decodeYAML(t, readFile(t, rulesDir+"/alerts.yml"), &file)
 	if len(file.Groups) != 1 {
-		t.Fatalf("%d groups, want 1: only within a group a rule sees what the ones before have just recorded", len(file.Groups))
+		t.Fatalf("got %d groups, want 1: a rule uses series that earlier rules of its group have recorded", len(file.Groups))
 	}
 	if len(file.Groups[0].Rules) == 0 {
-		t.Fatal("there are no rules")
+		t.Fatal("got no rules")
 	}
 	return file.Groups[0].Rules
 }
@@ -53,7 +53,7 @@ func readFile(t *testing.T, path string) string {
 	return string(text)
 }
 
-// decodeYAML reads YAML and takes no unknown key.
+// decodeYAML decodes YAML and refuses unknown keys.
 func decodeYAML(t *testing.T, text string, into any) {
 	t.Helper()
 	d := yaml.NewDecoder(strings.NewReader(text))
@@ -63,7 +63,7 @@ func decodeYAML(t *testing.T, text string, into any) {
 	}
 }
 
-// runPromtool runs it in the folder of the rules.
+// runPromtool runs promtool in the directory of the rules.
 func runPromtool(t *testing.T, args ...string) {
 	t.Helper()
 	cmd := exec.Command(needProgram(t, "promtool"), args...)
@@ -80,17 +80,17 @@ func TestRulesValid(t *testing.T) {
 	runPromtool(t, "test", "rules", "alerts_test.yml")
 	examples, err := filepath.Glob(rulesDir + "/examples/*.yml")
 	if err != nil || len(examples) == 0 {
-		t.Fatalf("examples: %v, %v", examples, err)
+		t.Fatalf("examples = %v, %v, want at least one", examples, err)
 	}
 	for _, example := range examples {
-		if filepath.Base(example) != "operator.yml" { // of Kubernetes
+		if filepath.Base(example) != "operator.yml" { // resources for Kubernetes
 			runPromtool(t, "check", "config", "examples/"+filepath.Base(example))
 		}
 	}
 }
 
-// TestRulesHaveTests wants a case that fires and a quiet one for every alert, and the
-// first for each severity that an alert has.
+// TestRulesHaveTests requires a test in which each alert fires with each severity, and one in which
+// it does not fire.
 func TestRulesHaveTests(t *testing.T) {
 	t.Parallel()
 	var file struct {
@@ -122,19 +122,18 @@ func TestRulesHaveTests(t *testing.T) {
 			continue
 		}
 		if !fires[r.Alert+" "+r.Labels["severity"]] {
-			t.Errorf("alerts_test.yml has no case in which %s fires as %s", r.Alert, r.Labels["severity"])
+			t.Errorf("alerts_test.yml has no case in which %s fires with severity %s", r.Alert, r.Labels["severity"])
 		}
 		if !quiet[r.Alert] {
-			t.Errorf("alerts_test.yml has no case in which %s is quiet", r.Alert)
+			t.Errorf("alerts_test.yml has no case in which %s does not fire", r.Alert)
 		}
 	}
 }
 
-// TestRulesMetricsDocumented holds every metric that a rule selects, or asks for in what it
-// says, against docs/metrics.md.
+// TestRulesMetricsDocumented compares the metrics in rules and annotations with docs/metrics.md.
 func TestRulesMetricsDocumented(t *testing.T) {
 	t.Parallel()
-	known := map[string]bool{"up": true} // Prometheus's own
+	known := map[string]bool{"up": true} // added by Prometheus
 	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z0-9_]+)` \\|").FindAllStringSubmatch(readFile(t, repository+"/docs/metrics.md"), -1) {
 		known[m[1]] = true
 	}
@@ -149,7 +148,7 @@ func TestRulesMetricsDocumented(t *testing.T) {
 		for _, name := range selectedMetrics(t, r.Expr) {
 			used[name] = true
 			if !known[name] {
-				t.Errorf("%s%s selects %s, which docs/metrics.md does not have", r.Record, r.Alert, name)
+				t.Errorf("%s%s selects %s, which docs/metrics.md does not list", r.Record, r.Alert, name)
 			}
 		}
 	}
@@ -157,7 +156,7 @@ func TestRulesMetricsDocumented(t *testing.T) {
 		for _, text := range r.Annotations {
 			for _, name := range regexp.MustCompile(`(portscan|probe)_\w+`).FindAllString(text, -1) {
 				if !known[name] {
-					t.Errorf("%s speaks of %s, which docs/metrics.md does not have", r.Alert, name)
+					t.Errorf("annotation of %s names %s, which docs/metrics.md does not list", r.Alert, name)
 				}
 			}
 		}
@@ -170,7 +169,7 @@ func TestRulesMetricsDocumented(t *testing.T) {
 // selectedMetrics returns the names of the metrics that an expression selects.
 func selectedMetrics(t *testing.T, expression string) []string {
 	t.Helper()
-	parsed, err := metricsql.Parse(expression) // takes all of PromQL; promtool is the judge of what is more than that
+	parsed, err := metricsql.Parse(expression) // accepts a superset of PromQL; promtool checks the rest
 	if err != nil {
 		t.Fatalf("%s: %v", expression, err)
 	}
@@ -191,7 +190,8 @@ func selectedMetrics(t *testing.T, expression string) []string {
 	return slices.Sorted(maps.Keys(names))
 }
 
-// TestRulesAnnotations looks at what the alerts say to people and to Alertmanager.
+// TestRulesAnnotations checks the names, severities, summaries, descriptions and runbooks of the
+// alerts.
 func TestRulesAnnotations(t *testing.T) {
 	t.Parallel()
 	runbook := readFile(t, repository+"/docs/alerts.md")
@@ -200,19 +200,19 @@ func TestRulesAnnotations(t *testing.T) {
 			continue
 		}
 		if !regexp.MustCompile(`^Portscan([A-Z][a-z]+|UDP)+$`).MatchString(r.Alert) {
-			t.Errorf("%s: want Portscan and CamelCase", r.Alert)
+			t.Errorf("alert name = %s, want Portscan and CamelCase", r.Alert)
 		}
 		if !slices.Contains([]string{"critical", "warning", "info"}, r.Labels["severity"]) {
-			t.Errorf("%s has severity %q", r.Alert, r.Labels["severity"])
+			t.Errorf("severity of %s = %q, want critical, warning or info", r.Alert, r.Labels["severity"])
 		}
 		if s := r.Annotations["summary"]; s == "" || strings.Contains(s, "{{") {
-			t.Errorf("%s: the summary is to be the same for every alert of it, and is %q", r.Alert, s)
+			t.Errorf("summary of %s = %q, want a constant text", r.Alert, s)
 		}
 		if !strings.Contains(r.Annotations["description"], "{{") && r.Expr != "absent(portscan:exporter_info)" {
-			t.Errorf("%s: the description does not say what it is about", r.Alert)
+			t.Errorf("description of %s has no variable", r.Alert)
 		}
 		if want := "docs/alerts.md#" + strings.ToLower(r.Alert); r.Annotations["runbook"] != want {
-			t.Errorf("%s: the runbook is %q, want %q", r.Alert, r.Annotations["runbook"], want)
+			t.Errorf("runbook of %s = %q, want %q", r.Alert, r.Annotations["runbook"], want)
 		}
 		if !strings.Contains(runbook, "\n### "+r.Alert+"\n") {
 			t.Errorf("docs/alerts.md has no section %s", r.Alert)

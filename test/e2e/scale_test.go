@@ -13,8 +13,7 @@ import (
 	"time"
 )
 
-// TestScaleSeriesCount holds the series that docs/scaling.md counts with to those that there
-// are.
+// TestScaleSeriesCount compares the numbers of series in docs/scaling.md with a real response.
 func TestScaleSeriesCount(t *testing.T) {
 	t.Parallel()
 	s := newTestPorts(t)
@@ -52,17 +51,17 @@ targets:
 		"scrape, by Prometheus itself": int(all) - answer - address - port,
 	} {
 		if want := readScalingNumber(t, `\| each `+what+` \| (\d+) \|`); n != want {
-			t.Errorf("each %s has %d series, and docs/scaling.md says %d", what, n, want)
+			t.Errorf("each %s has %d series, docs/scaling.md has %d", what, n, want)
 		}
 	}
 }
 
-// readScalingNumber returns a number of docs/scaling.md.
+// readScalingNumber returns a number in docs/scaling.md.
 func readScalingNumber(t *testing.T, pattern string) int {
 	t.Helper()
 	m := regexp.MustCompile(pattern).FindStringSubmatch(readFile(t, filepath.Join(repository, "docs/scaling.md")))
 	if m == nil {
-		t.Fatalf("docs/scaling.md says nothing of %s", pattern)
+		t.Fatalf("docs/scaling.md has no match for %s", pattern)
 	}
 	n, err := strconv.Atoi(m[1])
 	if err != nil {
@@ -71,14 +70,13 @@ func readScalingNumber(t *testing.T, pattern string) int {
 	return n
 }
 
-// scaleInterval is how often each target is scraped while a million address-ports a minute
-// are scanned. There are as many targets as that takes.
+// scaleInterval is the scrape interval of each target. It determines the number of targets.
 var scaleInterval = flag.Duration("scale.every", 0, "measure a million address-ports a minute, with this scrape interval, for three of them; 0: try it for a moment")
 
-// scaleLoad is a load of a thousand ports a target, and a million in all a minute.
+// scaleLoad scans 1000 ports a target, which are a million ports a minute.
 type scaleLoad struct {
 	name, method string
-	silent       bool // the hosts drop what is sent to all ports but two
+	silent       bool // hosts drop packets to all ports but two
 	interval     time.Duration
 }
 
@@ -94,14 +92,10 @@ func (m scaleLoad) config() string {
 	return b.String()
 }
 
-// startExporter starts the exporter in a network of its own, whose loopback device is all the
-// hosts.
+// startExporter starts the exporter in a network namespace, whose loopback device has all
+// addresses.
 func (m scaleLoad) startExporter(t *testing.T) *exporter {
 	t.Helper()
-	path, err := buildPlain()
-	if err != nil {
-		t.Fatal(err)
-	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -112,15 +106,14 @@ func (m scaleLoad) startExporter(t *testing.T) *exporter {
 		needProgram(t, "nft")
 		script += ` && nft 'add table inet lab; add chain inet lab in { type filter hook input priority 0; }; add rule inet lab in ip daddr 127.1.0.0/16 tcp dport { 1-21, 23-442, 444-1000 } drop'`
 	}
-	command := append(networkNamespace(t, script), path, "--web.systemd-socket", "--config.file="+writeFile(t, "config.yml", m.config()))
+	command := append(networkNamespace(t, script), plainBinary(t), "--web.systemd-socket", "--config.file="+writeFile(t, "config.yml", m.config()))
 	e := startCommandWithSocket(t, l.(*net.TCPListener), command...)
 	e.awaitReady(t)
 	return e
 }
 
-// TestScaleMillionPorts scans a million address-ports a minute from one exporter, and
-// says what that took: docs/scaling.md has the figures. With -scale.every=1m it takes a quarter
-// of an hour.
+// TestScaleMillionPorts scans a million ports a minute and logs the resources for docs/scaling.md.
+// With -scale.every=1m it takes 15 minutes.
 func TestScaleMillionPorts(t *testing.T) {
 	loads := []scaleLoad{
 		{"answering hosts, connect", "connect", false, *scaleInterval},
@@ -129,7 +122,7 @@ func TestScaleMillionPorts(t *testing.T) {
 		{"silent hosts, syn", "syn", true, *scaleInterval},
 	}
 	if *scaleInterval == 0 {
-		t.Parallel() // nothing is measured
+		t.Parallel() // without measurement
 		loads = loads[:1]
 		loads[0].interval = 3 * time.Second
 	}
@@ -141,8 +134,8 @@ func TestScaleMillionPorts(t *testing.T) {
 	}
 }
 
-// needDescriptors skips what this machine has too few descriptors for: a connection to
-// a silent port holds one for more than a second.
+// needDescriptors skips the test if there are too few descriptors. An attempt at a silent port
+// holds one for more than a second.
 func (m scaleLoad) needDescriptors(t *testing.T) {
 	t.Helper()
 	const need = 32_768
@@ -151,7 +144,7 @@ func (m scaleLoad) needDescriptors(t *testing.T) {
 		t.Fatal(err)
 	}
 	if m.silent && m.method == "connect" && limit.Max < need {
-		skip(t, fmt.Sprintf("%d descriptors are too few, it takes %d", limit.Max, need))
+		skip(t, fmt.Sprintf("the limit of %d descriptors is too low, want %d", limit.Max, need))
 	}
 }
 
@@ -175,11 +168,11 @@ func (m scaleLoad) run(t *testing.T) {
 	scans, cpu := grown("portscan_exporter_scans_total"), grown("process_cpu_seconds_total")
 	attempts := grown("portscan_exporter_attempts_total")
 	if want := float64((intervals - 1) * m.targetCount()); scans < want {
-		t.Errorf("%v scans in %d intervals, want %v at least", scans, intervals, want)
+		t.Errorf("got %v scans in %d intervals, want at least %v", scans, intervals, want)
 	}
 	own := p.scrapeMetrics(t)
-	t.Logf("%d targets every %v: %.0f address-ports a minute, %.2f attempts a port, %.3f cores, %.1f us a port, longest answer %.2f s; %s",
+	t.Logf("%d targets every %v: %.0f ports a minute, %.2f attempts a port, %.3f cores, %.1f us a port, slowest response %.2f s; %s",
 		m.targetCount(), m.interval, scans*1000/took.Minutes(), attempts/scans/1000, cpu/took.Seconds(), cpu/scans/1000*1e6, longest, after.resourceUsage())
-	t.Logf("Prometheus has %v series in %.1f MiB, and %.3f cores", own["prometheus_tsdb_head_series"], own["process_resident_memory_bytes"]/mib,
+	t.Logf("Prometheus: %v series, %.1f MiB, %.3f cores", own["prometheus_tsdb_head_series"], own["process_resident_memory_bytes"]/mib,
 		own["process_cpu_seconds_total"]/time.Since(p.started).Seconds())
 }

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// TestScanJSON reads the document as a program does, by the keys of docs/cli.md.
+// TestScanJSON decodes the output by the keys that docs/cli.md documents.
 func TestScanJSON(t *testing.T) {
 	t.Parallel()
 	s := newTestPorts(t)
@@ -23,7 +23,7 @@ func TestScanJSON(t *testing.T) {
 	o := runExporter(t, "--config.file="+config, "scan", "own", "--output=json")
 	o.wantStatus(t, 1)
 	if o.stderr != "" {
-		t.Errorf("standard error has %q", o.stderr)
+		t.Errorf("stderr = %q, want none", o.stderr)
 	}
 	var got struct {
 		Version   int
@@ -40,21 +40,20 @@ func TestScanJSON(t *testing.T) {
 		}
 	}
 	if err := json.Unmarshal([]byte(o.stdout), &got); err != nil {
-		t.Fatalf("%v in\n%s", err, o.stdout)
+		t.Fatalf("%v in:\n%s", err, o.stdout)
 	}
 	if got.Version != 1 || !got.Complete || got.Violating != 1 || len(got.Addresses) != 1 || len(got.Addresses[0].Ports) != 2 {
-		t.Fatalf("the document is %+v", got)
+		t.Fatalf("document = %+v", got)
 	}
 	for _, p := range got.Addresses[0].Ports {
 		open := p.Port == s.listening
 		if (p.State == "open") != open || p.Violating == open || p.Expected != "open" || p.ResponseSeconds == nil || *p.ResponseSeconds <= 0 {
-			t.Errorf("port %+v", p)
+			t.Errorf("port = %+v", p)
 		}
 	}
 }
 
-// TestScanMatchesProbe compares the two, but for figures: the same series, with the
-// same help.
+// TestScanMatchesProbe compares the series and help texts of both, but not the values.
 func TestScanMatchesProbe(t *testing.T) {
 	t.Parallel()
 	s := newTestPorts(t)
@@ -63,17 +62,17 @@ func TestScanMatchesProbe(t *testing.T) {
 	scanned := runExporter(t, "--config.file="+e.config, "scan", "own", "--output=prometheus")
 	scanned.wantStatus(t, 1)
 	if probed := getBody(t, e.url+"/probe?target=own"); stripValues(probed) != stripValues(scanned.stdout) {
-		t.Errorf("/probe answers:\n%s\nand scan prints:\n%s", stripValues(probed), stripValues(scanned.stdout))
+		t.Errorf("/probe:\n%s\nscan:\n%s", stripValues(probed), stripValues(scanned.stdout))
 	}
 }
 
-// stripValues is an exposition without its values.
+// stripValues removes the values from an exposition.
 func stripValues(exposition string) string {
 	return regexp.MustCompile(`(?m)^([^#].*) \S+$`).ReplaceAllString(exposition, "$1")
 }
 
-// TestTextfileCollector has node_exporter read the files of several scans side by
-// side: of two targets, of a target with two modules, and of an address by itself.
+// TestTextfileCollector writes files for several targets and modules and for an address, which
+// node_exporter must accept together.
 func TestTextfileCollector(t *testing.T) {
 	t.Parallel()
 	path := needProgram(t, "prometheus-node-exporter")
@@ -89,18 +88,18 @@ func TestTextfileCollector(t *testing.T) {
 external_labels%s`, s.free, labels))
 	dir := t.TempDir()
 	for _, target := range []string{"own", "other"} {
-		runTextfileScript(t, config, dir, target, 1) // a port should be open and is not
+		runTextfileScript(t, config, dir, target, 1) // violating
 	}
 	for file, args := range map[string][]string{"own_paced": {"own", "--module=paced"}, "address": {"127.0.0.9"}} {
 		o := runExporter(t, append([]string{"--config.file=" + config, "scan", "--output=textfile"}, args...)...)
 		if o.status > 1 {
-			t.Errorf("%v: %d, %s", args, o.status, o.stderr)
+			t.Errorf("%v: exit status = %d, want at most 1: %s", args, o.status, o.stderr)
 		}
 		replaceFile(t, filepath.Join(dir, file+".prom"), o.stdout)
 	}
-	runTextfileScript(t, config, dir, "nobody", 2) // is refused
+	runTextfileScript(t, config, dir, "nobody", 2) // refused
 	if files, _ := filepath.Glob(dir + "/*"); len(files) != 4 {
-		t.Errorf("the files are %v", files)
+		t.Errorf("files = %v, want 4", files)
 	}
 	addr := freeAddress(t)
 	node := startKilledProcess(t, path, "--collector.disable-defaults", "--collector.textfile", "--collector.textfile.directory="+dir, "--web.listen-address="+addr)
@@ -124,18 +123,18 @@ external_labels%s`, s.free, labels))
 		m.wantValue(t, series, want)
 	}
 	if out := node.output.String(); strings.Contains(out, "level=error") || strings.Contains(out, "inconsistent") || strings.Contains(out, "collected before") {
-		t.Errorf("node_exporter complains:\n%s", out)
+		t.Errorf("node_exporter logged errors:\n%s", out)
 	}
 }
 
-// runTextfileScript runs the script in docs/cli.md, and compares its exit status.
+// runTextfileScript runs the script in docs/cli.md and checks its exit status.
 func runTextfileScript(t *testing.T, config, dir, target string, want int) {
 	t.Helper()
 	_, script, ok := strings.Cut(readFile(t, repository+"/docs/cli.md"), "```sh\n#!/bin/sh\n")
 	script, _, _ = strings.Cut(script, "```")
 	const file, folder = "config=/etc/portscan_exporter/config.yml\n", "dir=/var/lib/prometheus/node-exporter\n"
 	if !ok || !strings.Contains(script, file) || !strings.Contains(script, folder) {
-		t.Fatal("docs/cli.md has no such script")
+		t.Fatal("docs/cli.md does not contain the script")
 	}
 	script = strings.NewReplacer(file, "config="+config+"\n", folder, "dir="+dir+"\n").Replace(script)
 	cmd := exec.CommandContext(t.Context(), "sh", "-c", script, "sh", target)
@@ -143,11 +142,11 @@ func runTextfileScript(t *testing.T, config, dir, target string, want int) {
 	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(binary(t))+":"+os.Getenv("PATH"))
 	out, err := cmd.CombinedOutput()
 	if status := cmd.ProcessState.ExitCode(); status != want {
-		t.Errorf("%s: %v, want status %d\n%s", target, err, want, out)
+		t.Errorf("%s: %v, want exit status %d\n%s", target, err, want, out)
 	}
 }
 
-// startKilledProcess is start for a program that SIGTERM ends with another status than 0.
+// startKilledProcess is [startProcess] for a program that does not exit with status 0 on SIGTERM.
 func startKilledProcess(t *testing.T, path string, args ...string) *process {
 	t.Helper()
 	p := watchCommand(t, exec.Command(path, args...))
@@ -158,8 +157,8 @@ func startKilledProcess(t *testing.T, path string, args ...string) *process {
 	return p
 }
 
-// minuteConfig has a scan that takes a minute. The listening port is tried first, because
-// it is one that must be open.
+// minuteConfig has a scan of one minute. The listening port is scanned first, because it is
+// expected to be open.
 func minuteConfig(t *testing.T, s testPorts) string {
 	t.Helper()
 	return writeFile(t, "slow.yml", fmt.Sprintf(`modules:
@@ -173,7 +172,7 @@ targets:
 `, s.listening))
 }
 
-// acceptOnce opens a port, and tells when somebody has connected.
+// acceptOnce opens a port. The returned channel is closed after the first connection.
 func acceptOnce(t *testing.T, port int) (connected <-chan struct{}) {
 	t.Helper()
 	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
@@ -191,7 +190,7 @@ func acceptOnce(t *testing.T, port int) (connected <-chan struct{}) {
 	return told
 }
 
-// TestScanInterrupted ends scans whose output goes into pipes.
+// TestScanInterrupted interrupts scans whose output is a pipe.
 func TestScanInterrupted(t *testing.T) {
 	t.Parallel()
 	for format, want := range map[string]string{
@@ -211,21 +210,21 @@ func TestScanInterrupted(t *testing.T) {
 				t.Fatal(err)
 			}
 			<-connected
-			time.Sleep(time.Second) // it takes a moment until the program knows it too
+			time.Sleep(time.Second) // until the exporter has read the result of the connection
 			_ = cmd.Process.Signal(os.Interrupt)
-			_ = cmd.Wait() // its status is looked at below
+			_ = cmd.Wait() // the status is checked below
 			out, said := stdout.String(), stderr.String()
 			if status := cmd.ProcessState.ExitCode(); status != 2 {
-				t.Errorf("status %d, want 2", status)
+				t.Errorf("exit status = %d, want 2", status)
 			}
 			if !strings.Contains(out, want) || !strings.Contains(out, strconv.Itoa(s.listening)) {
-				t.Errorf("%q, or port %d, is not in\n%s", want, s.listening, truncate(out))
+				t.Errorf("%q or port %d is missing in:\n%s", want, s.listening, truncate(out))
 			}
 			if strings.Contains(said, "it was interrupted") != (format != "table") {
-				t.Errorf("standard error has\n%s", said)
+				t.Errorf("stderr = %q", said)
 			}
 			if strings.ContainsAny(out+said, "\x1b\r") {
-				t.Errorf("there is something for a terminal in a pipe:\n%q\n%q", truncate(out), said)
+				t.Errorf("terminal sequences in a pipe:\n%q\n%q", truncate(out), said)
 			}
 		})
 	}
@@ -233,7 +232,7 @@ func TestScanInterrupted(t *testing.T) {
 
 func truncate(text string) string { return text[:min(len(text), 2000)] }
 
-// TestShellCompletion completes in a real shell, in a terminal: Tab twice lists.
+// TestShellCompletion presses Tab in a shell in a terminal. A second Tab lists the candidates.
 func TestShellCompletion(t *testing.T) {
 	t.Parallel()
 	s := newTestPorts(t)
@@ -254,7 +253,7 @@ func TestShellCompletion(t *testing.T) {
 		tm.run(t, "send-keys", "C-u", "C-l")
 		tm.run(t, "send-keys", "-l", tc.typed)
 		tm.run(t, "send-keys", "Tab")
-		if !strings.Contains(tc.want, "portscan_exporter") { // there are several
+		if !strings.Contains(tc.want, "portscan_exporter") { // several candidates
 			tm.run(t, "send-keys", "Tab")
 		}
 		tm.awaitLine(t, tc.want)

@@ -18,7 +18,7 @@ const (
 	shardInterval = 2 * time.Second
 )
 
-// shardGroup is exporters that have one configuration, and share its targets.
+// shardGroup is a group of exporters that share the targets of one configuration.
 type shardGroup struct {
 	config    string
 	exporters [shardCount]*exporter
@@ -40,14 +40,14 @@ func newShardGroup(t *testing.T) *shardGroup {
 	return f
 }
 
-// startPrometheus starts a Prometheus with the jobs that docs/scaling.md shows.
+// startPrometheus starts Prometheus with the jobs in docs/scaling.md.
 func (f *shardGroup) startPrometheus(t *testing.T) *prometheusServer {
 	t.Helper()
 	jobs := readExample(t, "docs/scaling.md", "hashmod")
 	for i, e := range f.exporters {
 		written := fmt.Sprintf("ports-%d.example.org:10115", i)
 		if !strings.Contains(jobs, written+`/sd"}`) {
-			t.Fatalf("the example does not ask %s for its list:\n%s", written, jobs)
+			t.Fatalf("example does not discover targets from %s:\n%s", written, jobs)
 		}
 		jobs = strings.ReplaceAll(jobs, written, e.addr)
 	}
@@ -56,14 +56,13 @@ func (f *shardGroup) startPrometheus(t *testing.T) *prometheusServer {
 	return startPrometheus(t, global+"rule_files: ["+writeImmediateRules(t, filepath.Join(repository, "prometheus", "alerts.yml"))+"]\n"+jobs)
 }
 
-// readExample returns the example of a document that has this word in it.
+// readExample returns the YAML block of a document that contains the word.
 func readExample(t *testing.T, document, word string) string {
 	t.Helper()
 	return findYAML(t, codeBlocks(document, readFile(t, filepath.Join(repository, document))), word)
 }
 
-// writeImmediateRules returns a copy of a file of rules that wait for nothing, and look back for
-// seconds where those of the file do for minutes.
+// writeImmediateRules writes a copy of a rule file without waiting times and with ranges of 10s.
 func writeImmediateRules(t *testing.T, path string) string {
 	t.Helper()
 	waits := regexp.MustCompile(`(?m)^(\s*(?:keep_firing_)?for:).*$`)
@@ -71,11 +70,11 @@ func writeImmediateRules(t *testing.T, path string) string {
 	return writeFile(t, filepath.Base(path), looks.ReplaceAllString(waits.ReplaceAllString(readFile(t, path), "$1 0s"), "[10s]"))
 }
 
-// awaitShardAlerts waits until alerts tell of this exporter and of each of these targets, by
-// its name and module. None tells of another.
+// awaitShardAlerts waits until alerts fire for this exporter and these targets, given as
+// target/module, and for no others.
 func awaitShardAlerts(t *testing.T, p *prometheusServer, addr string, targets []string) {
 	t.Helper()
-	eventually(t, 30*time.Second, "alerts say which exporter is down and what is dark", func() error {
+	eventually(t, 30*time.Second, "alerts fire for the exporter and its targets", func() error {
 		down, dark := []string{}, []string{}
 		for _, a := range p.firingAlerts(t) {
 			switch instance := a.Labels["instance"]; a.Labels["alertname"] {
@@ -83,28 +82,27 @@ func awaitShardAlerts(t *testing.T, p *prometheusServer, addr string, targets []
 				down = append(down, instance)
 			case "PortscanScrapeFailing":
 				if a.Labels["target"] != instance || a.Labels["owner"] == "" {
-					t.Fatalf("an alert does not say whose target it is: %v", a.Labels)
+					t.Fatalf("alert has no owner or a wrong target: %v", a.Labels)
 				}
 				dark = append(dark, instance+"/"+a.Labels["module"])
 			}
 		}
 		slices.Sort(dark)
 		if !slices.Equal(down, []string{addr}) || !slices.Equal(dark, targets) {
-			return fmt.Errorf("down are %v, and dark are %v; want %s and %v", down, dark, addr, targets)
+			return fmt.Errorf("exporters down = %v, failing targets = %v, want %s, %v", down, dark, addr, targets)
 		}
 		return nil
 	})
 }
 
-// readScans is when each target was scanned by each of its modules, by the number of the
-// exporter and by "target/module".
+// readScans returns the times of all scans in the audit files, by exporter and by target/module.
 func (f *shardGroup) readScans(t *testing.T) (all [shardCount]map[string][]time.Time) {
 	t.Helper()
 	for i, file := range f.audits {
 		all[i] = make(map[string][]time.Time)
 		for line := range strings.Lines(readFile(t, file)) {
 			if !strings.HasSuffix(line, "\n") {
-				break // is being written
+				break // incomplete line
 			}
 			var entry struct {
 				Time                           time.Time
@@ -114,7 +112,7 @@ func (f *shardGroup) readScans(t *testing.T) (all [shardCount]map[string][]time.
 				t.Fatalf("%q: %v", line, err)
 			}
 			if entry.Event != "scan" || entry.Outcome != "complete" {
-				t.Fatalf("exporter %d: %s", i, line)
+				t.Fatalf("exporter %d has an incomplete scan: %s", i, line)
 			}
 			name := entry.Target + "/" + entry.Module
 			all[i][name] = append(all[i][name], entry.Time)
@@ -123,11 +121,10 @@ func (f *shardGroup) readScans(t *testing.T) (all [shardCount]map[string][]time.
 	return all
 }
 
-// awaitScans waits until each target of these exporters was scanned so often after
-// that moment, by each of its modules.
+// awaitScans waits until each target has been scanned a number of times after the given time.
 func (f *shardGroup) awaitScans(t *testing.T, owners map[string]int, after time.Time, times int) {
 	t.Helper()
-	eventually(t, 60*time.Second, "every target is scanned", func() error {
+	eventually(t, 60*time.Second, "all targets are scanned again", func() error {
 		all := f.readScans(t)
 		for name, i := range owners {
 			n := 0
@@ -137,40 +134,38 @@ func (f *shardGroup) awaitScans(t *testing.T, owners map[string]int, after time.
 				}
 			}
 			if n < times {
-				return fmt.Errorf("%s: %d times", name, n)
+				return fmt.Errorf("%s: got %d scans", name, n)
 			}
 		}
 		return nil
 	})
 }
 
-// awaitOwners waits until every target has been scanned by every module, and returns by
-// which exporter. It fails the test if that is more than one, or another one than
-// that of the target's other module.
+// awaitOwners waits until each target/module has been scanned and returns the exporter that scanned
+// it. All modules of a target must have the same exporter.
 func (f *shardGroup) awaitOwners(t *testing.T) map[string]int {
 	t.Helper()
 	const modules = 2
 	owners, targets := make(map[string]int), make(map[string]int)
-	eventually(t, 40*time.Second, "every target has been scanned", func() error {
+	eventually(t, 40*time.Second, "all targets are scanned", func() error {
 		for i, names := range f.readScans(t) {
 			for name := range names {
 				target, _, _ := strings.Cut(name, "/")
 				if other, taken := targets[target]; taken && other != i {
-					t.Fatalf("%s is scanned by exporters %d and %d", target, other, i)
+					t.Fatalf("%s was scanned by exporters %d and %d, want one", target, other, i)
 				}
 				owners[name], targets[target] = i, i
 			}
 		}
 		if len(owners) != modules*shardTargets {
-			return fmt.Errorf("%d of them", len(owners))
+			return fmt.Errorf("got %d targets", len(owners))
 		}
 		return nil
 	})
 	return owners
 }
 
-// TestShardsExporterDown has them share the targets of one configuration. One ends, and
-// comes again.
+// TestShardsExporterDown stops one of several exporters and starts it again.
 func TestShardsExporterDown(t *testing.T) {
 	t.Parallel()
 	f := newShardGroup(t)
@@ -192,20 +187,20 @@ func TestShardsExporterDown(t *testing.T) {
 		}
 	}
 	slices.Sort(dark)
-	t.Logf("of %d, exporter %d has %d: %v", len(owners), dies, len(dark), dark)
+	t.Logf("of %d targets exporter %d has %d: %v", len(owners), dies, len(dark), dark)
 	if len(dark) == 0 || len(theirs) == 0 {
-		t.Fatal("the targets are not shared: the test does not test")
+		t.Fatal("targets are not distributed over the exporters")
 	}
 	f.exporters[dies].terminateAndWait(t)
 
-	eventually(t, 30*time.Second, "its targets are down, and no others", func() error {
+	eventually(t, 30*time.Second, "the targets of the stopped exporter are down", func() error {
 		var down []string
 		for _, s := range p.query(t, `up{job="portscan"} == 0`) {
 			down = append(down, s.Metric["instance"]+"/"+s.Metric["module"])
 		}
 		slices.Sort(down)
 		if !slices.Equal(down, dark) {
-			return fmt.Errorf("down are %v, want %v", down, dark)
+			return fmt.Errorf("targets down = %v, want %v", down, dark)
 		}
 		return nil
 	})
@@ -213,25 +208,24 @@ func TestShardsExporterDown(t *testing.T) {
 	f.awaitScans(t, theirs, time.Now(), 2)
 	checkScanRate(t, f, f.awaitOwners(t))
 	f.checkScansMatchScrapes(t, p, owners)
-	eventually(t, 10*time.Second, "Prometheus has asked it in vain for its list", func() error {
+	eventually(t, 10*time.Second, "service discovery has failed", func() error {
 		if n := p.scrapeMetrics(t)["prometheus_sd_http_failures_total"]; n < 3 {
-			return fmt.Errorf("%v times", n)
+			return fmt.Errorf("got %v failures", n)
 		}
 		return nil
 	})
-	p.wantValue(t, `count(up{job="portscan"})`, float64(len(owners))) // and it forgets none
+	p.wantValue(t, `count(up{job="portscan"})`, float64(len(owners))) // targets are kept while service discovery fails
 
 	gone := f.exporters[dies]
 	startProcess(t, binary(t), "--config.file="+gone.config, "--web.listen-address="+gone.addr, "--audit.file="+f.audits[dies])
 	p.awaitValue(t, 30*time.Second, `count(up{job="portscan"} == 1)`, float64(len(owners)))
 	if got := f.awaitOwners(t); !maps.Equal(got, owners) {
-		t.Errorf("the targets are shared in another way than before: %v, want %v", got, owners)
+		t.Errorf("targets by exporter = %v, want %v as before", got, owners)
 	}
 }
 
-// checkScanRate fails the test where a target was scanned more often than once in
-// each interval. Prometheus's clock ticks at each target's own moment: a busy machine
-// makes a scrape late, and never makes one more.
+// checkScanRate fails the test if a target was scanned more than once in an interval. A busy
+// machine delays scrapes, but does not add any.
 func checkScanRate(t *testing.T, f *shardGroup, owners map[string]int) {
 	t.Helper()
 	all := f.readScans(t)
@@ -239,36 +233,35 @@ func checkScanRate(t *testing.T, f *shardGroup, owners map[string]int) {
 		times := all[i][name]
 		took := times[len(times)-1].Sub(times[0])
 		if most := int(took/shardInterval) + 2; len(times) > most {
-			t.Errorf("%s was scanned %d times in %v, want %d at the most", name, len(times), took, most)
+			t.Errorf("%s: got %d scans in %v, want at most %d", name, len(times), took, most)
 		}
 	}
 }
 
-// checkScansMatchScrapes fails the test unless Prometheus scrapes each target once an interval,
-// and the exporters have scanned each as often as it was scraped. Both are counted, and
-// no time is measured: a busy machine makes both late alike.
+// checkScansMatchScrapes compares the number of scans of each target with the number of scrapes. It
+// does not measure times, so it is independent of the load of the machine.
 func (f *shardGroup) checkScansMatchScrapes(t *testing.T, p *prometheusServer, owners map[string]int) {
 	t.Helper()
 	for _, target := range p.listTargets(t) {
 		if target.ScrapeInterval != shardInterval.String() {
-			t.Errorf("%s is scraped every %s, want %v", target.name(), target.ScrapeInterval, shardInterval)
+			t.Errorf("%s: scrape interval = %s, want %v", target.name(), target.ScrapeInterval, shardInterval)
 		}
 	}
 	const looks = `%s_over_time(up{job="portscan"}[10m])`
 	before, asked := f.readScans(t), countByTarget(p.query(t, fmt.Sprintf(looks, "count")))
 	answered, after := countByTarget(p.query(t, fmt.Sprintf(looks, "sum"))), f.readScans(t)
 	for name, i := range owners {
-		// One may be under way, or on its way to the file.
+		// One scan can be running or missing in the file.
 		if most := asked[name] + 1; len(before[i][name]) > most {
-			t.Errorf("%s was scanned %d times, and scraped %d times", name, len(before[i][name]), asked[name])
+			t.Errorf("%s: got %d scans and %d scrapes", name, len(before[i][name]), asked[name])
 		}
 		if least := answered[name] - 1; len(after[i][name]) < least {
-			t.Errorf("%s was scanned %d times, and scraped %d times with success", name, len(after[i][name]), answered[name])
+			t.Errorf("%s: got %d scans and %d successful scrapes", name, len(after[i][name]), answered[name])
 		}
 	}
 }
 
-// countByTarget is what a query says of each target, by "target/module".
+// countByTarget returns the values of series by target/module.
 func countByTarget(all []series) map[string]int {
 	values := make(map[string]int)
 	for _, s := range all {
@@ -277,20 +270,20 @@ func countByTarget(all []series) map[string]int {
 	return values
 }
 
-// terminateAndWait ends the program and waits until it is gone.
+// terminateAndWait sends SIGTERM and waits until the program has ended.
 func (p *process) terminateAndWait(t *testing.T) {
 	t.Helper()
 	p.terminate(t)
 	<-p.done
 }
 
-// alert is one as Prometheus shows it.
+// alert is an alert in the format of the Prometheus API.
 type alert struct {
 	Labels map[string]string
 	State  string
 }
 
-// firingAlerts returns the alerts that fire.
+// firingAlerts returns the firing alerts.
 func (p *prometheusServer) firingAlerts(t *testing.T) (all []alert) {
 	t.Helper()
 	var a struct{ Data struct{ Alerts []alert } }

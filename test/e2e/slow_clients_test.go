@@ -13,14 +13,14 @@ import (
 	"time"
 )
 
-var errStillListening = errors.New("it still takes connections")
+var errStillListening = errors.New("still accepts connections")
 
 func dial(addr string) (net.Conn, error) { return net.DialTimeout("tcp", addr, time.Second) }
 
-// halfRequest is where a slow client stops.
+// halfRequest is an incomplete request.
 const halfRequest = "GET /probe?target=own HTTP/1.1\r\nHost: exporter\r\nX-Half: a he"
 
-// requestOn asks over a connection that stays open.
+// requestOn sends a request on an open connection.
 func requestOn(t *testing.T, conn net.Conn, path string) response {
 	t.Helper()
 	a, err := tryRequestOn(conn, path)
@@ -30,7 +30,7 @@ func requestOn(t *testing.T, conn net.Conn, path string) response {
 	return a
 }
 
-// tryRequestOn asks over a connection that the server may have closed.
+// tryRequestOn sends a request on a connection that the server may have closed.
 func tryRequestOn(conn net.Conn, path string) (response, error) {
 	if _, err := io.WriteString(conn, "GET "+path+" HTTP/1.1\r\nHost: exporter\r\n\r\n"); err != nil {
 		return response{}, err
@@ -57,7 +57,7 @@ func TestSlowClients(t *testing.T) {
 	sent := time.Now()
 	held := e.scrapeMetrics(t)["process_open_fds"]
 	if held < 2*each {
-		t.Errorf("the exporter holds %v descriptors, want those of %d connections: the test does not test", held, 2*each)
+		t.Errorf("got %v open descriptors, want at least %d for the connections", held, 2*each)
 	}
 
 	closed := awaitClosed(half, sent.Add(15*time.Second))
@@ -66,7 +66,7 @@ func TestSlowClients(t *testing.T) {
 		m := e.probe(t, "target=own")
 		m.wantValue(t, "probe_success", 1)
 		if took := m["probe_duration_seconds"]; took > 2 {
-			t.Errorf("a probe beside slow clients took %v s", took)
+			t.Errorf("a probe during slow requests took %v s, want at most 2", took)
 		}
 		select {
 		case err := <-closed:
@@ -77,16 +77,16 @@ func TestSlowClients(t *testing.T) {
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
-	t.Logf("%d probes were answered in the %v until the slow clients were cut off", probes, time.Since(sent).Round(time.Millisecond))
+	t.Logf("%d probes were answered in %v until the slow clients were disconnected", probes, time.Since(sent).Round(time.Millisecond))
 	for _, conn := range idle {
 		if a := requestOn(t, conn, "/-/healthy"); a.status != http.StatusOK {
-			t.Fatalf("/-/healthy over an idle connection: %d", a.status)
+			t.Fatalf("GET /-/healthy on an idle connection = %d, want 200", a.status)
 		}
 	}
 }
 
-// awaitClosed reports, once, whether the server has closed all of the connections
-// by then.
+// awaitClosed waits for the server to close all connections until the deadline. It sends the result
+// once.
 func awaitClosed(conns []net.Conn, deadline time.Time) <-chan error {
 	result := make(chan error, 1)
 	errs := make([]error, len(conns))
@@ -97,7 +97,7 @@ func awaitClosed(conns []net.Conn, deadline time.Time) <-chan error {
 				return
 			}
 			if _, err := io.Copy(io.Discard, conn); errors.Is(err, os.ErrDeadlineExceeded) {
-				errs[i] = fmt.Errorf("a slow client's connection %d is still open", i)
+				errs[i] = fmt.Errorf("connection %d of a slow client is open", i)
 			}
 		})
 	}
@@ -108,7 +108,8 @@ func awaitClosed(conns []net.Conn, deadline time.Time) <-chan error {
 	return result
 }
 
-// TestProbesReleaseResources looks whether a probe leaves anything behind.
+// TestProbesReleaseResources checks goroutines, descriptors, counters and the log after many
+// probes.
 func TestProbesReleaseResources(t *testing.T) {
 	t.Parallel()
 	s := newTestPorts(t)
@@ -129,28 +130,28 @@ func TestProbesReleaseResources(t *testing.T) {
 		all.Wait()
 	}
 	var after metrics
-	eventually(t, 10*time.Second, "goroutines and descriptors return", func() error {
+	eventually(t, 10*time.Second, "goroutines and descriptors are released", func() error {
 		after = e.scrapeMetrics(t)
 		for _, m := range []string{"go_goroutines", "process_open_fds"} {
 			const slack = 3
 			if after[m] > before[m]+slack {
-				return fmt.Errorf("%s was %v and is %v", m, before[m], after[m])
+				return fmt.Errorf("%s was %v, now %v", m, before[m], after[m])
 			}
 		}
 		return nil
 	})
 	scans, joined := after[`portscan_exporter_scans_total{module="quick"}`], after[`portscan_exporter_probes_coalesced_total{module="quick"}`]
 	if scans+joined != rounds*atOnce+1 || scans < rounds+1 {
-		t.Errorf("%v scans, and %v probes that joined one", scans, joined)
+		t.Errorf("got %v scans and %v coalesced probes", scans, joined)
 	}
 	after.wantValue(t, `portscan_exporter_scan_failures_total{module="quick"}`, 0)
 	after.wantValue(t, "portscan_exporter_scans_in_flight", 0)
 	after.wantValue(t, "portscan_exporter_attempts_in_flight", 0)
 	if more := strings.TrimPrefix(e.output.String(), said); more != "" {
-		t.Errorf("good probes are not worth a line at info:\n%s", more)
+		t.Errorf("successful probes must not be logged at info:\n%s", more)
 	}
 	const mib = 1 << 20
-	t.Logf("after %d probes: RSS %.1f MiB (at the start %.1f), %v goroutines (%v), %v descriptors (%v); with the race detector",
+	t.Logf("after %d probes: RSS %.1f MiB (before %.1f), %v goroutines (%v), %v descriptors (%v); with the race detector",
 		rounds*atOnce, after["process_resident_memory_bytes"]/mib, before["process_resident_memory_bytes"]/mib,
 		after["go_goroutines"], before["go_goroutines"], after["process_open_fds"], before["process_open_fds"])
 }

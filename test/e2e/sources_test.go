@@ -11,14 +11,14 @@ import (
 	"testing"
 )
 
-// cloneSources copies the files that git tracks, or would, to a folder of its own, as they
-// are now, and makes one commit of them there: a fresh clone of what is being tested.
-// The same files give the same commit. change may alter them before.
+// cloneSources copies the files that git tracks or would track, and commits them in a new
+// repository. The same files result in the same commit. change may modify the files before the
+// commit.
 func cloneSources(t *testing.T, change func(dir string)) (dir string) {
 	t.Helper()
 	git := needProgram(t, "git")
 	if _, err := os.Stat(repository + "/.git"); err != nil {
-		skip(t, "this is no clone, so git can't say what belongs to it")
+		skip(t, "this is not a git repository")
 	}
 	list := runIn(t, repository, git, "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
 	dir = filepath.Join(t.TempDir(), "portscan_exporter")
@@ -42,12 +42,12 @@ func cloneSources(t *testing.T, change func(dir string)) (dir string) {
 	return dir
 }
 
-// copyFile copies a file with its permissions; one that is gone is left out.
+// copyFile copies a file with its permissions. A missing file is ignored.
 func copyFile(t *testing.T, from, to string) {
 	t.Helper()
 	info, err := os.Stat(from)
 	if os.IsNotExist(err) {
-		return // deleted, and git was not told yet
+		return // deleted, but still in the index
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -64,7 +64,7 @@ func copyFile(t *testing.T, from, to string) {
 	}
 }
 
-// runIn runs a program in a folder, which must succeed, and returns what it prints.
+// runIn runs a program in a directory, which must succeed, and returns its output.
 func runIn(t *testing.T, dir, path string, args ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), path, args...)
@@ -72,7 +72,7 @@ func runIn(t *testing.T, dir, path string, args ...string) string {
 	return runCommand(t, cmd)
 }
 
-// runCommand runs a command, which must succeed, and returns what it prints.
+// runCommand runs a command, which must succeed, and returns its output.
 func runCommand(t *testing.T, cmd *exec.Cmd) string {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
@@ -83,16 +83,15 @@ func runCommand(t *testing.T, cmd *exec.Cmd) string {
 	return stdout.String()
 }
 
-// warmCache is a cache of Go's with all that `make build` compiles. A build takes two
-// processors for a minute without it, and several tests build; what they link and pack
-// is their own. It is kept from run to run, as Go keeps its own.
-var warmCache = sync.OnceValues(func() (string, error) {
+// makeBuild runs `make build` once with a build cache of its own, because several tests build the
+// exporter. Like Go's own cache it is kept after the tests.
+var makeBuild = sync.OnceValues(func() (cache string, err error) {
 	user, err := os.UserCacheDir()
 	if err != nil {
 		return "", err
 	}
 	dir := filepath.Join(user, "portscan_exporter_e2e")
-	cmd := exec.Command("make", "--no-print-directory", "build", "OUTPUT="+filepath.Join(buildDir, "warm"))
+	cmd := exec.Command("make", "--no-print-directory", "build", "OUTPUT="+filepath.Join(buildDir, plainName))
 	cmd.Dir, cmd.Env = repository, cacheEnv(dir)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%v: %w\n%s", cmd.Args, err, out)
@@ -100,19 +99,29 @@ var warmCache = sync.OnceValues(func() (string, error) {
 	return dir, nil
 })
 
-// buildCache returns that cache's folder.
+// buildCache returns the directory of the build cache.
 func buildCache(t *testing.T) string {
 	t.Helper()
 	needProgram(t, "make")
-	dir, err := warmCache()
+	dir, err := makeBuild()
 	if err != nil {
 		t.Fatal(err)
 	}
 	return dir
 }
 
-// cacheEnv is this program's environment for a build with that cache, and without what
-// an outer make says of itself.
+const plainName = "portscan_exporter_plain"
+
+// plainBinary returns the exporter as `make build` builds it. Tests that measure use it, because
+// the race detector multiplies processor time and memory.
+func plainBinary(t *testing.T) string {
+	t.Helper()
+	buildCache(t)
+	return filepath.Join(buildDir, plainName)
+}
+
+// cacheEnv returns the environment for a build with the cache, without the variables of an outer
+// make.
 func cacheEnv(dir string) (env []string) {
 	for _, setting := range os.Environ() {
 		if !strings.HasPrefix(setting, "MAKE") && !strings.HasPrefix(setting, "MFLAGS=") {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// crashingExporter is an exporter that a test kills, and starts again.
+// crashingExporter is an exporter that a test kills and restarts.
 type crashingExporter struct {
 	args   []string
 	url    string
@@ -18,7 +18,7 @@ type crashingExporter struct {
 	output safeBuffer
 }
 
-// start starts it, and does not ask whether it is ready.
+// start starts the exporter without waiting until it is ready.
 func (k *crashingExporter) start(t *testing.T) {
 	t.Helper()
 	k.cmd = exec.Command(binary(t), k.args...)
@@ -32,20 +32,20 @@ func (k *crashingExporter) awaitReady(t *testing.T) {
 	t.Helper()
 	defer func() {
 		if t.Failed() {
-			t.Logf("it printed:\n%s", k.output.String())
+			t.Logf("output:\n%s", k.output.String())
 		}
 	}()
 	eventually(t, 30*time.Second, "the exporter is ready", func() error { return checkStatus(k.url+"/-/ready", 200) })
 }
 
-// kill ends it as the kernel does when memory is short.
+// kill sends SIGKILL, as the kernel does when memory is short.
 func (k *crashingExporter) kill() {
 	_ = k.cmd.Process.Kill()
 	_ = k.cmd.Wait()
 }
 
-// TestStateFileAfterKill kills the exporter again and again, at any moment: what a sweep has
-// found, and what was open, is there whenever it runs.
+// TestStateFileAfterKill kills the exporter at random times. Results and port history must survive
+// each time.
 func TestStateFileAfterKill(t *testing.T) {
 	t.Parallel()
 	port, never, listening := freePort(t), freePort(t), freePort(t)
@@ -79,17 +79,17 @@ targets:
 	before := probe("now")
 	before.wantValue(t, isOpen(port), 0)
 	if before[changed] == 0 {
-		t.Errorf("the port has closed, and %s is not there", changed)
+		t.Errorf("%s is missing after the port has closed", changed)
 	}
 	if !strings.Contains(k.output.String(), fmt.Sprintf(`msg="Port state changed" target=own module=now ip=127.0.0.1 port=%d protocol=tcp from=open to=closed expected=closed`, port)) {
-		t.Errorf("the log has no line of the change:\n%s", k.output.String())
+		t.Errorf("log lacks the change:\n%s", k.output.String())
 	}
-	time.Sleep(2 * time.Second) // it saves at most once a second
+	time.Sleep(2 * time.Second) // the exporter saves at most once a second
 
 	for round := range 30 {
 		k.kill()
 		k.start(t)
-		if round%3 > 0 { // before it is ready, and while it saves
+		if round%3 > 0 { // kill before it is ready, or while it saves
 			time.Sleep(time.Duration(rand.IntN(300)) * time.Millisecond)
 			continue
 		}
@@ -105,6 +105,6 @@ targets:
 		}
 	}
 	if out := k.output.String(); strings.Contains(out, "level=WARN") || strings.Contains(out, "level=ERROR") {
-		t.Errorf("it warns:\n%s", out)
+		t.Errorf("got warnings:\n%s", out)
 	}
 }

@@ -14,15 +14,14 @@ import (
 	"time"
 )
 
-// systemRoot is this machine's own system with all that is installed, in which changes
-// reach nobody: an overlay in memory, that namespaces of its own hold.
+// systemRoot is a copy of this machine's system whose changes are discarded: an overlay in memory,
+// held by namespaces.
 type systemRoot struct {
-	root  string   // where it lies in the holder's mount namespace
-	enter []string // the command that runs another one in there
+	root  string   // path in the mount namespace of the holder
+	enter []string // command prefix that runs a command in the system
 }
 
-// overlayScript mounts the overlay at $0/root. The programs in there see nothing of this
-// machine's devices.
+// overlayScript mounts the overlay at $0/root, without the devices of this machine.
 const overlayScript = `set -e
 mount -t tmpfs tmpfs "$0"
 mkdir "$0/upper" "$0/work" "$0/root"
@@ -41,8 +40,8 @@ mount -t tmpfs -o mode=755 tmpfs run
 mount -t tmpfs -o mode=1777 tmpfs tmp
 `
 
-// bootScript makes systemd the first process of the overlay, with nothing enabled of what
-// this machine has enabled, and nothing of the kernel's to be set.
+// bootScript starts systemd as the first process of the overlay. Units that are enabled on this
+// machine are not started, and kernel settings are read-only.
 const bootScript = `
 mount --bind proc/sys proc/sys
 mount -o remount,bind,ro proc/sys
@@ -58,7 +57,7 @@ exec env -i container=other PATH=/usr/sbin:/usr/bin:/sbin:/bin /bin/sh -c '
 	exec /lib/systemd/systemd --system --unit=basic.target --log-target=journal --show-status=0 >/dev/null'
 `
 
-// newSystemRoot makes one in which nothing runs.
+// newSystemRoot returns a system without running processes.
 func newSystemRoot(t *testing.T) systemRoot {
 	t.Helper()
 	nsenter, chroot := needProgram(t, "nsenter"), needProgram(t, "chroot")
@@ -67,7 +66,7 @@ func newSystemRoot(t *testing.T) systemRoot {
 	return systemRoot{root, []string{nsenter, fmt.Sprintf("--mount=/proc/%d/ns/mnt", holder), chroot, root}}
 }
 
-// newBootedRoot makes one that systemd has booted, with a network of its own.
+// newBootedRoot returns a system booted by systemd, with its own network.
 func newBootedRoot(t *testing.T) systemRoot {
 	t.Helper()
 	nsenter := needProgram(t, "nsenter")
@@ -90,7 +89,7 @@ func newBootedRoot(t *testing.T) systemRoot {
 	})
 	t.Cleanup(func() {
 		if t.Failed() {
-			// The test's own context has ended.
+			// The context of the test has ended.
 			out, _ := exec.Command(r.enter[0], append(r.enter[1:], "journalctl", "--no-pager", "--lines=60")...).CombinedOutput()
 			t.Logf("journal:\n%s", out)
 		}
@@ -98,12 +97,12 @@ func newBootedRoot(t *testing.T) systemRoot {
 	return r
 }
 
-// startRootHolder runs the script in namespaces of its own until the test ends. It returns the
-// folder that was the script's own, and the number of the process that holds them.
+// startRootHolder runs a script in new namespaces until the test ends. It returns the directory of
+// the script and the process that holds the namespaces.
 func startRootHolder(t *testing.T, script string, namespaces ...string) (dir string, pid int) {
 	t.Helper()
 	if os.Getuid() != 0 {
-		skip(t, "only root mounts")
+		skip(t, "only root can mount")
 	}
 	unshare := needProgram(t, "unshare")
 	dir = t.TempDir()
@@ -111,8 +110,8 @@ func startRootHolder(t *testing.T, script string, namespaces ...string) (dir str
 	return dir, pid
 }
 
-// startHolder starts a process that makes namespaces, says so by "ready", and holds them until
-// the test's end. Where they can't be made the test is skipped for want of what.
+// startHolder starts a process that creates namespaces, prints "ready" and holds them until the
+// test ends. It skips the test if namespaces cannot be created.
 func startHolder(t *testing.T, what string, holder *exec.Cmd) (pid int) {
 	t.Helper()
 	holder.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -129,25 +128,25 @@ func startHolder(t *testing.T, what string, holder *exec.Cmd) (pid int) {
 		_ = holder.Wait() // killed
 	})
 	if line, err := bufio.NewReader(said).ReadString('\n'); line != "ready\n" {
-		skip(t, fmt.Sprintf("no %s of the test's own to be had: %v", what, err))
+		skip(t, fmt.Sprintf("cannot create a %s for the test: %v", what, err))
 	}
 	return holder.Process.Pid
 }
 
-// command returns a command that runs in there.
+// command returns a command that runs in the system.
 func (r systemRoot) command(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	all := append(r.enter[1:len(r.enter):len(r.enter)], args...)
 	return exec.CommandContext(t.Context(), r.enter[0], all...)
 }
 
-// run runs a command in there, which must succeed, and returns what it prints.
+// run runs a command in the system, which must succeed, and returns its output.
 func (r systemRoot) run(t *testing.T, args ...string) string {
 	t.Helper()
 	return runCommand(t, r.command(t, args...))
 }
 
-// writeFile writes a file in there.
+// writeFile writes a file in the system.
 func (r systemRoot) writeFile(t *testing.T, path string, content io.Reader) {
 	t.Helper()
 	cmd := r.command(t, "sh", "-c", `mkdir -p "$(dirname "$0")" && cat >"$0"`, path)
@@ -155,16 +154,16 @@ func (r systemRoot) writeFile(t *testing.T, path string, content io.Reader) {
 	runCommand(t, cmd)
 }
 
-// fileExists tells whether there is such a file in there.
+// fileExists reports whether a file exists in the system.
 func (r systemRoot) fileExists(t *testing.T, path string) bool {
 	t.Helper()
 	return r.command(t, "test", "-e", path).Run() == nil
 }
 
-// checkContains fails the test unless a file in there has the text.
+// checkContains fails the test unless a file in the system contains the text.
 func (r systemRoot) checkContains(t *testing.T, path, text string) {
 	t.Helper()
 	if got := r.run(t, "cat", path); !strings.Contains(got, text) {
-		t.Errorf("%s does not say %q: %s", path, text, got)
+		t.Errorf("%s lacks %q: %s", path, text, got)
 	}
 }

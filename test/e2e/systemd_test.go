@@ -10,14 +10,14 @@ import (
 	"testing"
 )
 
-// startWithSocket starts the program as systemd does: with listening sockets in its hands
-// from descriptor 3 on, and their number and its own id in the environment.
+// startWithSocket starts the exporter with a listening socket, as systemd does: as descriptor 3,
+// announced by environment variables.
 func startWithSocket(t *testing.T, l *net.TCPListener, args ...string) *exporter {
 	t.Helper()
 	return startCommandWithSocket(t, l, append([]string{binary(t)}, args...)...)
 }
 
-// startCommandWithSocket starts a command that becomes the program, as [startWithSocket] does.
+// startCommandWithSocket is [startWithSocket] for a command that executes the exporter.
 func startCommandWithSocket(t *testing.T, l *net.TCPListener, command ...string) *exporter {
 	t.Helper()
 	shell := needProgram(t, "sh")
@@ -28,16 +28,16 @@ func startCommandWithSocket(t *testing.T, l *net.TCPListener, command ...string)
 	defer socket.Close()
 	script := `export LISTEN_FDS=1 LISTEN_PID=$$; exec "$0" "$@"`
 	cmd := exec.CommandContext(t.Context(), shell, append([]string{"-c", script}, command...)...)
-	cmd.Cancel = func() error { return nil } // the test's end ends it, as every program
+	cmd.Cancel = func() error { return nil } // the cleanup sends SIGTERM
 	cmd.ExtraFiles = []*os.File{socket}
 	return &exporter{addr: l.Addr().String(), process: startCommand(t, cmd)}
 }
 
-// TestSystemdSocket serves on a socket that somebody else has opened. Who came before
-// the exporter did is answered, too.
+// TestSystemdSocket serves on an inherited socket. A request sent before the start is answered,
+// too.
 func TestSystemdSocket(t *testing.T) {
 	t.Parallel()
-	binary(t) // whoever comes early does not wait until it is built
+	binary(t) // build before the first request is sent
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -50,15 +50,14 @@ func TestSystemdSocket(t *testing.T) {
 	e := startWithSocket(t, l.(*net.TCPListener), "--web.systemd-socket", "--config.file="+writeFile(t, "config.yml", targetsConfig("own")))
 	e.awaitReady(t)
 	if a, err := readResponse(early); err != nil || a.status != http.StatusOK {
-		t.Errorf("who came first got %d, %v", a.status, err)
+		t.Errorf("early request got %d, %v, want 200", a.status, err)
 	}
 	e.probe(t, "target=own").wantValue(t, "probe_success", 1)
 	if n := strings.Count(e.output.String(), `msg="Listening on" address=`); n != 1 {
-		t.Errorf("it says %d times where it listens, want once: it has opened a port of its own as well", n)
+		t.Errorf("got %d listeners in the log, want only the inherited socket", n)
 	}
 }
 
-// TestSystemdSocketMissing asks for sockets where there are none.
 func TestSystemdSocketMissing(t *testing.T) {
 	t.Parallel()
 	config := writeFile(t, "config.yml", targetsConfig("own"))

@@ -12,13 +12,12 @@ import (
 	"time"
 )
 
-// terminal is a real terminal, in which a test types and of which it sees what a person
-// would.
+// terminal is a terminal in tmux, in which a test types and reads the screen.
 type terminal struct {
 	path, socket string
 }
 
-// newTerminal opens a terminal of this size with a shell in it.
+// newTerminal opens a terminal with a shell.
 func newTerminal(t *testing.T, width, height int, env ...string) *terminal {
 	t.Helper()
 	s := &terminal{path: needProgram(t, "tmux"), socket: filepath.Join(t.TempDir(), "s")}
@@ -26,7 +25,7 @@ func newTerminal(t *testing.T, width, height int, env ...string) *terminal {
 	args := []string{"-f", "/dev/null", "new-session", "-d", "-x", strconv.Itoa(width), "-y", strconv.Itoa(height)}
 	s.run(t, append(append(args, shell...), needProgram(t, "bash"), "--norc", "--noprofile")...)
 	t.Cleanup(func() { _ = exec.Command(s.path, "-S", s.socket, "kill-server").Run() })
-	s.awaitLine(t, `^\$`) // what is typed before is echoed twice
+	s.awaitLine(t, `^\$`) // text typed before the prompt would be echoed twice
 	return s
 }
 
@@ -39,36 +38,36 @@ func (s *terminal) run(t *testing.T, args ...string) string {
 	return string(out)
 }
 
-// typeLine types a line.
+// typeLine types a line and presses Enter.
 func (s *terminal) typeLine(t *testing.T, line string) {
 	t.Helper()
 	s.run(t, "send-keys", "-l", line)
 	s.run(t, "send-keys", "Enter")
 }
 
-// captureScreen is what is to be seen, without blank lines below.
+// captureScreen returns the screen without trailing blank lines.
 func (s *terminal) captureScreen(t *testing.T) string {
 	t.Helper()
 	return strings.TrimRight(s.run(t, "capture-pane", "-p"), "\n")
 }
 
-// awaitLine waits until a line of the screen matches.
+// awaitLine waits for a line that matches the pattern and returns the match.
 func (s *terminal) awaitLine(t *testing.T, pattern string) string {
 	t.Helper()
 	line := regexp.MustCompile("(?m)" + pattern)
 	eventually(t, 30*time.Second, pattern+" is on the screen", func() error {
 		if text := s.captureScreen(t); !line.MatchString(text) {
-			return errors.New("it shows\n" + text)
+			return errors.New("screen:\n" + text)
 		}
 		return nil
 	})
 	return line.FindString(s.captureScreen(t))
 }
 
-// progressBar is a line of progress.
+// progressBar matches the progress bar.
 const progressBar = `^own .*\d+ of 1001 ports, \d+ open, \d+/s, .*\d+s left`
 
-// TestScanInterruptedInTerminal scans in a terminal, and interrupts it.
+// TestScanInterruptedInTerminal presses Ctrl-C during a scan with a progress bar.
 func TestScanInterruptedInTerminal(t *testing.T) {
 	t.Parallel()
 	s := newTestPorts(t)
@@ -79,26 +78,26 @@ func TestScanInterruptedInTerminal(t *testing.T) {
 	first := tm.awaitLine(t, progressBar)
 	tm.awaitLine(t, strings.Replace(progressBar, `\d+ open`, `[1-9]\d* open`, 1))
 	if !strings.Contains(first, "[") || !strings.Contains(first, ">") && !strings.Contains(first, "-") {
-		t.Errorf("there is no bar in %q", first)
+		t.Errorf("no progress bar in %q", first)
 	}
 	tm.run(t, "send-keys", "C-c")
 	tm.awaitLine(t, `^status=2$`)
 	text := tm.captureScreen(t)
-	t.Logf("the screen:\n%s", text)
+	t.Logf("screen:\n%s", text)
 	if !regexp.MustCompile(`(?s)^\$ [^\n]*\n([^\n]*status=\$\?\n)?ADDRESS `).MatchString(text) || strings.Contains(text, "1001 ports") {
-		t.Errorf("something is left of the bar:\n%s", text)
+		t.Errorf("the progress bar was not removed:\n%s", text)
 	}
 	for _, want := range []string{
 		fmt.Sprintf(`(?m)^127\.0\.0\.1 +%d +tcp +OPEN +open +\S+ +-$`, s.listening),
 		`(?m)^the scan is incomplete \(canceled\): it was interrupted$`,
 	} {
 		if !regexp.MustCompile(want).MatchString(tm.run(t, "capture-pane", "-p", "-S", "-")) {
-			t.Errorf("nothing matches %s in\n%s", want, truncate(text))
+			t.Errorf("no match for %s in:\n%s", want, truncate(text))
 		}
 	}
 }
 
-// TestScanColors looks for colors where they may be, and for none elsewhere.
+// TestScanColors checks that colors are used only in terminals that support them.
 func TestScanColors(t *testing.T) {
 	t.Parallel()
 	s := newTestPorts(t)
@@ -123,13 +122,13 @@ func TestScanColors(t *testing.T) {
 			text := tm.run(t, "capture-pane", "-p", "-e")
 			red, green := strings.Contains(text, "31mCLOSED"), strings.Contains(text, "32mOPEN")
 			if red != tc.want || green != tc.want || strings.Contains(text, "\x1b[") != tc.want {
-				t.Errorf("red: %v, green: %v; want %v, in\n%q", red, green, tc.want, text)
+				t.Errorf("red = %v, green = %v, want %v in:\n%q", red, green, tc.want, text)
 			}
 		})
 	}
 }
 
-// TestScanNoProgress scans in terminals where no bar is wanted, or none can be drawn.
+// TestScanNoProgress scans without a progress bar: disabled, in a dumb terminal, and in a pipe.
 func TestScanNoProgress(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct{ env, after string }{
@@ -146,7 +145,7 @@ func TestScanNoProgress(t *testing.T) {
 			<-connected
 			for range 20 {
 				if text := tm.captureScreen(t); strings.Contains(text, "1001 ports") {
-					t.Fatalf("there is a bar:\n%s", text)
+					t.Fatalf("unexpected progress bar:\n%s", text)
 				}
 				time.Sleep(50 * time.Millisecond)
 			}

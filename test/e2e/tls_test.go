@@ -17,8 +17,8 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// writeServerCertificate makes a self-signed certificate for 127.0.0.1, and returns its
-// files and a pool that trusts it.
+// writeServerCertificate writes a self-signed certificate for 127.0.0.1. It returns the files and a
+// pool that trusts it.
 func writeServerCertificate(t *testing.T) (certFile, keyFile string, pool *x509.CertPool) {
 	t.Helper()
 	key := newKey(t)
@@ -47,7 +47,7 @@ func writeServerCertificate(t *testing.T) (certFile, keyFile string, pool *x509.
 // newTLSClient returns a client that trusts the certificates in the pool.
 func newTLSClient(pool *x509.CertPool) *http.Client { return newCertificateClient(pool, nil) }
 
-// requestAs asks with a name and a password, or without where the name is empty.
+// requestAs sends a request with basic authentication, unless the name is empty.
 func requestAs(c *http.Client, method, url, name, password string) (response, error) {
 	req, err := http.NewRequest(method, url, nil)
 	if err != nil {
@@ -89,22 +89,22 @@ func TestTLSAndBasicAuth(t *testing.T) {
 		getAs(t, c, e.url+path, "", "", http.StatusUnauthorized)
 	}
 	if a, err := requestAs(c, http.MethodPost, e.url+"/-/reload", name, "wrong"); err != nil || a.status != http.StatusUnauthorized {
-		t.Errorf("a stranger's reload: %d, %v, want 401", a.status, err)
+		t.Errorf("POST /-/reload with a wrong password = %d, %v, want 401", a.status, err)
 	}
 	metrics := getAs(t, c, e.url+"/metrics", name, password, http.StatusOK)
 	if attempts := parseMetrics(t, metrics).sumByPrefix("portscan_exporter_attempts_total"); attempts != 0 {
-		t.Errorf("strangers had %v packets sent", attempts)
+		t.Errorf("unauthenticated requests caused %v attempts, want 0", attempts)
 	}
 	probe := getAs(t, c, e.url+"/probe?target=own", name, password, http.StatusOK)
 	parseMetrics(t, probe).wantValue(t, "probe_success", 1)
 	checkDiscoveryScheme(t, getAs(t, c, e.url+"/sd", name, password, http.StatusOK), e.addr)
 	checkPlainHTTPRefused(t, e.addr, name, password)
 	if _, err := requestAs(newTLSClient(x509.NewCertPool()), http.MethodGet, e.url, name, password); err == nil {
-		t.Error("a client that does not trust the certificate got an answer: this is not TLS")
+		t.Error("a client that does not trust the certificate got a response")
 	}
 }
 
-// getAs asks as somebody, wants that status and returns the answer.
+// getAs requests a URL as a user and returns the body. The response must have the status.
 func getAs(t *testing.T, c *http.Client, url, name, password string, want int) string {
 	t.Helper()
 	a, err := requestAs(c, http.MethodGet, url, name, password)
@@ -112,7 +112,7 @@ func getAs(t *testing.T, c *http.Client, url, name, password string, want int) s
 		t.Fatal(err)
 	}
 	if a.status != want {
-		t.Errorf("%s as %q with password %q: %d, want %d", url, name, password, a.status, want)
+		t.Errorf("GET %s as %q with password %q = %d, want %d", url, name, password, a.status, want)
 	}
 	return a.body
 }
@@ -127,15 +127,15 @@ func checkDiscoveryScheme(t *testing.T, sd, addr string) {
 		t.Fatal(err)
 	}
 	if len(groups) != 1 || groups[0].Labels["__scheme__"] != "https" || len(groups[0].Targets) != 1 || groups[0].Targets[0] != addr {
-		t.Errorf("/sd says %s, want one target %s with scheme https", sd, addr)
+		t.Errorf("/sd = %s, want one target %s with scheme https", sd, addr)
 	}
 }
 
-// checkPlainHTTPRefused asks without TLS.
+// checkPlainHTTPRefused fails the test if a request without TLS succeeds.
 func checkPlainHTTPRefused(t *testing.T, addr, name, password string) {
 	t.Helper()
 	a, err := requestAs(client, http.MethodGet, "http://"+addr+"/metrics", name, password)
 	if err == nil && (a.status != http.StatusBadRequest || strings.Contains(a.body, "portscan")) {
-		t.Errorf("plain HTTP was answered with %d: %.200s", a.status, a.body)
+		t.Errorf("plain HTTP request got %d: %.200s", a.status, a.body)
 	}
 }

@@ -11,14 +11,14 @@ import (
 	"time"
 )
 
-// TestVantageRules tries the rule on series that are written for it.
+// TestVantageRules runs the tests of vantage.yml.
 func TestVantageRules(t *testing.T) {
 	t.Parallel()
 	runPromtool(t, "test", "rules", "vantage_test.yml")
 }
 
-// networkNamespace returns what to put before a command, so that it runs in a network of its
-// own after a script has.
+// networkNamespace returns a command prefix that runs the script and then a command in a new
+// network namespace.
 func networkNamespace(t *testing.T, script string) []string {
 	t.Helper()
 	needProgram(t, "ip")
@@ -27,13 +27,13 @@ func networkNamespace(t *testing.T, script string) []string {
 		unshare = append(unshare, "--user", "--map-root-user")
 	}
 	if out, err := exec.Command(unshare[0], append(unshare[1:], "true")...).CombinedOutput(); err != nil {
-		skip(t, fmt.Sprintf("no network of its own: %v: %s", err, out))
+		skip(t, fmt.Sprintf("cannot create a network namespace: %v: %s", err, out))
 	}
 	return append(unshare, "sh", "-c", script+` && exec "$0" "$@"`)
 }
 
-// startOutsideExporter starts an exporter that listens here, and stands in a network where nothing
-// else does: what it scans as 127.0.0.1 is not what we see there.
+// startOutsideExporter starts an exporter in another network, in which no port is open. It listens
+// in this network.
 func startOutsideExporter(t *testing.T, config string) *exporter {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -47,7 +47,7 @@ func startOutsideExporter(t *testing.T, config string) *exporter {
 	return e
 }
 
-// vantageConfig has a port that should be open, and others that should not.
+// vantageConfig has expected and unexpected ports.
 func vantageConfig(vantage string, s testPorts) string {
 	return fmt.Sprintf(`modules:
   few: {ports: [%d, %d, %d, %d]}
@@ -61,7 +61,7 @@ external_labels: {vantage: %[5]s}
 `, s.listening, s.down, s.unexpected, s.free, vantage)
 }
 
-// awaitDifferingPorts waits until the alert fires for these ports and no others.
+// awaitDifferingPorts waits until the alert fires for exactly these ports.
 func awaitDifferingPorts(t *testing.T, p *prometheusServer, ports ...int) {
 	t.Helper()
 	var want []string
@@ -69,7 +69,7 @@ func awaitDifferingPorts(t *testing.T, p *prometheusServer, ports ...int) {
 		want = append(want, fmt.Sprintf("own 127.0.0.1 tcp %d", port))
 	}
 	slices.Sort(want)
-	eventually(t, 30*time.Second, "what differs is told", func() error {
+	eventually(t, 30*time.Second, "the alert fires for the differing ports", func() error {
 		got := []string{}
 		for _, a := range p.firingAlerts(t) {
 			if a.Labels["alertname"] == "PortscanVantagesDiffer" {
@@ -78,13 +78,13 @@ func awaitDifferingPorts(t *testing.T, p *prometheusServer, ports ...int) {
 		}
 		slices.Sort(got)
 		if !slices.Equal(got, want) {
-			return fmt.Errorf("it is told of %v, want %v", got, want)
+			return fmt.Errorf("alerts = %v, want %v", got, want)
 		}
 		return nil
 	})
 }
 
-// TestVantagesDiffer looks at one target from inside and from outside.
+// TestVantagesDiffer scans one target from two networks.
 func TestVantagesDiffer(t *testing.T) {
 	t.Parallel()
 	s := newTestPorts(t)
@@ -110,12 +110,12 @@ scrape_configs:
 	shut()
 	awaitDifferingPorts(t, p, s.listening)
 	out.terminateAndWait(t)
-	awaitDifferingPorts(t, p) // from one vantage alone nothing can be compared
+	awaitDifferingPorts(t, p) // a single vantage cannot be compared
 	checkMergedJob(t, p, s.listening)
 }
 
-// checkMergedJob looks at the job whose targets have nothing to tell one exporter's from the
-// other's: what docs/scaling.md warns of.
+// checkMergedJob checks a job in which both exporters' targets have the same labels, which
+// docs/scaling.md warns about.
 func checkMergedJob(t *testing.T, p *prometheusServer, port int) {
 	t.Helper()
 	n := 0
@@ -128,7 +128,7 @@ func checkMergedJob(t *testing.T, p *prometheusServer, port int) {
 		t.Errorf("job merged has %d targets, want 2", n)
 	}
 	open := fmt.Sprintf(`portscan_port_open{job="merged",port="%d"}`, port)
-	p.wantValue(t, `count(up{job="merged"})`, 1)                                             // two targets, one series
-	p.wantValue(t, fmt.Sprintf("max_over_time(%s[5m]) - min_over_time(%[1]s[5m])", open), 1) // with the verdicts of both
+	p.wantValue(t, `count(up{job="merged"})`, 1)                                             // two targets write to one series
+	p.wantValue(t, fmt.Sprintf("max_over_time(%s[5m]) - min_over_time(%[1]s[5m])", open), 1) // which has the values of both
 	p.wantValue(t, `sum(count_over_time(up{job="merged"}[1m])) > bool sum(count_over_time(up{job="portscan",vantage="inside"}[1m]))`, 1)
 }

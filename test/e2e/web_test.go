@@ -24,7 +24,7 @@ func fetchPage(t *testing.T, method, url string) response {
 	return p
 }
 
-// TestPprofFlag is there where it was asked for.
+// TestPprofFlag checks that profiling is available only if it is enabled.
 func TestPprofFlag(t *testing.T) {
 	t.Parallel()
 	paths := []string{"/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/goroutine?debug=2", "/debug/pprof/cmdline", "/debug/pprof/symbol", "/debug/pprof/profile?seconds=1"}
@@ -40,14 +40,14 @@ func TestPprofFlag(t *testing.T) {
 	}
 }
 
-// checkSecurityHeaders fails the test unless the headers keep a browser from running what is in an
-// answer, from guessing that it is something else, and from showing it in a frame.
+// checkSecurityHeaders fails the test unless the headers forbid scripts, content sniffing and
+// frames.
 func checkSecurityHeaders(t *testing.T, e *exporter, method, path string, p response) {
 	t.Helper()
 	what := fmt.Sprintf("%s %s (%d)", method, strings.TrimPrefix(path, e.url), p.status)
 	for name, want := range map[string]string{"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer"} {
 		if got := p.header.Values(name); len(got) != 1 || got[0] != want {
-			t.Errorf("%s: %s is %q, want %q", what, name, got, want)
+			t.Errorf("%s: %s = %q, want %q", what, name, got, want)
 		}
 	}
 	policy := make(map[string]string)
@@ -56,12 +56,12 @@ func checkSecurityHeaders(t *testing.T, e *exporter, method, path string, p resp
 		policy[name] = sources
 	}
 	if policy["default-src"] != "'none'" || policy["frame-ancestors"] != "'none'" || policy["base-uri"] != "'none'" {
-		t.Errorf("%s: the policy is %q", what, policy)
+		t.Errorf("%s: policy = %q", what, policy)
 	}
 	for name, sources := range policy {
 		script := strings.HasPrefix(name, "script-src") && (sources != "'self'" || !strings.HasPrefix(p.header.Get("Content-Type"), "text/html"))
 		if script || strings.Contains(sources, "unsafe") || strings.Contains(sources, "*") {
-			t.Errorf("%s: the policy allows %s %s", what, name, sources)
+			t.Errorf("%s: policy allows %s %s", what, name, sources)
 		}
 	}
 }
@@ -102,31 +102,31 @@ func TestSecurityHeaders(t *testing.T) {
 	} {
 		p := fetchPage(t, r.method, e.url+r.path)
 		if p.status != r.status {
-			t.Errorf("%s %s: status %d, want %d", r.method, r.path, p.status, r.status)
+			t.Errorf("%s %s: status = %d, want %d", r.method, r.path, p.status, r.status)
 		}
 		checkSecurityHeaders(t, e, r.method, r.path, p)
 	}
 	replaceFile(t, e.config, badConfig("own"))
 	if p := fetchPage(t, "POST", e.url+"/-/reload"); p.status != 500 {
-		t.Errorf("/-/reload of a bad file: status %d", p.status)
+		t.Errorf("POST /-/reload with an invalid file = %d, want 500", p.status)
 	} else {
 		checkSecurityHeaders(t, e, "POST", "/-/reload", p)
 	}
 
 	below := startPrefixedExporter(t, "/ports", "--web.route-prefix=/ports")
-	for path, status := range map[string]int{"/ports/": 200, "/": 302, "/nowhere": 404} { // a page, who is sent there, and who is not
+	for path, status := range map[string]int{"/ports/": 200, "/": 302, "/nowhere": 404} { // a page, the redirect to it, and a path outside of the prefix
 		p := fetchPage(t, "GET", "http://"+below.addr+path)
 		if p.status != status {
-			t.Errorf("below a prefix, GET %s: status %d, want %d", path, p.status, status)
+			t.Errorf("with a prefix, GET %s: status = %d, want %d", path, p.status, status)
 		}
 		checkSecurityHeaders(t, below, "GET", path, p)
 	}
 }
 
-// markup is what must reach nobody's browser as it is.
+// markup must not reach a browser unescaped.
 const markup = `<script>alert(1)</script>"'&`
 
-// markupConfig has it wherever a text may be anything.
+// markupConfig has markup in each field that allows any text.
 func markupConfig(host string) string {
 	quoted := "'" + strings.ReplaceAll(markup, "'", "''") + "'"
 	return strings.NewReplacer("EVIL", quoted, "HOST", host).Replace(`modules:
@@ -165,48 +165,48 @@ func TestMarkupEscaped(t *testing.T) {
 	}
 	const escaped = "&lt;script&gt;alert(1)&lt;/script&gt;&#34;&#39;&amp;"
 	if n := strings.Count(index, escaped); n < 2 {
-		t.Errorf("the status page has it %d times escaped, want the owner and the reference:\n%s", n, index)
+		t.Errorf("status page has %d escaped texts, want the owner and the reference:\n%s", n, index)
 	}
 	if n := strings.Count(target, escaped); n != 3 {
-		t.Errorf("the target's page has it %d times escaped, want the owner, the reference and the label:\n%s", n, target)
+		t.Errorf("target page has %d escaped texts, want the owner, the reference and the label:\n%s", n, target)
 	}
 	checkLabelsVerbatim(t, e)
 
-	// It is no name of a host: that is said, and the configuration is not taken.
+	// An invalid host name appears in the error, which must be harmless, too.
 	replaceFile(t, e.config, markupConfig(`"<script>alert(1)</script>"`))
 	p := fetchPage(t, "POST", e.url+"/-/reload")
 	if p.status != http.StatusInternalServerError || !strings.Contains(p.body, "<script>") {
-		t.Errorf("/-/reload says %d, %s", p.status, p.body)
+		t.Errorf("POST /-/reload = %d, want 500 and the host name: %s", p.status, p.body)
 	}
 	checkMarkupInert(t, "/-/reload", p)
 }
 
-// ownScript is the one that pages have.
+// ownScript is the script of the pages.
 const ownScript = `<script src="/script.js" defer></script>`
 
-// checkMarkupInert fails the test if a browser would take what is in the answer for markup.
+// checkMarkupInert fails the test if a browser would interpret markup in the response.
 func checkMarkupInert(t *testing.T, path string, p response) {
 	t.Helper()
 	kind, _, err := mime.ParseMediaType(p.header.Get("Content-Type"))
 	switch {
 	case err != nil:
-		t.Errorf("%s: Content-Type %q", path, p.header.Get("Content-Type"))
+		t.Errorf("%s: Content-Type = %q", path, p.header.Get("Content-Type"))
 	case kind == "text/html":
 		if strings.Count(p.body, "<script") != strings.Count(p.body, ownScript) || strings.Contains(p.body, `"'&`) {
-			t.Errorf("%s: markup is in the page:\n%s", path, p.body)
+			t.Errorf("%s: unescaped markup in the page:\n%s", path, p.body)
 		}
 	case kind != "text/plain" && kind != "application/json":
-		t.Errorf("%s is %s, which a browser may run", path, kind)
+		t.Errorf("%s: Content-Type = %s, which a browser may execute", path, kind)
 	}
 	if p.header.Get("X-Content-Type-Options") != "nosniff" {
-		t.Errorf("%s: a browser may guess what it is", path)
+		t.Errorf("%s: X-Content-Type-Options is not nosniff", path)
 	}
 	if path == "/" && kind != "text/html" {
-		t.Errorf("the status page is %s", kind)
+		t.Errorf("status page has Content-Type %s, want text/html", kind)
 	}
 }
 
-// checkLabelsVerbatim looks whether Prometheus gets the text as it was written.
+// checkLabelsVerbatim checks that Prometheus receives the configured texts unchanged.
 func checkLabelsVerbatim(t *testing.T, e *exporter) {
 	t.Helper()
 	inMetrics := strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(markup)
@@ -214,6 +214,6 @@ func checkLabelsVerbatim(t *testing.T, e *exporter) {
 	var groups []struct{ Labels map[string]string }
 	getJSON(t, e.url+"/sd", &groups)
 	if len(groups) != 1 || groups[0].Labels["env"] != markup || groups[0].Labels["vantage"] != markup {
-		t.Errorf("/sd has %v", groups)
+		t.Errorf("/sd = %v, want the configured labels", groups)
 	}
 }
