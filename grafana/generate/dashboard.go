@@ -6,8 +6,7 @@ import (
 	"fmt"
 )
 
-// dashboard is a dashboard as Grafana stores it, as far as ours make use of that.
-// What it leaves out, Grafana fills in.
+// dashboard is the part of Grafana's dashboard schema that these dashboards use.
 type dashboard struct {
 	UID           string             `json:"uid"`
 	Title         string             `json:"title"`
@@ -25,9 +24,9 @@ type dashboard struct {
 	Panels        []*panel           `json:"panels"`
 }
 
-// What all our dashboards are.
+// Settings of all dashboards.
 const (
-	schemaVersion   = 39 // that of Grafana 11; 10 takes it, and later ones convert it
+	schemaVersion   = 39 // of Grafana 11; 10 accepts it, later versions convert it
 	sharedCrosshair = 1
 )
 
@@ -36,7 +35,7 @@ type timeRange struct {
 	To   string `json:"to"`
 }
 
-// listOf is how Grafana wraps some of its lists.
+// listOf is the object in which Grafana wraps some lists.
 type listOf[T any] struct {
 	List []T `json:"list"`
 }
@@ -49,10 +48,10 @@ type datasource struct {
 	UID  string `json:"uid"`
 }
 
-// chosen is the data source that the variable "datasource" names.
-func chosen() *datasource { return &datasource{Type: "prometheus", UID: "${datasource}"} }
+// selectedDatasource returns the data source of the variable "datasource".
+func selectedDatasource() *datasource { return &datasource{Type: "prometheus", UID: "${datasource}"} }
 
-// link is a link at the top of a dashboard.
+// link is a dashboard link.
 type link struct {
 	Type        string   `json:"type"`
 	Title       string   `json:"title"`
@@ -66,7 +65,7 @@ type link struct {
 	KeepTime    bool     `json:"keepTime"`
 }
 
-// panel is a panel, or the heading of a row of them.
+// panel is a panel or a row header.
 type panel struct {
 	ID          int          `json:"id"`
 	Type        string       `json:"type"`
@@ -80,12 +79,12 @@ type panel struct {
 
 	Transformations []transformation `json:"transformations,omitempty"`
 
-	// Of headings alone.
+	// Only in row headers.
 	Collapsed *bool     `json:"collapsed,omitempty"`
 	Panels    *[]*panel `json:"panels,omitempty"`
 }
 
-// gridPos is a panel's place in a grid of 24 columns.
+// gridPos is a position in the grid of 24 columns.
 type gridPos struct {
 	H int `json:"h"`
 	W int `json:"w"`
@@ -109,7 +108,7 @@ type transformation struct {
 	Options any    `json:"options"`
 }
 
-// fieldConfig says how values look.
+// fieldConfig defines how values are displayed.
 type fieldConfig struct {
 	Defaults  field      `json:"defaults"`
 	Overrides []override `json:"overrides"`
@@ -132,13 +131,13 @@ type color struct {
 	FixedColor string `json:"fixedColor,omitempty"`
 }
 
-// mapping shows values as words.
+// mapping maps values to texts.
 type mapping struct {
-	Type    string          `json:"type"`
-	Options map[string]word `json:"options"`
+	Type    string               `json:"type"`
+	Options map[string]valueText `json:"options"`
 }
 
-type word struct {
+type valueText struct {
 	Text  string `json:"text"`
 	Color string `json:"color,omitempty"`
 	Index int    `json:"index"`
@@ -149,13 +148,13 @@ type thresholds struct {
 	Steps []step `json:"steps"`
 }
 
-// step is the colour from a value on; the first has none.
+// step is the color from a value on; the first step has no value.
 type step struct {
 	Value *float64 `json:"value"`
 	Color string   `json:"color"`
 }
 
-// override changes what the defaults say for some fields.
+// override changes the defaults of some fields.
 type override struct {
 	Matcher    matcher    `json:"matcher"`
 	Properties []property `json:"properties"`
@@ -171,18 +170,18 @@ type property struct {
 	Value any    `json:"value"`
 }
 
-// dataLink is a link of a value.
+// dataLink is a link on a value.
 type dataLink struct {
 	Title       string `json:"title"`
 	URL         string `json:"url"`
 	TargetBlank bool   `json:"targetBlank"`
 }
 
-// encode writes a dashboard as it is committed.
-func encode(d *dashboard) ([]byte, error) {
+// encodeDashboard returns the dashboard as indented JSON.
+func encodeDashboard(d *dashboard) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false) // for people: queries have < and > in them
+	e.SetEscapeHTML(false) // queries contain < and >
 	e.SetIndent("", "  ")
 	if err := e.Encode(d); err != nil {
 		return nil, fmt.Errorf("encoding %s: %w", d.UID, err)

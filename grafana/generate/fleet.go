@@ -2,100 +2,100 @@ package main
 
 import "fmt"
 
-// all is every target that the variables choose.
-const all scope = `job=~"$job", instance=~"$target", vantage=~"$vantage"`
+// fleetScope selects the targets of the variables.
+const fleetScope scope = `job=~"$job", instance=~"$target", vantage=~"$vantage"`
 
-// own is the exporters' own metrics.
-const own scope = `job=~"$exporter_job"`
+// exporterScope selects the exporters' own metrics.
+const exporterScope scope = `job=~"$exporter_job"`
 
-// fleet is the dashboard of all targets and exporters.
-func fleet() (*dashboard, error) {
-	d := newDashboard(fleetUID, "Ports: fleet", "All targets of portscan_exporter: what is not as expected, what is not known, what changes, and how the exporters are.")
+// newFleetDashboard returns the dashboard of all targets and exporters.
+func newFleetDashboard() (*dashboard, error) {
+	d := newDashboard(fleetUID, "Ports: fleet", "All targets of portscan_exporter: violations, incomplete scans, changes, and exporter health.")
 	d.Templating.List = []variable{
 		datasourceVariable(),
 		jobVariable(),
-		labelVariable("target", "Target", "Targets of the exporters' configuration, those that are refused included.", `up{job=~"$job"}`, "instance").any(".+"),
+		labelVariable("target", "Target", "Configured targets, including refused ones.", `up{job=~"$job"}`, "instance").withMulti(".+"),
 		vantageVariable(`up{job=~"$job"}`),
-		labelVariable("exporter_job", "Exporter job", "The jobs that scrape the exporters' own /metrics.", "portscan_exporter_build_info", "job").any(""),
+		labelVariable("exporter_job", "Exporter job", "Jobs that scrape /metrics of exporters.", "portscan_exporter_build_info", "job").withMulti(""),
 		exporterVariable(),
 	}
 	d.Links = []link{
-		dashboardLink("Target", "One target, port by port", targetUID),
-		exporterLink("Exporter", "The exporter's status page", "/"),
-		exporterLink("Configuration", "The configuration in use, defaults filled in", "/config"),
+		dashboardLink("Target", "Ports of one target", targetUID),
+		exporterLink("Exporter", "Status page of the exporter", "/"),
+		exporterLink("Configuration", "Configuration in use, including defaults", "/config"),
 	}
 	var err error
-	d.Panels, err = place([]section{
-		{title: "Now", lines: []line{
-			lineOf(4, fleetFigures()...),
-			lineOf(9, unexpectedPorts()),
-			lineOf(8, missingPorts(), vantageDifference()),
+	d.Panels, err = layOutSections([]section{
+		{title: "Current state", lines: []panelLine{
+			newPanelLine(4, fleetStats()...),
+			newPanelLine(9, unexpectedPortsTable()),
+			newPanelLine(8, missingPortsTable(), vantageDifferenceTable()),
 		}},
-		{title: "Target by target", lines: []line{lineOf(10, targetTable())}},
-		{title: "Over time", lines: []line{
-			lineOf(8, fleetChanges(), fleetViolations()),
-			lineOf(8, fleetStates(), fleetUnknown()),
+		{title: "Target overview", lines: []panelLine{newPanelLine(10, targetTable())}},
+		{title: "History", lines: []panelLine{
+			newPanelLine(8, fleetChanges(), fleetViolations()),
+			newPanelLine(8, fleetStates(), fleetUnknown()),
 		}},
-		{title: "Authorizations", lines: []line{lineOf(8, authorizations())}},
-		{title: "Scans: time and cost", lines: []line{
-			lineOf(8, slowest(), timeUsed(), durations()),
-			lineOf(8, attemptRate(), retryShare(), seriesCost()),
+		{title: "Authorizations", lines: []panelLine{newPanelLine(8, authorizationTable())}},
+		{title: "Scan performance", lines: []panelLine{
+			newPanelLine(8, longestScans(), timeoutUsage(), scanDurations()),
+			newPanelLine(8, attemptRate(), retryRatio(), samplesPerScrape()),
 		}},
-		{title: "Exporter health", lines: []line{
-			lineOf(4, exporterFigures()...),
-			lineOf(8, scanRate(), refusals(), inFlight()),
-			lineOf(8, memory(), processor(), descriptors()),
+		{title: "Exporter health", lines: []panelLine{
+			newPanelLine(4, exporterStats()...),
+			newPanelLine(8, scanRate(), refusedProbes(), inFlight()),
+			newPanelLine(8, memoryUsage(), cpuUsage(), descriptorUsage()),
 		}},
 	})
 	return d, err
 }
 
-// fleetFigures are counts. Each is 0 only where the series that it counts in are
-// there: without data it says so, and not that all is well.
-func fleetFigures() []*panel {
+// fleetStats returns the counts. A count is 0 only if the underlying series exist;
+// without them, the panel shows "no data".
+func fleetStats() []*panel {
 	violating := func(expected string) string {
-		return sumOf(maxBy("instance, ip, protocol", all.of("portscan_ports_violating", `expected="`+expected+`"`)))
+		return sumOf(maxBy("instance, ip, protocol", fleetScope.selector("portscan_ports_violating", `expected="`+expected+`"`)))
 	}
 	return []*panel{
 		stat{
-			title: "Targets", unit: "none", steps: always("blue"),
-			description: "Targets that Prometheus scrapes, those that it gets no answer for included.",
-			expr:        fmt.Sprintf("count(count by (instance) (%s))", all.of("up")),
+			title: "Targets", unit: "none", steps: fixedColor("blue"),
+			description: "Number of targets that Prometheus scrapes, including failing ones.",
+			expr:        fmt.Sprintf("count(count by (instance) (%s))", fleetScope.selector("up")),
 		}.panel(),
 		stat{
-			title: "Refused or down", unit: "none", steps: bad("red"),
-			description: "Targets of which some scrape fails: the authorization has ended, a limit is reached, or the exporter is down. Nothing is known of their ports.",
-			expr:        fmt.Sprintf("sum(%s == bool 0)", minBy("instance", all.of("up"))),
+			title: "Refused or down", unit: "none", steps: colorAboveZero("red"),
+			description: "Number of targets with a failing scrape: the authorization has expired, the scan limit is reached, or the exporter is down. Their ports are unknown.",
+			expr:        fmt.Sprintf("sum(%s == bool 0)", minBy("instance", fleetScope.selector("up"))),
 		}.panel(),
 		stat{
-			title: "Incomplete", unit: "none", steps: bad("orange"),
-			description: "Targets of which some scan does not know the state of every port. Read the counts of violations together with this one.",
-			expr:        fmt.Sprintf("sum(%s == bool 0)", minBy("instance", all.of("probe_success"))),
+			title: "Incomplete", unit: "none", steps: colorAboveZero("orange"),
+			description: "Number of targets with an incomplete scan. Violations of unknown ports are not counted.",
+			expr:        fmt.Sprintf("sum(%s == bool 0)", minBy("instance", fleetScope.selector("probe_success"))),
 		}.panel(),
 		stat{
-			title: "Violating", unit: "none", steps: bad("red"),
-			description: "Targets with a port that is open and should not be, or known not to be open and should be.",
-			expr:        fmt.Sprintf("sum(%s > bool 0)", maxBy("instance", all.of("portscan_ports_violating"))),
+			title: "Violating", unit: "none", steps: colorAboveZero("red"),
+			description: "Number of targets with an unexpected open port, or an expected port that is not open.",
+			expr:        fmt.Sprintf("sum(%s > bool 0)", maxBy("instance", fleetScope.selector("portscan_ports_violating"))),
 		}.panel(),
 		stat{
-			title: "Unexpected open", unit: "none", steps: bad("red"),
-			description: "Ports that are open and should not be. Where several modules or vantages see different numbers at an address, the largest counts.",
+			title: "Unexpected open", unit: "none", steps: colorAboveZero("red"),
+			description: "Number of open ports that must not be open. If several modules or vantages scan an address, the largest number is used.",
 			expr:        violating("closed"),
 		}.panel(),
 		stat{
-			title: "Expected, not open", unit: "none", steps: bad("orange"),
-			description: "Ports that are known not to be open and should be. Where several modules or vantages see different numbers at an address, the largest counts.",
+			title: "Expected, not open", unit: "none", steps: colorAboveZero("orange"),
+			description: "Number of closed and filtered ports that must be open. If several modules or vantages scan an address, the largest number is used.",
 			expr:        violating("open"),
 		}.panel(),
 		stat{
-			title: "Suspect addresses", unit: "none", steps: bad("orange"),
-			description: "Addresses for which something in between seems to answer. Don't believe that their ports are open, or that they are not.",
-			expr:        sumOf(maxBy("instance, ip, protocol", all.of("portscan_address_suspect"))),
+			title: "Suspect addresses", unit: "none", steps: colorAboveZero("orange"),
+			description: "Number of addresses for which a middlebox probably answers. The states of their ports are not reliable.",
+			expr:        sumOf(maxBy("instance, ip, protocol", fleetScope.selector("portscan_address_suspect"))),
 		}.panel(),
 		stat{
-			title: "Authorizations to renew", unit: "none", steps: bad("orange"), noValue: "none ends",
-			description: "Authorizations that end within 30 days, or have ended. No value: no target has one that ends, or the exporters' own metrics are not scraped.",
-			expr:        fmt.Sprintf("sum(%s - time() < bool %.0f)", minBy("target", authorizationEnd()), month),
+			title: "Authorizations to renew", unit: "none", steps: colorAboveZero("orange"), noValue: "none expires",
+			description: "Number of authorizations that expire within 30 days or have expired. No value: none expires, or the exporters' metrics are not scraped.",
+			expr:        fmt.Sprintf("sum(%s - time() < bool %.0f)", minBy("target", authorizationEnd()), renewalPeriod),
 		}.panel(),
 	}
 }
@@ -103,22 +103,22 @@ func fleetFigures() []*panel {
 func sumOf(expr string) string { return "sum(" + expr + ")" }
 
 func authorizationEnd() string {
-	return own.of("portscan_exporter_target_authorization_expiry_timestamp_seconds", `target=~"$target"`)
+	return exporterScope.selector("portscan_exporter_target_authorization_expiry_timestamp_seconds", `target=~"$target"`)
 }
 
-// unexpectedPorts shows since when as its value, which is 0 where that is not
-// known: so the row is there all the same.
-func unexpectedPorts() *panel {
-	open := maxBy(port, all.of("portscan_port_open", `expected="closed"`)) + " == 1"
+// unexpectedPortsTable has the time of the change as its value. It is 0 if no change
+// was seen, so that the row exists.
+func unexpectedPortsTable() *panel {
+	open := maxBy(port, fleetScope.selector("portscan_port_open", `expected="closed"`)) + " == 1"
 	return table{
 		title:       "Unexpected open ports",
-		description: "Every port that is open and should not be, as of the last scrape, with who answers for the target. Ports beyond a module's max_ports are not listed one by one; the count above has them.",
-		noValue:     "No port is open that should not be, as far as scans are complete",
-		queries: []string{all.withOwner(fmt.Sprintf(`  1000 * %s
+		description: "Open ports that must not be open, from the last scrape, with the target's owner. Ports omitted by max_ports are not listed, but counted above.",
+		noValue:     "No unexpected open ports in complete scans",
+		queries: []string{fleetScope.joinOwner(fmt.Sprintf(`  1000 * %s
 and
   %s
 or
-  0 * (%s)`, maxBy(port, all.of("portscan_port_last_change_timestamp_seconds")), open, open))},
+  0 * (%s)`, maxBy(port, fleetScope.selector("portscan_port_last_change_timestamp_seconds")), open, open))},
 		columns: []column{
 			{field: "instance", name: "Target", links: targetLinks()},
 			{field: "owner", name: "Owner"},
@@ -126,20 +126,20 @@ or
 			{field: "port", name: "Port"},
 			{field: "protocol", name: "Protocol"},
 			{field: "vantage", name: "Vantage"},
-			{field: "Value", name: "Since", unit: "dateTimeAsIso", words: words(word{Text: "no change seen", Color: "text"}), steps: always("text")},
+			{field: "Value", name: "Since", unit: "dateTimeAsIso", mappings: valueMappings(valueText{Text: "no change seen", Color: "text"}), steps: fixedColor("text")},
 		},
 		sortBy: "Since", descending: true,
 	}.panel()
 }
 
-func missingPorts() *panel {
+func missingPortsTable() *panel {
 	expected := `expected="open"`
 	return table{
-		title:       "Expected ports that are not open",
-		description: "Every port that should be open and is known not to be: closed is a refusal, filtered is silence or a filter's refusal.",
-		noValue:     "Every port that should be open is, as far as scans are complete",
-		queries: []string{all.withOwner(fmt.Sprintf("  %s\nand\n  %s == 0",
-			maxBy(port, all.of("portscan_port_filtered", expected)), maxBy(port, all.of("portscan_port_open", expected))))},
+		title:       "Expected ports not open",
+		description: "Closed and filtered ports that must be open. Closed: the host refused. Filtered: silence, or a filter rejected.",
+		noValue:     "All expected ports in complete scans are open",
+		queries: []string{fleetScope.joinOwner(fmt.Sprintf("  %s\nand\n  %s == 0",
+			maxBy(port, fleetScope.selector("portscan_port_filtered", expected)), maxBy(port, fleetScope.selector("portscan_port_open", expected))))},
 		columns: []column{
 			{field: "instance", name: "Target", links: targetLinks()},
 			{field: "owner", name: "Owner"},
@@ -147,27 +147,26 @@ func missingPorts() *panel {
 			{field: "port", name: "Port"},
 			{field: "protocol", name: "Protocol"},
 			{field: "vantage", name: "Vantage"},
-			{field: "Value", name: "State", words: words(word{Text: "closed", Color: "orange"}, word{Text: "filtered", Color: "purple"})},
+			{field: "Value", name: "State", mappings: valueMappings(valueText{Text: "closed", Color: "orange"}, valueText{Text: "filtered", Color: "purple"})},
 		},
 		sortBy: "Target",
 	}.panel()
 }
 
-// vantageDifference compares like with like: the same module of the same target,
-// at the same address. A port that is not open has no series unless somebody named
-// it. So what counts is whether a vantage that knows all ports of the address, as
-// portscan_ports says, and left none out of its answer, sees the port open.
-func vantageDifference() *panel {
+// vantageDifferenceTable compares scans of the same address with the same module. A
+// port that is neither open nor expected has no series. The query therefore requires
+// a vantage without unknown and omitted ports that does not report the port open.
+func vantageDifferenceTable() *panel {
 	vantage := `vantage!=""`
-	open := maxBy("instance, module, vantage, ip, port, protocol", all.of("portscan_port_open", vantage)) + " == 1"
+	open := maxBy("instance, module, vantage, ip, port, protocol", fleetScope.selector("portscan_port_open", vantage)) + " == 1"
 	const address = "instance, module, vantage, ip, protocol"
 	knows := fmt.Sprintf("(%s == bool 0) * (%s == bool 0)",
-		sumBy(address, all.of("portscan_ports", vantage, `state=~"unknown|open_filtered"`)),
-		sumBy(address, all.of("portscan_ports_omitted", vantage)))
+		sumBy(address, fleetScope.selector("portscan_ports", vantage, `state=~"unknown|open_filtered"`)),
+		sumBy(address, fleetScope.selector("portscan_ports_omitted", vantage)))
 	return table{
-		title:       "Open from one vantage and not from another",
-		description: "Ports of a target that one vantage sees open, while another one with the same module knows all ports of that address and sees this one closed or filtered. A row for each vantage that sees it open.",
-		noValue:     "All vantages see the same, or there is only one",
+		title:       "Open from some vantages only",
+		description: "Ports that are open from one vantage, and closed or filtered from another one with the same module that has no unknown ports for the address. One row for each vantage from which the port is open.",
+		noValue:     "No differences, or only one vantage",
 		queries: []string{fmt.Sprintf(`max by (%s) (
     (%s)
   and on (instance, module, ip, port, protocol) (
@@ -192,52 +191,52 @@ func vantageDifference() *panel {
 	}.panel()
 }
 
-// targetTable is a row for each target, refused ones included.
+// targetTable has a row for each target, including refused ones.
 func targetTable() *panel {
 	violating := func(expected string) string {
-		return sumBy("instance", maxBy("instance, ip, protocol", all.of("portscan_ports_violating", `expected="`+expected+`"`)))
+		return sumBy("instance", maxBy("instance, ip, protocol", fleetScope.selector("portscan_ports_violating", `expected="`+expected+`"`)))
 	}
 	return table{
 		title:       "All targets",
-		description: "One row a target: whether its scrapes succeed and its scans are complete, what is not as expected, how old the oldest of the scans shown is, how much of their time the scans take, and when the authorization ends.",
-		noValue:     "No target is scraped",
+		description: "One row per target: results of its scrapes and scans, number of violations, age of the oldest scan, share of the timeout that the scans use, and expiry of the authorization.",
+		noValue:     "No targets are scraped",
 		queries: []string{
-			maxBy("instance, owner", all.of("portscan_target_info")),
-			minBy("instance", all.of("up")),
-			minBy("instance", all.of("probe_success")),
+			maxBy("instance, owner", fleetScope.selector("portscan_target_info")),
+			minBy("instance", fleetScope.selector("up")),
+			minBy("instance", fleetScope.selector("probe_success")),
 			violating("closed"),
 			violating("open"),
-			"time() - " + minBy("instance", all.of("portscan_scan_timestamp_seconds")+" > 0"),
-			maxBy("instance", all.of("portscan_scan_duration_seconds")+" / "+all.of("portscan_scan_timeout_seconds")),
+			"time() - " + minBy("instance", fleetScope.selector("portscan_scan_timestamp_seconds")+" > 0"),
+			maxBy("instance", fleetScope.selector("portscan_scan_duration_seconds")+" / "+fleetScope.selector("portscan_scan_timeout_seconds")),
 			fmt.Sprintf(`1000 * max by (instance) (label_replace(%s, "instance", "$1", "target", "(.+)"))`, minBy("target", authorizationEnd())),
 		},
 		columns: []column{
 			{field: "instance", name: "Target", links: targetLinks()},
 			{field: "owner", name: "Owner"},
 			{field: "Value #A"},
-			{field: "Value #B", name: "Scrapes", words: words(word{Text: "fail", Color: "red"}, word{Text: "succeed", Color: "green"})},
-			{field: "Value #C", name: "Scans", words: words(word{Text: "incomplete", Color: "orange"}, word{Text: "complete", Color: "green"})},
-			{field: "Value #D", name: "Unexpected open", steps: bad("red")},
-			{field: "Value #E", name: "Expected, not open", steps: bad("orange")},
+			{field: "Value #B", name: "Scrapes", mappings: valueMappings(valueText{Text: "fail", Color: "red"}, valueText{Text: "succeed", Color: "green"})},
+			{field: "Value #C", name: "Scans", mappings: valueMappings(valueText{Text: "incomplete", Color: "orange"}, valueText{Text: "complete", Color: "green"})},
+			{field: "Value #D", name: "Unexpected open", steps: colorAboveZero("red")},
+			{field: "Value #E", name: "Expected, not open", steps: colorAboveZero("orange")},
 			{field: "Value #F", name: "Age", unit: "s"},
-			{field: "Value #G", name: "Time used", unit: "percentunit", steps: from(0.8, "orange")},
-			{field: "Value #H", name: "Authorization ends", unit: "dateTimeAsIso"},
+			{field: "Value #G", name: "Timeout usage", unit: "percentunit", steps: colorFrom(0.8, "orange")},
+			{field: "Value #H", name: "Authorization expires", unit: "dateTimeAsIso"},
 		},
 		sortBy: "Unexpected open", descending: true,
 	}.panel()
 }
 
-func authorizations() *panel {
+func authorizationTable() *panel {
 	end := minBy("target", authorizationEnd())
 	return table{
-		title:       "Authorizations that end",
-		description: "When each target's authorization ends, the first one first; those that have ended are in it, and their probes are refused. Targets whose authorization does not end are not.",
-		noValue:     "No authorization ends, or the exporters' own metrics are not scraped",
+		title:       "Authorization expiry",
+		description: "Expiry of each target's authorization, earliest first. Probes of expired targets are refused. Targets without an expiry are not listed.",
+		noValue:     "No authorization expires, or the exporters' metrics are not scraped",
 		queries:     []string{"1000 * " + end, end + " - time()"},
 		columns: []column{
 			{field: "target", name: "Target", links: targetLinks()},
-			{field: "Value #A", name: "Ends", unit: "dateTimeAsIso"},
-			{field: "Value #B", name: "Time left", unit: "s", steps: []step{{Color: "red"}, {Value: new(0.0), Color: "orange"}, {Value: new(month), Color: "green"}}},
+			{field: "Value #A", name: "Expires", unit: "dateTimeAsIso"},
+			{field: "Value #B", name: "Time left", unit: "s", steps: []step{{Color: "red"}, {Value: new(0.0), Color: "orange"}, {Value: new(renewalPeriod), Color: "green"}}},
 		},
 		sortBy: "Time left",
 	}.panel()

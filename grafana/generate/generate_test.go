@@ -13,11 +13,9 @@ import (
 
 const folder = "../dashboards"
 
-// TestCommitted fails where somebody changed the JSON by hand, or forgot to run the
-// generator.
-func TestCommitted(t *testing.T) {
+func TestDashboardsUpToDate(t *testing.T) {
 	t.Parallel()
-	want, err := generate()
+	want, err := renderDashboards()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,7 +25,7 @@ func TestCommitted(t *testing.T) {
 	}
 	for _, e := range entries {
 		if _, ok := want[e.Name()]; !ok {
-			t.Errorf("nothing generates %s", e.Name())
+			t.Errorf("%s is not generated", e.Name())
 		}
 	}
 	for name, text := range want {
@@ -37,15 +35,15 @@ func TestCommitted(t *testing.T) {
 			continue
 		}
 		if string(committed) != string(text) {
-			t.Errorf("%s is not what the generator gives: run make dashboards", name)
+			t.Errorf("%s is out of date: run make dashboards", name)
 		}
 	}
 }
 
-func TestWrite(t *testing.T) {
+func TestWriteDashboards(t *testing.T) {
 	t.Parallel()
 	to := filepath.Join(t.TempDir(), "new")
-	if err := write(to); err != nil {
+	if err := writeDashboards(to); err != nil {
 		t.Fatal(err)
 	}
 	for _, uid := range []string{fleetUID, targetUID} {
@@ -55,13 +53,13 @@ func TestWrite(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := json.Unmarshal(text, &d); err != nil || d.UID != uid {
-			t.Errorf("%s: %q, %v", uid, d.UID, err)
+			t.Errorf("got UID %q, %v, want %q", d.UID, err, uid)
 		}
 	}
 }
 
-// dashboards are the committed ones.
-func dashboards(t *testing.T) map[string]*dashboard {
+// readDashboards returns the committed dashboards.
+func readDashboards(t *testing.T) map[string]*dashboard {
 	t.Helper()
 	all := make(map[string]*dashboard)
 	for _, uid := range []string{fleetUID, targetUID} {
@@ -78,17 +76,16 @@ func dashboards(t *testing.T) map[string]*dashboard {
 	return all
 }
 
-// TestLayout fills the grid with the panels: no cell may be covered twice, and none
-// may be left.
-func TestLayout(t *testing.T) {
+// TestPanelsFillGrid checks that panels cover each grid cell once.
+func TestPanelsFillGrid(t *testing.T) {
 	t.Parallel()
-	for uid, d := range dashboards(t) {
+	for uid, d := range readDashboards(t) {
 		covered := make(map[[2]int]string)
 		bottom := 0
 		for _, p := range d.Panels {
 			g := p.GridPos
 			if g.W < 1 || g.H < 1 || g.X < 0 || g.Y < 0 || g.X+g.W > 24 {
-				t.Fatalf("%s: %q is out of the grid: %+v", uid, p.Title, g)
+				t.Fatalf("%s: panel %q is outside the grid: %+v", uid, p.Title, g)
 			}
 			bottom = max(bottom, g.Y+g.H)
 			for x := g.X; x < g.X+g.W; x++ {
@@ -101,29 +98,28 @@ func TestLayout(t *testing.T) {
 			}
 		}
 		if len(covered) != 24*bottom {
-			t.Errorf("%s: %d cells are covered of %d: a line is ragged", uid, len(covered), 24*bottom)
+			t.Errorf("%s: panels cover %d cells, want %d", uid, len(covered), 24*bottom)
 		}
 	}
 }
 
-func TestRaggedLine(t *testing.T) {
+func TestLayOutSectionsPanelCount(t *testing.T) {
 	t.Parallel()
-	for n, ragged := range map[int]bool{0: true, 1: false, 4: false, 5: true, 7: true} {
-		_, err := place([]section{{title: "s", lines: []line{lineOf(4, slices.Repeat([]*panel{{}}, n)...)}}})
-		if (err != nil) != ragged {
-			t.Errorf("%d panels side by side: %v", n, err)
+	for n, wantErr := range map[int]bool{0: true, 1: false, 4: false, 5: true, 7: true} {
+		_, err := layOutSections([]section{{title: "s", lines: []panelLine{newPanelLine(4, slices.Repeat([]*panel{{}}, n)...)}}})
+		if (err != nil) != wantErr {
+			t.Errorf("layOutSections with %d panels: got error %v, want error %v", n, err, wantErr)
 		}
 	}
 }
 
-// TestPanels asks of each panel what a reader needs.
-func TestPanels(t *testing.T) {
+func TestPanelsComplete(t *testing.T) {
 	t.Parallel()
-	for uid, d := range dashboards(t) {
+	for uid, d := range readDashboards(t) {
 		ids, titles := make(map[int]bool), make(map[string]bool)
 		for _, p := range d.Panels {
 			if ids[p.ID] || titles[p.Title] || p.ID == 0 || p.Title == "" {
-				t.Errorf("%s: the number %d or the title %q is none, or there twice", uid, p.ID, p.Title)
+				t.Errorf("%s: ID %d or title %q is empty or repeated", uid, p.ID, p.Title)
 			}
 			ids[p.ID], titles[p.Title] = true, true
 			if p.Type != "row" {
@@ -136,28 +132,28 @@ func TestPanels(t *testing.T) {
 func checkPanel(t *testing.T, uid string, p *panel) {
 	t.Helper()
 	if len(p.Description) < 20 || !strings.HasSuffix(p.Description, ".") {
-		t.Errorf("%s: %q has no description: %q", uid, p.Title, p.Description)
+		t.Errorf("%s: panel %q has description %q, want a sentence", uid, p.Title, p.Description)
 	}
 	if p.FieldConfig == nil || p.FieldConfig.Defaults.Unit == "" {
-		t.Errorf("%s: %q has no unit", uid, p.Title)
+		t.Errorf("%s: panel %q has no unit", uid, p.Title)
 	}
-	if p.Datasource == nil || *p.Datasource != *chosen() || len(p.Targets) == 0 {
-		t.Errorf("%s: %q has no query, or a data source of its own", uid, p.Title)
+	if p.Datasource == nil || *p.Datasource != *selectedDatasource() || len(p.Targets) == 0 {
+		t.Errorf("%s: panel %q has no query or another data source", uid, p.Title)
 	}
 	for _, q := range p.Targets {
-		if q.Datasource == nil || *q.Datasource != *chosen() || q.Expr == "" || q.Instant == q.Range {
-			t.Errorf("%s: query %s of %q is not one of the chosen data source, instant or over time", uid, q.RefID, p.Title)
+		if q.Datasource == nil || *q.Datasource != *selectedDatasource() || q.Expr == "" || q.Instant == q.Range {
+			t.Errorf("%s: query %s of panel %q has another data source, no expression, or not one of instant and range", uid, q.RefID, p.Title)
 		}
 		if strings.Contains(q.Expr, "portscan_port") && strings.Contains(q.Expr, "by (module, ip") {
-			t.Errorf("%s: query %s of %q counts a port for each module that scans it", uid, q.RefID, p.Title)
+			t.Errorf("%s: query %s of panel %q counts a port once per module", uid, q.RefID, p.Title)
 		}
 	}
 }
 
-// TestPortable: nothing in a dashboard may be of the Grafana that it was made in.
-func TestPortable(t *testing.T) {
+// TestDashboardsPortable checks that dashboards have no keys of a Grafana instance.
+func TestDashboardsPortable(t *testing.T) {
 	t.Parallel()
-	for uid, d := range dashboards(t) {
+	for uid, d := range readDashboards(t) {
 		text, err := os.ReadFile(filepath.Join(folder, uid+".json"))
 		if err != nil {
 			t.Fatal(err)
@@ -171,20 +167,19 @@ func TestPortable(t *testing.T) {
 				t.Errorf("%s has the key %s", uid, key)
 			}
 		}
-		if len(uid) > 40 || d.UID != uid { // as many as Grafana takes
-			t.Errorf("%s has the uid %q", uid, d.UID)
+		if len(uid) > 40 || d.UID != uid { // Grafana's limit
+			t.Errorf("got UID %q, want %q, at most 40 characters", d.UID, uid)
 		}
 	}
 }
 
-// TestVariables fails where a query or a link has a variable that its dashboard has
-// not.
-func TestVariables(t *testing.T) {
+// TestVariablesUsedAndDefined covers variables in queries and links.
+func TestVariablesUsedAndDefined(t *testing.T) {
 	t.Parallel()
 	variable := regexp.MustCompile(`\$(?:\{(\w+)[^}]*\}|(\w+))`)
-	all := dashboards(t)
+	all := readDashboards(t)
 	for uid, d := range all {
-		own := variables(d)
+		defined := variableNames(d)
 		used := make(map[string]bool)
 		text, err := json.Marshal(d)
 		if err != nil {
@@ -194,19 +189,19 @@ func TestVariables(t *testing.T) {
 			used[m[1]+m[2]] = true
 		}
 		for name := range used {
-			if !own[name] && !strings.HasPrefix(name, "__") && name != "1" { // $1 is of label_replace
-				t.Errorf("%s uses $%s and has no such variable", uid, name)
+			if !defined[name] && !strings.HasPrefix(name, "__") && name != "1" { // $1 is of label_replace
+				t.Errorf("%s: variable $%s is not defined", uid, name)
 			}
 		}
-		for name := range own {
+		for name := range defined {
 			if !used[name] {
-				t.Errorf("%s does not use its variable %s", uid, name)
+				t.Errorf("%s: variable $%s is not used", uid, name)
 			}
 		}
 	}
 }
 
-func variables(d *dashboard) map[string]bool {
+func variableNames(d *dashboard) map[string]bool {
 	names := make(map[string]bool)
 	for _, v := range d.Templating.List {
 		names[v.Name] = true
@@ -214,38 +209,38 @@ func variables(d *dashboard) map[string]bool {
 	return names
 }
 
-// TestLinks follows the links from one dashboard to another.
-func TestLinks(t *testing.T) {
+// TestLinksBetweenDashboards checks links from one dashboard to another.
+func TestLinksBetweenDashboards(t *testing.T) {
 	t.Parallel()
-	all := dashboards(t)
+	all := readDashboards(t)
 	reached := make(map[string]bool)
 	for uid, d := range all {
-		for _, url := range urls(t, d) {
+		for _, url := range linkURLs(t, d) {
 			if strings.HasPrefix(url, "${exporter_url:raw}/") {
-				continue // the tests in e2e follow these
+				continue // tested in test/e2e
 			}
 			path, query, _ := strings.Cut(url, "?")
 			to, ok := all[strings.TrimPrefix(path, "/d/")]
 			if !ok {
-				t.Errorf("%s: %s leads to no dashboard of ours", uid, url)
+				t.Errorf("%s: link %s has no dashboard", uid, url)
 				continue
 			}
 			reached[to.UID] = true
-			there := variables(to)
+			defined := variableNames(to)
 			for _, m := range regexp.MustCompile(`var-(\w+)=|\$\{(\w+):queryparam\}`).FindAllStringSubmatch(query, -1) {
-				if name := m[1] + m[2]; !there[name] {
-					t.Errorf("%s: %s hands over %s, which %s has not", uid, url, name, to.UID)
+				if name := m[1] + m[2]; !defined[name] {
+					t.Errorf("%s: link %s sets variable %s, which %s does not define", uid, url, name, to.UID)
 				}
 			}
 		}
 	}
 	if len(reached) != len(all) {
-		t.Errorf("links lead to %v alone", slices.Sorted(maps.Keys(reached)))
+		t.Errorf("only %v have links to them, want all dashboards", slices.Sorted(maps.Keys(reached)))
 	}
 }
 
-// urls are the links of a dashboard and of its values.
-func urls(t *testing.T, d *dashboard) []string {
+// linkURLs returns the URLs of a dashboard's links and data links.
+func linkURLs(t *testing.T, d *dashboard) []string {
 	t.Helper()
 	var found []string
 	for _, l := range d.Links {

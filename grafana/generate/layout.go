@@ -5,24 +5,25 @@ import "fmt"
 // columns is the width of Grafana's grid.
 const columns = 24
 
-// section is a heading and the lines of panels below it.
+// section is a row header and the panels below it.
 type section struct {
 	title string
-	lines []line
+	lines []panelLine
 }
 
-// line is panels side by side. They are of one height, and of one width that
-// fills the line.
-type line struct {
+// panelLine is a line of panels with the same height and width.
+type panelLine struct {
 	height int
 	panels []*panel
 }
 
-func lineOf(height int, panels ...*panel) line { return line{height: height, panels: panels} }
+func newPanelLine(height int, panels ...*panel) panelLine {
+	return panelLine{height: height, panels: panels}
+}
 
-// place gives every panel its number and its place, from the top down. A line
-// whose panels would not fill the grid is an error.
-func place(sections []section) ([]*panel, error) {
+// layOutSections sets the ID and position of each panel. The number of panels in a line
+// must divide the width of the grid.
+func layOutSections(sections []section) ([]*panel, error) {
 	var placed []*panel
 	y := 0
 	add := func(p *panel, pos gridPos) {
@@ -30,12 +31,12 @@ func place(sections []section) ([]*panel, error) {
 		placed = append(placed, p)
 	}
 	for _, s := range sections {
-		add(heading(s.title), gridPos{H: 1, W: columns, X: 0, Y: y})
+		add(newRowHeader(s.title), gridPos{H: 1, W: columns, X: 0, Y: y})
 		y++
 		for _, l := range s.lines {
 			n := len(l.panels)
 			if n == 0 || columns%n != 0 {
-				return nil, fmt.Errorf("%s: %d panels side by side leave a ragged line", s.title, n)
+				return nil, fmt.Errorf("%s: %d panels do not fill a line of %d columns", s.title, n, columns)
 			}
 			width := columns / n
 			for i, p := range l.panels {
@@ -47,6 +48,6 @@ func place(sections []section) ([]*panel, error) {
 	return placed, nil
 }
 
-func heading(title string) *panel {
+func newRowHeader(title string) *panel {
 	return &panel{Type: "row", Title: title, Collapsed: new(bool), Panels: &[]*panel{}}
 }

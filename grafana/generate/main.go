@@ -1,5 +1,5 @@
-// Generate writes the dashboards, the JSON files in grafana/dashboards, from what
-// is in this folder. `make dashboards` runs it.
+// Command generate writes the dashboards in grafana/dashboards. To run it, use
+// make dashboards.
 package main
 
 import (
@@ -13,40 +13,40 @@ import (
 func main() {
 	if len(os.Args) != 2 {
 		fmt.Fprintln(os.Stderr, "usage: generate FOLDER")
-		os.Exit(2) //nolint:forbidigo // this is a main package, too
+		os.Exit(2) //nolint:forbidigo // main package
 	}
-	if err := write(os.Args[1]); err != nil {
+	if err := writeDashboards(os.Args[1]); err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
-		os.Exit(1) //nolint:forbidigo // this is a main package, too
+		os.Exit(1) //nolint:forbidigo // main package
 	}
 }
 
-// write writes every dashboard into the folder.
-func write(folder string) error {
-	files, err := generate()
+// writeDashboards writes all dashboards to the folder.
+func writeDashboards(folder string) error {
+	files, err := renderDashboards()
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(folder, 0o755); err != nil { //nolint:gosec // it is for everybody to read
-		return fmt.Errorf("making the folder: %w", err)
+	if err := os.MkdirAll(folder, 0o755); err != nil { //nolint:gosec // not secret
+		return fmt.Errorf("creating the folder: %w", err)
 	}
 	for name, text := range files {
-		if err := os.WriteFile(filepath.Join(folder, name), text, 0o644); err != nil { //nolint:gosec // it is for everybody to read
+		if err := os.WriteFile(filepath.Join(folder, name), text, 0o644); err != nil { //nolint:gosec // not secret
 			return fmt.Errorf("writing a dashboard: %w", err)
 		}
 	}
 	return nil
 }
 
-// generate returns the files by their names.
-func generate() (map[string][]byte, error) {
+// renderDashboards returns the contents of the files by name.
+func renderDashboards() (map[string][]byte, error) {
 	files := make(map[string][]byte)
-	for _, build := range []func() (*dashboard, error){fleet, single} {
+	for _, build := range []func() (*dashboard, error){newFleetDashboard, newTargetDashboard} {
 		d, err := build()
 		if err != nil {
 			return nil, err
 		}
-		text, err := encode(d)
+		text, err := encodeDashboard(d)
 		if err != nil {
 			return nil, err
 		}

@@ -5,29 +5,29 @@ import (
 	"strconv"
 )
 
-// query is an expression, and how its series are called.
+// query is an expression and the legend of its series.
 type query struct{ expr, legend string }
 
-// queries numbers the queries of a panel as Grafana does.
+// queries returns targets with reference IDs A, B, ...
 func queries(format string, instant bool, all ...query) []target {
 	targets := make([]target, len(all))
 	for i, q := range all {
 		targets[i] = target{
-			RefID: string(rune('A' + i)), Datasource: chosen(), Expr: q.expr, LegendFormat: q.legend,
+			RefID: string(rune('A' + i)), Datasource: selectedDatasource(), Expr: q.expr, LegendFormat: q.legend,
 			Format: format, Instant: instant, Range: !instant,
 		}
 	}
 	return targets
 }
 
-// stat is one figure.
+// stat is a panel with a single value.
 type stat struct {
 	title, description string
 	unit               string
 	expr               string
-	noValue            string // shown where there are no data at all
+	noValue            string // text without data
 	steps              []step
-	words              []mapping
+	mappings           []mapping
 }
 
 type statOptions struct {
@@ -50,11 +50,11 @@ type reduceOptions struct {
 
 func (s stat) panel() *panel {
 	return &panel{
-		Type: "stat", Title: s.title, Description: s.description, Datasource: chosen(),
+		Type: "stat", Title: s.title, Description: s.description, Datasource: selectedDatasource(),
 		Targets: queries("time_series", true, query{expr: s.expr}),
 		FieldConfig: &fieldConfig{
 			Defaults: field{
-				Unit: s.unit, NoValue: cmp.Or(s.noValue, "no data"), Color: &color{Mode: "thresholds"}, Mappings: s.words,
+				Unit: s.unit, NoValue: cmp.Or(s.noValue, "no data"), Color: &color{Mode: "thresholds"}, Mappings: s.mappings,
 				Thresholds: &thresholds{Mode: "absolute", Steps: s.steps},
 			},
 			Overrides: []override{},
@@ -67,14 +67,14 @@ func (s stat) panel() *panel {
 	}
 }
 
-// graph is series over time.
+// graph is a time series panel.
 type graph struct {
 	title, description string
 	unit               string
 	stacked, bars      bool
-	full               bool // the scale goes to 1
+	percentScale       bool // the scale ends at 1
 	queries            []query
-	limits             []string // the names of series that are limits, and drawn as such
+	limits             []string // prefixes of series drawn as limits
 }
 
 type graphStyle struct {
@@ -120,11 +120,11 @@ func (g graph) panel() *panel {
 		style.FillOpacity, style.Stacking.Mode = 40, "normal"
 	}
 	defaults := field{Unit: g.unit, Min: new(float64), Color: &color{Mode: "palette-classic"}, Custom: style}
-	if g.full {
+	if g.percentScale {
 		defaults.Max = new(1.0)
 	}
 	return &panel{
-		Type: "timeseries", Title: g.title, Description: g.description, Datasource: chosen(),
+		Type: "timeseries", Title: g.title, Description: g.description, Datasource: selectedDatasource(),
 		Targets:     queries("time_series", false, g.queries...),
 		FieldConfig: &fieldConfig{Defaults: defaults, Overrides: limitStyle(g.limits)},
 		Options: graphOptions{
@@ -134,7 +134,7 @@ func (g graph) panel() *panel {
 	}
 }
 
-// limitStyle draws limits dashed, red, and with nothing below them.
+// limitStyle returns overrides that draw limits as dashed red lines.
 func limitStyle(names []string) []override {
 	overrides := make([]override, len(names))
 	for i, name := range names {
@@ -150,11 +150,11 @@ func limitStyle(names []string) []override {
 	return overrides
 }
 
-// timeline is states over time, a band a series.
+// timeline is a state timeline panel with a band per series.
 type timeline struct {
 	title, description string
 	queries            []query
-	words              []mapping
+	mappings           []mapping
 }
 
 type timelineOptions struct {
@@ -170,18 +170,18 @@ type timelineOptions struct {
 type timelineStyle struct {
 	LineWidth   int  `json:"lineWidth"`
 	FillOpacity int  `json:"fillOpacity"`
-	SpanNulls   bool `json:"spanNulls"` // a gap is a port that was not known, and stays one
+	SpanNulls   bool `json:"spanNulls"` // unset: gaps are unknown ports
 }
 
 func (t timeline) panel() *panel {
-	const page = 20 // bands at once
+	const page = 20 // bands per page
 	return &panel{
-		Type: "state-timeline", Title: t.title, Description: t.description, Datasource: chosen(),
+		Type: "state-timeline", Title: t.title, Description: t.description, Datasource: selectedDatasource(),
 		Targets: queries("time_series", false, t.queries...),
 		FieldConfig: &fieldConfig{
 			Defaults: field{
-				Unit: "none", Color: &color{Mode: "thresholds"}, Mappings: t.words,
-				Thresholds: &thresholds{Mode: "absolute", Steps: always("text")},
+				Unit: "none", Color: &color{Mode: "thresholds"}, Mappings: t.mappings,
+				Thresholds: &thresholds{Mode: "absolute", Steps: fixedColor("text")},
 				Custom:     timelineStyle{FillOpacity: 80},
 			},
 			Overrides: []override{},
@@ -194,25 +194,25 @@ func (t timeline) panel() *panel {
 	}
 }
 
-// month is for how long before its end an authorization is to be renewed, in seconds.
-const month = 30 * 86400.0
+// renewalPeriod is the time before expiry at which to renew an authorization, in seconds.
+const renewalPeriod = 30 * 86400.0
 
-// always is one colour for all values.
-func always(color string) []step { return []step{{Color: color}} }
+// fixedColor returns one color for all values.
+func fixedColor(color string) []step { return []step{{Color: color}} }
 
-// bad is green at 0, and the colour from 1 on.
-func bad(color string) []step { return from(1, color) }
+// colorAboveZero returns green for 0 and the color from 1.
+func colorAboveZero(color string) []step { return colorFrom(1, color) }
 
-// from is green below the value, and the colour from there on.
-func from(value float64, color string) []step {
+// colorFrom returns green below the value and the color from it.
+func colorFrom(value float64, color string) []step {
 	return []step{{Color: "green"}, {Value: new(value), Color: color}}
 }
 
-// words shows values as words, in their order.
-func words(all ...word) []mapping {
-	m := make(map[string]word, len(all))
+// valueMappings maps 0, 1, ... to the texts.
+func valueMappings(all ...valueText) []mapping {
+	m := make(map[string]valueText, len(all))
 	for i, w := range all {
-		m[strconv.Itoa(i)] = word{Text: w.Text, Color: w.Color, Index: i}
+		m[strconv.Itoa(i)] = valueText{Text: w.Text, Color: w.Color, Index: i}
 	}
 	return []mapping{{Type: "value", Options: m}}
 }

@@ -8,8 +8,8 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// decode reads a provisioning file strictly.
-func decode(t *testing.T, file string, into any) {
+// decodeStrict reads a provisioning file and fails on unknown keys.
+func decodeStrict(t *testing.T, file string, into any) {
 	t.Helper()
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -22,9 +22,9 @@ func decode(t *testing.T, file string, into any) {
 	}
 }
 
-// TestProvisioning reads the files with the keys that Grafana's documentation has
-// for them: it does not complain about one that it does not know.
-func TestProvisioning(t *testing.T) {
+// TestProvisioningFiles decodes the files with the documented keys. Grafana itself
+// ignores unknown keys.
+func TestProvisioningFiles(t *testing.T) {
 	t.Parallel()
 	var sources struct {
 		APIVersion  int `yaml:"apiVersion"`
@@ -37,9 +37,9 @@ func TestProvisioning(t *testing.T) {
 			} `yaml:"jsonData"`
 		}
 	}
-	decode(t, "../provisioning/datasources/prometheus.yml", &sources)
-	if sources.APIVersion != 1 || len(sources.Datasources) != 1 || sources.Datasources[0].Type != chosen().Type {
-		t.Errorf("the data source is not one Prometheus: %+v", sources)
+	decodeStrict(t, "../provisioning/datasources/prometheus.yml", &sources)
+	if sources.APIVersion != 1 || len(sources.Datasources) != 1 || sources.Datasources[0].Type != selectedDatasource().Type {
+		t.Errorf("got data sources %+v, want one of type prometheus", sources)
 	}
 	var dashboards struct {
 		APIVersion int `yaml:"apiVersion"`
@@ -49,8 +49,8 @@ func TestProvisioning(t *testing.T) {
 			Options            struct{ Path string }
 		}
 	}
-	decode(t, "../provisioning/dashboards/portscan.yml", &dashboards)
+	decodeStrict(t, "../provisioning/dashboards/portscan.yml", &dashboards)
 	if dashboards.APIVersion != 1 || len(dashboards.Providers) != 1 || dashboards.Providers[0].Options.Path == "" {
-		t.Errorf("the dashboards come from no folder: %+v", dashboards)
+		t.Errorf("got providers %+v, want one with a path", dashboards)
 	}
 }

@@ -2,14 +2,13 @@ package main
 
 import "fmt"
 
-// What both dashboards are called in links, and for good: people's own links hold
-// them, too.
+// UIDs of the dashboards. Users' links contain them, so they must not change.
 const (
 	fleetUID  = "portscan-fleet"
 	targetUID = "portscan-target"
 )
 
-// newDashboard is what our dashboards have in common.
+// newDashboard returns a dashboard with the common settings.
 func newDashboard(uid, title, description string) *dashboard {
 	return &dashboard{
 		UID: uid, Title: title, Description: description, Tags: []string{"portscan"},
@@ -19,7 +18,7 @@ func newDashboard(uid, title, description string) *dashboard {
 	}
 }
 
-// variable is a variable of a dashboard.
+// variable is a template variable.
 type variable struct {
 	Type        string      `json:"type"`
 	Name        string      `json:"name"`
@@ -47,15 +46,15 @@ type variableQuery struct {
 	RefID string `json:"refId"`
 }
 
-// datasourceVariable lets people choose the Prometheus.
+// datasourceVariable selects the Prometheus server.
 func datasourceVariable() variable {
 	return variable{
-		Type: "datasource", Name: "datasource", Label: "Data source", Description: "The Prometheus that scrapes the exporters.",
+		Type: "datasource", Name: "datasource", Label: "Data source", Description: "Prometheus server that scrapes the exporters.",
 		Query: "prometheus", Refresh: 1, Options: []option{},
 	}
 }
 
-// labelVariable lets people choose one value of a label.
+// labelVariable selects one value of a label.
 func labelVariable(name, label, description, metric, of string) variable {
 	const (
 		onTimeRange  = 2
@@ -63,62 +62,62 @@ func labelVariable(name, label, description, metric, of string) variable {
 	)
 	definition := fmt.Sprintf("label_values(%s, %s)", metric, of)
 	return variable{
-		Type: "query", Name: name, Label: label, Description: description, Datasource: chosen(),
+		Type: "query", Name: name, Label: label, Description: description, Datasource: selectedDatasource(),
 		Query: variableQuery{Query: definition, RefID: "variable-" + name}, Definition: definition,
 		Refresh: onTimeRange, Sort: alphabetical, Options: []option{},
 	}
 }
 
-// any lets people choose several values, or all. What stands for all is a regular
-// expression; without it, it is every value that there is.
-func (v variable) any(all string) variable {
-	v.Multi, v.IncludeAll, v.AllValue = true, true, all
+// withMulti allows several values or all. allValue is the regular expression for all;
+// if empty, Grafana lists all values.
+func (v variable) withMulti(allValue string) variable {
+	v.Multi, v.IncludeAll, v.AllValue = true, true, allValue
 	v.Current = option{Text: "All", Value: "$__all"}
 	return v
 }
 
-// jobVariable has no expression for all: any job of this Prometheus is meant to be
-// one of ours.
+// jobVariable selects the jobs that scrape targets. It has no expression for all, which
+// would match all jobs of the Prometheus server.
 func jobVariable() variable {
-	return labelVariable("job", "Scrape job", "The jobs that scrape targets by way of /sd.", "portscan_target_info", "job").any("")
+	return labelVariable("job", "Scrape job", "Jobs that scrape targets.", "portscan_target_info", "job").withMulti("")
 }
 
-// vantageVariable matches series without that label, too, where all are chosen.
+// vantageVariable selects vantages. All includes series without the label.
 func vantageVariable(metric string) variable {
-	return labelVariable("vantage", "Vantage", "Where the exporter stands: the external label vantage, where there is one.", metric, "vantage").any(".*")
+	return labelVariable("vantage", "Vantage", "External label vantage of the exporter, if set.", metric, "vantage").withMulti(".*")
 }
 
-// exporterVariable is where links to the exporter's own pages lead. Series of
-// targets don't say which exporter they came from.
+// exporterVariable has the base URL of links to the exporter's pages. Series of targets
+// do not contain it.
 func exporterVariable() variable {
 	o := option{Text: "http://localhost:10115", Value: "http://localhost:10115"}
 	return variable{
 		Type: "textbox", Name: "exporter_url", Label: "Exporter URL",
-		Description: "Where people reach the exporter, for links to its pages; without a slash at the end.",
+		Description: "URL of the exporter for links to its pages, without trailing slash.",
 		Query:       o.Value, Options: []option{o}, Current: o,
 	}
 }
 
-// keep is the part of a link that carries a dashboard's variables over to another.
-const keep = "${datasource:queryparam}&${job:queryparam}&${vantage:queryparam}&${exporter_url:queryparam}"
+// sharedVariables is the part of a link that passes variables to another dashboard.
+const sharedVariables = "${datasource:queryparam}&${job:queryparam}&${vantage:queryparam}&${exporter_url:queryparam}"
 
-// targetLinks lead from a target's name in a table to all there is on it.
+// targetLinks returns links from a target's name to its dashboard and exporter page.
 func targetLinks() []dataLink {
 	return []dataLink{
-		{Title: "Dashboard of ${__value.raw}", URL: "/d/" + targetUID + "?var-target=${__value.raw}&" + keep + "&${__url_time_range}"},
+		{Title: "Dashboard of ${__value.raw}", URL: "/d/" + targetUID + "?var-target=${__value.raw}&" + sharedVariables + "&${__url_time_range}"},
 		{Title: "${__value.raw} at the exporter", URL: "${exporter_url:raw}/target/${__value.raw}", TargetBlank: true},
 	}
 }
 
-// dashboardLink leads to another dashboard, in the same time range.
+// dashboardLink returns a link to another dashboard with the same time range.
 func dashboardLink(title, tooltip, uid string) link {
 	return link{
-		Type: "link", Title: title, Tooltip: tooltip, Icon: "dashboard", URL: "/d/" + uid + "?" + keep,
+		Type: "link", Title: title, Tooltip: tooltip, Icon: "dashboard", URL: "/d/" + uid + "?" + sharedVariables,
 		Tags: []string{}, KeepTime: true,
 	}
 }
 
-// exporterLink leads to a page of the exporter.
+// exporterLink returns a link to a page of the exporter.
 func exporterLink(title, tooltip, path string) link {
 	return link{
 		Type: "link", Title: title, Tooltip: tooltip, Icon: "external link", URL: "${exporter_url:raw}" + path,

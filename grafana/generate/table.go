@@ -1,24 +1,24 @@
 package main
 
-// table is a table of instant queries. Queries that share labels share rows.
+// table is a table panel of instant queries. Queries with the same labels share rows.
 type table struct {
 	title, description string
-	noValue            string // instead of rows
+	noValue            string // text without rows
 	queries            []string
 	columns            []column // from left to right
 	sortBy             string   // a column's name
 	descending         bool
 }
 
-// column is a label or a query's value, and how it looks.
+// column is a label or the value of a query.
 type column struct {
-	field string // the label; or "Value", or "Value #A" where there are several queries
-	name  string // its heading
-	unit  string
-	links []dataLink
-	words []mapping
-	steps []step
-	width int
+	field    string // label, "Value", or "Value #A" with several queries
+	name     string // header; empty: hidden
+	unit     string
+	links    []dataLink
+	mappings []mapping
+	steps    []step
+	width    int
 }
 
 type tableOptions struct {
@@ -39,7 +39,7 @@ type sortBy struct {
 	Desc        bool   `json:"desc"`
 }
 
-// cells is how cells look unless a column says something else.
+// cells has the default cell options.
 type cells struct {
 	Align      string `json:"align"`
 	Inspect    bool   `json:"inspect"`
@@ -63,7 +63,7 @@ func (t table) panel() *panel {
 	}
 	overrides := []override{}
 	for i, c := range t.columns {
-		if c.name == "" { // a value that only says that the row is there
+		if c.name == "" { // its value only selects the row
 			o.ExcludeByName[c.field] = true
 			continue
 		}
@@ -78,12 +78,12 @@ func (t table) panel() *panel {
 		transformations = append([]transformation{{ID: "merge", Options: struct{}{}}}, transformations...)
 	}
 	return &panel{
-		Type: "table", Title: t.title, Description: t.description, Datasource: chosen(),
+		Type: "table", Title: t.title, Description: t.description, Datasource: selectedDatasource(),
 		Targets: queries("table", true, all...),
 		FieldConfig: &fieldConfig{
 			Defaults: field{
 				Unit: "none", NoValue: t.noValue, Color: &color{Mode: "thresholds"},
-				Thresholds: &thresholds{Mode: "absolute", Steps: always("text")},
+				Thresholds: &thresholds{Mode: "absolute", Steps: fixedColor("text")},
 				Custom:     cells{Align: "auto", Filterable: true},
 			},
 			Overrides: overrides,
@@ -96,7 +96,7 @@ func (t table) panel() *panel {
 	}
 }
 
-// properties are what the column changes.
+// properties returns the overrides of the column.
 func (c column) properties() []property {
 	var p []property
 	if c.unit != "" {
@@ -105,13 +105,13 @@ func (c column) properties() []property {
 	if len(c.links) > 0 {
 		p = append(p, property{ID: "links", Value: c.links})
 	}
-	if len(c.words) > 0 {
-		p = append(p, property{ID: "mappings", Value: c.words})
+	if len(c.mappings) > 0 {
+		p = append(p, property{ID: "mappings", Value: c.mappings})
 	}
 	if len(c.steps) > 0 {
 		p = append(p, property{ID: "thresholds", Value: thresholds{Mode: "absolute", Steps: c.steps}})
 	}
-	if len(c.words) > 0 || len(c.steps) > 0 {
+	if len(c.mappings) > 0 || len(c.steps) > 0 {
 		p = append(p, property{ID: "custom.cellOptions", Value: map[string]string{"type": "color-text"}})
 	}
 	if c.width > 0 {

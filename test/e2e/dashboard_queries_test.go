@@ -68,24 +68,24 @@ func TestDashboardQueries(t *testing.T) {
 			},
 		},
 		"vantages agree": {
-			query: fleet.query(t, "Open from one vantage and not from another", values),
+			query: fleet.query(t, "Open from some vantages only", values),
 			input: append(vantageSeries("in", 0, "80"), vantageSeries("out", 0, "80")...),
 		},
 		"one vantage knows better": {
-			query: fleet.query(t, "Open from one vantage and not from another", values),
+			query: fleet.query(t, "Open from some vantages only", values),
 			input: append(vantageSeries("in", 0, "80", "22"), vantageSeries("out", 0, "80")...),
 			want:  []wantSample{{vantageLabels("22", "in"), 1}},
 		},
 		"the other vantage does not know": {
-			query: fleet.query(t, "Open from one vantage and not from another", values),
+			query: fleet.query(t, "Open from some vantages only", values),
 			input: append(vantageSeries("in", 0, "80", "22"), vantageSeries("out", 3, "80")...),
 		},
 		"the other vantage left ports out": {
-			query: fleet.query(t, "Open from one vantage and not from another", values),
+			query: fleet.query(t, "Open from some vantages only", values),
 			input: append(vantageSeries("in", 0, "80", "22"), withOmittedPort(vantageSeries("out", 0, "80"))...),
 		},
 		"it is the incomplete one that sees it": {
-			query: fleet.query(t, "Open from one vantage and not from another", values),
+			query: fleet.query(t, "Open from some vantages only", values),
 			input: append(vantageSeries("in", 3, "22"), vantageSeries("out", 0)...),
 			want:  []wantSample{{vantageLabels("22", "in"), 1}},
 		},
