@@ -165,7 +165,7 @@ func (d *datagrams) send(slot int32, to netip.AddrPort, variant int) scan.Cause 
 	if to.Port() == tftpPort {
 		d.asked[to.Addr()] = struct{}{}
 	}
-	for _, p := range payload.For(to.Port()) {
+	for _, p := range payload.ForPort(to.Port()) {
 		if err := d.transmit(fd, p.Data, to); err != nil {
 			d.drop(slot)
 			return sendFailure(err)
@@ -254,7 +254,7 @@ func (d *datagrams) fromElsewhere(fd int, from netip.AddrPort, data []byte) bool
 	if _, ok := d.under[datagramKey{from, d.variant(fd, from)}]; ok {
 		return false
 	}
-	return payload.For(tftpPort)[0].AnswersElsewhere(data)
+	return payload.ForPort(tftpPort)[0].AcceptsFromOtherPort(data)
 }
 
 // readErrors empties the socket's error queue. Each entry names the port that it is

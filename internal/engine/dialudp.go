@@ -29,7 +29,7 @@ type payloadCounts map[uint16]int
 func countPayloads() payloadCounts {
 	counts := make(payloadCounts)
 	for _, port := range payload.Ports() {
-		if n := len(payload.For(port)); n > 1 {
+		if n := len(payload.ForPort(port)); n > 1 {
 			counts[port] = n
 		}
 	}
@@ -48,7 +48,7 @@ func (d *dialer) ask(ctx context.Context, source netip.Addr, to netip.AddrPort) 
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
-	for _, p := range payload.For(to.Port()) {
+	for _, p := range payload.ForPort(to.Port()) {
 		if _, err := conn.Write(p.Data); err != nil {
 			return d.refusal(ctx, source, to, err)
 		}

@@ -14,14 +14,13 @@ import (
 	"portscan_exporter/internal/testnet"
 )
 
-// fields are what Wireshark reads in a packet, by the names it gives them; a field
-// that occurs more than once has its values with commas between them.
+// fields are the values of Wireshark fields; repeated values are separated by commas.
 type fields map[string]string
 
-// dissection is what Wireshark is to make of a payload.
+// dissection is the expected result for a payload.
 type dissection struct {
 	port     uint16
-	protocol string // all it finds above UDP
+	protocol string // protocols above UDP
 	fields   fields
 }
 
@@ -103,16 +102,16 @@ func dissections() map[string]dissection {
 			"coap.version": "1", "coap.type": "0", "coap.code": "1", "coap.opt.uri_path": ".well-known,core",
 			"coap.opt.block_number": "0", "coap.opt.block_size": "0", "coap.opt.block_mflag": "0",
 		}},
-		// Wireshark looks no further into memcached's datagrams.
+		// Wireshark does not dissect memcached over UDP further.
 		"memcached": {11211, "memcache", nil},
 	}
 }
 
-// Wireshark has read everything there is on a wire. What it recognises, and finds
-// nothing wrong with, others will.
-func TestReadByWireshark(t *testing.T) {
+// TestWiresharkDissects requires that Wireshark recognizes each payload and reports no
+// error in it.
+func TestWiresharkDissects(t *testing.T) {
 	testnet.NeedProgram(t, "tshark")
-	all, wanted := everything(t), dissections()
+	all, wanted := payloadsByName(t), dissections()
 	names := slices.Sorted(maps.Keys(all))
 	columns := []string{"frame.protocols", "_ws.malformed", "_ws.expert.severity", "_ws.expert.message"}
 	for _, d := range wanted {
@@ -122,8 +121,8 @@ func TestReadByWireshark(t *testing.T) {
 	columns = slices.Compact(columns)
 	var packets [][]byte
 	for i, name := range names {
-		// From ports of no service, so that the other one counts; and each from another,
-		// or else they were taken for one conversation.
+		// The source ports belong to no service, and differ so that each packet is a
+		// conversation of its own.
 		packets = append(packets, overUDP(uint16(49_152+i), wanted[name].port, all[name].Data))
 	}
 	rows := dissect(t, packets, columns)
@@ -131,29 +130,29 @@ func TestReadByWireshark(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			want, ok := wanted[name]
 			if !ok {
-				t.Fatal("nobody says what it is to be")
+				t.Fatal("no dissection is defined")
 			}
 			got := rows[i]
 			if p, want := got["frame.protocols"], "raw:ip:udp:"+want.protocol; p != want {
-				t.Errorf("the protocols are %s, want %s", p, want)
+				t.Errorf("protocols = %s, want %s", p, want)
 			}
 			if got["_ws.malformed"] != "" {
-				t.Error("it is malformed")
+				t.Error("packet is malformed")
 			}
 			const expertError = "8388608"
 			if slices.Contains(strings.Split(got["_ws.expert.severity"], ","), expertError) {
-				t.Errorf("something is wrong: %s", got["_ws.expert.message"])
+				t.Errorf("expert error: %s", got["_ws.expert.message"])
 			}
 			for field, want := range want.fields {
 				if got[field] != want {
-					t.Errorf("%s is %q, want %q", field, got[field], want)
+					t.Errorf("%s = %q, want %q", field, got[field], want)
 				}
 			}
 		})
 	}
 }
 
-// dissect returns these fields of each of the packets.
+// dissect returns the fields of each packet.
 func dissect(t *testing.T, packets [][]byte, columns []string) []fields {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "payloads.pcap")
@@ -165,17 +164,17 @@ func dissect(t *testing.T, packets [][]byte, columns []string) []fields {
 		args = append(args, "-e", c)
 	}
 	cmd := exec.Command("tshark", args...)
-	// Preferences of whoever runs the test are not to change what is read.
+	// Ignore the preferences of the user.
 	cmd.Env = append(os.Environ(), "HOME="+t.TempDir(), "XDG_CONFIG_HOME="+t.TempDir())
-	var complaint strings.Builder
-	cmd.Stderr = &complaint
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("%v: %s", err, complaint.String())
+		t.Fatalf("%v: %s", err, stderr.String())
 	}
 	lines := strings.Split(strings.TrimSuffix(string(out), "\n"), "\n")
 	if len(lines) != len(packets) {
-		t.Fatalf("%d lines about %d packets:\n%s", len(lines), len(packets), out)
+		t.Fatalf("got %d lines, want %d:\n%s", len(lines), len(packets), out)
 	}
 	var all []fields
 	for _, line := range lines {
@@ -188,7 +187,7 @@ func dissect(t *testing.T, packets [][]byte, columns []string) []fields {
 	return all
 }
 
-// capture returns a file of packets that begin with their IP header.
+// capture returns a pcap file of raw IP packets.
 func capture(packets [][]byte) []byte {
 	const (
 		magic        = 0xa1b2c3d4
@@ -204,7 +203,7 @@ func capture(packets [][]byte) []byte {
 		file = le.AppendUint32(file, n)
 	}
 	for i, p := range packets {
-		// When, and how long it is in the file and was on the wire.
+		// Time, captured and original length.
 		for _, n := range []int{i, 0, len(p), len(p)} {
 			file = le.AppendUint32(file, uint32(n))
 		}
@@ -213,8 +212,8 @@ func capture(packets [][]byte) []byte {
 	return file
 }
 
-// overUDP returns an IPv4 packet (RFC 791) with a datagram (RFC 768) in
-// it, both without checksums.
+// overUDP returns a UDP datagram in an IPv4 packet, both without checksums (RFC 791,
+// RFC 768).
 func overUDP(from, to uint16, data []byte) []byte {
 	be := binary.BigEndian
 	packet := []byte{0x45, 0}

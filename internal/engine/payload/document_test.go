@@ -16,7 +16,7 @@ func TestDocumentedPayloads(t *testing.T) {
 	documented := documentedPayloads(t)
 	for _, port := range Ports() {
 		var names []string
-		for _, p := range For(port) {
+		for _, p := range ForPort(port) {
 			names = append(names, p.Name)
 		}
 		if got := documented[port]; !slices.Equal(got, names) {

@@ -5,53 +5,46 @@ import (
 	"slices"
 )
 
-// empty is the name of the payload without data.
-const empty = "empty"
+// nameEmpty is the name of the payload without data.
+const nameEmpty = "empty"
 
-// Payload is a datagram to be sent to a port.
+// Payload is a datagram to send to a port.
 type Payload struct {
-	Name string // of the protocol, in small letters; "empty" for none
-	Data []byte // of the UDP datagram; nil for none. It belongs to whoever asked for it
-
-	moves bool // the answer comes from another port
+	Name string // protocol in lower case, or "empty"
+	Data []byte // UDP data, owned by the caller; nil for the empty datagram
 }
 
-// AnswersElsewhere tells whether reply, which came from the address that p was
-// sent to but from another port than that, is nevertheless an answer to p. Only
-// TFTP does so: a server answers from a port it takes for this transfer alone
-// (RFC 1350 section 4). Of every other payload, and of a reply that is no TFTP
-// packet a server would send, it is false. It keeps no reference to reply.
-func (p Payload) AnswersElsewhere(reply []byte) bool {
-	return p.moves && fromTFTPServer(reply)
+// AcceptsFromOtherPort reports whether reply, received from the target's address
+// but from another port, is an answer to p. Only TFTP servers answer from a new
+// port (RFC 1350 section 4). reply is not retained.
+func (p Payload) AcceptsFromOtherPort(reply []byte) bool {
+	return p.Name == nameTFTP && isTFTPReply(reply)
 }
 
-// For returns the datagrams to send to a port at each attempt, the one that is
-// most likely to be answered first. There is always at least one; for a port of
-// no known service it is the empty datagram. They are built anew at each call
-// and belong to the caller. That takes less than a microsecond for most ports
-// and a few for the worst, and memory as well; who asks for one port often keeps
-// the answer. It may be called concurrently.
-func For(port uint16) []Payload {
+// ForPort returns the datagrams of one attempt at the port, the one most likely to
+// be answered first. It returns at least one: the empty datagram if the port has
+// no payload. They are built for each call. It is safe for concurrent use.
+func ForPort(port uint16) []Payload {
 	var found []Payload
-	rows := table()
-	for i := range rows {
-		if rows[i].ports.has(port) {
-			found = append(found, rows[i].payload())
+	list := services()
+	for i := range list {
+		if list[i].ports.has(port) {
+			found = append(found, Payload{Name: list[i].name, Data: list[i].build()})
 		}
 	}
 	if len(found) == 0 {
-		return []Payload{{Name: empty}}
+		return []Payload{{Name: nameEmpty}}
 	}
 	return found
 }
 
-// Ports returns the ports that have a payload of their own, in rising order and
-// each once. It may be called concurrently.
+// Ports returns the ports that have payloads, in ascending order without
+// duplicates. It is safe for concurrent use.
 func Ports() []uint16 {
 	var all []uint16
-	rows := table()
-	for i := range rows {
-		for _, port := range rows[i].ports {
+	list := services()
+	for i := range list {
+		for _, port := range list[i].ports {
 			if port != 0 {
 				all = append(all, port)
 			}
@@ -61,12 +54,12 @@ func Ports() []uint16 {
 	return slices.Compact(all)
 }
 
-// All returns every port of [Ports] with each payload that [For] gives for it, in
-// the order of both. It may be called concurrently.
-func All() iter.Seq2[uint16, Payload] {
+// AllPayloads returns each port of [Ports] with each payload of [ForPort]. It is
+// safe for concurrent use.
+func AllPayloads() iter.Seq2[uint16, Payload] {
 	return func(yield func(uint16, Payload) bool) {
 		for _, port := range Ports() {
-			for _, p := range For(port) {
+			for _, p := range ForPort(port) {
 				if !yield(port, p) {
 					return
 				}

@@ -15,17 +15,16 @@ import (
 	"testing"
 	"time"
 
-	others "golang.org/x/net/quic"
+	xquic "golang.org/x/net/quic"
 
 	"portscan_exporter/internal/testnet"
 )
 
-// answeredWithin is how long a server may take to start and answer.
-const answeredWithin = 10 * time.Second
+// serverTimeout is the maximum time for a server to start and answer.
+const serverTimeout = 10 * time.Second
 
-// server is a program that is started for a test, and what it is asked. PORT and
-// DIR in its arguments and files are the port it is to listen at, on 127.0.0.1, and
-// a directory of its own. None of them may ask anybody else.
+// server is a program to test payloads with. In args and files, PORT is its port on
+// 127.0.0.1, DIR its directory and USER its user. It must not contact other servers.
 type server struct {
 	program string
 	args    string
@@ -33,12 +32,12 @@ type server struct {
 	answers map[string]func(reply []byte) bool
 }
 
-func begins(with string) func([]byte) bool {
-	return func(reply []byte) bool { return bytes.HasPrefix(reply, []byte(with)) }
+func hasPrefix(prefix string) func([]byte) bool {
+	return func(reply []byte) bool { return bytes.HasPrefix(reply, []byte(prefix)) }
 }
 
-func contains(what string) func([]byte) bool {
-	return func(reply []byte) bool { return bytes.Contains(reply, []byte(what)) }
+func contains(part string) func([]byte) bool {
+	return func(reply []byte) bool { return bytes.Contains(reply, []byte(part)) }
 }
 
 func servers() map[string]server {
@@ -48,15 +47,15 @@ func servers() map[string]server {
 			args:    "-u nobody -l 127.0.0.1 -p 0 -U PORT",
 			answers: map[string]func([]byte) bool{"memcached": contains("VERSION ")},
 		},
-		// It has nobody to ask, so that what is answered is answered by itself.
-		"dnsmasq, a forwarder": {
+		// Its upstream server does not exist, so it answers by itself.
+		"dnsmasq": {
 			program: "dnsmasq",
 			args: "--keep-in-foreground --user=USER --conf-file=DIR/conf --no-resolv --server=127.0.0.1#9 --port=PORT " +
 				"--listen-address=127.0.0.1 --bind-interfaces --pid-file= --no-hosts --addn-hosts=DIR/hosts",
 			files:   map[string]string{"conf": "", "hosts": "127.0.0.1 localhost\n"},
 			answers: map[string]func([]byte) bool{"dns": contains("\x09localhost\x00")},
 		},
-		"unbound, a resolver": {
+		"unbound": {
 			program: "unbound",
 			args:    "-d -p -c DIR/conf",
 			files: map[string]string{"conf": `server:
@@ -86,7 +85,7 @@ local stratum 10
 pidfile DIR/pid
 `},
 			answers: map[string]func([]byte) bool{"ntp": func(reply []byte) bool {
-				// Mode 4, and what we sent for a timestamp is sent back.
+				// Mode 4, with the origin timestamp of the request.
 				return len(reply) == 48 && reply[0]&7 == 4 && string(reply[24:32]) == "portscan"
 			}},
 		},
@@ -104,20 +103,20 @@ pidfile DIR/pid
 		"atftpd": {
 			program: "atftpd",
 			args:    "--daemon --no-fork --logfile - --bind-address 127.0.0.1 --port PORT DIR",
-			answers: map[string]func([]byte) bool{"tftp": begins("\x00\x05")},
+			answers: map[string]func([]byte) bool{"tftp": hasPrefix("\x00\x05")},
 		},
 		"turnserver": {
 			program: "turnserver",
 			args: "-n --listening-ip=127.0.0.1 --relay-ip=127.0.0.1 --listening-port=PORT --no-tls --no-dtls --no-cli " +
 				"--log-file=stdout --pidfile=DIR/pid --userdb=DIR/db",
-			answers: map[string]func([]byte) bool{"stun": begins("\x01\x01")},
+			answers: map[string]func([]byte) bool{"stun": hasPrefix("\x01\x01")},
 		},
 		"coap-server": {
 			program: "coap-server-notls",
 			args:    "-A 127.0.0.1 -p PORT",
 			// An acknowledgment with 2.05, of one block.
 			answers: map[string]func([]byte) bool{"coap": func(reply []byte) bool {
-				return begins("\x60\x45po")(reply) && len(reply) < 40
+				return hasPrefix("\x60\x45po")(reply) && len(reply) < 40
 			}},
 		},
 		"openssl": {
@@ -125,7 +124,7 @@ pidfile DIR/pid
 			args:    "s_server -dtls1_2 -listen -accept 127.0.0.1:PORT -nocert -psk 00 -quiet",
 			// HelloVerifyRequest, in the first record.
 			answers: map[string]func([]byte) bool{"dtls": func(reply []byte) bool {
-				return begins("\x16\xfe")(reply) && len(reply) > 13 && reply[13] == 3
+				return hasPrefix("\x16\xfe")(reply) && len(reply) > 13 && reply[13] == 3
 			}},
 		},
 		"freeradius": {
@@ -152,14 +151,14 @@ server default {
  }
 }
 `, "dictionary": ""},
-			answers: map[string]func([]byte) bool{"radius": begins("\x02p")},
+			answers: map[string]func([]byte) bool{"radius": hasPrefix("\x02p")},
 		},
 	}
 }
 
-func TestAnsweredByServers(t *testing.T) {
+func TestServersAnswer(t *testing.T) {
 	t.Parallel()
-	all := everything(t)
+	all := payloadsByName(t)
 	for name, s := range servers() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -167,29 +166,30 @@ func TestAnsweredByServers(t *testing.T) {
 			for name, is := range s.answers {
 				reply := ask(t, to, all[name])
 				if !is(reply) {
-					t.Errorf("the answer to %s is %q", name, reply)
+					t.Errorf("unexpected answer to %s: %q", name, reply)
 				}
 			}
 		})
 	}
 }
 
-// QUIC's answer is to say which versions there are (RFC 9000 section 17.2.1).
-func TestAnsweredByAQUICServer(t *testing.T) {
-	config := &others.Config{TLSConfig: &tls.Config{MinVersion: tls.VersionTLS13}}
-	e, err := others.Listen("udp", "127.0.0.1:0", config)
+// TestQUICServerAnswers expects a Version Negotiation packet (RFC 9000 section
+// 17.2.1).
+func TestQUICServerAnswers(t *testing.T) {
+	config := &xquic.Config{TLSConfig: &tls.Config{MinVersion: tls.VersionTLS13}}
+	e, err := xquic.Listen("udp", "127.0.0.1:0", config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	// By then the context has ended, so that nobody is waited for.
+	// The context has ended by then, so Close does not wait.
 	t.Cleanup(func() { e.Close(t.Context()) })
-	reply := ask(t, e.LocalAddr(), everything(t)["quic"])
+	reply := ask(t, e.LocalAddr(), payloadsByName(t)["quic"])
 	if len(reply) < 5 || reply[0]&0x80 == 0 || !bytes.Equal(reply[1:5], make([]byte, 4)) || !bytes.HasSuffix(reply, []byte{0, 0, 0, 1}) {
-		t.Errorf("the answer is %x", reply)
+		t.Errorf("answer = %x, want a Version Negotiation packet", reply)
 	}
 }
 
-// start starts the server, which ends with the test.
+// start starts the server until the end of the test.
 func (s server) start(t *testing.T) netip.AddrPort {
 	t.Helper()
 	testnet.NeedProgram(t, s.program, "timeout")
@@ -204,7 +204,7 @@ func (s server) start(t *testing.T) netip.AddrPort {
 			t.Fatal(err)
 		}
 	}
-	// If this process dies without a word, the server does not stay for long.
+	// If the test process is killed, the server ends by itself.
 	args := append([]string{"--kill-after=2", "60", s.program}, strings.Fields(r.Replace(s.args))...)
 	var output bytes.Buffer
 	cmd := exec.Command("timeout", args...)
@@ -214,9 +214,9 @@ func (s server) start(t *testing.T) netip.AddrPort {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		// It passes this on to the server, and waits for it.
+		// timeout forwards the signal to the server and waits for it.
 		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
-			t.Errorf("%v has ended by itself", s.program)
+			t.Errorf("%v ended early", s.program)
 		}
 		cmd.Wait()
 		if t.Failed() {
@@ -226,7 +226,7 @@ func (s server) start(t *testing.T) netip.AddrPort {
 	return to
 }
 
-// freePort returns a port of 127.0.0.1 that nobody has.
+// freePort returns an unused port of 127.0.0.1.
 func freePort(t *testing.T) netip.AddrPort {
 	t.Helper()
 	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
@@ -237,8 +237,7 @@ func freePort(t *testing.T) netip.AddrPort {
 	return c.LocalAddr().(*net.UDPAddr).AddrPort()
 }
 
-// ask sends a payload, again and again as the server may only be starting, and
-// returns the first answer.
+// ask sends a payload until the server has started and answers.
 func ask(t *testing.T, to netip.AddrPort, p Payload) []byte {
 	t.Helper()
 	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
@@ -247,7 +246,7 @@ func ask(t *testing.T, to netip.AddrPort, p Payload) []byte {
 	}
 	defer c.Close()
 	buffer := make([]byte, 65_535)
-	for begun := time.Now(); time.Since(begun) < answeredWithin; {
+	for start := time.Now(); time.Since(start) < serverTimeout; {
 		if _, err := c.WriteToUDPAddrPort(p.Data, to); err != nil {
 			t.Fatal(err)
 		}
@@ -257,11 +256,11 @@ func ask(t *testing.T, to netip.AddrPort, p Payload) []byte {
 			continue
 		}
 		reply := buffer[:n]
-		if elsewhere := from.Port() != to.Port(); elsewhere != p.AnswersElsewhere(reply) {
-			t.Errorf("%v at port %d answered from %v: %q", p.Name, to.Port(), from, reply)
+		if otherPort := from.Port() != to.Port(); otherPort != p.AcceptsFromOtherPort(reply) {
+			t.Errorf("%v at port %d: unexpected answer from %v: %q", p.Name, to.Port(), from, reply)
 		}
 		return reply
 	}
-	t.Fatal(fmt.Errorf("no answer to %s within %v", p.Name, answeredWithin))
+	t.Fatal(fmt.Errorf("no answer to %s within %v", p.Name, serverTimeout))
 	return nil
 }

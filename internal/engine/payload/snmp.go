@@ -1,44 +1,34 @@
 package payload
 
-// Versions, as the message says them (RFC 1157 section 4, RFC 1901 section 3, RFC
-// 3412 section 6).
+// Versions (RFC 1157 section 4, RFC 1901 section 3, RFC 3412 section 6).
 const (
 	snmpVersion1  = 0
 	snmpVersion2c = 1
 	snmpVersion3  = 3
 )
 
-const (
-	// getRequest is the tag of a GetRequest-PDU, [0] (RFC 1157 section 4.1.2, RFC 3416
-	// section 3).
-	getRequest = berContext
-
-	// requestID is a number that is no other's.
-	requestID = 'p'<<8 | 's'
-)
-
 func snmpv1() []byte { return snmpCommunity(snmpVersion1) }
 
 func snmpv2c() []byte { return snmpCommunity(snmpVersion2c) }
 
-// snmpCommunity asks for sysUpTime.0 (RFC 3418), which every agent has and which
-// is a short number, unlike sysDescr. The community is the one that is usual for
-// reading; an agent that has another is silent.
+// snmpCommunity requests sysUpTime.0 (RFC 3418), a short number that every agent has,
+// in the most common read-only community. An agent with another community does not
+// answer.
 func snmpCommunity(version uint32) []byte {
 	return ber(berSequence,
 		berInt(version),
 		berString("public"),
-		getPDU(ber(berSequence,
-			// 1.3.6.1.2.1.1.3.0; the first two are one number (X.690 section 8.19.4).
+		snmpGet(ber(berSequence,
+			// 1.3.6.1.2.1.1.3.0; the first two numbers are combined (X.690 section 8.19.4).
 			ber(berOID, []byte{1*40 + 3, 6, 1, 2, 1, 1, 3, 0}),
 			ber(berNull),
 		)),
 	)
 }
 
-// getPDU is a GetRequest-PDU with some variables, or none.
-func getPDU(variables ...[]byte) []byte {
-	return ber(getRequest,
+// snmpGet returns a GetRequest-PDU, [0] (RFC 1157 section 4.1.2, RFC 3416 section 3).
+func snmpGet(variables ...[]byte) []byte {
+	return ber(berContext,
 		berInt(requestID),
 		berInt(0), // error-status
 		berInt(0), // error-index
@@ -46,20 +36,19 @@ func getPDU(variables ...[]byte) []byte {
 	)
 }
 
-// snmpv3 asks which engine this is: the first step of the user-based security
-// model, which comes before any user or key and is answered by a Report (RFC 3414
-// section 4).
+// snmpv3 requests the engine ID. This discovery needs no user and no key, and is
+// answered with a Report (RFC 3414 section 4).
 func snmpv3() []byte {
 	const (
-		maxSize    = 1472 // of an answer that we take (RFC 3412 section 6.3)
-		reportable = 4    // neither authenticated nor private (RFC 3412 section 6.4)
+		maxSize    = 1472 // accepted size of an answer (RFC 3412 section 6.3)
+		reportable = 4    // neither authenticated nor encrypted (RFC 3412 section 6.4)
 		userBased  = 3    // RFC 3411 section 5, SnmpSecurityModel
 	)
 	security := ber(berSequence, // RFC 3414 section 2.4
-		berString(""), // msgAuthoritativeEngineID: what we want to know
+		berString(""), // msgAuthoritativeEngineID: to be discovered
 		berInt(0),     // msgAuthoritativeEngineBoots
 		berInt(0),     // msgAuthoritativeEngineTime
-		berString(""), // msgUserName: nobody
+		berString(""), // msgUserName: none
 		berString(""), // msgAuthenticationParameters
 		berString(""), // msgPrivacyParameters
 	)
@@ -75,7 +64,7 @@ func snmpv3() []byte {
 		ber(berSequence,
 			berString(""), // contextEngineID
 			berString(""), // contextName
-			getPDU(),
+			snmpGet(),
 		),
 	)
 }

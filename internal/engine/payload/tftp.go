@@ -6,7 +6,6 @@ import (
 	"slices"
 )
 
-// nameTFTP is the name of the one payload whose answer comes from another port.
 const nameTFTP = "tftp"
 
 // Opcodes (RFC 1350 section 5, RFC 2347).
@@ -17,19 +16,18 @@ const (
 	tftpOACK  = 6
 )
 
-// tftp asks to read a file that nobody has, which is answered by an ERROR (RFC
-// 1350 sections 2, 5). Where there is such a file, its first 512 bytes come, until
-// the server tires of waiting for our acknowledgment.
+// tftp requests a file that does not exist, which returns an ERROR (RFC 1350 sections
+// 2, 5). If the file exists, the server sends its first 512 bytes until it times out.
 func tftp() []byte {
-	return slices.Concat(u16(tftpRRQ), []byte(from+"\x00"+"octet\x00"))
+	return slices.Concat(u16(tftpRRQ), []byte(senderName+"\x00"+"octet\x00"))
 }
 
-// fromTFTPServer tells whether a packet is one by which a server may answer a
-// request to read: an ERROR, the first DATA, or an OACK.
-func fromTFTPServer(packet []byte) bool {
+// isTFTPReply reports whether a server may send the packet in answer to a read
+// request: an ERROR, the first DATA, or an OACK.
+func isTFTPReply(packet []byte) bool {
 	const (
 		header = 4   // opcode, and block or error code
-		block  = 512 // of DATA at most, as we ask for no other size
+		block  = 512 // default block size
 	)
 	if len(packet) < header {
 		return false
@@ -38,18 +36,18 @@ func fromTFTPServer(packet []byte) bool {
 	case tftpData:
 		return binary.BigEndian.Uint16(packet[2:]) == 1 && len(packet) <= header+block
 	case tftpError:
-		// The message ends in a zero, and has no other.
+		// The message ends in its only zero byte.
 		return bytes.IndexByte(packet[header:], 0) == len(packet)-header-1 && len(packet) > header
 	case tftpOACK:
-		return isOACK(packet[2:])
+		return isTFTPOptions(packet[2:])
 	default:
 		return false
 	}
 }
 
-// isOACK tells whether the options of an OACK are pairs of strings, each with a
-// zero behind it (RFC 2347).
-func isOACK(options []byte) bool {
+// isTFTPOptions reports whether the options of an OACK are pairs of zero-terminated
+// strings (RFC 2347).
+func isTFTPOptions(options []byte) bool {
 	zeros := bytes.Count(options, []byte{0})
 	return zeros > 0 && zeros%2 == 0 && options[0] != 0 && options[len(options)-1] == 0
 }
