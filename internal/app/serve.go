@@ -150,7 +150,7 @@ func stillAllowed(safe *config.SafeConfig) func(scan.Task) (scan.Task, error) {
 
 // onThisMachine refuses a configuration that this machine can't carry out.
 func onThisMachine(c *config.Config) error {
-	return errors.Join(config.CheckMachine(c, engine.CheckSYN)...)
+	return errors.Join(config.CheckHost(c, engine.CheckSYN)...)
 }
 
 // facts returns what the exporter says of itself at a scrape.
@@ -252,7 +252,7 @@ func checkConfig(file string, stdout, stderr io.Writer) int {
 		}
 		return exitFailure
 	}
-	for _, lack := range config.CheckMachine(cfg, engine.CheckSYN) {
+	for _, lack := range config.CheckHost(cfg, engine.CheckSYN) {
 		fmt.Fprintf(stderr, "warning: %v\n", lack)
 	}
 	fmt.Fprintf(stdout, "%s is usable: %d targets, %d modules\n", file, len(cfg.Targets()), len(cfg.Modules()))

@@ -116,7 +116,7 @@ func TestChecksum(t *testing.T) {
 	step("a list")
 }
 
-func TestCheckMachine(t *testing.T) {
+func TestCheckHost(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "config.yml")
 	writeFile(t, file, "modules:\n  here: {ports: 22, source_address: 127.0.0.1}\n  gone:\n    source_address: 192.0.2.99\n")
 	cfg, _, err := Load(file, noon())
@@ -135,19 +135,19 @@ func TestCheckMachine(t *testing.T) {
 	}
 	const advice = ": write an address of this machine, or remove the key"
 	gone := "4: modules.gone.source_address: no interface of this machine has the address 192.0.2.99" + advice
-	check(CheckMachine(cfg, nil), gone)
+	check(CheckHost(cfg, nil), gone)
 	check(cfg.missingSources([]net.Addr{&net.IPNet{IP: net.ParseIP("192.0.2.99"), Mask: net.CIDRMask(24, 32)}}),
 		"2: modules.here.source_address: no interface of this machine has the address 127.0.0.1"+advice)
 	methods, able := mustLoad(t, "methods"), func() error { return nil }
-	if missing := CheckMachine(methods, able); missing != nil {
+	if missing := CheckHost(methods, able); missing != nil {
 		t.Errorf("missing = %v, and this machine can", missing)
 	}
 	unable := func() error { return errors.New("it needs a capability: grant it") }
 	const want = "testdata/good/methods.yml:2: modules.syn.method: method syn is not available: it needs a capability: grant it; or write method: connect"
-	if missing := CheckMachine(methods, unable); len(missing) != 1 || missing[0].Error() != want {
+	if missing := CheckHost(methods, unable); len(missing) != 1 || missing[0].Error() != want {
 		t.Errorf("missing = %v, want %s", missing, want)
 	}
-	if missing := CheckMachine(mustLoad(t, "minimal"), unable); missing != nil {
+	if missing := CheckHost(mustLoad(t, "minimal"), unable); missing != nil {
 		t.Errorf("missing = %v, and nothing is asked for", missing)
 	}
 }

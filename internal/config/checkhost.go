@@ -13,11 +13,11 @@ type source struct {
 	at   value
 }
 
-// CheckMachine returns what the configuration asks for and this machine lacks: an
+// CheckHost returns what the configuration asks for and this machine lacks: an
 // [*Error] for each source_address that is on none of its interfaces, and one for
 // each module with method syn where that can't be done. syn says why, or nil; it is
 // asked only where there is such a module.
-func CheckMachine(c *Config, syn func() error) []error {
+func CheckHost(c *Config, syn func() error) []error {
 	var lacks []error
 	if len(c.syn) > 0 {
 		if err := syn(); err != nil {
