@@ -247,7 +247,7 @@ func checkConfig(file string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "warning: %s\n", w)
 	}
 	if err != nil {
-		for _, e := range server.Each(err) {
+		for _, e := range server.SplitErrors(err) {
 			fmt.Fprintf(stderr, "error: %v\n", e)
 		}
 		return exitFailure

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"errors"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -13,7 +12,7 @@ import (
 	"portscan_exporter/internal/scan"
 )
 
-// auditScan writes down that a probe was answered with a scan, or with an earlier one.
+// auditScan records a probe that was answered with a scan or a cached result.
 func (s *Server) auditScan(r *http.Request, arrived time.Time, t *config.Target, m *config.Module, known coordinator.Answer) {
 	result := known.Result
 	e := s.auditEntry(r, arrived, audit.EventScan, http.StatusOK)
@@ -26,15 +25,15 @@ func (s *Server) auditScan(r *http.Request, arrived time.Time, t *config.Target,
 	e.Refused = result.Refused
 	e.Ports, e.Attempts = result.Plan.Ports().Len(), result.Attempts
 	e.Duration = time.Since(arrived)
-	e.Outcome, e.Reason = outcome(result)
+	e.Outcome, e.Reason = scanOutcome(result)
 	if known.Retained {
 		e.Outcome, e.Reason, e.Attempts = "retained", "", 0
 	}
 	s.options.Audit(e)
 }
 
-// outcome says how a scan went, and what kept it from being whole.
-func outcome(r *scan.Result) (word, why string) {
+// scanOutcome returns the outcome of a scan, and the reasons if it is incomplete.
+func scanOutcome(r *scan.Result) (outcome, reason string) {
 	if r.Success() {
 		return "complete", ""
 	}
@@ -76,13 +75,11 @@ func (s *Server) auditEntry(r *http.Request, arrived time.Time, event string, st
 	return audit.Entry{Time: arrived.UTC(), Event: event, Remote: r.RemoteAddr, User: s.options.User(r), Status: status}
 }
 
-// CertifiedUser returns the name in the certificate that a client has proved to be
-// its own, or "" where none was asked for.
+// CertifiedUser returns the common name of the client's verified certificate, or
+// "" if there is none.
 func CertifiedUser(r *http.Request) string {
 	if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 {
 		return ""
 	}
 	return r.TLS.VerifiedChains[0][0].Subject.CommonName
 }
-
-var errNoAudit = errors.New("a server needs somebody to tell of scans, and of who asks")

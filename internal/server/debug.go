@@ -14,8 +14,8 @@ import (
 	"portscan_exporter/internal/scan"
 )
 
-// writeDebug answers a probe with debug=true: the plan, what was learnt, the log
-// and the metrics, for people.
+// writeDebug answers a probe with debug=true: plan, results, log and metrics as
+// readable text.
 func (s *Server) writeDebug(w http.ResponseWriter, task scan.Task, a collector.ProbeResult, log *probeLog, reg prometheus.Gatherer) {
 	var b strings.Builder
 	debugPlan(&b, task)
@@ -42,12 +42,12 @@ func debugPlan(b *strings.Builder, task scan.Task) {
 	for _, h := range task.Hosts {
 		hosts = append(hosts, hostText(h))
 	}
-	how := spec.Protocol.String()
+	method := spec.Protocol.String()
 	if spec.Protocol == scan.TCP {
-		how += " (" + spec.Method.String() + ")"
+		method += " (" + spec.Method.String() + ")"
 	}
 	fmt.Fprintf(b, "Plan:\n  target        %s\n  module        %s\n  hosts         %s\n  protocol      %s\n",
-		task.Target, task.Module, strings.Join(hosts, ", "), how)
+		task.Target, task.Module, strings.Join(hosts, ", "), method)
 	fmt.Fprintf(b, "  ports         %v (%d)\n", task.Plan.Ports(), task.Plan.Ports().Len())
 	if e := spec.Expect; e != nil {
 		fmt.Fprintf(b, "  must be open  %v\n  may be open   %v\n", e.Open, e.Allow)
@@ -58,7 +58,7 @@ func debugPlan(b *strings.Builder, task scan.Task) {
 	fmt.Fprintf(b, "  in flight     %d per address, %d packets per second (0: no limit)\n", spec.MaxInFlight, spec.Rate)
 }
 
-// hostText writes an entry of hosts, and which address of it alone is scanned.
+// hostText returns an entry of hosts, and the address if only one is scanned.
 func hostText(h scan.Host) string {
 	if !h.IsName() && h.Network.IsSingleIP() && h.Entry != h.Network.Addr().String() {
 		return h.Network.Addr().String() + " in " + h.Entry
@@ -103,7 +103,7 @@ func debugPorts(b *strings.Builder, a collector.ProbeResult) {
 		}
 		fmt.Fprintf(table, "  %v\t%d\t%v\t%v\t%v\t%s\n", p.Address, p.Port, p.State, p.Expected, p.Cause, response)
 	}
-	_ = table.Flush() // a Builder takes everything
+	_ = table.Flush() // a Builder does not fail
 	for i := range a.Result.Addresses {
 		if n := omitted[a.Result.Addresses[i].IP]; n > 0 {
 			fmt.Fprintf(b, "  %d more ports on %v\n", n, a.Result.Addresses[i].IP)

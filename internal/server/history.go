@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// record is a probe as the history keeps it.
-type record struct {
+// probeRecord is a probe in the history.
+type probeRecord struct {
 	id       int64
-	when     time.Time
+	started  time.Time
 	target   string
 	module   string
 	success  bool
@@ -19,26 +19,26 @@ type record struct {
 	log      string
 }
 
-// history keeps the last probes, failed ones apart, so that they outlive the
-// good ones. It may be used concurrently.
+// history keeps the last failed and the last complete probes. It may be used
+// concurrently.
 type history struct {
 	limit int
 
-	mu           sync.Mutex
-	lastID       int64
-	good, failed []record // oldest first
+	mu               sync.Mutex
+	lastID           int64
+	complete, failed []probeRecord // oldest first
 }
 
 func newHistory(limit int) *history { return &history{limit: max(0, limit)} }
 
-func (h *history) add(r record) {
+func (h *history) add(r probeRecord) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.lastID++
 	r.id = h.lastID
 	list := &h.failed
 	if r.success {
-		list = &h.good
+		list = &h.complete
 	}
 	*list = append(*list, r)
 	if extra := len(*list) - h.limit; extra > 0 {
@@ -46,26 +46,26 @@ func (h *history) add(r record) {
 	}
 }
 
-// all returns what is kept, newest first.
-func (h *history) all() []record {
+// records returns the kept probes, newest first.
+func (h *history) records() []probeRecord {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	all := slices.Concat(h.good, h.failed)
-	slices.SortFunc(all, func(a, b record) int { return int(b.id - a.id) })
+	all := slices.Concat(h.complete, h.failed)
+	slices.SortFunc(all, func(a, b probeRecord) int { return int(b.id - a.id) })
 	return all
 }
 
-func (h *history) find(id int64) (record, bool) {
-	for _, r := range h.all() {
+func (h *history) find(id int64) (probeRecord, bool) {
+	for _, r := range h.records() {
 		if r.id == id {
 			return r, true
 		}
 	}
-	return record{}, false
+	return probeRecord{}, false
 }
 
-// logs answers /logs?id=N with the debug log of a recent probe.
-func (s *Server) logs(w http.ResponseWriter, r *http.Request) {
+// handleLogs answers /logs?id=N with the debug log of a recent probe.
+func (s *Server) handleLogs(w http.ResponseWriter, r *http.Request) {
 	id, err := strconv.ParseInt(r.URL.Query().Get("id"), 10, 64)
 	if err != nil {
 		writeError(w, newRequestError(invalidLogID))
@@ -76,7 +76,7 @@ func (s *Server) logs(w http.ResponseWriter, r *http.Request) {
 		writeError(w, newRequestError(unknownLog))
 		return
 	}
-	if of, ok := s.options.Config.Get().Find(found.target); ok && of.Target.Authorization.Expired(time.Now()) {
+	if selection, ok := s.options.Config.Get().Find(found.target); ok && selection.Target.Authorization.Expired(time.Now()) {
 		writeError(w, newRequestError(expiredLog, quote(found.target)))
 		return
 	}

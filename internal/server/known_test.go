@@ -34,7 +34,7 @@ func TestForgottenPicture(t *testing.T) {
 	s.get(t, "/probe?target=web")
 	page := s.show(t, "/target/web?module=few")
 	wantLines(t, "the page", plain(page), "web violating")
-	wantLines(t, "what is not known", section(t, page, "notscanned"), "Port states of 1 address: evicted")
+	wantLines(t, "what is not known", section(t, page, "gaps"), "Port states of 1 address: evicted")
 	wantLines(t, "the addresses", section(t, page, "addresses"), "192.0.2.1 192.0.2.1 7 80 2 0", "port states evicted")
 	wantLines(t, "the ports", section(t, page, "ports"), "7/tcp 192.0.2.1 open (unexpected)", "80/tcp 192.0.2.1 not open (missing)")
 	wantLines(t, "the map", section(t, page, "map"), "open (unexpected) 1 7", "not open (missing) 1 80", "unknown 98", "closed 0", "open 0")
@@ -49,7 +49,7 @@ func TestAddressByAddress(t *testing.T) {
 	s.get(t, "/probe?target=192.0.2.33")
 	wantLines(t, "one address", s.row(t, "rack", "few"), "incomplete", "some addresses never scanned", "1 0")
 	page := s.show(t, "/target/rack")
-	wantLines(t, "what is not known", section(t, page, "notscanned"), "Other addresses of the target: not scanned since")
+	wantLines(t, "what is not known", section(t, page, "gaps"), "Other addresses of the target: not scanned since")
 	wantLines(t, "the map", section(t, page, "map"), "unknown 100 1-100")
 
 	s.set(scan.Open, "192.0.2.34:7")

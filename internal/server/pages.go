@@ -14,7 +14,7 @@ import (
 //go:embed pages
 var pageFiles embed.FS
 
-// pages are what people see.
+// pages are the templates of the status pages.
 type pages struct {
 	index, target *template.Template
 }
@@ -24,15 +24,15 @@ func newPages() (*pages, error) {
 	for name, into := range map[string]**template.Template{"index.html": &p.index, "target.html": &p.target} {
 		t, err := template.New(name).ParseFS(pageFiles, "pages/layout.html", "pages/"+name)
 		if err != nil {
-			return nil, fmt.Errorf("reading the template of a page: %w", err)
+			return nil, fmt.Errorf("parsing page template: %w", err)
 		}
 		*into = t
 	}
 	return p, nil
 }
 
-// assets are what pages take beside them, by path, with their types.
-func assets() map[string]string {
+// assetTypes returns the content types of the files that pages load, by name.
+func assetTypes() map[string]string {
 	return map[string]string{
 		"style.css": "text/css; charset=utf-8",
 		"script.js": "text/javascript; charset=utf-8",
@@ -40,30 +40,30 @@ func assets() map[string]string {
 	}
 }
 
-// asset answers with a file that pages take beside them.
-func asset(name, kind string) http.HandlerFunc {
+// handleAsset answers with a file that pages load.
+func handleAsset(name, contentType string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", kind)
+		w.Header().Set("Content-Type", contentType)
 		http.ServeFileFS(w, r, pageFiles, "pages/"+name)
 	}
 }
 
-// frame is what every page has around its content.
-type frame struct {
-	Base    string // our root as the browser reaches it, with a slash at its end
+// pageFrame is the header and the footer of a page.
+type pageFrame struct {
+	Base    string // root path of the exporter in the browser, with a slash at its end
 	Title   string
 	Version string
 }
 
-func (s *Server) frame(title string) frame {
-	return frame{Base: s.base(), Title: title, Version: strings.TrimSpace("portscan_exporter " + version.Version)}
+func (s *Server) newPageFrame(title string) pageFrame {
+	return pageFrame{Base: s.basePath(), Title: title, Version: strings.TrimSpace("portscan_exporter " + version.Version)}
 }
 
-// pagePolicy lets pages have what they take beside them, and nothing else.
+// pagePolicy allows pages to load only their own assets.
 const pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
 
-// page answers with a page, of some size.
-func (s *Server) page(w http.ResponseWriter, t *template.Template, content any, size int) {
+// writePage renders a page; size is an estimate in bytes.
+func (s *Server) writePage(w http.ResponseWriter, t *template.Template, content any, size int) {
 	var b bytes.Buffer
 	b.Grow(size)
 	if err := t.Execute(&b, content); err != nil {
@@ -73,13 +73,14 @@ func (s *Server) page(w http.ResponseWriter, t *template.Template, content any, 
 	}
 	h := w.Header()
 	h.Set("Content-Security-Policy", pagePolicy)
-	h.Set("Cache-Control", "no-store") // so that who comes back from a probe sees what it has shown
+	h.Set("Cache-Control", "no-store") // going back from a probe must show its result
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	_, _ = w.Write(b.Bytes())
 }
 
-// base returns our root as a browser reaches it.
-func (s *Server) base() string {
+// basePath returns the root path of the exporter in a browser, with a slash at
+// its end.
+func (s *Server) basePath() string {
 	if e := s.options.ExternalURL; e != nil {
 		return strings.TrimSuffix(e.Path, "/") + "/"
 	}

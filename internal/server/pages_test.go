@@ -192,7 +192,7 @@ func TestVerdicts(t *testing.T) {
 	s.get(t, "/probe?target=rack")
 	want("rack", "few", "violating", "7 on 2 addresses 22 on 1 address 4 0")
 	wantLines(t, "the status page", s.show(t, "/"), "<title>1 violating · portscan_exporter</title>",
-		`<li class="violating"><b>1</b>`, `<li class="incomplete"><b>2</b>`, `<li class="ended"><b>1</b>`, `<li class="never"><b>1</b>`, `<li class="expected"><b>1</b>`)
+		`<li class="violating"><b>1</b>`, `<li class="incomplete"><b>2</b>`, `<li class="expired"><b>1</b>`, `<li class="never"><b>1</b>`, `<li class="expected"><b>1</b>`)
 }
 
 // TestWorstFirst has the verdicts in their order.
@@ -206,7 +206,7 @@ func TestWorstFirst(t *testing.T) {
 	for _, m := range regexp.MustCompile(`<tr class="(\w+)" `).FindAllStringSubmatch(s.show(t, "/"), -1) {
 		got = append(got, m[1])
 	}
-	if want := "violating incomplete ended never never expected"; strings.Join(got, " ") != want {
+	if want := "violating incomplete expired never never expected"; strings.Join(got, " ") != want {
 		t.Errorf("the rows are %v, want %s", got, want)
 	}
 }
@@ -258,7 +258,7 @@ func TestRecentProbes(t *testing.T) {
 		s.get(t, "/probe?target=web")
 	}
 	page := s.show(t, "/")
-	failed, good := section(t, page, "failed"), section(t, page, "good")
+	failed, good := section(t, page, "failed"), section(t, page, "complete")
 	if strings.Count(failed, "named few") != 1 || strings.Count(good, "web few") != 3 || strings.Contains(failed, "web") || strings.Contains(good, "named") {
 		t.Errorf("failed: %s\ngood: %s", failed, good)
 	}

@@ -2,14 +2,15 @@ package server
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"portscan_exporter/internal/coordinator"
 	"portscan_exporter/internal/scan"
 )
 
-// portClass is how the picture of all ports shows one of them. What is worse comes later:
-// of several addresses the worst is shown.
+// portClass is the class of a port on the map. A worse class is larger: the map
+// shows the worst one of all addresses.
 type portClass uint8
 
 const (
@@ -17,18 +18,18 @@ const (
 	classClosed
 	classFiltered
 	classOpenFiltered
-	classOpen // and expected to be, allowed, or nothing is said of it
+	classOpen // as expected, or without an expectation
 	classUnknown
-	classMissing    // known not to be open, and should be
-	classUnexpected // open, and should not be
+	classMissing    // closed or filtered, and must be open
+	classUnexpected // open, and must not be
 )
 
-// portClasses lists them, the worst first.
+// portClasses returns all classes, the worst first.
 func portClasses() []portClass {
 	return []portClass{classUnexpected, classMissing, classUnknown, classOpen, classOpenFiltered, classFiltered, classClosed, classNotScanned}
 }
 
-// Key returns the class's name in the style sheet.
+// Key returns the name of the class in the style sheet.
 func (c portClass) Key() string {
 	return [...]string{
 		classNotScanned: "none", classClosed: "closed", classFiltered: "filtered", classOpenFiltered: "openfiltered",
@@ -36,7 +37,7 @@ func (c portClass) Key() string {
 	}[c]
 }
 
-// String returns the class's words.
+// String returns the text of the class on pages.
 func (c portClass) String() string {
 	return [...]string{
 		classNotScanned: "not scanned", classClosed: "closed", classFiltered: "filtered", classOpenFiltered: "open or filtered",
@@ -44,32 +45,34 @@ func (c portClass) String() string {
 	}[c]
 }
 
-// Patterned tells whether the class is painted with a pattern, so that nobody has to tell
-// colours apart.
+// Patterned reports whether the class is painted with a pattern, which does not
+// depend on seeing colors.
 func (c portClass) Patterned() bool {
 	return c == classNotScanned || c == classFiltered || c == classOpenFiltered || c == classUnknown
 }
 
-// marked tells whether each port of the class has a mark of its own, since a dot is
-// easily overlooked.
-func (c portClass) marked() bool { return c == classOpen || c == classMissing || c == classUnexpected }
+// isMarked reports whether ports of the class have a mark, because a single dot
+// is easily overlooked.
+func (c portClass) isMarked() bool {
+	return c == classOpen || c == classMissing || c == classUnexpected
+}
 
-// classified is each of the 65,535 ports in one class.
-type classified map[portClass]scan.PortSet
+// classifiedPorts has each of the 65,535 ports in one class.
+type classifiedPorts map[portClass]scan.PortSet
 
-// classify sorts all ports by what was seen of the addresses. gone are further ones, of
-// which nothing is known: no port of the plan is then.
-func classify(s *coordinator.Sight, addresses []*coordinator.AddressSight, gone bool) classified {
-	raw := make(classified)
+// classifyPorts returns the classes of all ports on the addresses. If there are
+// addresses without results, all ports of the plan are unknown at best.
+func classifyPorts(v *coordinator.Sight, addresses []*coordinator.AddressSight, unscanned bool) classifiedPorts {
+	raw := make(classifiedPorts)
 	add := func(c portClass, ports scan.PortSet) { raw[c] = union(raw[c], ports) }
-	if gone || len(addresses) == 0 {
-		add(classUnknown, s.Plan.Ports())
+	if unscanned || len(addresses) == 0 {
+		add(classUnknown, v.Plan.Ports())
 	}
 	for _, a := range addresses {
 		add(classUnexpected, a.Unexpected)
 		add(classMissing, a.Missing)
 		if a.Forgotten {
-			add(classUnknown, s.Plan.Ports())
+			add(classUnknown, v.Plan.Ports())
 			continue
 		}
 		add(classUnknown, a.States[scan.Unknown])
@@ -78,61 +81,73 @@ func classify(s *coordinator.Sight, addresses []*coordinator.AddressSight, gone 
 		add(classFiltered, a.States[scan.Filtered])
 		add(classClosed, a.States[scan.Closed])
 	}
-	by := make(classified)
+	classes := make(classifiedPorts)
 	var worse scan.PortSet
 	for _, c := range portClasses() {
-		by[c] = raw[c].Minus(worse)
+		classes[c] = raw[c].Minus(worse)
 		worse = union(worse, raw[c])
 	}
-	by[classNotScanned] = everyPort().Minus(worse)
-	return by
+	classes[classNotScanned] = allPorts().Minus(worse)
+	return classes
 }
 
-// none says why there is no port that somebody needs to know of.
-func (c classified) none() string {
-	var but []string
+// union returns the union of two sets, and avoids copying if one is empty.
+func union(a, b scan.PortSet) scan.PortSet {
+	switch {
+	case b.IsEmpty():
+		return a
+	case a.IsEmpty():
+		return b
+	default:
+		return a.Union(b)
+	}
+}
+
+// noPortsText returns why the table of ports is empty.
+func (c classifiedPorts) noPortsText() string {
+	var except []string
 	if n := c[classUnknown].Len(); n > 0 {
-		but = append(but, thousands(n)+" unknown")
+		except = append(except, formatNumber(n)+" unknown")
 	}
 	if n := c[classOpenFiltered].Len(); n > 0 {
-		but = append(but, thousands(n)+" open or filtered")
+		except = append(except, formatNumber(n)+" open or filtered")
 	}
-	if len(but) == 0 {
+	if len(except) == 0 {
 		return "None: no port must be open, and none is or was open."
 	}
-	return "None known to be open: " + strings.Join(but, ", ") + "."
+	return "None known to be open: " + strings.Join(except, ", ") + "."
 }
 
-func everyPort() scan.PortSet {
+func allPorts() scan.PortSet {
 	all, err := scan.ParsePortSet("1-65535")
 	if err != nil {
-		panic(err) // it is right
+		panic(err) // unreachable: the text is valid
 	}
 	return all
 }
 
-// The picture is a square: a port is at x = port mod side, y = port div side.
+// The map is a square: a port is at x = port mod side, y = port div side.
 const (
-	side      = 256
-	mostMarks = 300 // ports with a mark; the worst first
+	side     = 256
+	maxMarks = 300 // the worst first
 )
 
-// layer is all ports of a class, painted over those before it.
-type layer struct {
+// mapLayer is the ports of a class as an SVG path. Later layers cover earlier ones.
+type mapLayer struct {
 	Class portClass
 	Path  string
 }
 
-// mark is drawn around a port that should not be overlooked.
-type mark struct {
+// portMark is a symbol at a port.
+type portMark struct {
 	Class portClass
 	X, Y  int
 	Title string
 }
 
-// layers paints the classes, the worst last. What a later one covers may be painted by
-// an earlier one as well, which makes fewer and larger pieces.
-func (c classified) layers() (all []layer) {
+// layers returns the layers, the worst class last. A layer may include ports that
+// a later one covers, because that needs fewer pieces.
+func (c classifiedPorts) layers() (all []mapLayer) {
 	var cells [side * side]portClass
 	for class, ports := range c {
 		for port := range ports.All() {
@@ -154,16 +169,17 @@ func (c classified) layers() (all []layer) {
 					hi = next
 				}
 			}
-			paint(&path, lo, hi)
+			appendBoxes(&path, lo, hi)
 			lo = hi
 		}
-		all = append(all, layer{Class: class, Path: path.String()})
+		all = append(all, mapLayer{Class: class, Path: path.String()})
 	}
 	return all
 }
 
-// paint appends the ports from lo to hi: part of a row, whole rows, part of a row.
-func paint(path *strings.Builder, lo, hi int) {
+// appendBoxes appends the ports from lo to hi: the end of a row, complete rows,
+// the beginning of a row.
+func appendBoxes(path *strings.Builder, lo, hi int) {
 	box := func(x, y, w, h int) { fmt.Fprintf(path, "M%d %dh%dv%dh-%dz", x, y, w, h, w) }
 	top, bottom, left, right := lo/side, hi/side, lo%side, hi%side
 	if top == bottom {
@@ -185,48 +201,55 @@ func paint(path *strings.Builder, lo, hi int) {
 	}
 }
 
-// marks returns the marks, the worst last, so that nothing is drawn over them.
-func (c classified) marks() (all []mark) {
+// marks returns the marks, the worst last, where no other mark covers them.
+func (c classifiedPorts) marks() (all []portMark) {
 	for _, class := range portClasses() {
-		if !class.marked() {
+		if !class.isMarked() {
 			continue
 		}
 		for port := range c[class].All() {
-			if len(all) == mostMarks {
+			if len(all) == maxMarks {
 				break
 			}
-			all = append(all, mark{Class: class, X: int(port % side), Y: int(port / side), Title: fmt.Sprintf("%d: %v", port, class)})
+			all = append(all, portMark{Class: class, X: int(port % side), Y: int(port / side), Title: fmt.Sprintf("%d: %v", port, class)})
 		}
 	}
-	for i, j := 0, len(all)-1; i < j; i, j = i+1, j-1 {
-		all[i], all[j] = all[j], all[i]
-	}
+	slices.Reverse(all)
 	return all
 }
 
-// classFacts is a class as text.
-type classFacts struct {
+// legendRow is a row of the table beside the map.
+type legendRow struct {
 	Class portClass
 	Count string
 	Some  bool
-	Ports string // all of them
-	Short string // where they are many: the first of them
+	Ports foldedText
 }
 
-func (c classified) facts() (all []classFacts) {
-	const long = 120 // characters
+func (c classifiedPorts) legend() (rows []legendRow) {
 	for _, class := range portClasses() {
 		ports := c[class]
-		f := classFacts{Class: class, Count: thousands(ports.Len()), Some: !ports.IsEmpty(), Ports: ports.String()}
-		if len(f.Ports) > long {
-			f.Short = f.Ports[:strings.LastIndexByte(f.Ports[:long], ',')+1]
-			if f.Short == "" {
-				f.Short = f.Ports[:long]
-			}
-		}
-		f.Ports = strings.ReplaceAll(f.Ports, ",", ", ")
-		f.Short = strings.ReplaceAll(f.Short, ",", ", ")
-		all = append(all, f)
+		rows = append(rows, legendRow{Class: class, Count: formatNumber(ports.Len()), Some: !ports.IsEmpty(), Ports: foldPorts(ports)})
 	}
-	return all
+	return rows
+}
+
+// portMap is the map of all ports with its legend.
+type portMap struct {
+	Protocol string
+	Layers   []mapLayer
+	Marks    []portMark
+	Legend   []legendRow
+	Ticks    []mapTick
+}
+
+// mapTick is the label of a row of the map.
+type mapTick struct{ Y, Port int }
+
+func newPortMap(protocol scan.Protocol, c classifiedPorts) *portMap {
+	m := &portMap{Protocol: formatProtocol(protocol), Layers: c.layers(), Marks: c.marks(), Legend: c.legend()}
+	for y := 0; y < side; y += side / 8 {
+		m.Ticks = append(m.Ticks, mapTick{Y: y, Port: y * side})
+	}
+	return m
 }

@@ -14,8 +14,8 @@ import (
 	"portscan_exporter/internal/scan"
 )
 
-// probe answers /probe: it scans one target with one module.
-func (s *Server) probe(w http.ResponseWriter, r *http.Request) {
+// handleProbe answers /probe with the metrics of one target and module.
+func (s *Server) handleProbe(w http.ResponseWriter, r *http.Request) {
 	arrived := time.Now()
 	params, failure := parseProbeParams(r)
 	if failure != nil {
@@ -31,7 +31,7 @@ func (s *Server) probe(w http.ResponseWriter, r *http.Request) {
 	task := selection.Task(module)
 	budget := probeBudget(module.Timeout, params.scrapeTimeout, s.options.TimeoutOffset)
 	allowance := writeAllowance(task, module, budget)
-	answerBy(w, arrived.Add(budget+slowestReader))
+	setWriteDeadline(w, arrived.Add(budget+readAllowance))
 	ctx, cancel := context.WithDeadline(r.Context(), arrived.Add(budget-allowance))
 	defer cancel()
 
@@ -43,12 +43,12 @@ func (s *Server) probe(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer := collector.NewProbeResult(selection.Target, module, known, arrived)
-	log.outcome(answer)
+	log.logResult(answer)
 	s.auditScan(r, arrived, selection.Target, module, known)
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collector.NewProbe(answer))
-	s.history.add(record{
-		when: arrived, target: selection.Target.Name, module: module.Name,
+	s.history.add(probeRecord{
+		started: arrived, target: selection.Target.Name, module: module.Name,
 		success: answer.Success(), duration: answer.Duration, log: log.text(),
 	})
 	if params.debug {
@@ -58,12 +58,13 @@ func (s *Server) probe(w http.ResponseWriter, r *http.Request) {
 	promhttp.HandlerFor(reg, promhttp.HandlerOpts{}).ServeHTTP(w, r)
 }
 
-// slowestReader is how long after its deadline a client may still be reading.
-const slowestReader = 10 * time.Second
+// readAllowance is the time after a probe's deadline in which the client may read
+// the response.
+const readAllowance = 10 * time.Second
 
-// probeBudget returns how long a probe may take from its arrival: the module's
-// timeout, or what Prometheus leaves us where that is less. Where the offset
-// would take all of it, half of it is kept.
+// probeBudget returns the time that a probe may take from its arrival: the
+// smaller one of the module's timeout and the scrape timeout less the offset. If
+// the offset exceeds the scrape timeout, half of the scrape timeout is used.
 func probeBudget(module, scrape, offset time.Duration) time.Duration {
 	switch {
 	case scrape == 0:
@@ -75,14 +76,14 @@ func probeBudget(module, scrape, offset time.Duration) time.Duration {
 	}
 }
 
-// writeAllowance returns how much of the budget is kept back for the answer
-// itself: at most a quarter of it.
+// writeAllowance returns the part of the budget that is reserved for writing the
+// response: at most a quarter.
 func writeAllowance(task scan.Task, m *config.Module, budget time.Duration) time.Duration {
 	const (
 		base       = 10 * time.Millisecond
-		perPort    = 30 * time.Microsecond  // three series, gathered, written and compressed
+		perPort    = 30 * time.Microsecond  // three series: gather, write and compress
 		perAddress = 150 * time.Microsecond // a dozen series
-		perCell    = 40 * time.Nanosecond   // a port of an address, looked at once or twice
+		perCell    = 40 * time.Nanosecond   // a port of an address
 	)
 	addresses := task.MaxAddresses
 	if !slices.ContainsFunc(task.Hosts, scan.Host.IsName) {

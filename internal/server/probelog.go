@@ -9,41 +9,41 @@ import (
 	"portscan_exporter/internal/scan"
 )
 
-// probeLog is a logger that keeps what it is told at any level, for the debug
-// answer and the history, and passes on what the exporter's log level lets by.
+// probeLog is a logger that stores messages of all levels for the debug response
+// and the history, and forwards those of the exporter's log level.
 type probeLog struct {
 	*slog.Logger
-	kept *keptLog
+	buffer *logBuffer
 }
 
-// keptLog is where the text goes. It may be used concurrently.
-type keptLog struct {
-	mu  sync.Mutex
-	all strings.Builder
+// logBuffer stores log lines. It may be used concurrently.
+type logBuffer struct {
+	mu   sync.Mutex
+	text strings.Builder
 }
 
-func (k *keptLog) Write(p []byte) (int, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.all.Write(p)
+// Write implements [io.Writer].
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
 }
 
 func newProbeLog(next *slog.Logger, target, module string) *probeLog {
-	kept := new(keptLog)
-	own := slog.NewTextHandler(kept, &slog.HandlerOptions{Level: slog.LevelDebug})
-	passed := next.Handler().WithAttrs([]slog.Attr{slog.String("target", target), slog.String("module", module)})
-	return &probeLog{Logger: slog.New(slog.NewMultiHandler(own, passed)), kept: kept}
+	buffer := new(logBuffer)
+	stored := slog.NewTextHandler(buffer, &slog.HandlerOptions{Level: slog.LevelDebug})
+	forwarded := next.Handler().WithAttrs([]slog.Attr{slog.String("target", target), slog.String("module", module)})
+	return &probeLog{Logger: slog.New(slog.NewMultiHandler(stored, forwarded)), buffer: buffer}
 }
 
 func (l *probeLog) text() string {
-	l.kept.mu.Lock()
-	defer l.kept.mu.Unlock()
-	return l.kept.all.String()
+	l.buffer.mu.Lock()
+	defer l.buffer.mu.Unlock()
+	return l.buffer.text.String()
 }
 
-// outcome logs how the probe went: its outcome at debug, a fault of our own at
-// error, and no line a port.
-func (l *probeLog) outcome(a collector.ProbeResult) {
+// logResult logs the probe's result, without a line per port.
+func (l *probeLog) logResult(a collector.ProbeResult) {
 	r := a.Result
 	for i := range r.Addresses {
 		counts := make([]any, 0, 2*len(scan.States())+2)

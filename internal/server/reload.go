@@ -11,20 +11,20 @@ import (
 	"portscan_exporter/internal/config"
 )
 
-// Reloader loads the configuration anew when it is asked to, and now and then
-// looks whether it has changed. It may be used concurrently.
+// Reloader reloads the configuration on request or when its files change. It may
+// be used concurrently.
 type Reloader struct {
 	File     string
 	Config   *config.SafeConfig
 	Exporter *collector.Exporter
 	Logger   *slog.Logger
-	Apply    func(*config.Config) // hands the new limits on; called after a swap
+	Apply    func(*config.Config) // called with each new configuration
 
-	mu sync.Mutex // one reload at a time, so that metric and limits are those of the last
+	mu sync.Mutex // configuration, metrics and limits are those of the same reload
 }
 
-// Reload loads the file. A bad one leaves the configuration in use as it is;
-// its errors are logged, a line each, and returned.
+// Reload loads the configuration file. If it is invalid, its errors are logged,
+// one per line, and returned, and the current configuration stays in use.
 func (r *Reloader) Reload() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -33,7 +33,7 @@ func (r *Reloader) Reload() error {
 		r.Logger.Warn("Configuration warning", "warning", warning)
 	}
 	if err != nil {
-		for _, e := range Each(err) {
+		for _, e := range SplitErrors(err) {
 			r.Logger.Error("Failed to load configuration", "err", e)
 		}
 		r.Exporter.ObserveReload(false, nil)
@@ -50,9 +50,9 @@ func (r *Reloader) Reload() error {
 	return nil
 }
 
-// Watch reloads whenever the configuration's files have changed, looking every
-// interval, until ctx ends. seen is the checksum of what was loaded last.
-func (r *Reloader) Watch(ctx context.Context, interval time.Duration, seen string) {
+// Watch checks the configuration files for changes at an interval, and reloads
+// them, until ctx is done. loaded is the checksum of the current files.
+func (r *Reloader) Watch(ctx context.Context, interval time.Duration, loaded string) {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for {
@@ -66,15 +66,15 @@ func (r *Reloader) Watch(ctx context.Context, interval time.Duration, seen strin
 			r.Logger.Warn("Failed to read configuration files", "err", err)
 			continue
 		}
-		if sum != seen {
-			seen = sum // a bad file is not tried again until it changes
-			_ = r.Reload()
+		if sum != loaded {
+			loaded = sum   // an invalid file is not loaded again until it changes
+			_ = r.Reload() // logs its errors
 		}
 	}
 }
 
-// Each returns the errors that err joins, or err itself.
-func Each(err error) []error {
+// SplitErrors returns the errors that err joins, or err itself.
+func SplitErrors(err error) []error {
 	var joined interface{ Unwrap() []error }
 	if errors.As(err, &joined) {
 		return joined.Unwrap()

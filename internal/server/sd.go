@@ -14,29 +14,28 @@ import (
 	"portscan_exporter/internal/config"
 )
 
-// group is one entry of Prometheus's HTTP service discovery
+// targetGroup is an entry of Prometheus's HTTP service discovery
 // (https://prometheus.io/docs/prometheus/latest/http_sd/).
-type group struct {
+type targetGroup struct {
 	Targets []string          `json:"targets"`
 	Labels  map[string]string `json:"labels"`
 }
 
-// discover answers /sd: every target with every module of its own, in the order
-// of the configuration, with the labels that make a scrape of it. It is
-// complete every time, targets whose authorization has ended included: a target
-// that vanished would resolve its alerts.
-func (s *Server) discover(w http.ResponseWriter, r *http.Request) {
-	self, failure := s.probeURL(r)
+// handleDiscovery answers /sd with an entry for each target and module, in the
+// order of the configuration. It includes targets whose authorization has
+// expired: removing a target would resolve its alerts.
+func (s *Server) handleDiscovery(w http.ResponseWriter, r *http.Request) {
+	probeURL, failure := s.probeURL(r)
 	if failure != nil {
 		// Never an empty list: Prometheus would drop every target.
 		writeError(w, failure)
 		return
 	}
 	cfg := s.options.Config.Get()
-	groups := []group{}
+	groups := []targetGroup{}
 	for _, t := range cfg.Targets() {
 		for _, m := range t.Modules {
-			groups = append(groups, s.group(cfg, self, t, m))
+			groups = append(groups, s.newTargetGroup(cfg, probeURL, t, m))
 		}
 	}
 	w.Header().Set("Content-Type", "application/json")
@@ -45,36 +44,36 @@ func (s *Server) discover(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (s *Server) group(cfg *config.Config, self *url.URL, t *config.Target, m *config.Module) group {
+func (s *Server) newTargetGroup(cfg *config.Config, probeURL *url.URL, t *config.Target, m *config.Module) targetGroup {
 	labels := maps.Clone(cfg.ExternalLabels())
 	if labels == nil {
 		labels = make(map[string]string)
 	}
 	maps.Copy(labels, t.Labels)
 	maps.Copy(labels, map[string]string{
-		"__scheme__":       self.Scheme,
-		"__metrics_path__": self.Path,
+		"__scheme__":       probeURL.Scheme,
+		"__metrics_path__": probeURL.Path,
 		"__param_target":   t.Name,
 		"__param_module":   m.Name,
 		"instance":         t.Name,
 		"module":           m.Name,
 	})
 	if m.ScrapeInterval > 0 {
-		// Both or neither, and the timeout within the interval: on any other
-		// pair Prometheus drops the target without a word.
-		timeout := min(wholeMilliseconds(m.Timeout+s.options.TimeoutOffset), m.ScrapeInterval)
-		labels["__scrape_interval__"] = milliseconds(m.ScrapeInterval)
-		labels["__scrape_timeout__"] = milliseconds(timeout)
+		// Prometheus silently drops a target that has only one of the two labels,
+		// or a timeout above the interval.
+		timeout := min(roundUpToMilliseconds(m.Timeout+s.options.TimeoutOffset), m.ScrapeInterval)
+		labels["__scrape_interval__"] = formatMilliseconds(m.ScrapeInterval)
+		labels["__scrape_timeout__"] = formatMilliseconds(timeout)
 	}
-	return group{Targets: []string{self.Host}, Labels: labels}
+	return targetGroup{Targets: []string{probeURL.Host}, Labels: labels}
 }
 
-// milliseconds writes a duration as Prometheus reads it: it takes no fractions.
-func milliseconds(d time.Duration) string { return fmt.Sprintf("%dms", max(1, d.Milliseconds())) }
+// formatMilliseconds returns a duration in Prometheus's format, which has no
+// fractions.
+func formatMilliseconds(d time.Duration) string { return fmt.Sprintf("%dms", max(1, d.Milliseconds())) }
 
-// wholeMilliseconds rounds up, so that an offset of half a millisecond leaves the
-// scan all of its time.
-func wholeMilliseconds(d time.Duration) time.Duration {
+// roundUpToMilliseconds rounds up, so that the offset never shortens the scan.
+func roundUpToMilliseconds(d time.Duration) time.Duration {
 	return (d + time.Millisecond - 1).Truncate(time.Millisecond)
 }
 

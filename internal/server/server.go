@@ -1,11 +1,10 @@
-// Package server is what HTTP shows of the exporter: probes, discovery, its own
-// metrics, pages and reloads. It turns requests into tasks for the coordinator
-// and results into answers; it opens no socket to a target itself.
+// Package server implements the HTTP interface of the exporter: probes,
+// discovery, metrics, status pages and reloads. It turns requests into tasks for
+// the coordinator and results into responses; it opens no sockets to targets.
 package server
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -25,7 +24,7 @@ import (
 	"portscan_exporter/internal/scan"
 )
 
-// Scans runs scans; see [portscan_exporter/coordinator.Coordinator].
+// Scans runs scans and returns their results, see [coordinator.Coordinator].
 type Scans interface {
 	Scan(ctx context.Context, task scan.Task) (coordinator.Answer, error)
 	UnderWay() []coordinator.UnderWay
@@ -34,8 +33,8 @@ type Scans interface {
 	Changes(target string) []coordinator.Change
 }
 
-// Options are what a server is made of. All are required but for ExternalURL,
-// RoutePrefix, HistoryLimit and Pprof.
+// Options are the parameters of [New]. The fields before TimeoutOffset are
+// required.
 type Options struct {
 	Config   *config.SafeConfig
 	Scans    Scans
@@ -44,17 +43,18 @@ type Options struct {
 	Reload   func() error        // for /-/reload
 	Ready    func() bool         // for /-/ready
 	Logger   *slog.Logger
-	Audit    func(audit.Entry)          // is told of every scan and refusal
-	User     func(*http.Request) string // who asks, as far as that is proved; "": nobody knows
+	Audit    func(audit.Entry)          // called for every scan and refusal
+	User     func(*http.Request) string // returns the verified user, or ""
 
-	TimeoutOffset time.Duration // taken off Prometheus's scrape timeout
-	ExternalURL   *url.URL      // how Prometheus and people reach us; nil: as they ask
-	RoutePrefix   string        // where our paths begin; "" or "/": at the root
-	HistoryLimit  int           // recent probes kept, failed and good ones each
+	TimeoutOffset time.Duration // subtracted from Prometheus's scrape timeout
+	ExternalURL   *url.URL      // URL at which clients reach the exporter; nil: the Host header has it
+	RoutePrefix   string        // prefix of all paths; "" or "/": none
+	HistoryLimit  int           // number of failed and of complete probes to keep
 	Pprof         bool          // serve /debug/pprof
 }
 
-// Server answers HTTP requests. Make one with [New]; it may be used concurrently.
+// Server is an [http.Handler] for all endpoints, made by [New]. It may be used
+// concurrently.
 type Server struct {
 	options Options
 	prefix  string // the route prefix, "" or "/something"
@@ -65,19 +65,8 @@ type Server struct {
 
 // New returns a server.
 func New(o Options) (*Server, error) {
-	if o.Config == nil || o.Scans == nil || o.Exporter == nil || o.Gatherer == nil ||
-		o.Reload == nil || o.Ready == nil || o.Logger == nil {
-		return nil, errors.New("a server needs all of its parts")
-	}
-	if o.Audit == nil || o.User == nil {
-		return nil, errNoAudit
-	}
-	if o.TimeoutOffset < 0 {
-		return nil, fmt.Errorf("a timeout offset is not negative: %v", o.TimeoutOffset)
-	}
-	prefix := strings.TrimSuffix(path.Clean("/"+o.RoutePrefix), "/")
-	if strings.Trim(prefix, prefixCharacters) != "" {
-		return nil, fmt.Errorf("route prefix %q: write letters, digits and -._~ between slashes, as in /exporter", o.RoutePrefix)
+	if err := o.validate(); err != nil {
+		return nil, err
 	}
 	p, err := newPages()
 	if err != nil {
@@ -85,7 +74,7 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{
 		options: o,
-		prefix:  prefix,
+		prefix:  strings.TrimSuffix(path.Clean("/"+o.RoutePrefix), "/"),
 		history: newHistory(o.HistoryLimit),
 		pages:   p,
 	}
@@ -93,8 +82,36 @@ func New(o Options) (*Server, error) {
 	return s, nil
 }
 
-// prefixCharacters are those that need no escaping in a path (RFC 3986 section
-// 2.3), and the slash.
+func (o *Options) validate() error {
+	for _, field := range []struct {
+		name string
+		set  bool
+	}{
+		{"Config", o.Config != nil},
+		{"Scans", o.Scans != nil},
+		{"Exporter", o.Exporter != nil},
+		{"Gatherer", o.Gatherer != nil},
+		{"Reload", o.Reload != nil},
+		{"Ready", o.Ready != nil},
+		{"Logger", o.Logger != nil},
+		{"Audit", o.Audit != nil},
+		{"User", o.User != nil},
+	} {
+		if !field.set {
+			return fmt.Errorf("server.New: %s is required", field.name)
+		}
+	}
+	if o.TimeoutOffset < 0 {
+		return fmt.Errorf("timeout offset %v is negative", o.TimeoutOffset)
+	}
+	if strings.Trim(o.RoutePrefix, prefixCharacters) != "" {
+		return fmt.Errorf("invalid route prefix %q: use letters, digits, -._~ and slashes, as in /exporter", o.RoutePrefix)
+	}
+	return nil
+}
+
+// prefixCharacters are the slash and the characters that need no escaping in a
+// path (RFC 3986 section 2.3).
 const prefixCharacters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/"
 
 // ServeHTTP implements [http.Handler].
@@ -102,21 +119,21 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.S
 
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /probe", s.probe)
-	mux.HandleFunc("GET /sd", s.discover)
+	mux.HandleFunc("GET /probe", s.handleProbe)
+	mux.HandleFunc("GET /sd", s.handleDiscovery)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.options.Gatherer, promhttp.HandlerOpts{
 		ErrorLog: slog.NewLogLogger(s.options.Logger.Handler(), slog.LevelError),
 	}))
-	mux.HandleFunc("GET /{$}", s.index)
-	mux.HandleFunc("GET /target/{name}", s.target)
-	for name, kind := range assets() {
-		mux.HandleFunc("GET /"+name, asset(name, kind))
+	mux.HandleFunc("GET /{$}", s.handleIndex)
+	mux.HandleFunc("GET /target/{name}", s.handleTarget)
+	for name, contentType := range assetTypes() {
+		mux.HandleFunc("GET /"+name, handleAsset(name, contentType))
 	}
-	mux.HandleFunc("GET /logs", s.logs)
-	mux.HandleFunc("GET /config", s.config)
-	mux.HandleFunc("GET /-/healthy", healthy)
-	mux.HandleFunc("GET /-/ready", s.ready)
-	mux.HandleFunc("POST /-/reload", s.reload)
+	mux.HandleFunc("GET /logs", s.handleLogs)
+	mux.HandleFunc("GET /config", s.handleConfig)
+	mux.HandleFunc("GET /-/healthy", handleHealthy)
+	mux.HandleFunc("GET /-/ready", s.handleReady)
+	mux.HandleFunc("POST /-/reload", s.handleReload)
 	if s.options.Pprof {
 		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 		mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
@@ -124,12 +141,11 @@ func (s *Server) routes() http.Handler {
 		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	}
-	return guard(s.underPrefix(mux))
+	return guard(s.addPrefix(mux))
 }
 
-// underPrefix serves the mux below the route prefix, and sends whoever asks for
-// the root there.
-func (s *Server) underPrefix(mux http.Handler) http.Handler {
+// addPrefix serves the mux below the route prefix, and redirects the root there.
+func (s *Server) addPrefix(mux http.Handler) http.Handler {
 	if s.prefix == "" {
 		return mux
 	}
@@ -139,11 +155,10 @@ func (s *Server) underPrefix(mux http.Handler) http.Handler {
 	return outer
 }
 
-// guard sets the headers that every answer carries, bounds how long a slow
-// client may take to read one, and refuses paths that are not in clean form
-// rather than redirecting them.
+// guard sets the headers of every response, limits the time in which a client
+// must read it, and refuses unclean paths instead of redirecting them.
 func guard(next http.Handler) http.Handler {
-	const longestAnswer = 30 * time.Second // a probe moves it, see answerBy
+	const writeTimeout = 30 * time.Second // a probe sets its own
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("X-Content-Type-Options", "nosniff")
@@ -155,21 +170,21 @@ func guard(next http.Handler) http.Handler {
 			return
 		}
 		if !strings.HasPrefix(r.URL.Path, "/debug/pprof/") {
-			answerBy(w, time.Now().Add(longestAnswer))
+			setWriteDeadline(w, time.Now().Add(writeTimeout))
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// answerBy sets the time by which the client must have taken the answer. Test
-// recorders have no connection to set it on.
-func answerBy(w http.ResponseWriter, t time.Time) {
+// setWriteDeadline sets the time by which the client must have read the response.
+// Test recorders do not support it.
+func setWriteDeadline(w http.ResponseWriter, t time.Time) {
 	_ = http.NewResponseController(w).SetWriteDeadline(t)
 }
 
-func healthy(w http.ResponseWriter, _ *http.Request) { writeText(w, http.StatusOK, "Healthy\n") }
+func handleHealthy(w http.ResponseWriter, _ *http.Request) { writeText(w, http.StatusOK, "Healthy\n") }
 
-func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
+func (s *Server) handleReady(w http.ResponseWriter, _ *http.Request) {
 	if !s.options.Ready() {
 		writeError(w, newRequestError(shuttingDown))
 		return
@@ -177,7 +192,7 @@ func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
 	writeText(w, http.StatusOK, "Ready\n")
 }
 
-func (s *Server) reload(w http.ResponseWriter, _ *http.Request) {
+func (s *Server) handleReload(w http.ResponseWriter, _ *http.Request) {
 	if err := s.options.Reload(); err != nil {
 		writeError(w, newRequestError(failedReload, err))
 		return
@@ -185,7 +200,7 @@ func (s *Server) reload(w http.ResponseWriter, _ *http.Request) {
 	writeText(w, http.StatusOK, "Reloaded\n")
 }
 
-func (s *Server) config(w http.ResponseWriter, _ *http.Request) {
+func (s *Server) handleConfig(w http.ResponseWriter, _ *http.Request) {
 	text, err := s.options.Config.Get().YAML()
 	if err != nil {
 		s.options.Logger.Error("Failed to render page", "page", "config", "err", err)

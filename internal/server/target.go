@@ -1,8 +1,11 @@
 package server
 
 import (
+	"html/template"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,72 +17,71 @@ import (
 	"portscan_exporter/internal/scan"
 )
 
-// targetPage is what the page of a target shows, with one of its modules.
+// targetPage is the content of a target's page, which shows one of its modules.
 type targetPage struct {
-	frame
+	pageFrame
 
-	Name     string
-	Worst    verdict // of all modules
-	Owner    string
-	Word     string // the reference; "": none was given
-	Until    string // "": the authorization has no end
-	Ended    bool
-	Hosts    []string
-	Networks []string
-	Excluded []string
-	Family   string
-	Labels   [][2]string
+	Name      string
+	Worst     status // of all modules
+	Owner     string
+	Reference string // "": none
+	Expires   string // "": never
+	Expired   bool
+	Hosts     []string
+	Networks  []string
+	Excluded  []string
+	Family    string
+	Labels    [][2]string
 
-	Modules  []*row // of which one is shown below
-	Shown    *row
-	How      string // the module scans
-	Scanned  string // ports of the plan
-	NScanned string
-	Expect   string // what the owner says of the protocol's ports
-	MaxAge   string // "": every probe scans
-	Progress []progress
+	ModuleHead template.HTML
+	ModuleRows template.HTML
+	Scans      []progress // in progress, with all modules
+	Selected   *statusRow // the module that the page shows
+	Method     string
+	Ports      foldedText // of the module
+	PortCount  string
+	Expect     string
+	MaxAge     string // "": results are not cached
 
-	Addresses []addressRow
-	Address   string // the one that is shown below; "": all of them
-	NotKnown  []string
-	Map       *portMap // nil: there is nothing to show
-	Ports     []portRow
-	None      string // why Ports is empty
-	Omitted   string // ports that are not in the list; "": none
-	Changes   []changeRow
+	Results *targetResults // nil: never scanned, or hidden
 }
 
-// portMap is the picture of all ports, and the same as text.
-type portMap struct {
-	Protocol string
-	Layers   []layer
-	Marks    []mark
-	Facts    []classFacts
-	Ticks    []tick
+// targetResults is the part of a target's page that shows results.
+type targetResults struct {
+	Target, Module string
+	AllLink        string // to the results of all addresses
+	Address        string // the selected address; "": all
+	Gaps           []string
+	Addresses      []addressRow
+	Ports          []portRow
+	NoPorts        string // why Ports is empty
+	Omitted        string // number of ports that are not listed; "": none
+	Map            *portMap
+	Changes        []changeRow
 }
 
-// tick is a port at the side of the picture.
-type tick struct{ Y, Port int }
+// SeveralAddresses reports whether the results are those of several addresses.
+func (r *targetResults) SeveralAddresses() bool { return r.Address == "" && len(r.Addresses) > 1 }
 
-// addressRow is an address of a target.
+// addressRow is a row of the table of addresses.
 type addressRow struct {
 	IP, Hosts  string
 	Link       string
-	Chosen     bool
+	Selected   bool
 	Open       string
 	Unexpected string
 	Missing    string
 	Unknown    string
-	Age        moment
+	Age        timestamp
 	Responding bool
 	Suspect    bool
-	Forgotten  bool // which ports are open, closed and so on
+	Evicted    bool // port states
 
-	NUnexpected, NMissing int // ports
+	UnexpectedCount, MissingCount int // ports
 }
 
 func (s *Server) targetLink(target, module string) string {
-	link := s.base() + "target/" + url.PathEscape(target)
+	link := s.basePath() + "target/" + url.PathEscape(target)
 	if module != "" {
 		link += "?" + url.Values{"module": {module}}.Encode()
 	}
@@ -87,12 +89,13 @@ func (s *Server) targetLink(target, module string) string {
 }
 
 func (s *Server) logLink(id int64) string {
-	return s.base() + "logs?id=" + strconv.FormatInt(id, 10)
+	return s.basePath() + "logs?id=" + strconv.FormatInt(id, 10)
 }
 
-// target answers /target/NAME?module=M&address=A with what is known of a target: by its
-// first module that has the worst verdict, or M, on all its addresses, or A.
-func (s *Server) target(w http.ResponseWriter, r *http.Request) {
+// handleTarget answers /target/NAME?module=M&address=A with the results of a
+// target. Without module it shows the first module that has the worst status,
+// without address all addresses.
+func (s *Server) handleTarget(w http.ResponseWriter, r *http.Request) {
 	now := time.Now()
 	name, query := r.PathValue("name"), r.URL.Query()
 	selection, ok := s.options.Config.Get().Find(name)
@@ -101,129 +104,122 @@ func (s *Server) target(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	t := selection.Target
-	all := s.standingsOf(t, now)
-	worst, chosen := 0, -1
-	for i := range all {
-		if all[i].verdict < all[worst].verdict {
-			worst = i
+	all := s.moduleStatuses(t, now)
+	worst := slices.MinFunc(all, func(a, b *targetStatus) int { return int(a.status) - int(b.status) })
+	selected := worst
+	if module := query.Get("module"); module != "" {
+		i := slices.IndexFunc(all, func(st *targetStatus) bool { return st.module.Name == module })
+		if i < 0 {
+			writeError(w, newRequestError(unlistedPage, quote(t.Name), quote(module)))
+			return
 		}
-		if all[i].module.Name == query.Get("module") {
-			chosen = i
-		}
+		selected = all[i]
 	}
-	if chosen < 0 && query.Get("module") != "" {
-		writeError(w, newRequestError(unlistedPage, quote(t.Name), quote(query.Get("module"))))
-		return
-	}
-	if chosen < 0 {
-		chosen = worst
-	}
-	page, ok := s.targetPage(all, chosen, query.Get("address"), now)
+	address := query.Get("address")
+	addresses, ok := selected.selectAddresses(address)
 	if !ok {
-		writeError(w, newRequestError(unknownAddress, quote(query.Get("address")), quote(t.Name)))
+		writeError(w, newRequestError(unknownAddress, quote(address), quote(t.Name)))
 		return
 	}
-	page.Worst = all[worst].verdict
+	page := s.newTargetPage(selected, now)
+	page.Worst = worst.status
 	page.Title = page.Worst.String() + ": " + t.Name + " · portscan_exporter"
-	const usual = 32 << 10
-	s.page(w, s.pages.target, page, usual)
+	s.addModules(page, all, selected, now)
+	if selected.view != nil {
+		page.Results = s.newTargetResults(selected, addresses, address, now)
+	}
+	const size = 32 << 10
+	s.writePage(w, s.pages.target, page, size)
 }
 
-// targetPage returns what a page shows, and false if there is no such address.
-func (s *Server) targetPage(all []*standing, chosen int, address string, now time.Time) (*targetPage, bool) {
-	st := all[chosen]
-	t, m := st.target, st.module
-	p := &targetPage{
-		frame: s.frame(""), Name: t.Name,
-		Owner: t.Authorization.Owner, Word: t.Authorization.Reference, Ended: st.verdict == ended,
-		Hosts: hostTexts(t), Networks: texts(t.Networks), Excluded: texts(t.ExcludeHosts), Family: familyWords(t.Family),
-		Labels: sorted(t.Labels), How: m.Protocol.String(),
+// selectAddresses returns the results of one address, or of all if ip is empty.
+func (s *targetStatus) selectAddresses(ip string) ([]*coordinator.AddressSight, bool) {
+	var all []*coordinator.AddressSight
+	if s.view != nil {
+		all = s.view.Addresses
 	}
-	if !t.Authorization.Expires.IsZero() {
-		p.Until = stamp(t.Authorization.Expires)
+	if ip == "" {
+		return all, true
 	}
-	if m.MaxAge > 0 {
-		p.MaxAge = model.Duration(m.MaxAge).String()
-	}
-	if m.Protocol == scan.TCP {
-		p.How += " (" + m.Method.String() + ")"
-	}
-	about := s.surroundings(now)
-	for i := range all {
-		p.Modules = append(p.Modules, s.row(all[i], about, now))
-		p.Progress = append(p.Progress, p.Modules[i].Progress...)
-	}
-	p.Shown = p.Modules[chosen]
-	plan := config.Selection{Target: t}.Task(m).Plan
-	p.Scanned, p.NScanned, p.Expect = strings.ReplaceAll(plan.Ports().String(), ",", ", "), thousands(plan.Ports().Len()), expectWords(plan)
-	if st.sight == nil {
-		return p, address == ""
-	}
-	addresses, ok := choose(st.sight, address)
-	if !ok {
-		return nil, false
-	}
-	p.Address = address
-	s.show(p, st, addresses, now)
-	return p, true
-}
-
-// choose returns the addresses that are to be shown: one, or all.
-func choose(s *coordinator.Sight, address string) ([]*coordinator.AddressSight, bool) {
-	if address == "" {
-		return s.Addresses, true
-	}
-	for _, a := range s.Addresses {
-		if a.IP.String() == address {
+	for _, a := range all {
+		if a.IP.String() == ip {
 			return []*coordinator.AddressSight{a}, true
 		}
 	}
 	return nil, false
 }
 
-// show fills in what was seen of the addresses.
-func (s *Server) show(p *targetPage, st *standing, addresses []*coordinator.AddressSight, now time.Time) {
-	sight := st.sight
-	for _, a := range sight.Addresses {
-		p.Addresses = append(p.Addresses, s.addressRow(p, a, now))
+// newTargetPage returns the page with the configuration of the target and module.
+func (s *Server) newTargetPage(st *targetStatus, now time.Time) *targetPage {
+	t, m := st.target, st.module
+	plan := config.Selection{Target: t}.Task(m).Plan
+	p := &targetPage{
+		pageFrame: s.newPageFrame(""), Name: t.Name,
+		Owner: t.Authorization.Owner, Reference: t.Authorization.Reference, Expired: t.Authorization.Expired(now),
+		Networks: formatAll(t.Networks), Excluded: formatAll(t.ExcludeHosts), Family: formatFamily(t.Family), Labels: sortLabels(t.Labels),
+		Method: m.Protocol.String(), Ports: foldPorts(plan.Ports()), PortCount: formatCount(plan.Ports().Len(), "port"), Expect: describeExpectations(plan),
 	}
-	by := classify(sight, addresses, p.Address == "" && (sight.Gone > 0 || sight.Others))
-	p.Map = &portMap{
-		Protocol: sight.Plan.Spec().Protocol.String(), Layers: by.layers(), Marks: by.marks(), Facts: by.facts(),
+	for _, h := range t.Hosts {
+		p.Hosts = append(p.Hosts, h.Entry)
 	}
-	for y := 0; y < side; y += side / 8 {
-		p.Map.Ticks = append(p.Map.Ticks, tick{Y: y, Port: y * side})
+	if !t.Authorization.Expires.IsZero() {
+		p.Expires = formatTime(t.Authorization.Expires)
 	}
-	p.NotKnown = st.notKnown()
-	p.Ports, p.Omitted = portRows(sight, addresses, now)
-	p.None = by.none()
-	p.Changes = s.changeRows(p, st.target.Name, now)
+	if m.MaxAge > 0 {
+		p.MaxAge = model.Duration(m.MaxAge).String()
+	}
+	if m.Protocol == scan.TCP {
+		p.Method += " (" + m.Method.String() + ")"
+	}
+	return p
 }
 
-func (s *Server) addressRow(p *targetPage, a *coordinator.AddressSight, now time.Time) addressRow {
+// addModules adds the table of modules and the scans in progress to the page.
+func (s *Server) addModules(p *targetPage, all []*targetStatus, selected *targetStatus, now time.Time) {
+	activity := s.findActivity(now)
+	rows := make([]*statusRow, 0, len(all))
+	for _, st := range all {
+		row := s.newStatusRow(st, activity, now)
+		if st == selected {
+			row.Selected, p.Selected = true, row
+		}
+		p.Scans = append(p.Scans, row.Scans...)
+		rows = append(rows, row)
+	}
+	p.ModuleHead, p.ModuleRows = statusTable(moduleColumns(), rows)
+}
+
+func (s *Server) newTargetResults(st *targetStatus, addresses []*coordinator.AddressSight, address string, now time.Time) *targetResults {
+	view, target, module := st.view, st.target.Name, st.module.Name
+	r := &targetResults{
+		Target: target, Module: module, AllLink: s.targetLink(target, module), Address: address,
+		Gaps: st.coverageGaps(), Changes: s.changeRows(target, address, now),
+	}
+	for _, a := range view.Addresses {
+		r.Addresses = append(r.Addresses, newAddressRow(r, a, now))
+	}
+	ports := classifyPorts(view, addresses, address == "" && (view.Gone > 0 || view.Others))
+	r.Map, r.NoPorts = newPortMap(view.Plan.Spec().Protocol, ports), ports.noPortsText()
+	r.Ports, r.Omitted = portRows(view, addresses, now)
+	return r
+}
+
+func newAddressRow(r *targetResults, a *coordinator.AddressSight, now time.Time) addressRow {
 	ip := a.IP.String()
 	return addressRow{
-		IP: ip, Hosts: strings.Join(a.Hosts, ", "), Chosen: ip == p.Address,
-		Link: s.targetLink(p.Name, p.Shown.Module) + "&" + url.Values{"address": {ip}}.Encode(),
-		Open: thousands(a.Count(scan.Open)), Unknown: thousands(a.Count(scan.Unknown)),
-		Unexpected: few(a.Unexpected), NUnexpected: a.Unexpected.Len(), Missing: few(a.Missing), NMissing: a.Missing.Len(),
-		Age: momentOf(a.Finished, now), Responding: a.Responding, Suspect: a.Suspect, Forgotten: a.Forgotten,
+		IP: ip, Hosts: strings.Join(a.Hosts, ", "), Selected: ip == r.Address,
+		Link: r.AllLink + "&" + url.Values{"address": {ip}}.Encode(),
+		Open: formatNumber(a.Count(scan.Open)), Unknown: formatNumber(a.Count(scan.Unknown)),
+		Unexpected: formatFirstPorts(a.Unexpected), UnexpectedCount: a.Unexpected.Len(),
+		Missing: formatFirstPorts(a.Missing), MissingCount: a.Missing.Len(),
+		Age: newTimestamp(a.Finished, now), Responding: a.Responding, Suspect: a.Suspect, Evicted: a.Forgotten,
 	}
 }
 
-// expectWords says what the owner says of the ports of the plan's protocol.
-func expectWords(p scan.Plan) string {
-	e := p.Spec().Expect
-	switch spaced := func(ports scan.PortSet) string { return strings.ReplaceAll(ports.String(), ",", ", ") }; {
-	case e == nil:
-		return "No expectations: no port is a violation."
-	case e.Open.IsEmpty() && e.Allow.IsEmpty():
-		return "No port may be open."
-	case e.Allow.IsEmpty():
-		return "Must be open: " + spaced(e.Open) + ". No other port may be open."
-	case e.Open.IsEmpty():
-		return "May be open: " + spaced(e.Allow) + ". No other port may be open."
-	default:
-		return "Must be open: " + spaced(e.Open) + ". May be open: " + spaced(e.Allow) + ". No other port may be open."
+// sortLabels returns the labels in order of name.
+func sortLabels(labels map[string]string) (sorted [][2]string) {
+	for _, name := range slices.Sorted(maps.Keys(labels)) {
+		sorted = append(sorted, [2]string{name, labels[name]})
 	}
+	return sorted
 }

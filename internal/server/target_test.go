@@ -19,7 +19,7 @@ func TestTargetPage(t *testing.T) {
 	page := s.show(t, "/target/web")
 	wantLines(t, "the page", plain(page),
 		"Owner net &lt;team&gt;", "Reference &lt;b&gt;CHG-1&lt;/b&gt;", "Authorization valid until 2099-01-02 00:00:00 UTC", "Hosts 192.0.2.1",
-		"tcp (connect), 100 ports: 1-100. Must be open: 22, 80. May be open: 90-99. No other port may be open.",
+		"Method tcp (connect) Ports 100 ports: 1-100 Expected Must be open: 22, 80. May be open: 90-99. No other port may be open.",
 		"Not scanned with this module since the exporter started or the configuration changed. Probe now")
 	if strings.Contains(page, "portmap") {
 		t.Error("of a target that was not scanned there is a picture")
@@ -30,7 +30,7 @@ func TestTargetPage(t *testing.T) {
 	s.get(t, "/probe?target=web")
 	page = s.show(t, "/target/web")
 	wantLines(t, "the head", plain(page), "web violating")
-	wantLines(t, "what is not known", section(t, page, "notscanned"), "65,435 of 65,535 TCP ports: not scanned by this module.", "UDP: see module udp.")
+	wantLines(t, "what is not known", section(t, page, "gaps"), "65,435 of 65,535 TCP ports: not scanned by this module.", "UDP: see module udp.")
 	wantLines(t, "the addresses", section(t, page, "addresses"), "192.0.2.1 192.0.2.1 7 4 0")
 	wantLines(t, "the ports", section(t, page, "ports"),
 		"7/tcp 192.0.2.1 open connection established must not be open 1.5ms none seen 22/tcp 192.0.2.1 open connection established must be open 1.5ms",
@@ -41,7 +41,7 @@ func TestTargetPage(t *testing.T) {
 	s.set(scan.Unknown, "192.0.2.1:22", "192.0.2.1:50")
 	s.get(t, "/probe?target=web")
 	page = s.show(t, "/target/web?module=few")
-	wantLines(t, "what is not known", section(t, page, "notscanned"), "2 ports scanned, but unknown: no route to the address.")
+	wantLines(t, "what is not known", section(t, page, "gaps"), "2 ports scanned, but unknown: no route to the address.")
 	ports := section(t, page, "ports")
 	wantLines(t, "the ports", ports, "80/tcp 192.0.2.1 closed reset received must be open 1.5ms", "22/tcp 192.0.2.1 unknown no route to the address must be open", "7/tcp 192.0.2.1 closed reset received must not be open")
 	if strings.Index(ports, "80/tcp") > strings.Index(ports, "22/tcp") || strings.Index(ports, "22/tcp") > strings.Index(ports, "95/tcp") || strings.Contains(ports, "50/tcp") {
@@ -125,7 +125,7 @@ func TestNothingFound(t *testing.T) {
 	s.get(t, "/probe?target=named")
 	page := s.show(t, "/target/named")
 	wantLines(t, "the map", section(t, page, "map"), "unknown 100 1-100", "closed 0", "not scanned 65,435")
-	wantLines(t, "what is not known", section(t, page, "notscanned"), "203.0.113.1: resolved outside the target&#39;s networks, not scanned.")
+	wantLines(t, "what is not known", section(t, page, "gaps"), "203.0.113.1: resolved outside the target&#39;s networks, not scanned.")
 	wantLines(t, "the addresses", section(t, page, "addresses"), "None.")
 }
 

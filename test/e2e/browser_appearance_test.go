@@ -94,7 +94,7 @@ func (b *browser) checkReasonsVisible(t *testing.T, what string) {
 	cells := strings.Join(evaluate[[]string](t, b, `[...document.querySelectorAll("#targets tr.violating td:first-child")].map((cell) => cell.innerText)`), "\n")
 	for _, words := range []string{"unexpected: 8022, 31337", "missing: 5432", "s ago"} {
 		if !strings.Contains(cells, words) {
-			t.Errorf("%s: verdicts lack %q: %s", what, words, cells)
+			t.Errorf("%s: statuses lack %q: %s", what, words, cells)
 		}
 	}
 }

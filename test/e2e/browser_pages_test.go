@@ -48,9 +48,9 @@ func TestPagesInBrowser(t *testing.T) {
 	e.probe(t, "target=host-7").wantValue(t, "probe_success", 1)
 
 	b.openPage(t, "/")
-	b.wantText(t, ".tally", "1 violating", "999 never scanned", "1 as expected")
+	b.wantText(t, ".counts", "1 violating", "999 never scanned", "1 as expected")
 	b.wantText(t, "#targets tbody tr", "violating", "own", strconv.Itoa(unexpected))
-	b.wantText(t, "#good", "Complete")
+	b.wantText(t, "#complete", "Complete")
 	b.testFilter(t)
 
 	b.followLink(t, `#targets tr.violating th a`)
@@ -59,7 +59,7 @@ func TestPagesInBrowser(t *testing.T) {
 	row := fmt.Sprintf(`table.ports tr[data-port="%d"]`, unexpected)
 	b.wantText(t, row, "open", "must not be open", "none seen")
 	b.wantText(t, fmt.Sprintf(`table.ports tr[data-port="%d"]`, expected), "open", "must be open", "s") // the response time
-	b.wantText(t, "#notscanned + ul", "of 65,535 TCP ports", "UDP: not scanned by any module of this target.")
+	b.wantText(t, "#gaps + ul", "of 65,535 TCP ports", "UDP: not scanned by any module of this target.")
 	b.testPortMap(t, unexpected)
 
 	closePort()
@@ -78,7 +78,7 @@ func TestPagesInBrowser(t *testing.T) {
 		t.Errorf("got %d unexpected ports in the map, want 0", n)
 	}
 	b.followLink(t, ".crumb a")
-	b.wantText(t, ".tally", "0 violating", "2 as expected")
+	b.wantText(t, ".counts", "0 violating", "2 as expected")
 	b.followLink(t, `#targets tr.expected td.links a[href*="/logs?"]`)
 	b.wantText(t, "body", "Probe finished")
 }
@@ -91,7 +91,7 @@ func (b *browser) testFilter(t *testing.T) {
 		if n := evaluate[int](t, b, shownRows+".length"); n != want {
 			t.Errorf("got %d rows, want %d", n, want)
 		}
-		b.wantText(t, "#shown", fmt.Sprintf("%d of 1001", want))
+		b.wantText(t, "#count", fmt.Sprintf("%d of 1001", want))
 		if got := evaluate[string](t, b, firstName); got != first {
 			t.Errorf("first row = %s, want %s", got, first)
 		}
@@ -106,9 +106,9 @@ func (b *browser) testFilter(t *testing.T) {
 	find("note=")
 	shown(1, "own") // matches its label
 	find("probe")
-	b.wantText(t, "#shown", "0 of 1001") // each row has a link with this text, which must not match
+	b.wantText(t, "#count", "0 of 1001") // each row has a link with this text, which must not match
 	find("team-1")
-	b.run(t, chromedp.SendKeys(chromedp.ID("verdict"), "as"))
+	b.run(t, chromedp.SendKeys(chromedp.ID("status"), "as"))
 	shown(1, "host-7")
 	b.run(t, chromedp.Reload())
 	shown(1, "host-7") // the URL keeps the filter
@@ -145,14 +145,14 @@ func (b *browser) testPortMap(t *testing.T, unexpected int) {
 		t.Errorf("topmost mark of %v is wrong, want %s", marks, want)
 	}
 	b.clickPort(t, unexpected)
-	b.wantText(t, "#said", fmt.Sprintf("Port %d: open (unexpected)", unexpected))
+	b.wantText(t, "#portname", fmt.Sprintf("Port %d: open (unexpected)", unexpected))
 	b.wantText(t, "tr.here", fmt.Sprintf("%d/tcp", unexpected))
 	b.clickPort(t, 65535)
-	b.wantText(t, "#said", "Port 65535: not scanned")
+	b.wantText(t, "#portname", "Port 65535: not scanned")
 	b.clickPort(t, 0)
-	b.wantText(t, "#said", "Port 0: never scanned")
+	b.wantText(t, "#portname", "Port 0: never scanned")
 	b.run(t, chromedp.Evaluate[chromedp.Void](`document.querySelector("#port").select()`), chromedp.SendKeys(chromedp.ID("port"), "60000"))
-	b.wantText(t, "#said", "Port 60000: not scanned")
+	b.wantText(t, "#portname", "Port 60000: not scanned")
 }
 
 // TestPagesWithoutScripts checks that the pages show the same facts without JavaScript.

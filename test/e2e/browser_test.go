@@ -136,7 +136,7 @@ func (b *browser) clickPort(t *testing.T, port int) {
 		return [p.x, p.y];
 	})()`, port%256, port/256))
 	b.run(t, chromedp.MouseEvent(input.DispatchMouseEventTypeMouseMoved, at[0], at[1]))
-	b.wantText(t, "#said", fmt.Sprintf("Port %d", port))
+	b.wantText(t, "#portname", fmt.Sprintf("Port %d", port))
 	b.run(t, chromedp.MouseClickXY(at[0], at[1]))
 }
 

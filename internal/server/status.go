@@ -1,0 +1,170 @@
+package server
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"portscan_exporter/internal/config"
+	"portscan_exporter/internal/coordinator"
+	"portscan_exporter/internal/scan"
+)
+
+// status summarizes the last results of a target and module. A worse status is
+// smaller.
+type status uint8
+
+const (
+	statusViolating  status = iota // a port is unexpected or missing
+	statusIncomplete               // ports, addresses or names are unknown, or the result is too old
+	statusExpired                  // the authorization has expired, and results are hidden
+	statusNeverScanned
+	statusAsExpected
+)
+
+// statuses returns all statuses, the worst first.
+func statuses() []status {
+	return []status{statusViolating, statusIncomplete, statusExpired, statusNeverScanned, statusAsExpected}
+}
+
+// String returns the text of the status on pages.
+func (s status) String() string {
+	return [...]string{
+		statusViolating: "violating", statusIncomplete: "incomplete", statusExpired: "authorization expired",
+		statusNeverScanned: "never scanned", statusAsExpected: "as expected",
+	}[s]
+}
+
+// Key returns the name of the status in classes, symbols and URLs.
+func (s status) Key() string {
+	return [...]string{
+		statusViolating: "violating", statusIncomplete: "incomplete", statusExpired: "expired",
+		statusNeverScanned: "never", statusAsExpected: "expected",
+	}[s]
+}
+
+// targetStatus is the status of a target and module, and the results behind it.
+type targetStatus struct {
+	target  *config.Target
+	module  *config.Module
+	summary *coordinator.Summary // nil: never scanned, or hidden
+	view    *coordinator.Sight   // results by address; nil on the index page
+	status  status
+	reasons []string // why the results are incomplete
+	stale   bool     // the result is older than max_age and timeout
+}
+
+// evaluate returns the status of a target and module. It shows no more than
+// /probe: no results after the authorization has expired.
+func evaluate(t *config.Target, m *config.Module, summary *coordinator.Summary, now time.Time) *targetStatus {
+	s := &targetStatus{target: t, module: m, summary: summary}
+	switch {
+	case t.Authorization.Expired(now):
+		s.summary, s.status = nil, statusExpired
+		return s
+	case summary == nil:
+		s.status = statusNeverScanned
+		return s
+	}
+	s.stale = m.MaxAge > 0 && now.Sub(summary.Finished) > m.MaxAge+m.Timeout
+	s.reasons = s.incompleteReasons()
+	switch {
+	case summary.WithUnexpected+summary.WithMissing > 0:
+		s.status = statusViolating
+	case len(s.reasons) > 0:
+		s.status = statusIncomplete
+	default:
+		s.status = statusAsExpected
+	}
+	return s
+}
+
+// incompleteReasons returns the reasons why the results are incomplete.
+func (s *targetStatus) incompleteReasons() (reasons []string) {
+	if s.summary.Unknown > 0 {
+		reasons = append(reasons, formatCount(s.summary.Unknown, "port")+" unknown")
+	}
+	if s.summary.Others {
+		reasons = append(reasons, "some addresses never scanned")
+	}
+	for _, f := range scan.Failures() {
+		if err := s.summary.Failed[f]; err != nil {
+			reasons = append(reasons, describeFailure(f))
+		}
+	}
+	if n := len(s.summary.Refused); n > 0 && s.summary.Failed[scan.FailedAddressRefused] == nil {
+		reasons = append(reasons, describeFailure(scan.FailedAddressRefused))
+	}
+	if s.summary.Gone > 0 {
+		reasons = append(reasons, formatCount(s.summary.Gone, "address")+" evicted")
+	}
+	if s.summary.Scanned == 0 && len(reasons) == 0 {
+		reasons = append(reasons, "no addresses")
+	}
+	if s.stale {
+		reasons = append(reasons, "older than max_age + timeout")
+	}
+	return reasons
+}
+
+// note returns the details that pages show beside the status.
+func (s *targetStatus) note() string {
+	var notes []string
+	if s.status == statusExpired {
+		notes = append(notes, s.target.Authorization.Expires.UTC().Format(time.DateOnly))
+	}
+	if s.status == statusViolating && len(s.reasons) > 0 {
+		notes = append(notes, "and incomplete")
+	}
+	notes = append(notes, s.reasons...)
+	if s.summary != nil && s.summary.Suspect > 0 {
+		notes = append(notes, formatCount(s.summary.Suspect, "address")+" suspect")
+	}
+	if s.status == statusAsExpected && s.summary.Plan.Spec().Expect == nil {
+		notes = append(notes, "no expectations")
+	}
+	return strings.Join(notes, ", ")
+}
+
+// targetModule identifies a target with one of its modules.
+type targetModule struct{ target, module string }
+
+// allStatuses returns the status of each target and module, the worst first.
+func (s *Server) allStatuses(now time.Time) []*targetStatus {
+	summaries := s.options.Scans.Summaries()
+	byModule := make(map[targetModule]*coordinator.Summary, len(summaries))
+	for i := range summaries {
+		byModule[targetModule{summaries[i].Target, summaries[i].Module}] = &summaries[i]
+	}
+	var all []*targetStatus
+	for _, t := range s.options.Config.Get().Targets() {
+		for _, m := range t.Modules {
+			all = append(all, evaluate(t, m, byModule[targetModule{t.Name, m.Name}], now))
+		}
+	}
+	slices.SortStableFunc(all, func(a, b *targetStatus) int { return int(a.status) - int(b.status) })
+	return all
+}
+
+// moduleStatuses returns the status of a target with each of its modules, in
+// their order, including results by address.
+func (s *Server) moduleStatuses(t *config.Target, now time.Time) []*targetStatus {
+	views := make(map[string]*coordinator.Sight)
+	for _, view := range s.options.Scans.Sights(t.Name) {
+		views[view.Module] = view
+	}
+	all := make([]*targetStatus, 0, len(t.Modules))
+	for _, m := range t.Modules {
+		var summary *coordinator.Summary
+		view := views[m.Name]
+		if view != nil {
+			summary = &view.Summary
+		}
+		st := evaluate(t, m, summary, now)
+		if st.summary != nil {
+			st.view = view
+		}
+		all = append(all, st)
+	}
+	return all
+}
