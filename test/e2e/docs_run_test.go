@@ -257,7 +257,8 @@ func (s *sandbox) newDocument(t *testing.T, file string, all []codeBlock) *docum
 		d.setUpCLI(t)
 	case "docs/alerts.md": // run in the root of the repository
 		d.dir = sandboxRepository
-	case "docs/dashboards.md": // directories that Grafana's package creates
+	case "docs/dashboards.md": // in the root of the repository, with directories of Grafana's package
+		d.dir = sandboxRepository
 		s.run(t, "mkdir", "-p", "/etc/grafana/provisioning/datasources", "/etc/grafana/provisioning/dashboards")
 	case "docs/deployment.md": // for setcap, which must not change the installed binary
 		s.run(t, "cp", "/usr/bin/portscan_exporter", d.dir)
