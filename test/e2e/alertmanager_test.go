@@ -47,25 +47,25 @@ func startWebhook(t *testing.T) *webhookReceiver {
 }
 
 // receivedAlerts returns the recorded alerts, oldest first.
-func (r *webhookReceiver) receivedAlerts() []webhookAlert {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return append([]webhookAlert(nil), r.received...)
+func (w *webhookReceiver) receivedAlerts() []webhookAlert {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return append([]webhookAlert(nil), w.received...)
 }
 
 // awaitAlerts waits for count alerts and returns the last one, which must have the status.
-func (r *webhookReceiver) awaitAlerts(t *testing.T, count int, status string) webhookAlert {
+func (w *webhookReceiver) awaitAlerts(t *testing.T, count int, status string) webhookAlert {
 	t.Helper()
 	var last webhookAlert
 	eventually(t, 60*time.Second, "alert notification: "+status, func() error {
-		all := r.receivedAlerts()
+		all := w.receivedAlerts()
 		if len(all) < count {
 			return fmt.Errorf("got %d alerts: %v", len(all), all)
 		}
 		last = all[len(all)-1]
 		return nil
 	})
-	if all := r.receivedAlerts(); len(all) != count || last.Status != status {
+	if all := w.receivedAlerts(); len(all) != count || last.Status != status {
 		t.Fatalf("got %d alerts, want %d, the last one %s: %v", len(all), count, status, all)
 	}
 	return last

@@ -13,9 +13,9 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// startVerdictHosts listens on loopback addresses and returns a configuration with a target for
+// startStatusHosts listens on loopback addresses and returns a configuration with a target for
 // each verdict.
-func startVerdictHosts(t *testing.T) string {
+func startStatusHosts(t *testing.T) string {
 	t.Helper()
 	network := fmt.Sprintf("127.%d.%d", 64+rand.IntN(128), rand.IntN(256))
 	for _, addr := range []string{".1:2222", ".1:8443", ".1:8022", ".1:8005", ".1:31337", ".2:3306", ".18:2222", ".19:2222", ".20:2222", ".20:9107", ".21:2222"} {
@@ -54,7 +54,7 @@ targets:
 // PORTSCAN_TEST_PICTURES it also takes the screenshots for the documents.
 func TestPagesAppearance(t *testing.T) {
 	t.Parallel()
-	e := startExporter(t, startVerdictHosts(t))
+	e := startExporter(t, startStatusHosts(t))
 	b := startBrowser(t, e)
 	for _, q := range []string{"web", "web&module=tcp_wide", "web&module=tcp_gentle", "web&module=udp_few", "rack-7", "db", "intranet", "mail"} {
 		e.probe(t, "target="+q)
@@ -72,13 +72,13 @@ func TestPagesAppearance(t *testing.T) {
 			b.run(t, chromedp.EmulateViewport(window.width, window.height))
 			for name, path := range paths {
 				b.openPage(t, path)
-				what := strings.Join([]string{name, scheme, window.name}, "-")
-				b.checkLegible(t, what)
-				b.checkAccessible(t, what)
+				page := strings.Join([]string{name, scheme, window.name}, "-")
+				b.checkLegible(t, page)
+				b.checkAccessible(t, page)
 				if name == "index" && window.name == "phone" {
-					b.checkReasonsVisible(t, what)
+					b.checkReasonsVisible(t, page)
 				}
-				b.saveScreenshot(t, what, true)
+				b.saveScreenshot(t, page)
 			}
 		}
 	}
@@ -86,25 +86,25 @@ func TestPagesAppearance(t *testing.T) {
 
 // checkReasonsVisible fails the test if a narrow status page requires horizontal scrolling to see
 // why a target violates, and since when.
-func (b *browser) checkReasonsVisible(t *testing.T, what string) {
+func (b *browser) checkReasonsVisible(t *testing.T, page string) {
 	t.Helper()
 	if over := evaluate[int](t, b, `(() => { const s = document.querySelector("#targets").parentElement; return s.scrollWidth - s.clientWidth; })()`); over > 0 {
-		t.Errorf("%s: table is %d pixels too wide", what, over)
+		t.Errorf("%s: table is %d pixels too wide", page, over)
 	}
 	cells := strings.Join(evaluate[[]string](t, b, `[...document.querySelectorAll("#targets tr.violating td:first-child")].map((cell) => cell.innerText)`), "\n")
 	for _, words := range []string{"unexpected: 8022, 31337", "missing: 5432", "s ago"} {
 		if !strings.Contains(cells, words) {
-			t.Errorf("%s: statuses lack %q: %s", what, words, cells)
+			t.Errorf("%s: statuses lack %q: %s", page, words, cells)
 		}
 	}
 }
 
 // checkLegible fails the test if a page is wider than the window, or if the contrast of a text is
 // below the minimum of WCAG 2.1 (1.4.3): 4.5 to 1, or 3 to 1 for large text.
-func (b *browser) checkLegible(t *testing.T, what string) {
+func (b *browser) checkLegible(t *testing.T, page string) {
 	t.Helper()
 	if over := evaluate[int](t, b, `document.documentElement.scrollWidth - innerWidth`); over > 0 {
-		t.Errorf("%s: page is %d pixels too wide", what, over)
+		t.Errorf("%s: page is %d pixels too wide", page, over)
 	}
 	texts := evaluate[int](t, b, `document.querySelectorAll("main *").length`)
 	for _, f := range evaluate[[]string](t, b, `(() => {
@@ -136,17 +136,17 @@ func (b *browser) checkLegible(t *testing.T, what string) {
 	}
 	return [...bad];
 })()`) {
-		t.Errorf("%s: contrast is too low: %s", what, f)
+		t.Errorf("%s: contrast is too low: %s", page, f)
 	}
 	if texts < 20 {
-		t.Errorf("%s: got %d elements, want at least 20", what, texts)
+		t.Errorf("%s: got %d elements, want at least 20", page, texts)
 	}
 }
 
 // checkAccessible fails the test if the accessibility tree has an element without a name, or if the
 // page has one of the faults that axe classifies as serious. axe itself is not available as a Go
 // module.
-func (b *browser) checkAccessible(t *testing.T, what string) {
+func (b *browser) checkAccessible(t *testing.T, page string) {
 	t.Helper()
 	needName := []string{"link", "button", "searchbox", "textbox", "combobox", "spinbutton", "image", "progressbar", "region", "navigation", "DisclosureTriangle", "RootWebArea"}
 	roles := make(map[string]int)
@@ -157,37 +157,37 @@ func (b *browser) checkAccessible(t *testing.T, what string) {
 		role, name := accessibilityText(n.Role), accessibilityText(n.Name)
 		roles[role]++
 		if slices.Contains(needName, role) && strings.TrimSpace(name) == "" {
-			t.Errorf("%s: %s has no name", what, role)
+			t.Errorf("%s: %s has no name", page, role)
 		}
 	}
 	for _, role := range []string{"link", "heading", "main", "banner", "table", "columnheader", "rowheader"} {
 		if roles[role] == 0 {
-			t.Errorf("%s: no element has role %s: %v", what, role, roles)
+			t.Errorf("%s: no element has role %s: %v", page, role, roles)
 		}
 	}
 	for _, f := range evaluate[[]string](t, b, `(() => {
 	const bad = [], all = (selector) => [...document.querySelectorAll(selector)], visible = (e) => e.checkVisibility();
-	if (!document.documentElement.lang) bad.push("no language");
-	if (all("main").length !== 1 || all("h1").length !== 1) bad.push("not one main part and one first heading");
+	if (!document.documentElement.lang) bad.push("no lang attribute");
+	if (all("main").length !== 1 || all("h1").length !== 1) bad.push("want one main and one h1");
 	const ids = all("[id]").map((e) => e.id);
-	for (const id of ids) if (ids.indexOf(id) !== ids.lastIndexOf(id)) bad.push("the id " + id + " is there twice");
-	for (const e of all("[aria-labelledby], [aria-describedby]")) if (!document.getElementById(e.getAttribute("aria-labelledby") ?? e.getAttribute("aria-describedby"))) bad.push("a label is not there");
+	for (const id of ids) if (ids.indexOf(id) !== ids.lastIndexOf(id)) bad.push("duplicate id " + id);
+	for (const e of all("[aria-labelledby], [aria-describedby]")) if (!document.getElementById(e.getAttribute("aria-labelledby") ?? e.getAttribute("aria-describedby"))) bad.push("missing label");
 	let level = 0;
 	for (const h of all("h1, h2, h3, h4").filter(visible)) {
-		if (Number(h.tagName[1]) > level + 1) bad.push("a heading skips a level: " + h.textContent);
+		if (Number(h.tagName[1]) > level + 1) bad.push("heading skips a level: " + h.textContent);
 		level = Number(h.tagName[1]);
 	}
-	for (const th of all("th")) if (!th.scope) bad.push("a head of a table has no scope: " + th.textContent);
+	for (const th of all("th")) if (!th.scope) bad.push("th without scope: " + th.textContent);
 	for (const table of all("table")) for (const row of table.rows) {
 		const width = (r) => [...r.cells].reduce((n, c) => n + c.colSpan, 0);
-		if (width(row) !== width(table.rows[0])) bad.push("a row has another length than the head: " + row.textContent.trim());
+		if (width(row) !== width(table.rows[0])) bad.push("row length differs from the header: " + row.textContent.trim());
 	}
-	for (const e of all("[tabindex]")) if (e.tabIndex > 0) bad.push("the order of tabs is broken");
-	for (const e of all("div, pre, section").filter((e) => e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).overflowX !== "visible")) if (e.tabIndex < 0) bad.push("the keyboard can't scroll " + e.className);
-	for (const e of all("a, button, input, select, summary").filter(visible)) if (e.closest("[aria-hidden=true], [role=img]")) bad.push("what can be used is hidden: " + e.textContent);
+	for (const e of all("[tabindex]")) if (e.tabIndex > 0) bad.push("positive tabindex");
+	for (const e of all("div, pre, section").filter((e) => e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).overflowX !== "visible")) if (e.tabIndex < 0) bad.push("not scrollable by keyboard: " + e.className);
+	for (const e of all("a, button, input, select, summary").filter(visible)) if (e.closest("[aria-hidden=true], [role=img]")) bad.push("hidden control: " + e.textContent);
 	return bad;
 })()`) {
-		t.Errorf("%s: %s", what, f)
+		t.Errorf("%s: %s", page, f)
 	}
 }
 

@@ -163,21 +163,16 @@ func callBrowser[P, R any](t *testing.T, b *browser, command cdp.Command[P, R], 
 	return r
 }
 
-// saveScreenshot saves the complete page, or the visible part, in the directory
-// PORTSCAN_TEST_PICTURES. Without that variable it does nothing.
-func (b *browser) saveScreenshot(t *testing.T, name string, whole bool) {
+// saveScreenshot saves the complete page in the directory PORTSCAN_TEST_PICTURES, if that is set.
+func (b *browser) saveScreenshot(t *testing.T, name string) {
 	t.Helper()
-	folder := os.Getenv("PORTSCAN_TEST_PICTURES")
-	if folder == "" {
+	dir := os.Getenv("PORTSCAN_TEST_PICTURES")
+	if dir == "" {
 		return
 	}
-	take := chromedp.CaptureScreenshot()
-	if whole {
-		take = chromedp.FullScreenshot(100)
-	}
-	data, err := chromedp.Run(b.ctx, take)
+	data, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
 	if err == nil {
-		err = os.WriteFile(filepath.Join(folder, name+".png"), data, 0o600)
+		err = os.WriteFile(filepath.Join(dir, name+".png"), data, 0o600)
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -29,18 +29,18 @@ func runExporter(t *testing.T, args ...string) commandResult {
 	return commandResult{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
 }
 
-func (o commandResult) wantStatus(t *testing.T, status int) {
+func (r commandResult) wantStatus(t *testing.T, status int) {
 	t.Helper()
-	if o.status != status {
-		t.Errorf("exit status = %d, want %d\nstdout: %s\nstderr: %s", o.status, status, o.stdout, o.stderr)
+	if r.status != status {
+		t.Errorf("exit status = %d, want %d\nstdout: %s\nstderr: %s", r.status, status, r.stdout, r.stderr)
 	}
 }
 
-func (o commandResult) wantOutput(t *testing.T, texts ...string) {
+func (r commandResult) wantOutput(t *testing.T, texts ...string) {
 	t.Helper()
 	for _, text := range texts {
-		if !strings.Contains(o.stdout+o.stderr, text) {
-			t.Errorf("output lacks %q\nstdout: %s\nstderr: %s", text, o.stdout, o.stderr)
+		if !strings.Contains(r.stdout+r.stderr, text) {
+			t.Errorf("output lacks %q\nstdout: %s\nstderr: %s", text, r.stdout, r.stderr)
 		}
 	}
 }
@@ -121,7 +121,7 @@ func TestScanCommand(t *testing.T) {
 	checkRow(t, missing, s.free, "127.0.0.1", "tcp", "CLOSED", "open")
 
 	for name, args := range map[string][]string{
-		"is not configured":                    {"scan", "nobody"},
+		"is not configured":                    {"scan", "unknown"},
 		"module \"another\" is not configured": {"scan", "own", "--module=another"},
 		"authorization":                        {"scan", "expired"},
 		"--ports":                              {"scan", "own", "--ports=0"},

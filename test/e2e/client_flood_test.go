@@ -27,19 +27,19 @@ const slowPause = 500 * time.Millisecond // between two bytes of a slow client
 
 // runSlowClient sends a request one byte at a time until ctx ends. It reconnects when the server
 // closes the connection.
-func (s *clientFlood) runSlowClient(ctx context.Context) {
+func (f *clientFlood) runSlowClient(ctx context.Context) {
 	for ctx.Err() == nil {
-		conn, err := dial(s.addr)
+		conn, err := dial(f.addr)
 		if err == nil {
-			s.slowOpened.Add(1)
-			s.sendSlowly(ctx, conn)
+			f.slowOpened.Add(1)
+			f.sendSlowly(ctx, conn)
 			_ = conn.Close()
 		}
 		pause(ctx, slowPause) // avoids a busy loop if dialing fails immediately
 	}
 }
 
-func (s *clientFlood) sendSlowly(ctx context.Context, conn net.Conn) {
+func (f *clientFlood) sendSlowly(ctx context.Context, conn net.Conn) {
 	const request = "GET /probe?target=own HTTP/1.1\r\nHost: exporter\r\nX-Slow: "
 	for i := 0; ctx.Err() == nil; i++ {
 		next := "z"
@@ -47,7 +47,7 @@ func (s *clientFlood) sendSlowly(ctx context.Context, conn net.Conn) {
 			next = request[i : i+1]
 		}
 		if _, err := io.WriteString(conn, next); err != nil {
-			s.slowClosed.Add(1)
+			f.slowClosed.Add(1)
 			return
 		}
 		pause(ctx, slowPause)
@@ -62,14 +62,14 @@ func pause(ctx context.Context, d time.Duration) {
 }
 
 // runHugeClient repeats a request with a header of 1 MB until ctx ends.
-func (s *clientFlood) runHugeClient(ctx context.Context) {
+func (f *clientFlood) runHugeClient(ctx context.Context) {
 	request := rawRequest("GET", "/probe?target=own", "X-Big: "+strings.Repeat("b", 1<<20)+"\r\n")
 	for ctx.Err() == nil {
-		if conn, err := dial(s.addr); err == nil {
+		if conn, err := dial(f.addr); err == nil {
 			_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
 			go func() { _, _ = io.WriteString(conn, request) }()
 			if a, err := readResponse(conn); err == nil && a.status == tooLarge {
-				s.hugeRefused.Add(1)
+				f.hugeRefused.Add(1)
 			}
 			_ = conn.Close()
 		}
@@ -78,12 +78,12 @@ func (s *clientFlood) runHugeClient(ctx context.Context) {
 }
 
 // startClients starts clients that run until ctx ends.
-func (s *clientFlood) startClients(ctx context.Context, slow, huge int) {
+func (f *clientFlood) startClients(ctx context.Context, slow, huge int) {
 	for range slow {
-		s.clients.Go(func() { s.runSlowClient(ctx) })
+		f.clients.Go(func() { f.runSlowClient(ctx) })
 	}
 	for range huge {
-		s.clients.Go(func() { s.runHugeClient(ctx) })
+		f.clients.Go(func() { f.runHugeClient(ctx) })
 	}
 }
 

@@ -42,21 +42,21 @@ func TestDashboardQueries(t *testing.T) {
 				{portLabels("9"), 2},
 			},
 		},
-		"open to one module and silent to another": {
+		"open in one module, filtered in another": {
 			query: target.query(t, "State of each port", values),
 			input: append(portStates(portSeries{"1", "any", 1, 0}),
 				inputSeries{portSelector("portscan_port_open", "1", "any", "other"), "0x10"},
 				inputSeries{portSelector("portscan_port_filtered", "1", "any", "other"), "1x10"}),
 			want: []wantSample{{portLabels("1"), 1}},
 		},
-		"the owner has just changed": {
+		"owner changed": {
 			query: fleet.query(t, "Unexpected open ports", values),
 			input: append(portStates(portSeries{"1", "closed", 1, 0}),
 				inputSeries{`portscan_target_info{job="portscan",instance="web",module="m",target="web",owner="a",reference=""}`, "1x10"},
 				inputSeries{`portscan_target_info{job="portscan",instance="web",module="n",target="web",owner="b",reference=""}`, "1x10"}),
 			want: []wantSample{{withLabels(portLabels("1"), `owner="a"`), 0}},
 		},
-		"since when": {
+		"time of the change": {
 			query: fleet.query(t, "Unexpected open ports", values),
 			input: append(portStates(portSeries{"1", "closed", 1, 0}, portSeries{"2", "closed", 1, 0}, portSeries{"3", "closed", 0, 0}),
 				inputSeries{`portscan_port_last_change_timestamp_seconds{job="portscan",instance="web",module="m",ip="192.0.2.1",port="1",protocol="tcp"}`, "90x10"},
@@ -71,25 +71,25 @@ func TestDashboardQueries(t *testing.T) {
 			query: fleet.query(t, "Open from some vantages only", values),
 			input: append(vantageSeries("in", 0, "80"), vantageSeries("out", 0, "80")...),
 		},
-		"one vantage knows better": {
+		"open from one vantage": {
 			query: fleet.query(t, "Open from some vantages only", values),
 			input: append(vantageSeries("in", 0, "80", "22"), vantageSeries("out", 0, "80")...),
 			want:  []wantSample{{vantageLabels("22", "in"), 1}},
 		},
-		"the other vantage does not know": {
+		"unknown from the other vantage": {
 			query: fleet.query(t, "Open from some vantages only", values),
 			input: append(vantageSeries("in", 0, "80", "22"), vantageSeries("out", 3, "80")...),
 		},
-		"the other vantage left ports out": {
+		"omitted from the other vantage": {
 			query: fleet.query(t, "Open from some vantages only", values),
 			input: append(vantageSeries("in", 0, "80", "22"), withOmittedPort(vantageSeries("out", 0, "80"))...),
 		},
-		"it is the incomplete one that sees it": {
+		"open from the incomplete vantage": {
 			query: fleet.query(t, "Open from some vantages only", values),
 			input: append(vantageSeries("in", 3, "22"), vantageSeries("out", 0)...),
 			want:  []wantSample{{vantageLabels("22", "in"), 1}},
 		},
-		"a port opens": {
+		"port opens": {
 			query: fleet.query(t, "Ports opened and closed", values),
 			input: []inputSeries{
 				{portSelector("portscan_port_open", "1", "any", "m"), "0x5 1x5"},
@@ -98,7 +98,7 @@ func TestDashboardQueries(t *testing.T) {
 			},
 			want: []wantSample{{"{}", 1}},
 		},
-		"a port is known again": {
+		"port known again": {
 			query: fleet.query(t, "Ports opened and closed", values),
 			input: []inputSeries{
 				{portSelector("portscan_port_open", "1", "any", "m"), "_x6 1x5"},

@@ -121,7 +121,7 @@ func (d *dashboard) checkComplete(a queryResults) error {
 }
 
 // checkFleetStats checks the single-value panels of the fleet dashboard.
-func (s *dashboardFixture) checkFleetStats(a queryResults) error {
+func (f *dashboardFixture) checkFleetStats(a queryResults) error {
 	var errs []error
 	for title, want := range map[string]float64{
 		"Targets":                      5,
@@ -140,9 +140,9 @@ func (s *dashboardFixture) checkFleetStats(a queryResults) error {
 	} {
 		errs = append(errs, a.checkStat(title, want))
 	}
-	for query, what := range map[string]string{"Ports opened and closed/A": "opened", "Ports opened and closed/B": "closed"} {
+	for query, change := range map[string]string{"Ports opened and closed/A": "opened", "Ports opened and closed/B": "closed"} {
 		if len(a[query]) != 1 || slices.Max(a[query][0].allValues()) < 1 {
-			errs = append(errs, fmt.Errorf("got no %s port: %v", what, a[query]))
+			errs = append(errs, fmt.Errorf("got no %s port: %v", change, a[query]))
 		}
 	}
 	return errors.Join(errs...)
@@ -163,7 +163,7 @@ func tableRows(all []series, labels ...string) []string {
 }
 
 // checkFleetTables checks the tables of the fleet dashboard.
-func (s *dashboardFixture) checkFleetTables(a queryResults) error {
+func (f *dashboardFixture) checkFleetTables(a queryResults) error {
 	var errs []error
 	want := func(query string, labels []string, want ...string) {
 		slices.Sort(want)
@@ -172,17 +172,17 @@ func (s *dashboardFixture) checkFleetTables(a queryResults) error {
 		}
 	}
 	port := []string{"instance", "owner", "ip", "port", "protocol", "vantage"}
-	missing := fmt.Sprintf("violating web team 127.0.0.1 %d tcp ", s.down)
+	missing := fmt.Sprintf("violating web team 127.0.0.1 %d tcp ", f.down)
 	want("Expected ports not open/A", port, missing+"inner 0", missing+"outer 0")
 	want("Open from some vantages only/A", []string{"instance", "ip", "port", "vantage"},
-		fmt.Sprintf("violating 127.0.0.1 %d inner 1", s.unexpected), fmt.Sprintf("violating 127.0.0.1 %d outer 1", s.closing))
+		fmt.Sprintf("violating 127.0.0.1 %d inner 1", f.unexpected), fmt.Sprintf("violating 127.0.0.1 %d outer 1", f.closing))
 	want("All targets/B", []string{"instance"}, "violating 1", "fine 1", "incomplete 1", "swept 1", "ended 0")
 	want("All targets/C", []string{"instance"}, "violating 1", "fine 1", "incomplete 0", "swept 1")
 	want("All targets/D", []string{"instance"}, "violating 1", "fine 0", "incomplete 0", "swept 0")
 	want("All targets/E", []string{"instance"}, "violating 1", "fine 0", "incomplete 0", "swept 0")
 	unexpected := a["Unexpected open ports/A"]
 	since := func(v float64) bool { return v > float64(time.Now().Add(-time.Hour).UnixMilli()) }
-	if got := fmt.Sprintf("violating web team 127.0.0.1 %d tcp inner", s.unexpected); len(unexpected) != 1 ||
+	if got := fmt.Sprintf("violating web team 127.0.0.1 %d tcp inner", f.unexpected); len(unexpected) != 1 ||
 		!strings.HasPrefix(tableRows(unexpected, port...)[0], got) || !since(unexpected[0].Value.value()) {
 		errs = append(errs, fmt.Errorf("unexpected open ports = %q, want %s within the last hour", tableRows(unexpected, port...), got))
 	}
@@ -190,13 +190,13 @@ func (s *dashboardFixture) checkFleetTables(a queryResults) error {
 }
 
 // checkTargetDashboard checks the dashboard of the target violating.
-func (s *dashboardFixture) checkTargetDashboard(a queryResults) error {
+func (f *dashboardFixture) checkTargetDashboard(a queryResults) error {
 	const closed, open, unexpected, missing = 0, 1, 4, 5
 	want := map[string]float64{
-		fmt.Sprint(s.listening, " inner"): open, fmt.Sprint(s.listening, " outer"): open,
-		fmt.Sprint(s.down, " inner"): missing, fmt.Sprint(s.down, " outer"): missing,
-		fmt.Sprint(s.unexpected, " inner"): unexpected,
-		fmt.Sprint(s.closing, " inner"):    closed, fmt.Sprint(s.closing, " outer"): open,
+		fmt.Sprint(f.listening, " inner"): open, fmt.Sprint(f.listening, " outer"): open,
+		fmt.Sprint(f.down, " inner"): missing, fmt.Sprint(f.down, " outer"): missing,
+		fmt.Sprint(f.unexpected, " inner"): unexpected,
+		fmt.Sprint(f.closing, " inner"):    closed, fmt.Sprint(f.closing, " outer"): open,
 	}
 	got := make(map[string]float64)
 	for _, band := range a["State of each port/A"] {
@@ -216,7 +216,7 @@ func (s *dashboardFixture) checkTargetDashboard(a queryResults) error {
 }
 
 // checkLinks requests the exporter's pages that the dashboards link to.
-func (s *dashboardFixture) checkLinks(t *testing.T, all ...*dashboard) {
+func (f *dashboardFixture) checkLinks(t *testing.T, all ...*dashboard) {
 	t.Helper()
 	values := map[string]string{"target": "violating", "__value.raw": "violating"}
 	for _, d := range all {
@@ -224,7 +224,7 @@ func (s *dashboardFixture) checkLinks(t *testing.T, all ...*dashboard) {
 			for name, value := range values {
 				path = strings.ReplaceAll(path, "${"+name+"}", value)
 			}
-			if err := checkStatus(s.inner.url+path, 200); err != nil {
+			if err := checkStatus(f.inner.url+path, 200); err != nil {
 				t.Errorf("%s: %v", d.UID, err)
 			}
 		}

@@ -21,15 +21,15 @@ type scrapeRoute struct {
 }
 
 // config returns a scrape job that sets nothing but the URL of the service discovery.
-func (w scrapeRoute) config() string {
-	return fmt.Sprintf("  - job_name: %s\n%s    http_sd_configs:\n      - url: %s/sd\n%s", w.job, w.jobConfig, w.url, w.discoveryConfig)
+func (r scrapeRoute) config() string {
+	return fmt.Sprintf("  - job_name: %s\n%s    http_sd_configs:\n      - url: %s/sd\n%s", r.job, r.jobConfig, r.url, r.discoveryConfig)
 }
 
 // withTLS adds a trusted certificate and optional credentials to the job.
-func (w scrapeRoute) withTLS(certFile, user string) scrapeRoute {
-	w.jobConfig = fmt.Sprintf("    tls_config: {ca_file: %s}\n%s", certFile, user)
-	w.discoveryConfig = strings.ReplaceAll(w.jobConfig, "    ", "        ")
-	return w
+func (r scrapeRoute) withTLS(certFile, user string) scrapeRoute {
+	r.jobConfig = fmt.Sprintf("    tls_config: {ca_file: %s}\n%s", certFile, user)
+	r.discoveryConfig = strings.ReplaceAll(r.jobConfig, "    ", "        ")
+	return r
 }
 
 // startPrefixedExporter starts an exporter with a route prefix, which the flags must set.

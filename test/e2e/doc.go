@@ -1,6 +1,6 @@
-// Package e2e holds the tests that run the program itself: the binary as it is
-// built, real listeners, a real Prometheus. It is a module of its own, so that
-// what these tests need is none of the exporter's.
+// Package e2e provides end-to-end tests that run the exporter binary with real listeners, a real
+// Prometheus, a browser and a container engine. It is a separate module, so that the dependencies of
+// these tests are not dependencies of the exporter.
 //
-// Nothing but loopback is ever scanned.
+// The tests scan only loopback addresses and networks that they create.
 package e2e

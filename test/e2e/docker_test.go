@@ -35,26 +35,26 @@ func newContainerEngine(t *testing.T) containerEngine {
 }
 
 // run runs a command of the client, which must succeed, and returns its output.
-func (d containerEngine) run(t *testing.T, args ...string) string {
+func (e containerEngine) run(t *testing.T, args ...string) string {
 	t.Helper()
-	return strings.TrimSpace(runIn(t, ".", d.path, args...))
+	return strings.TrimSpace(runIn(t, ".", e.path, args...))
 }
 
 // runAtCleanup runs a command of the client when the test ends.
-func (d containerEngine) runAtCleanup(t *testing.T, args ...string) {
+func (e containerEngine) runAtCleanup(t *testing.T, args ...string) {
 	t.Helper()
 	t.Cleanup(func() {
-		if out, err := exec.Command(d.path, args...).CombinedOutput(); err != nil {
+		if out, err := exec.Command(e.path, args...).CombinedOutput(); err != nil {
 			t.Errorf("docker %v: %v\n%s", args, err, out)
 		}
 	})
 }
 
 // inspect decodes the description of one object.
-func (d containerEngine) inspect(t *testing.T, id string, into any) {
+func (e containerEngine) inspect(t *testing.T, id string, into any) {
 	t.Helper()
 	var all []json.RawMessage
-	if err := json.Unmarshal([]byte(d.run(t, "inspect", id)), &all); err != nil || len(all) != 1 {
+	if err := json.Unmarshal([]byte(e.run(t, "inspect", id)), &all); err != nil || len(all) != 1 {
 		t.Fatalf("docker inspect %s: got %d objects, want 1: %v", id, len(all), err)
 	}
 	if err := json.Unmarshal(all[0], into); err != nil {
@@ -63,33 +63,33 @@ func (d containerEngine) inspect(t *testing.T, id string, into any) {
 }
 
 // buildImage builds the image from the Dockerfile and returns its identifier.
-func (d containerEngine) buildImage(t *testing.T) (image string) {
+func (e containerEngine) buildImage(t *testing.T) (image string) {
 	t.Helper()
 	tree := cloneSources(t, nil)
-	base, offline := d.baseImage(t, tree)
+	base, offline := e.baseImage(t, tree)
 	file := filepath.Join(t.TempDir(), "image")
 	args := []string{"build", "--force-rm", "--iidfile=" + file, "."}
 	if offline {
 		args = slices.Insert(args, 1, "--network=none")
 	}
-	log := runIn(t, tree, d.path, args...)
+	log := runIn(t, tree, e.path, args...)
 	image = readFile(t, file)
 	t.Cleanup(func() {
 		// The classic builder keeps an image for each step. Remove them in reverse order, except
 		// the base image.
 		for _, step := range slices.Backward(regexp.MustCompile(`(?m)^ ---> ([0-9a-f]{12,})$`).FindAllStringSubmatch(log, -1)) {
 			if !strings.Contains(base, step[1]) {
-				_ = exec.Command(d.path, "rmi", step[1]).Run()
+				_ = exec.Command(e.path, "rmi", step[1]).Run()
 			}
 		}
 	})
-	d.runAtCleanup(t, "rmi", "--force", image)
+	e.runAtCleanup(t, "rmi", "--force", image)
 	return image
 }
 
 // baseImage returns the base image of the Dockerfile's build stage. If the engine does not have it,
 // a replacement is made from this machine's programs, which can build offline.
-func (d containerEngine) baseImage(t *testing.T, tree string) (id string, offline bool) {
+func (e containerEngine) baseImage(t *testing.T, tree string) (id string, offline bool) {
 	t.Helper()
 	const ours = "portscan_exporter.test"
 	name := regexp.MustCompile(`(?m)^FROM \S+ (golang:\S+) AS build$`).FindStringSubmatch(readFile(t, filepath.Join(tree, "Dockerfile")))
@@ -97,17 +97,17 @@ func (d containerEngine) baseImage(t *testing.T, tree string) (id string, offlin
 		t.Fatal("Dockerfile has no build stage from a golang image")
 	}
 	label := `{{.Id}} {{index .Config.Labels "` + ours + `"}}`
-	if out, err := exec.Command(d.path, "image", "inspect", "--format="+label, name[1]).Output(); err == nil {
+	if out, err := exec.Command(e.path, "image", "inspect", "--format="+label, name[1]).Output(); err == nil {
 		if id, made, _ := strings.Cut(strings.TrimSpace(string(out)), " "); made == "" {
 			return id, false // not a replacement left over from an interrupted run
 		}
 	}
-	return d.importBaseImage(t, name[1], ours), true
+	return e.importBaseImage(t, name[1], ours), true
 }
 
 // importBaseImage makes a replacement for the golang image: a shell, make, git, Go, the certificate
 // authorities, and also the modules and the build cache, because the build has no network.
-func (d containerEngine) importBaseImage(t *testing.T, name, label string) (id string) {
+func (e containerEngine) importBaseImage(t *testing.T, name, label string) (id string) {
 	t.Helper()
 	root := strings.TrimSpace(runIn(t, repository, needProgram(t, "go"), "env", "GOROOT"))
 	parts := map[string]string{downloadModules(t): "/go/pkg/mod/cache/download", buildCache(t): "/root/.cache/go-build"}
@@ -121,7 +121,7 @@ func (d containerEngine) importBaseImage(t *testing.T, name, label string) (id s
 	} {
 		changes = append(changes, "--change", change)
 	}
-	cmd := exec.CommandContext(t.Context(), d.path, append(append([]string{"import"}, changes...), "-", name)...)
+	cmd := exec.CommandContext(t.Context(), e.path, append(append([]string{"import"}, changes...), "-", name)...)
 	var out, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &stderr
 	in, err := cmd.StdinPipe()
@@ -138,7 +138,7 @@ func (d containerEngine) importBaseImage(t *testing.T, name, label string) (id s
 		t.Fatalf("docker import: %v, %v\n%s", failure, err, stderr.String())
 	}
 	id = strings.TrimSpace(out.String())
-	d.runAtCleanup(t, "rmi", id)
+	e.runAtCleanup(t, "rmi", id)
 	return id
 }
 
@@ -162,40 +162,40 @@ type tarArchive struct {
 	names map[string]bool
 }
 
-func (a tarArchive) addAll(t *testing.T, parts map[string]string) error {
+func (ta tarArchive) addAll(t *testing.T, parts map[string]string) error {
 	t.Helper()
 	for _, name := range []string{"sh", "bash", "make", "git", "cat", "install"} {
-		if err := a.addProgram(t, needProgram(t, name)); err != nil {
+		if err := ta.addProgram(t, needProgram(t, name)); err != nil {
 			return err
 		}
 	}
 	authorities := "/etc/ssl/certs/ca-certificates.crt"
-	if err := a.addFile(authorities, authorities); err != nil {
+	if err := ta.addFile(authorities, authorities); err != nil {
 		return err
 	}
-	if err := a.w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: "tmp/", Mode: 0o1777}); err != nil {
+	if err := ta.w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: "tmp/", Mode: 0o1777}); err != nil {
 		return err
 	}
 	for from, to := range parts {
-		if err := a.addTree(from, to); err != nil {
+		if err := ta.addTree(from, to); err != nil {
 			return err
 		}
 	}
-	return a.w.Close()
+	return ta.w.Close()
 }
 
 // addProgram adds a program and its shared libraries.
-func (a tarArchive) addProgram(t *testing.T, path string) error {
+func (ta tarArchive) addProgram(t *testing.T, path string) error {
 	t.Helper()
-	if err := a.addFile(path, filepath.Join("/usr/bin", filepath.Base(path))); err != nil {
+	if err := ta.addFile(path, filepath.Join("/usr/bin", filepath.Base(path))); err != nil {
 		return err
 	}
-	if err := a.addFile(path, filepath.Join("/bin", filepath.Base(path))); err != nil {
+	if err := ta.addFile(path, filepath.Join("/bin", filepath.Base(path))); err != nil {
 		return err
 	}
 	libraries := runIn(t, ".", needProgram(t, "ldd"), path)
 	for _, name := range regexp.MustCompile(`/\S+`).FindAllString(libraries, -1) {
-		if err := a.addFile(name, name); err != nil {
+		if err := ta.addFile(name, name); err != nil {
 			return err
 		}
 	}
@@ -204,7 +204,7 @@ func (a tarArchive) addProgram(t *testing.T, path string) error {
 
 // addTree adds a file, or a directory without tests and Go's own commands. Fewer files make the
 // engine faster, because it compares all of them after each step.
-func (a tarArchive) addTree(from, to string) error {
+func (ta tarArchive) addTree(from, to string) error {
 	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
@@ -214,16 +214,16 @@ func (a tarArchive) addTree(from, to string) error {
 		case d.IsDir() || strings.HasSuffix(path, "_test.go"):
 			return nil
 		}
-		return a.addFile(path, filepath.Join(to, strings.TrimPrefix(path, from)))
+		return ta.addFile(path, filepath.Join(to, strings.TrimPrefix(path, from)))
 	})
 }
 
 // addFile adds a file once. It follows symbolic links.
-func (a tarArchive) addFile(from, to string) error {
-	if a.names[to] {
+func (ta tarArchive) addFile(from, to string) error {
+	if ta.names[to] {
 		return nil
 	}
-	a.names[to] = true
+	ta.names[to] = true
 	f, err := os.Open(from)
 	if err != nil {
 		return err
@@ -234,9 +234,9 @@ func (a tarArchive) addFile(from, to string) error {
 		return err
 	}
 	header := &tar.Header{Typeflag: tar.TypeReg, Name: strings.TrimPrefix(to, "/"), Mode: int64(info.Mode().Perm()), Size: info.Size(), ModTime: info.ModTime()}
-	if err := a.w.WriteHeader(header); err != nil {
+	if err := ta.w.WriteHeader(header); err != nil {
 		return err
 	}
-	_, err = io.Copy(a.w, f)
+	_, err = io.Copy(ta.w, f)
 	return err
 }

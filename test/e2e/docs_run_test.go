@@ -196,30 +196,30 @@ func (d *document) runConsole(t *testing.T, b codeBlock) {
 	d.scenes[0](t)
 	d.scenes = d.scenes[1:]
 	const mark = "@@@@"
-	var script, said strings.Builder
+	var script, documented strings.Builder
 	script.WriteString("cd " + d.dir + "\nstatus=0\n")
 	for line := range strings.Lines(b.text) {
 		if c, ok := strings.CutPrefix(line, "$ "); ok {
-			said.WriteString(mark + "\n")
+			documented.WriteString(mark + "\n")
 			script.WriteString("echo " + mark + "\n(exit $status)\n" + c + "status=$?\n")
 		} else {
-			said.WriteString(line)
+			documented.WriteString(line)
 		}
 	}
 	out, err := d.command(t, "bash", "-c", script.String()+"exit 0").CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %v\n%s", b, err, out)
 	}
-	if !matchesOutput(string(out), said.String()) {
-		t.Errorf("%v: documented output:\n%s\nactual output:\n%s", b, said.String(), out)
+	if !matchesOutput(string(out), documented.String()) {
+		t.Errorf("%v: documented output:\n%s\nactual output:\n%s", b, documented.String(), out)
 	}
 }
 
 // matchesOutput reports whether the output matches the documented one, except for times and lines
 // that the document leaves out.
-func matchesOutput(got, said string) bool {
+func matchesOutput(got, documented string) bool {
 	var pattern strings.Builder
-	for line := range strings.Lines(normalizeOutput(said)) {
+	for line := range strings.Lines(normalizeOutput(documented)) {
 		if line == "...\n" {
 			pattern.WriteString(`(?s:.*?)`)
 		} else {

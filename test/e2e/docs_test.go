@@ -54,7 +54,7 @@ type codeBlock struct {
 	text     string
 }
 
-func (b codeBlock) String() string { return fmt.Sprintf("%s:%d", b.file, b.line) }
+func (c codeBlock) String() string { return fmt.Sprintf("%s:%d", c.file, c.line) }
 
 // readDocuments returns the code blocks of each document.
 func readDocuments(t *testing.T) map[string][]codeBlock {
@@ -88,22 +88,22 @@ func codeBlocks(file, text string) (all []codeBlock) {
 
 // commands returns the shell commands of a block without comments. Continued lines and braces form
 // one command.
-func (b codeBlock) commands() (all []string) {
-	text := strings.ReplaceAll(b.text, "\\\n", "")
+func (c codeBlock) commands() (all []string) {
+	text := strings.ReplaceAll(c.text, "\\\n", "")
 	if strings.HasPrefix(text, "#!") {
 		return []string{strings.SplitN(text, "\n", 2)[0]}
 	}
-	whole := ""
+	command := ""
 	for line := range strings.Lines(text) {
-		whole += regexp.MustCompile(`(^|\s+)# .*`).ReplaceAllString(strings.TrimRight(line, "\n"), "")
+		command += regexp.MustCompile(`(^|\s+)# .*`).ReplaceAllString(strings.TrimRight(line, "\n"), "")
 		switch {
-		case strings.HasPrefix(whole, "{") && !strings.Contains(whole, "\n}"):
-			whole += "\n"
+		case strings.HasPrefix(command, "{") && !strings.Contains(command, "\n}"):
+			command += "\n"
 			continue
-		case whole != "":
-			all = append(all, whole)
+		case command != "":
+			all = append(all, command)
 		}
-		whole = ""
+		command = ""
 	}
 	return all
 }

@@ -30,8 +30,8 @@ func (d *document) checkYAML(t *testing.T, b codeBlock) {
 		d.checkFile(t, b, completeConfig(b.text, has), "portscan_exporter", "--config.check", "--config.file")
 	case strings.HasPrefix(strings.TrimLeft(b.text, "# ./abcdefghijklmnopqrstuvwxyz\n"), "- name:"):
 		d.writeFile(t, "/yaml/targets.d/mail.yml", strings.NewReader(b.text))
-		whole := completeConfig("target_files: [targets.d/*.yml]\n", func(all ...string) bool { return all[0] == "targets" })
-		d.checkFile(t, b, whole, "portscan_exporter", "--config.check", "--config.file")
+		config := completeConfig("target_files: [targets.d/*.yml]\n", func(all ...string) bool { return all[0] == "targets" })
+		d.checkFile(t, b, config, "portscan_exporter", "--config.check", "--config.file")
 	case has("tls_server_config"):
 		cert, key, _ := writeServerCertificate(t)
 		d.copyIn(t, cert, "/yaml/tls.crt")

@@ -66,36 +66,36 @@ type queryResults map[string][]series
 
 // runQueries runs each query of a dashboard with the chosen values of variables. Others have their
 // defaults.
-func (v dashboardClient) runQueries(t *testing.T, d *dashboard, chosen map[string]string) queryResults {
+func (c dashboardClient) runQueries(t *testing.T, d *dashboard, chosen map[string]string) queryResults {
 	t.Helper()
 	all := make(queryResults)
-	values := v.resolveVariables(t, d, chosen, all)
+	values := c.resolveVariables(t, d, chosen, all)
 	for _, p := range d.Panels {
 		for _, q := range p.Targets {
 			expr := interpolate(q.Expr, values)
 			if strings.Contains(expr, "$") && !strings.Contains(expr, `"$1"`) { // used by label_replace
 				t.Errorf("%s: %s: unresolved variable in %s", d.UID, p.Title, expr)
 			}
-			all[p.Title+"/"+q.RefID] = v.runQuery(t, expr, q.Instant)
+			all[p.Title+"/"+q.RefID] = c.runQuery(t, expr, q.Instant)
 		}
 	}
 	return all
 }
 
 // runQuery runs a query. A query that Prometheus refuses fails the test.
-func (v dashboardClient) runQuery(t *testing.T, expr string, instant bool) []series {
+func (c dashboardClient) runQuery(t *testing.T, expr string, instant bool) []series {
 	t.Helper()
 	query := url.Values{"query": {expr}}
 	path := "/api/v1/query?"
 	if instant {
-		query.Set("time", formatUnix(v.end))
+		query.Set("time", formatUnix(c.end))
 	} else {
 		path = "/api/v1/query_range?"
-		query.Set("start", formatUnix(v.start))
-		query.Set("end", formatUnix(v.end))
-		query.Set("step", fmt.Sprint(v.step.Seconds()))
+		query.Set("start", formatUnix(c.start))
+		query.Set("end", formatUnix(c.end))
+		query.Set("step", fmt.Sprint(c.step.Seconds()))
 	}
-	a, err := request("GET", v.prometheus.url+path+query.Encode())
+	a, err := request("GET", c.prometheus.url+path+query.Encode())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,19 +112,19 @@ func formatUnix(t time.Time) string { return fmt.Sprintf("%d.%03d", t.Unix(), t.
 
 // resolveVariables queries the values of the variables in order, because a variable may depend on
 // earlier ones.
-func (v dashboardClient) resolveVariables(t *testing.T, d *dashboard, chosen map[string]string, all queryResults) map[string]string {
+func (c dashboardClient) resolveVariables(t *testing.T, d *dashboard, chosen map[string]string, all queryResults) map[string]string {
 	t.Helper()
 	const scrapes = 4 // the range of a rate in Grafana, in scrape intervals
 	values := map[string]string{
-		"__interval":      v.step.String(),
-		"__rate_interval": (scrapes * v.step).String(),
-		"__range":         v.end.Sub(v.start).Round(time.Second).String(),
+		"__interval":      c.step.String(),
+		"__rate_interval": (scrapes * c.step).String(),
+		"__range":         c.end.Sub(c.start).Round(time.Second).String(),
 	}
 	for _, variable := range d.Templating.List {
 		if variable.Type != "query" {
 			continue
 		}
-		options := v.labelValues(t, interpolate(variable.Definition, values))
+		options := c.labelValues(t, interpolate(variable.Definition, values))
 		all["$"+variable.Name] = make([]series, len(options))
 		switch value, ok := chosen[variable.Name]; {
 		case ok && !slices.Contains(options, value):
@@ -143,15 +143,15 @@ func (v dashboardClient) resolveVariables(t *testing.T, d *dashboard, chosen map
 }
 
 // labelValues returns the values that label_values selects.
-func (v dashboardClient) labelValues(t *testing.T, definition string) []string {
+func (c dashboardClient) labelValues(t *testing.T, definition string) []string {
 	t.Helper()
 	m := regexp.MustCompile(`^label_values\((.+), (\w+)\)$`).FindStringSubmatch(definition)
 	if m == nil {
 		t.Fatalf("not a label_values query: %s", definition)
 	}
-	ask := url.Values{"match[]": {m[1]}, "start": {formatUnix(v.start)}, "end": {formatUnix(v.end)}}
+	ask := url.Values{"match[]": {m[1]}, "start": {formatUnix(c.start)}, "end": {formatUnix(c.end)}}
 	var a struct{ Data []string }
-	getJSON(t, v.prometheus.url+"/api/v1/label/"+m[2]+"/values?"+ask.Encode(), &a)
+	getJSON(t, c.prometheus.url+"/api/v1/label/"+m[2]+"/values?"+ask.Encode(), &a)
 	return a.Data
 }
 
@@ -166,8 +166,8 @@ func interpolate(text string, values map[string]string) string {
 }
 
 // checkStat returns an error unless a panel shows one number, which must be want.
-func (a queryResults) checkStat(title string, want float64) error {
-	all := a[title+"/A"]
+func (q queryResults) checkStat(title string, want float64) error {
+	all := q[title+"/A"]
 	if len(all) != 1 || all[0].Value.value() != want {
 		return fmt.Errorf("%s = %v, want %v", title, all, want)
 	}
@@ -175,8 +175,8 @@ func (a queryResults) checkStat(title string, want float64) error {
 }
 
 // hasData reports whether a query returned a number.
-func (a queryResults) hasData(query string) bool {
-	for _, s := range a[query] {
+func (q queryResults) hasData(query string) bool {
+	for _, s := range q[query] {
 		for _, v := range s.allValues() {
 			if !math.IsNaN(v) {
 				return true

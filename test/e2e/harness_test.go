@@ -180,16 +180,16 @@ type safeBuffer struct {
 	all strings.Builder
 }
 
-func (b *safeBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.all.Write(p)
+func (s *safeBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.all.Write(p)
 }
 
-func (b *safeBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.all.String()
+func (s *safeBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.all.String()
 }
 
 // exporter is a running portscan_exporter.
@@ -315,8 +315,9 @@ func listenOn(t *testing.T, address string) (closePort func()) {
 	return closePort
 }
 
-// eventually waits until check returns nil. It fails the test after the timeout.
-func eventually(t *testing.T, within time.Duration, what string, check func() error) {
+// eventually waits until check returns nil. After the timeout it fails the test and reports the
+// condition.
+func eventually(t *testing.T, within time.Duration, condition string, check func() error) {
 	t.Helper()
 	deadline := time.Now().Add(within)
 	for {
@@ -325,7 +326,7 @@ func eventually(t *testing.T, within time.Duration, what string, check func() er
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("timeout after %v: %s: %v", within, what, err)
+			t.Fatalf("timeout after %v: %s: %v", within, condition, err)
 		}
 		time.Sleep(50 * time.Millisecond)
 	}

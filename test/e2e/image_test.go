@@ -103,9 +103,9 @@ type layerFile struct {
 }
 
 // imageFiles returns the files of an image.
-func (d containerEngine) imageFiles(t *testing.T, image string) map[string]layerFile {
+func (e containerEngine) imageFiles(t *testing.T, image string) map[string]layerFile {
 	t.Helper()
-	saved := readTar(t, []byte(runIn(t, ".", d.path, "save", image)))
+	saved := readTar(t, []byte(runIn(t, ".", e.path, "save", image)))
 	var manifest []struct{ Layers []string }
 	if err := json.Unmarshal(saved["manifest.json"].data, &manifest); err != nil || len(manifest) != 1 {
 		t.Fatalf("docker save: got %d manifests, want 1: %v", len(manifest), err)
@@ -164,16 +164,16 @@ type container struct {
 
 // startContainer starts a container that is removed when the test ends. The arguments are options,
 // the image and the command.
-func (d containerEngine) startContainer(t *testing.T, args ...string) container {
+func (e containerEngine) startContainer(t *testing.T, args ...string) container {
 	t.Helper()
-	c := container{d, d.run(t, append([]string{"run", "--detach"}, args...)...)}
+	c := container{e, e.run(t, append([]string{"run", "--detach"}, args...)...)}
 	t.Cleanup(func() {
 		if t.Failed() {
-			out, _ := exec.Command(d.path, "logs", c.id).CombinedOutput()
+			out, _ := exec.Command(e.path, "logs", c.id).CombinedOutput()
 			t.Logf("container %s:\n%s", c.id[:12], out)
 		}
 	})
-	d.runAtCleanup(t, "rm", "--force", "--volumes", c.id)
+	e.runAtCleanup(t, "rm", "--force", "--volumes", c.id)
 	return c
 }
 
@@ -184,23 +184,23 @@ func (c container) address(t *testing.T) string {
 }
 
 // createNetwork creates an isolated network and returns its identifier and prefix.
-func (d containerEngine) createNetwork(t *testing.T) (id, prefix string) {
+func (e containerEngine) createNetwork(t *testing.T) (id, prefix string) {
 	t.Helper()
-	id = d.run(t, "network", "create", "--internal", fmt.Sprintf("portscan_exporter_test_%d", time.Now().UnixNano()))
-	d.runAtCleanup(t, "network", "rm", id)
-	return id, d.run(t, "network", "inspect", "--format={{(index .IPAM.Config 0).Subnet}}", id)
+	id = e.run(t, "network", "create", "--internal", fmt.Sprintf("portscan_exporter_test_%d", time.Now().UnixNano()))
+	e.runAtCleanup(t, "network", "rm", id)
+	return id, e.run(t, "network", "inspect", "--format={{(index .IPAM.Config 0).Subnet}}", id)
 }
 
 // imageConfig has the two scanned containers as its target.
 func imageConfig(prefix, name string) string {
 	return fmt.Sprintf(`modules:
-  whole: {ports: "1-10200"}
-  half: {ports: "1-10200", method: syn}
+  full: {ports: "1-10200"}
+  half_open: {ports: "1-10200", method: syn}
 targets:
   - name: %s
     hosts: [one, two]
     networks: [%s]
-    modules: [whole, half]
+    modules: [full, half_open]
     authorization: {owner: "the test"}
     expect:
       tcp: {open: "8001"}
@@ -218,7 +218,7 @@ func testImageNetwork(t *testing.T, d containerEngine, image string) {
 	one := d.startContainer(t, append(on("one"), image, "--web.listen-address=:8001", "--web.listen-address=:9001")...).address(t)
 	two := d.startContainer(t, append(on("two"), image, "--web.listen-address=:8001")...).address(t)
 
-	file := writeReadable(t, strings.Replace(imageConfig(prefix, "pair"), "whole, half", "whole", 1))
+	file := writeReadable(t, strings.Replace(imageConfig(prefix, "pair"), "full, half_open", "full", 1))
 	c := d.startContainer(t, append(on("exporter"), "--cap-add=NET_RAW", "--health-interval=500ms",
 		"--volume="+filepath.Dir(file)+":/etc/portscan_exporter:ro", image)...)
 	e := &exporter{url: "http://" + c.address(t) + ":10115", config: file}
@@ -243,13 +243,13 @@ func testImageNetwork(t *testing.T, d containerEngine, image string) {
 		m.wantValue(t, fmt.Sprintf(`portscan_ports{ip=%q,protocol="tcp",state="closed"}`, one), 10198)
 		m.wantValue(t, fmt.Sprintf(`portscan_ports{ip=%q,protocol="tcp",state="closed"}`, two), 10199)
 	}
-	check("target=pair&module=whole")
+	check("target=pair&module=full")
 
 	replaceFileMode(t, file, imageConfig(prefix, "renamed"), 0o644)
 	if a, err := request("POST", e.url+"/-/reload"); err != nil || a.status != 200 {
 		t.Fatalf("POST /-/reload: %v, status %d, want 200: %s", err, a.status, a.body)
 	}
-	check("target=renamed&module=half")
+	check("target=renamed&module=half_open")
 	checkNoEffectiveCapability(t, d.run(t, "inspect", "--format={{.State.Pid}}", c.id))
 	replaceFileMode(t, file, imageConfig(prefix, "again"), 0o644)
 	d.run(t, "kill", "--signal=HUP", c.id)

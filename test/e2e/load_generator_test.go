@@ -87,27 +87,27 @@ func (loadHosts) targetName(i int) string { return fmt.Sprintf("t%d", i) }
 func (loadHosts) address(i int) string    { return fmt.Sprintf("127.0.1.%d", i+1) }
 
 // openPorts returns the one or two open ports of a target. The first one is expected to be open.
-func (c loadHosts) openPorts(i int) []int {
-	ports := []int{c.firstPort + i%loadPorts}
-	if second := c.firstPort + (37*i+11)%loadPorts; i%2 == 1 && second != ports[0] {
+func (h loadHosts) openPorts(i int) []int {
+	ports := []int{h.firstPort + i%loadPorts}
+	if second := h.firstPort + (37*i+11)%loadPorts; i%2 == 1 && second != ports[0] {
 		ports = append(ports, second)
 	}
 	return ports
 }
 
-func (c loadHosts) config(more string) string {
+func (h loadHosts) config(more string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%smodules:\n  hundred: {ports: \"%d-%d\"}\ntargets:\n", more, c.firstPort, c.firstPort+loadPorts-1)
+	fmt.Fprintf(&b, "%smodules:\n  hundred: {ports: \"%d-%d\"}\ntargets:\n", more, h.firstPort, h.firstPort+loadPorts-1)
 	for i := range loadTargets {
 		fmt.Fprintf(&b, "  - name: %s\n    hosts: [%s]\n    modules: [hundred]\n    authorization: {owner: \"the test\"}\n    expect: {tcp: {open: %d}}\n",
-			c.targetName(i), c.address(i), c.openPorts(i)[0])
+			h.targetName(i), h.address(i), h.openPorts(i)[0])
 	}
 	return b.String()
 }
 
 // checkResponse compares a response with the open ports. An incomplete response may lack ports, but
 // must not be wrong.
-func (c loadHosts) checkResponse(i int, body string) (complete bool, err error) {
+func (h loadHosts) checkResponse(i int, body string) (complete bool, err error) {
 	m, err := readMetrics(body)
 	if err != nil {
 		return false, err
@@ -118,15 +118,15 @@ func (c loadHosts) checkResponse(i int, body string) (complete bool, err error) 
 			continue
 		}
 		port, err := strconv.Atoi(labelValue(series, "port"))
-		if err != nil || labelValue(series, "ip") != c.address(i) || slices.Contains(c.openPorts(i), port) != (v == 1) {
-			return false, fmt.Errorf("%s = %v, want open ports %v of %s", series, v, c.openPorts(i), c.address(i))
+		if err != nil || labelValue(series, "ip") != h.address(i) || slices.Contains(h.openPorts(i), port) != (v == 1) {
+			return false, fmt.Errorf("%s = %v, want open ports %v of %s", series, v, h.openPorts(i), h.address(i))
 		}
 		seen++
 	}
 	state := func(s string) int {
-		return int(m.sumByPrefix(fmt.Sprintf(`portscan_ports{ip="%s",protocol="tcp",state="%s"}`, c.address(i), s)))
+		return int(m.sumByPrefix(fmt.Sprintf(`portscan_ports{ip="%s",protocol="tcp",state="%s"}`, h.address(i), s)))
 	}
-	open, closed, unknown := len(c.openPorts(i)), loadPorts-len(c.openPorts(i)), state("unknown")
+	open, closed, unknown := len(h.openPorts(i)), loadPorts-len(h.openPorts(i)), state("unknown")
 	switch {
 	case state("open") != seen, state("open") > open, state("closed") > closed, state("filtered")+state("open_filtered") > 0:
 		return false, fmt.Errorf("got %d open, %d closed and %d filtered ports, which is wrong", state("open"), state("closed"), state("filtered"))
@@ -157,15 +157,15 @@ type loadResult struct {
 }
 
 // wait waits for all responses and closes the connections.
-func (y *loadResult) wait() {
-	y.probes.Wait()
-	for _, c := range y.clients {
+func (r *loadResult) wait() {
+	r.probes.Wait()
+	for _, c := range r.clients {
 		c.CloseIdleConnections()
 	}
 }
 
-func (y *loadResult) total() int {
-	return y.complete + y.incomplete + y.refused + y.late + len(y.wrong)
+func (r *loadResult) total() int {
+	return r.complete + r.incomplete + r.refused + r.late + len(r.wrong)
 }
 
 // percentile returns the duration that a fraction of all durations does not exceed.
@@ -177,18 +177,18 @@ func percentile(all []time.Duration, of float64) time.Duration {
 	return sorted[int(float64(len(sorted)-1)*of)].Round(time.Millisecond / 10)
 }
 
-func (y *loadResult) String() string {
+func (r *loadResult) String() string {
 	return fmt.Sprintf("%d probes: %d complete, %d incomplete, %d refused, %d late, %d wrong; answers took p50 %v, p99 %v, max %v; refusals p50 %v, max %v",
-		y.total(), y.complete, y.incomplete, y.refused, y.late, len(y.wrong), percentile(y.responseTimes, 0.5), percentile(y.responseTimes, 0.99), percentile(y.responseTimes, 1),
-		percentile(y.refusalTimes, 0.5), percentile(y.refusalTimes, 1))
+		r.total(), r.complete, r.incomplete, r.refused, r.late, len(r.wrong), percentile(r.responseTimes, 0.5), percentile(r.responseTimes, 0.99), percentile(r.responseTimes, 1),
+		percentile(r.refusalTimes, 0.5), percentile(r.refusalTimes, 1))
 }
 
 // checkNoneWrong fails the test for each wrong response. It reports the first ten.
-func (y *loadResult) checkNoneWrong(t *testing.T) {
+func (r *loadResult) checkNoneWrong(t *testing.T) {
 	t.Helper()
-	for i, w := range y.wrong {
+	for i, w := range r.wrong {
 		if i == 10 {
-			t.Errorf("and %d more", len(y.wrong)-i)
+			t.Errorf("and %d more", len(r.wrong)-i)
 			return
 		}
 		t.Error(w)
@@ -276,18 +276,18 @@ func checkRefusal(a response) error {
 // returns when the last request has been sent.
 func runLoad(t *testing.T, c loadHosts, url string, clients int, timeout, length time.Duration) *loadResult {
 	t.Helper()
-	y := &loadResult{}
+	result := &loadResult{}
 	var sending sync.WaitGroup
 	for i := range clients {
-		s := &scraper{hosts: c, url: url, timeout: timeout, result: y, client: &http.Client{
+		s := &scraper{hosts: c, url: url, timeout: timeout, result: result, client: &http.Client{
 			Transport: &http.Transport{MaxIdleConnsPerHost: 1000, IdleConnTimeout: time.Minute},
 		}}
-		y.clients = append(y.clients, s.client)
+		result.clients = append(result.clients, s.client)
 		phase := time.Duration(i) * loadInterval / loadTargets / time.Duration(clients)
 		sending.Go(func() { s.run(t.Context(), i*loadTargets/clients, phase, length) })
 	}
 	sending.Wait()
-	return y
+	return result
 }
 
 const mib = 1 << 20

@@ -27,15 +27,15 @@ func TestLoadSustained(t *testing.T) {
 		}
 	})
 	defer third.Stop()
-	y := runLoad(t, c, e.url, loadClients, loadInterval, length)
+	result := runLoad(t, c, e.url, loadClients, loadInterval, length)
 	late := e.scrapeMetrics(t)
-	y.wait()
-	t.Logf("load for %v: %v", length, y)
-	y.checkNoneWrong(t)
-	if want := loadClients * int(length/(loadInterval/loadTargets)); y.complete != want {
-		t.Errorf("got %d complete probes, want %d", y.complete, want)
+	result.wait()
+	t.Logf("load for %v: %v", length, result)
+	result.checkNoneWrong(t)
+	if want := loadClients * int(length/(loadInterval/loadTargets)); result.complete != want {
+		t.Errorf("got %d complete probes, want %d", result.complete, want)
 	}
-	if p99 := percentile(y.responseTimes, 0.99); p99 >= time.Second {
+	if p99 := percentile(result.responseTimes, 0.99); p99 >= time.Second {
 		t.Errorf("p99 = %v, want less than 1s", p99)
 	}
 	late.wantValue(t, refusedByLimit, 0)
@@ -48,15 +48,15 @@ func TestLoadSustained(t *testing.T) {
 	// late.
 	const mostLate = 20 // at most one in 20
 	times := loadFactor(idle, late, length)
-	y = runLoad(t, c, e.url, times*loadClients, loadInterval, 3*loadInterval)
+	result = runLoad(t, c, e.url, times*loadClients, loadInterval, 3*loadInterval)
 	over := time.Now()
-	y.wait()
-	t.Logf("load times %d: %v", times, y)
-	y.checkNoneWrong(t)
-	checkRefusalsCounted(t, e, y)
+	result.wait()
+	t.Logf("load times %d: %v", times, result)
+	result.checkNoneWrong(t)
+	checkRefusalsCounted(t, e, result)
 	checkRecovery(t, c, e, over)
-	if y.late > y.total()/mostLate {
-		t.Errorf("%d of %d probes were late", y.late, y.total())
+	if result.late > result.total()/mostLate {
+		t.Errorf("%d of %d probes were late", result.late, result.total())
 	}
 	awaitIdle(t, e, idle)
 }
@@ -76,18 +76,18 @@ func TestLoadOverload(t *testing.T) {
 	e := startExporter(t, c.config("limits: {max_scans: 1}\n"))
 	e.probe(t, "target=t0").wantValue(t, "probe_success", 1)
 	idle := e.scrapeMetrics(t)
-	y := runLoad(t, c, e.url, 4*loadClients, 2*time.Second, loadInterval)
+	result := runLoad(t, c, e.url, 4*loadClients, 2*time.Second, loadInterval)
 	over := time.Now()
-	y.wait()
-	t.Logf("%v", y)
-	y.checkNoneWrong(t)
-	checkRefusalsCounted(t, e, y)
+	result.wait()
+	t.Logf("%v", result)
+	result.checkNoneWrong(t)
+	checkRefusalsCounted(t, e, result)
 	checkRecovery(t, c, e, over)
-	if y.refused == 0 || y.complete == 0 {
-		t.Errorf("got %d refused and %d complete probes, want both above 0", y.refused, y.complete)
+	if result.refused == 0 || result.complete == 0 {
+		t.Errorf("got %d refused and %d complete probes, want both above 0", result.refused, result.complete)
 	}
-	if y.late > 0 {
-		t.Errorf("%d of %d probes were late", y.late, y.total())
+	if result.late > 0 {
+		t.Errorf("%d of %d probes were late", result.late, result.total())
 	}
 	awaitIdle(t, e, idle)
 }
@@ -112,10 +112,10 @@ func checkRecovery(t *testing.T, c loadHosts, e *exporter, over time.Time) {
 
 // checkRefusalsCounted compares the number of refusals with the exporter's metric, which may
 // include late responses.
-func checkRefusalsCounted(t *testing.T, e *exporter, y *loadResult) {
+func checkRefusalsCounted(t *testing.T, e *exporter, result *loadResult) {
 	t.Helper()
-	if n := int(e.scrapeMetrics(t)[refusedByLimit]); n < y.refused || n > y.refused+y.late {
-		t.Errorf("%s = %d, want %d refused to %d late in addition", refusedByLimit, n, y.refused, y.late)
+	if n := int(e.scrapeMetrics(t)[refusedByLimit]); n < result.refused || n > result.refused+result.late {
+		t.Errorf("%s = %d, want %d refused to %d late in addition", refusedByLimit, n, result.refused, result.late)
 	}
 }
 
@@ -193,14 +193,14 @@ func startFlood(t *testing.T, e *exporter, probes int) (stop func()) {
 // TestAdmissionFairness sends many probes of one target and then one of another. It is not
 // parallel, because it measures times.
 func TestAdmissionFairness(t *testing.T) {
-	const scanTakes, crowd = time.Second, 100
+	const scanTakes, probes = time.Second, 100
 	e := startExporter(t, fairConfig(2, 50)) // 1 s each: 50 ports at 50 a second
 	idle := e.scrapeMetrics(t)
-	stop := startFlood(t, e, crowd)
+	stop := startFlood(t, e, probes)
 	defer stop()
 	eventually(t, 10*time.Second, "the flood has started", func() error {
 		m := e.scrapeMetrics(t)
-		if more := m["process_open_fds"] - idle["process_open_fds"]; more < crowd || m["portscan_exporter_scans_in_flight"] != 2 {
+		if more := m["process_open_fds"] - idle["process_open_fds"]; more < probes || m["portscan_exporter_scans_in_flight"] != 2 {
 			return fmt.Errorf("got %v more descriptors and %v scans", more, m["portscan_exporter_scans_in_flight"])
 		}
 		return nil
@@ -211,7 +211,7 @@ func TestAdmissionFairness(t *testing.T) {
 	for range 2 {
 		sent := time.Now()
 		m := e.probe(t, "target=other", timeoutHeader, "10")
-		t.Logf("a probe of another target during a flood of %d took %v", crowd, time.Since(sent).Round(time.Millisecond))
+		t.Logf("a probe of another target during a flood of %d took %v", probes, time.Since(sent).Round(time.Millisecond))
 		m.wantValue(t, "probe_success", 1)
 		if took := time.Since(sent); took > 4*scanTakes {
 			t.Errorf("probe took %v, want at most four times a scan", took)

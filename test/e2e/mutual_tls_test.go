@@ -113,15 +113,15 @@ func TestMutualTLS(t *testing.T) {
 	later, client := time.Now().Add(time.Hour), x509.ExtKeyUsageClientAuth
 	e, pool, file := startTLSExporter(t, "RequireAndVerifyClientCert", ours.writeCertificate(t))
 
-	for what, cert := range map[string]*tls.Certificate{
-		"no certificate":       nil,
-		"a foreign one":        foreign.issueCertificate(t, name, later, client),
-		"one that has expired": ours.issueCertificate(t, name, time.Now().Add(-time.Hour), client),
-		"one for servers":      ours.issueCertificate(t, name, later, x509.ExtKeyUsageServerAuth),
+	for kind, cert := range map[string]*tls.Certificate{
+		"no certificate":     nil,
+		"other authority":    foreign.issueCertificate(t, name, later, client),
+		"expired":            ours.issueCertificate(t, name, time.Now().Add(-time.Hour), client),
+		"server certificate": ours.issueCertificate(t, name, later, x509.ExtKeyUsageServerAuth),
 	} {
 		for _, path := range []string{"/", "/probe?target=own", "/metrics", "/-/healthy"} {
 			if a, err := requestAs(newCertificateClient(pool, cert), http.MethodGet, e.url+path, "", ""); err == nil {
-				t.Errorf("certificate %q: status = %d for %s, want no response", what, a.status, path)
+				t.Errorf("certificate %q: status = %d for %s, want no response", kind, a.status, path)
 			}
 		}
 	}
@@ -134,7 +134,7 @@ func TestMutualTLS(t *testing.T) {
 	}
 	parseMetrics(t, getAs(t, right, e.url+"/probe?target=own", "", "", http.StatusOK)).wantValue(t, "probe_success", 1)
 	getAs(t, right, e.url+"/probe?target=own", "mallory", "anything", http.StatusOK)
-	getAs(t, right, e.url+"/probe?target=nobody", "", "", http.StatusForbidden)
+	getAs(t, right, e.url+"/probe?target=unknown", "", "", http.StatusForbidden)
 	for i, event := range []string{"scan", "scan", "refusal"} {
 		checkFields(t, awaitAuditEntries(t, file, 3)[i], map[string]any{"event": event, "user": name})
 	}

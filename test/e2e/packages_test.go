@@ -11,14 +11,14 @@ import (
 )
 
 // copyIn copies a file into the system.
-func (r systemRoot) copyIn(t *testing.T, path, as string) string {
+func (s systemRoot) copyIn(t *testing.T, path, as string) string {
 	t.Helper()
 	f, err := os.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	r.writeFile(t, as, f)
+	s.writeFile(t, as, f)
 	return as
 }
 
@@ -77,15 +77,15 @@ func testDeb(t *testing.T, dist, newer string) {
 }
 
 // serviceActive reports whether the service or its socket is active.
-func (r systemRoot) serviceActive(t *testing.T) bool {
+func (s systemRoot) serviceActive(t *testing.T) bool {
 	t.Helper()
-	return r.command(t, "systemctl", "--quiet", "is-active", "portscan_exporter.service", "portscan_exporter.socket").Run() == nil
+	return s.command(t, "systemctl", "--quiet", "is-active", "portscan_exporter.service", "portscan_exporter.socket").Run() == nil
 }
 
 // getBody requests a path of the exporter in the system, which must respond with status 200.
-func (r systemRoot) getBody(t *testing.T, path string) string {
+func (s systemRoot) getBody(t *testing.T, path string) string {
 	t.Helper()
-	return r.run(t, "curl", "--silent", "--show-error", "--fail", "--max-time", "30", "http://127.0.0.1:10115"+path)
+	return s.run(t, "curl", "--silent", "--show-error", "--fail", "--max-time", "30", "http://127.0.0.1:10115"+path)
 }
 
 // testUnit runs the unit with systemd, also with the drop-in for half-open scans and with an audit

@@ -29,7 +29,7 @@ func newTestPorts(t *testing.T) testPorts {
 	return testPorts{freePort(t), freePort(t), freePort(t), freePort(t), freePort(t)}
 }
 
-func (s testPorts) config() string {
+func (p testPorts) config() string {
 	return fmt.Sprintf(`modules:
   quick:
     ports: [%d, %d, %d, %d, %d]
@@ -46,7 +46,7 @@ targets:
       tcp: {open: "%d,%d", allow: "%d"}
     labels: {env: test}
 external_labels: {vantage: here}
-`, s.listening, s.down, s.allowed, s.unexpected, s.free, s.listening, s.listening, s.down, s.allowed)
+`, p.listening, p.down, p.allowed, p.unexpected, p.free, p.listening, p.listening, p.down, p.allowed)
 }
 
 // portOpenSelector selects the series of a port in module quick.

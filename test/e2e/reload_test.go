@@ -41,7 +41,7 @@ func TestReload(t *testing.T) {
 		}},
 		{"POST", nil, postReload},
 		{
-			"by itself",
+			"automatic",
 			[]string{"--config.enable-auto-reload", "--config.auto-reload-interval=200ms"},
 			func(*testing.T, *exporter, int) {},
 		},

@@ -46,12 +46,12 @@ targets:
 	if err != nil {
 		t.Fatal(err)
 	}
-	for what, n := range map[string]int{
+	for item, n := range map[string]int{
 		"answer": answer, "address": address / addresses, "reported port": port / reported,
 		"scrape, by Prometheus itself": int(all) - answer - address - port,
 	} {
-		if want := readScalingNumber(t, `\| each `+what+` \| (\d+) \|`); n != want {
-			t.Errorf("each %s has %d series, docs/scaling.md has %d", what, n, want)
+		if want := readScalingNumber(t, `\| each `+item+` \| (\d+) \|`); n != want {
+			t.Errorf("each %s has %d series, docs/scaling.md has %d", item, n, want)
 		}
 	}
 }
@@ -80,12 +80,12 @@ type scaleLoad struct {
 	interval     time.Duration
 }
 
-func (m scaleLoad) targetCount() int { return int(1000 * m.interval / time.Minute) }
+func (s scaleLoad) targetCount() int { return int(1000 * s.interval / time.Minute) }
 
-func (m scaleLoad) config() string {
+func (s scaleLoad) config() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "modules:\n  thousand: {ports: \"1-1000\", method: %s}\ntargets:\n", m.method)
-	for i := range m.targetCount() {
+	fmt.Fprintf(&b, "modules:\n  thousand: {ports: \"1-1000\", method: %s}\ntargets:\n", s.method)
+	for i := range s.targetCount() {
 		fmt.Fprintf(&b, "  - name: t%d\n    hosts: [127.1.%d.%d]\n    modules: [thousand]\n    authorization: {owner: \"the test\", expires: 2099-01-01}\n    expect: {tcp: {open: \"22,443\"}}\n",
 			i, i/250, 1+i%250)
 	}
@@ -94,7 +94,7 @@ func (m scaleLoad) config() string {
 
 // startExporter starts the exporter in a network namespace, whose loopback device has all
 // addresses.
-func (m scaleLoad) startExporter(t *testing.T) *exporter {
+func (s scaleLoad) startExporter(t *testing.T) *exporter {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -102,11 +102,11 @@ func (m scaleLoad) startExporter(t *testing.T) *exporter {
 	}
 	defer l.Close()
 	script := "ip link set lo up"
-	if m.silent {
+	if s.silent {
 		needProgram(t, "nft")
 		script += ` && nft 'add table inet lab; add chain inet lab in { type filter hook input priority 0; }; add rule inet lab in ip daddr 127.1.0.0/16 tcp dport { 1-21, 23-442, 444-1000 } drop'`
 	}
-	command := append(networkNamespace(t, script), plainBinary(t), "--web.systemd-socket", "--config.file="+writeFile(t, "config.yml", m.config()))
+	command := append(networkNamespace(t, script), plainBinary(t), "--web.systemd-socket", "--config.file="+writeFile(t, "config.yml", s.config()))
 	e := startCommandWithSocket(t, l.(*net.TCPListener), command...)
 	e.awaitReady(t)
 	return e
@@ -136,30 +136,30 @@ func TestScaleMillionPorts(t *testing.T) {
 
 // needDescriptors skips the test if there are too few descriptors. An attempt at a silent port
 // holds one for more than a second.
-func (m scaleLoad) needDescriptors(t *testing.T) {
+func (s scaleLoad) needDescriptors(t *testing.T) {
 	t.Helper()
 	const need = 32_768
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)
 	}
-	if m.silent && m.method == "connect" && limit.Max < need {
+	if s.silent && s.method == "connect" && limit.Max < need {
 		skip(t, fmt.Sprintf("the limit of %d descriptors is too low, want %d", limit.Max, need))
 	}
 }
 
-func (m scaleLoad) run(t *testing.T) {
+func (s scaleLoad) run(t *testing.T) {
 	t.Helper()
-	e := m.startExporter(t)
-	p := startPrometheus(t, scrapeConfig(e, fmt.Sprintf("scrape_interval: %v", m.interval)))
-	p.awaitValue(t, 30*time.Second+2*m.interval, `count(probe_success == 1)`, float64(m.targetCount()))
+	e := s.startExporter(t)
+	p := startPrometheus(t, scrapeConfig(e, fmt.Sprintf("scrape_interval: %v", s.interval)))
+	p.awaitValue(t, 30*time.Second+2*s.interval, `count(probe_success == 1)`, float64(s.targetCount()))
 	const intervals = 3
 	before, began := e.scrapeMetrics(t), time.Now()
-	time.Sleep(intervals * m.interval)
+	time.Sleep(intervals * s.interval)
 	after, took := e.scrapeMetrics(t), time.Since(began)
 	grown := func(name string) float64 { return after.sumByPrefix(name) - before.sumByPrefix(name) }
 
-	over := fmt.Sprintf("[%v]", intervals*m.interval)
+	over := fmt.Sprintf("[%v]", intervals*s.interval)
 	p.wantValue(t, "min(min_over_time(probe_success"+over+"))", 1)
 	longest, err := p.queryValue(t, "max(max_over_time(probe_duration_seconds"+over+"))")
 	if err != nil {
@@ -167,12 +167,12 @@ func (m scaleLoad) run(t *testing.T) {
 	}
 	scans, cpu := grown("portscan_exporter_scans_total"), grown("process_cpu_seconds_total")
 	attempts := grown("portscan_exporter_attempts_total")
-	if want := float64((intervals - 1) * m.targetCount()); scans < want {
+	if want := float64((intervals - 1) * s.targetCount()); scans < want {
 		t.Errorf("got %v scans in %d intervals, want at least %v", scans, intervals, want)
 	}
 	own := p.scrapeMetrics(t)
 	t.Logf("%d targets every %v: %.0f ports a minute, %.2f attempts a port, %.3f cores, %.1f us a port, slowest response %.2f s; %s",
-		m.targetCount(), m.interval, scans*1000/took.Minutes(), attempts/scans/1000, cpu/took.Seconds(), cpu/scans/1000*1e6, longest, after.resourceUsage())
+		s.targetCount(), s.interval, scans*1000/took.Minutes(), attempts/scans/1000, cpu/took.Seconds(), cpu/scans/1000*1e6, longest, after.resourceUsage())
 	t.Logf("Prometheus: %v series, %.1f MiB, %.3f cores", own["prometheus_tsdb_head_series"], own["process_resident_memory_bytes"]/mib,
 		own["process_cpu_seconds_total"]/time.Since(p.started).Seconds())
 }

@@ -97,7 +97,7 @@ external_labels%s`, s.free, labels))
 		}
 		replaceFile(t, filepath.Join(dir, file+".prom"), o.stdout)
 	}
-	runTextfileScript(t, config, dir, "nobody", 2) // refused
+	runTextfileScript(t, config, dir, "unknown", 2) // refused
 	if files, _ := filepath.Glob(dir + "/*"); len(files) != 4 {
 		t.Errorf("files = %v, want 4", files)
 	}
@@ -180,14 +180,14 @@ func acceptOnce(t *testing.T, port int) (connected <-chan struct{}) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = l.Close() })
-	told := make(chan struct{})
+	accepted := make(chan struct{})
 	go func() {
-		defer close(told)
+		defer close(accepted)
 		if conn, err := l.Accept(); err == nil {
 			_ = conn.Close()
 		}
 	}()
-	return told
+	return accepted
 }
 
 // TestScanInterrupted interrupts scans whose output is a pipe.
@@ -213,18 +213,18 @@ func TestScanInterrupted(t *testing.T) {
 			time.Sleep(time.Second) // until the exporter has read the result of the connection
 			_ = cmd.Process.Signal(os.Interrupt)
 			_ = cmd.Wait() // the status is checked below
-			out, said := stdout.String(), stderr.String()
+			out, errors := stdout.String(), stderr.String()
 			if status := cmd.ProcessState.ExitCode(); status != 2 {
 				t.Errorf("exit status = %d, want 2", status)
 			}
 			if !strings.Contains(out, want) || !strings.Contains(out, strconv.Itoa(s.listening)) {
 				t.Errorf("%q or port %d is missing in:\n%s", want, s.listening, truncate(out))
 			}
-			if strings.Contains(said, "it was interrupted") != (format != "table") {
-				t.Errorf("stderr = %q", said)
+			if strings.Contains(errors, "it was interrupted") != (format != "table") {
+				t.Errorf("stderr = %q", errors)
 			}
-			if strings.ContainsAny(out+said, "\x1b\r") {
-				t.Errorf("terminal sequences in a pipe:\n%q\n%q", truncate(out), said)
+			if strings.ContainsAny(out+errors, "\x1b\r") {
+				t.Errorf("terminal sequences in a pipe:\n%q\n%q", truncate(out), errors)
 			}
 		})
 	}

@@ -41,10 +41,10 @@ func newShardGroup(t *testing.T) *shardGroup {
 }
 
 // startPrometheus starts Prometheus with the jobs in docs/scaling.md.
-func (f *shardGroup) startPrometheus(t *testing.T) *prometheusServer {
+func (g *shardGroup) startPrometheus(t *testing.T) *prometheusServer {
 	t.Helper()
 	jobs := readExample(t, "docs/scaling.md", "hashmod")
-	for i, e := range f.exporters {
+	for i, e := range g.exporters {
 		written := fmt.Sprintf("ports-%d.example.org:10115", i)
 		if !strings.Contains(jobs, written+`/sd"}`) {
 			t.Fatalf("example does not discover targets from %s:\n%s", written, jobs)
@@ -96,9 +96,9 @@ func awaitShardAlerts(t *testing.T, p *prometheusServer, addr string, targets []
 }
 
 // readScans returns the times of all scans in the audit files, by exporter and by target/module.
-func (f *shardGroup) readScans(t *testing.T) (all [shardCount]map[string][]time.Time) {
+func (g *shardGroup) readScans(t *testing.T) (all [shardCount]map[string][]time.Time) {
 	t.Helper()
-	for i, file := range f.audits {
+	for i, file := range g.audits {
 		all[i] = make(map[string][]time.Time)
 		for line := range strings.Lines(readFile(t, file)) {
 			if !strings.HasSuffix(line, "\n") {
@@ -122,10 +122,10 @@ func (f *shardGroup) readScans(t *testing.T) (all [shardCount]map[string][]time.
 }
 
 // awaitScans waits until each target has been scanned a number of times after the given time.
-func (f *shardGroup) awaitScans(t *testing.T, owners map[string]int, after time.Time, times int) {
+func (g *shardGroup) awaitScans(t *testing.T, owners map[string]int, after time.Time, times int) {
 	t.Helper()
 	eventually(t, 60*time.Second, "all targets are scanned again", func() error {
-		all := f.readScans(t)
+		all := g.readScans(t)
 		for name, i := range owners {
 			n := 0
 			for _, at := range all[i][name] {
@@ -143,12 +143,12 @@ func (f *shardGroup) awaitScans(t *testing.T, owners map[string]int, after time.
 
 // awaitOwners waits until each target/module has been scanned and returns the exporter that scanned
 // it. All modules of a target must have the same exporter.
-func (f *shardGroup) awaitOwners(t *testing.T) map[string]int {
+func (g *shardGroup) awaitOwners(t *testing.T) map[string]int {
 	t.Helper()
 	const modules = 2
 	owners, targets := make(map[string]int), make(map[string]int)
 	eventually(t, 40*time.Second, "all targets are scanned", func() error {
-		for i, names := range f.readScans(t) {
+		for i, names := range g.readScans(t) {
 			for name := range names {
 				target, _, _ := strings.Cut(name, "/")
 				if other, taken := targets[target]; taken && other != i {
@@ -240,7 +240,7 @@ func checkScanRate(t *testing.T, f *shardGroup, owners map[string]int) {
 
 // checkScansMatchScrapes compares the number of scans of each target with the number of scrapes. It
 // does not measure times, so it is independent of the load of the machine.
-func (f *shardGroup) checkScansMatchScrapes(t *testing.T, p *prometheusServer, owners map[string]int) {
+func (g *shardGroup) checkScansMatchScrapes(t *testing.T, p *prometheusServer, owners map[string]int) {
 	t.Helper()
 	for _, target := range p.listTargets(t) {
 		if target.ScrapeInterval != shardInterval.String() {
@@ -248,8 +248,8 @@ func (f *shardGroup) checkScansMatchScrapes(t *testing.T, p *prometheusServer, o
 		}
 	}
 	const looks = `%s_over_time(up{job="portscan"}[10m])`
-	before, asked := f.readScans(t), countByTarget(p.query(t, fmt.Sprintf(looks, "count")))
-	answered, after := countByTarget(p.query(t, fmt.Sprintf(looks, "sum"))), f.readScans(t)
+	before, asked := g.readScans(t), countByTarget(p.query(t, fmt.Sprintf(looks, "count")))
+	answered, after := countByTarget(p.query(t, fmt.Sprintf(looks, "sum"))), g.readScans(t)
 	for name, i := range owners {
 		// One scan can be running or missing in the file.
 		if most := asked[name] + 1; len(before[i][name]) > most {

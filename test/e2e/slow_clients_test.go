@@ -116,7 +116,7 @@ func TestProbesReleaseResources(t *testing.T) {
 	listenLocal(t, s.listening)
 	e := startExporter(t, s.config())
 	e.probe(t, "target=own")
-	before, said := e.scrapeMetrics(t), e.output.String()
+	before, logged := e.scrapeMetrics(t), e.output.String()
 	const rounds, atOnce = 10, 10
 	for range rounds {
 		var all sync.WaitGroup
@@ -147,7 +147,7 @@ func TestProbesReleaseResources(t *testing.T) {
 	after.wantValue(t, `portscan_exporter_scan_failures_total{module="quick"}`, 0)
 	after.wantValue(t, "portscan_exporter_scans_in_flight", 0)
 	after.wantValue(t, "portscan_exporter_attempts_in_flight", 0)
-	if more := strings.TrimPrefix(e.output.String(), said); more != "" {
+	if more := strings.TrimPrefix(e.output.String(), logged); more != "" {
 		t.Errorf("successful probes must not be logged at info:\n%s", more)
 	}
 	const mib = 1 << 20

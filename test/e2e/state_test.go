@@ -19,29 +19,29 @@ type crashingExporter struct {
 }
 
 // start starts the exporter without waiting until it is ready.
-func (k *crashingExporter) start(t *testing.T) {
+func (e *crashingExporter) start(t *testing.T) {
 	t.Helper()
-	k.cmd = exec.Command(binary(t), k.args...)
-	k.cmd.Stdout, k.cmd.Stderr = &k.output, &k.output
-	if err := k.cmd.Start(); err != nil {
+	e.cmd = exec.Command(binary(t), e.args...)
+	e.cmd.Stdout, e.cmd.Stderr = &e.output, &e.output
+	if err := e.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func (k *crashingExporter) awaitReady(t *testing.T) {
+func (e *crashingExporter) awaitReady(t *testing.T) {
 	t.Helper()
 	defer func() {
 		if t.Failed() {
-			t.Logf("output:\n%s", k.output.String())
+			t.Logf("output:\n%s", e.output.String())
 		}
 	}()
-	eventually(t, 30*time.Second, "the exporter is ready", func() error { return checkStatus(k.url+"/-/ready", 200) })
+	eventually(t, 30*time.Second, "the exporter is ready", func() error { return checkStatus(e.url+"/-/ready", 200) })
 }
 
 // kill sends SIGKILL, as the kernel does when memory is short.
-func (k *crashingExporter) kill() {
-	_ = k.cmd.Process.Kill()
-	_ = k.cmd.Wait()
+func (e *crashingExporter) kill() {
+	_ = e.cmd.Process.Kill()
+	_ = e.cmd.Wait()
 }
 
 // TestStateFileAfterKill kills the exporter at random times. Results and port history must survive

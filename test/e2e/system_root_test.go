@@ -112,11 +112,11 @@ func startRootHolder(t *testing.T, script string, namespaces ...string) (dir str
 
 // startHolder starts a process that creates namespaces, prints "ready" and holds them until the
 // test ends. It skips the test if namespaces cannot be created.
-func startHolder(t *testing.T, what string, holder *exec.Cmd) (pid int) {
+func startHolder(t *testing.T, resource string, holder *exec.Cmd) (pid int) {
 	t.Helper()
 	holder.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	holder.Stderr = t.Output()
-	said, err := holder.StdoutPipe()
+	stdout, err := holder.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,43 +127,43 @@ func startHolder(t *testing.T, what string, holder *exec.Cmd) (pid int) {
 		_ = holder.Process.Kill()
 		_ = holder.Wait() // killed
 	})
-	if line, err := bufio.NewReader(said).ReadString('\n'); line != "ready\n" {
-		skip(t, fmt.Sprintf("cannot create a %s for the test: %v", what, err))
+	if line, err := bufio.NewReader(stdout).ReadString('\n'); line != "ready\n" {
+		skip(t, fmt.Sprintf("cannot create a %s for the test: %v", resource, err))
 	}
 	return holder.Process.Pid
 }
 
 // command returns a command that runs in the system.
-func (r systemRoot) command(t *testing.T, args ...string) *exec.Cmd {
+func (s systemRoot) command(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
-	all := append(r.enter[1:len(r.enter):len(r.enter)], args...)
-	return exec.CommandContext(t.Context(), r.enter[0], all...)
+	all := append(s.enter[1:len(s.enter):len(s.enter)], args...)
+	return exec.CommandContext(t.Context(), s.enter[0], all...)
 }
 
 // run runs a command in the system, which must succeed, and returns its output.
-func (r systemRoot) run(t *testing.T, args ...string) string {
+func (s systemRoot) run(t *testing.T, args ...string) string {
 	t.Helper()
-	return runCommand(t, r.command(t, args...))
+	return runCommand(t, s.command(t, args...))
 }
 
 // writeFile writes a file in the system.
-func (r systemRoot) writeFile(t *testing.T, path string, content io.Reader) {
+func (s systemRoot) writeFile(t *testing.T, path string, content io.Reader) {
 	t.Helper()
-	cmd := r.command(t, "sh", "-c", `mkdir -p "$(dirname "$0")" && cat >"$0"`, path)
+	cmd := s.command(t, "sh", "-c", `mkdir -p "$(dirname "$0")" && cat >"$0"`, path)
 	cmd.Stdin = content
 	runCommand(t, cmd)
 }
 
 // fileExists reports whether a file exists in the system.
-func (r systemRoot) fileExists(t *testing.T, path string) bool {
+func (s systemRoot) fileExists(t *testing.T, path string) bool {
 	t.Helper()
-	return r.command(t, "test", "-e", path).Run() == nil
+	return s.command(t, "test", "-e", path).Run() == nil
 }
 
 // checkContains fails the test unless a file in the system contains the text.
-func (r systemRoot) checkContains(t *testing.T, path, text string) {
+func (s systemRoot) checkContains(t *testing.T, path, text string) {
 	t.Helper()
-	if got := r.run(t, "cat", path); !strings.Contains(got, text) {
+	if got := s.run(t, "cat", path); !strings.Contains(got, text) {
 		t.Errorf("%s lacks %q: %s", path, text, got)
 	}
 }

@@ -29,9 +29,9 @@ func newTerminal(t *testing.T, width, height int, env ...string) *terminal {
 	return s
 }
 
-func (s *terminal) run(t *testing.T, args ...string) string {
+func (tm *terminal) run(t *testing.T, args ...string) string {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), s.path, append([]string{"-S", s.socket}, args...)...).CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), tm.path, append([]string{"-S", tm.socket}, args...)...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("tmux %v: %v\n%s", args, err, out)
 	}
@@ -39,29 +39,29 @@ func (s *terminal) run(t *testing.T, args ...string) string {
 }
 
 // typeLine types a line and presses Enter.
-func (s *terminal) typeLine(t *testing.T, line string) {
+func (tm *terminal) typeLine(t *testing.T, line string) {
 	t.Helper()
-	s.run(t, "send-keys", "-l", line)
-	s.run(t, "send-keys", "Enter")
+	tm.run(t, "send-keys", "-l", line)
+	tm.run(t, "send-keys", "Enter")
 }
 
 // captureScreen returns the screen without trailing blank lines.
-func (s *terminal) captureScreen(t *testing.T) string {
+func (tm *terminal) captureScreen(t *testing.T) string {
 	t.Helper()
-	return strings.TrimRight(s.run(t, "capture-pane", "-p"), "\n")
+	return strings.TrimRight(tm.run(t, "capture-pane", "-p"), "\n")
 }
 
 // awaitLine waits for a line that matches the pattern and returns the match.
-func (s *terminal) awaitLine(t *testing.T, pattern string) string {
+func (tm *terminal) awaitLine(t *testing.T, pattern string) string {
 	t.Helper()
 	line := regexp.MustCompile("(?m)" + pattern)
 	eventually(t, 30*time.Second, pattern+" is on the screen", func() error {
-		if text := s.captureScreen(t); !line.MatchString(text) {
+		if text := tm.captureScreen(t); !line.MatchString(text) {
 			return errors.New("screen:\n" + text)
 		}
 		return nil
 	})
-	return line.FindString(s.captureScreen(t))
+	return line.FindString(tm.captureScreen(t))
 }
 
 // progressBar matches the progress bar.
@@ -107,11 +107,11 @@ func TestScanColors(t *testing.T) {
 		name, env, pipe string
 		want            bool
 	}{
-		{"a terminal", "TERM=screen", "", true},
+		{"terminal", "TERM=screen", "", true},
 		{"NO_COLOR", "NO_COLOR=1", "", false},
-		{"NO_COLOR, and empty", "NO_COLOR=", "", true},
-		{"a terminal that knows none", "TERM=dumb", "", false},
-		{"a pipe", "TERM=screen", "| cat", false},
+		{"empty NO_COLOR", "NO_COLOR=", "", true},
+		{"dumb terminal", "TERM=dumb", "", false},
+		{"pipe", "TERM=screen", "| cat", false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -132,9 +132,9 @@ func TestScanColors(t *testing.T) {
 func TestScanNoProgress(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct{ env, after string }{
-		"asked for": {"TERM=screen", "--no-progress"},
-		"dumb":      {"TERM=dumb", ""},
-		"a pipe":    {"TERM=screen", "2>&1 | (trap '' INT; cat)"},
+		"--no-progress": {"TERM=screen", "--no-progress"},
+		"dumb":          {"TERM=dumb", ""},
+		"pipe":          {"TERM=screen", "2>&1 | (trap '' INT; cat)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

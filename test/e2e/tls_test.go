@@ -85,7 +85,7 @@ func TestTLSAndBasicAuth(t *testing.T) {
 	c := newTLSClient(pool)
 	for _, path := range []string{"/", "/probe?target=own", "/metrics", "/sd", "/config", "/logs", "/-/healthy", "/-/ready"} {
 		getAs(t, c, e.url+path, name, "wrong", http.StatusUnauthorized)
-		getAs(t, c, e.url+path, "nobody", password, http.StatusUnauthorized)
+		getAs(t, c, e.url+path, "other", password, http.StatusUnauthorized)
 		getAs(t, c, e.url+path, "", "", http.StatusUnauthorized)
 	}
 	if a, err := requestAs(c, http.MethodPost, e.url+"/-/reload", name, "wrong"); err != nil || a.status != http.StatusUnauthorized {

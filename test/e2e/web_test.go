@@ -44,10 +44,10 @@ func TestPprofFlag(t *testing.T) {
 // frames.
 func checkSecurityHeaders(t *testing.T, e *exporter, method, path string, p response) {
 	t.Helper()
-	what := fmt.Sprintf("%s %s (%d)", method, strings.TrimPrefix(path, e.url), p.status)
+	request := fmt.Sprintf("%s %s (%d)", method, strings.TrimPrefix(path, e.url), p.status)
 	for name, want := range map[string]string{"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer"} {
 		if got := p.header.Values(name); len(got) != 1 || got[0] != want {
-			t.Errorf("%s: %s = %q, want %q", what, name, got, want)
+			t.Errorf("%s: %s = %q, want %q", request, name, got, want)
 		}
 	}
 	policy := make(map[string]string)
@@ -56,12 +56,12 @@ func checkSecurityHeaders(t *testing.T, e *exporter, method, path string, p resp
 		policy[name] = sources
 	}
 	if policy["default-src"] != "'none'" || policy["frame-ancestors"] != "'none'" || policy["base-uri"] != "'none'" {
-		t.Errorf("%s: policy = %q", what, policy)
+		t.Errorf("%s: policy = %q", request, policy)
 	}
 	for name, sources := range policy {
 		script := strings.HasPrefix(name, "script-src") && (sources != "'self'" || !strings.HasPrefix(p.header.Get("Content-Type"), "text/html"))
 		if script || strings.Contains(sources, "unsafe") || strings.Contains(sources, "*") {
-			t.Errorf("%s: policy allows %s %s", what, name, sources)
+			t.Errorf("%s: policy allows %s %s", request, name, sources)
 		}
 	}
 }
@@ -92,9 +92,9 @@ func TestSecurityHeaders(t *testing.T) {
 		{"GET", "/probe", 400},
 		{"GET", "/logs?id=x", 400},
 		{"GET", "/../etc/passwd", 400},
-		{"GET", "/probe?target=nobody", 403},
+		{"GET", "/probe?target=unknown", 403},
 		{"GET", "/nowhere", 404},
-		{"GET", "/target/nobody", 404},
+		{"GET", "/target/unknown", 404},
 		{"GET", "/debug/pprof/", 404},
 		{"GET", "/logs?id=99999", 404},
 		{"GET", "/-/reload", 405},
