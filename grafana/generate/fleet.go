@@ -160,7 +160,7 @@ func vantageDifferenceTable() *panel {
 	vantage := `vantage!=""`
 	open := maxBy("instance, module, vantage, ip, port, protocol", fleetScope.selector("portscan_port_open", vantage)) + " == 1"
 	const address = "instance, module, vantage, ip, protocol"
-	knows := fmt.Sprintf("(%s == bool 0) * (%s == bool 0)",
+	complete := fmt.Sprintf("(%s == bool 0) * (%s == bool 0)",
 		sumBy(address, fleetScope.selector("portscan_ports", vantage, `state=~"unknown|open_filtered"`)),
 		sumBy(address, fleetScope.selector("portscan_ports_omitted", vantage)))
 	return table{
@@ -178,7 +178,7 @@ func vantageDifferenceTable() *panel {
     < on (instance, module, ip, protocol) group_left ()
       sum by (instance, module, ip, protocol) (%s)
   )
-)`, port, open, open, knows, knows)},
+)`, port, open, open, complete, complete)},
 		columns: []column{
 			{field: "instance", name: "Target", links: targetLinks()},
 			{field: "ip", name: "Address"},
