@@ -28,7 +28,7 @@ func parseNumeric(text string) (p netip.Prefix, isName bool, err error) {
 		addr = addr.Unmap()
 		return netip.PrefixFrom(addr, addr.BitLen()), false, nil
 	}
-	return p, true, checkName(text)
+	return p, true, checkHostName(text)
 }
 
 func urlError(text string) error {
@@ -82,7 +82,7 @@ func checkUnicast(p netip.Prefix) error {
 	broadcast := netip.AddrFrom4([4]byte{255, 255, 255, 255})
 	switch {
 	case p.Addr().IsMulticast():
-		return fmt.Errorf("%s is multicast: write unicast addresses", prefixText(p))
+		return fmt.Errorf("%s is multicast: write unicast addresses", formatPrefix(p))
 	case p.IsSingleIP() && p.Addr().IsUnspecified():
 		return fmt.Errorf("%s is the unspecified address: write the address of a host", p.Addr())
 	case p.Addr() == broadcast:
@@ -97,10 +97,10 @@ var (
 	numberLabel = regexp.MustCompile(`^(\d+|0[xX][0-9A-Fa-f]*)$`)
 )
 
-// checkName checks a host name by RFC 1123, with underscores, and with a dot at
+// checkHostName checks a host name by RFC 1123, with underscores, and with a dot at
 // the end if need be. A name whose last label is a number is none: resolvers take
 // it for an address.
-func checkName(text string) error {
+func checkHostName(text string) error {
 	const longest = 253 // characters
 	name := strings.TrimSuffix(text, ".")
 	labels := strings.Split(name, ".")

@@ -23,14 +23,14 @@ func (l *loader) authorization(dst *Authorization) func(value) {
 		owner := func(v value) {
 			text, ok := l.scalar(v)
 			if ok && strings.TrimSpace(text) == "" {
-				l.errorf(v, "must not be empty: write who authorizes the scans of this target, such as %s", v.form)
+				l.errorf(v, "must not be empty: write who authorizes the scans of this target, such as %s", v.example)
 			}
 			dst.Owner = text
 		}
-		l.fields(v,
-			field{key: "owner", form: `owner: "net team"`, required: true, read: owner},
-			field{key: "reference", form: `reference: "CHG-1234"`, read: l.text(&dst.Reference)},
-			field{key: "expires", form: "expires: 2027-06-30", read: l.expires(&dst.Expires)},
+		l.decodeMapping(v,
+			field{key: "owner", example: `owner: "net team"`, required: true, decode: owner},
+			field{key: "reference", example: `reference: "CHG-1234"`, decode: l.text(&dst.Reference)},
+			field{key: "expires", example: "expires: 2027-06-30", decode: l.expires(&dst.Expires)},
 		)
 	}
 }

@@ -8,7 +8,7 @@ import (
 )
 
 // source is a module's source_address, and where it is written.
-type source struct {
+type sourceAddress struct {
 	addr netip.Addr
 	at   value
 }
@@ -19,10 +19,10 @@ type source struct {
 // asked only where there is such a module.
 func CheckHost(c *Config, syn func() error) []error {
 	var lacks []error
-	if len(c.syn) > 0 {
+	if len(c.synModules) > 0 {
 		if err := syn(); err != nil {
-			for _, at := range c.syn {
-				lacks = append(lacks, at.problem(fmt.Sprintf("method syn is not available: %v; or write method: connect", err)))
+			for _, at := range c.synModules {
+				lacks = append(lacks, at.newError(fmt.Sprintf("method syn is not available: %v; or write method: connect", err)))
 			}
 		}
 	}
@@ -46,7 +46,7 @@ func (c *Config) missingSources(addrs []net.Addr) []error {
 	var missing []error
 	for _, s := range c.sources {
 		if !slices.Contains(own, s.addr) {
-			missing = append(missing, s.at.problem(
+			missing = append(missing, s.at.newError(
 				fmt.Sprintf("no interface of this machine has the address %s: write an address of this machine, or remove the key", s.addr)))
 		}
 	}

@@ -21,8 +21,8 @@ type Config struct {
 	targets        []*Target
 	limits         Limits
 	externalLabels map[string]string
-	sources        []source
-	syn            []value // where a module has method: syn
+	sources        []sourceAddress
+	synModules     []value // where a module has method: syn
 	yaml           func() (string, error)
 }
 
@@ -84,7 +84,7 @@ func (c *Config) Find(target string) (Selection, bool) {
 	found := Selection{Addr: addr.Unmap()}
 	most := -1
 	for _, t := range c.targets {
-		if bits := t.excludedWithin(found.Addr); bits > most {
+		if bits := t.excludedBits(found.Addr); bits > most {
 			found.Target, most = nil, bits // never touched, whoever asks
 		}
 		bits, ok := t.Scope.Match(found.Addr)
@@ -107,7 +107,7 @@ func (s Selection) Task(m *Module) scan.Task {
 	if s.Addr.IsValid() {
 		asked = s.Addr.String()
 		alone := netip.PrefixFrom(s.Addr, s.Addr.BitLen())
-		hosts = []scan.Host{{Entry: t.entryOf(s.Addr), Network: alone}}
+		hosts = []scan.Host{{Entry: t.hostEntry(s.Addr), Network: alone}}
 	}
 	return scan.Task{
 		Asked:        asked,
@@ -123,9 +123,9 @@ func (s Selection) Task(m *Module) scan.Task {
 	}
 }
 
-// excludedWithin returns the length of the most specific entry of hosts or
+// excludedBits returns the length of the most specific entry of hosts or
 // networks around an address that the target excludes, or -1.
-func (t *Target) excludedWithin(addr netip.Addr) int {
+func (t *Target) excludedBits(addr netip.Addr) int {
 	most := -1
 	if !t.Scope.Excluded(addr) {
 		return most
@@ -143,9 +143,9 @@ func (t *Target) excludedWithin(addr netip.Addr) int {
 	return most
 }
 
-// entryOf returns the most specific entry of hosts that holds the address, or
+// hostEntry returns the most specific entry of hosts that holds the address, or
 // the address itself where only networks does.
-func (t *Target) entryOf(addr netip.Addr) string {
+func (t *Target) hostEntry(addr netip.Addr) string {
 	entry, most := addr.String(), -1
 	for _, h := range t.Hosts {
 		if h.Network.Contains(addr) && h.Network.Bits() > most {

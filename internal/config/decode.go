@@ -11,50 +11,50 @@ import (
 // field is one key of a mapping.
 type field struct {
 	key      string
-	form     string      // how to write it, for messages: `hosts: [192.0.2.10]`
+	example  string      // how to write it, for messages: `hosts: [192.0.2.10]`
 	required bool        // a mapping without it is wrong
-	read     func(value) // called where the key is there and something stands after it
+	decode   func(value) // called where the key is there and something stands after it
 }
 
 // fields reads a mapping whose keys are known. The fields are read in the order
 // of the table, whatever the order in the file.
-func (l *loader) fields(v value, table ...field) {
-	found, ok := l.entries(v)
+func (l *loader) decodeMapping(v value, table ...field) {
+	found, ok := l.mappingEntries(v)
 	if !ok {
 		return
 	}
 	known := make([]string, 0, len(table))
 	for _, f := range table {
 		known = append(known, f.key)
-		at, ok := lookup(found, f.key)
+		at, ok := findEntry(found, f.key)
 		switch {
 		case ok:
-			l.field(v.child(at, f.form), f)
+			l.decodeField(v.child(at, f.example), f)
 		case f.required:
-			l.errorf(v, "%s is missing: write %s", f.key, f.form)
+			l.errorf(v, "%s is missing: write %s", f.key, f.example)
 		}
 	}
 	l.unknownKeys(v, found, known)
 }
 
-func (l *loader) field(v value, f field) {
+func (l *loader) decodeField(v value, f field) {
 	switch {
 	case !v.isNull():
-		f.read(v)
+		f.decode(v)
 	case f.required:
-		l.errorf(v, "value is missing: write %s", f.form)
+		l.errorf(v, "value is missing: write %s", f.example)
 	default:
-		l.errorf(v, "value is missing: write %s, or remove the key", f.form)
+		l.errorf(v, "value is missing: write %s, or remove the key", f.example)
 	}
 }
 
-func lookup(found []entry, key string) (entry, bool) {
+func findEntry(found []mappingEntry, key string) (mappingEntry, bool) {
 	for _, e := range found {
 		if e.name == key {
 			return e, true
 		}
 	}
-	return entry{}, false
+	return mappingEntry{}, false
 }
 
 var looksLikePorts = regexp.MustCompile(`^\d+(-\d+)?$`)
@@ -62,7 +62,7 @@ var looksLikePorts = regexp.MustCompile(`^\d+(-\d+)?$`)
 // unknownKeys reports the keys that are not in the table. In {open: 22,443} YAML
 // makes a key of its own of what follows the comma: such keys are one mistake,
 // and reported as one.
-func (l *loader) unknownKeys(v value, found []entry, known []string) {
+func (l *loader) unknownKeys(v value, found []mappingEntry, known []string) {
 	for i := 0; i < len(found); i++ {
 		e := found[i]
 		if slices.Contains(known, e.name) {
@@ -98,28 +98,28 @@ func isPlainPorts(n *yaml.Node) bool {
 }
 
 // list returns the entries of a list. Where there is none it reports that.
-func (l *loader) list(v value) []value {
+func (l *loader) listItems(v value) []value {
 	if v.node.Kind == yaml.SequenceNode {
 		return v.items()
 	}
-	l.errorf(v, "must be a list: write %s", listForm(v))
+	l.errorf(v, "must be a list: write %s", listExample(v))
 	return nil
 }
 
 var plainText = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.,/ -]*$`)
 
-// listForm shows the list that was probably meant.
-func listForm(v value) string {
-	if key, _, ok := strings.Cut(v.form, ":"); ok && v.node.Kind == yaml.ScalarNode && plainText.MatchString(v.node.Value) {
+// listExample shows the list that was probably meant.
+func listExample(v value) string {
+	if key, _, ok := strings.Cut(v.example, ":"); ok && v.node.Kind == yaml.ScalarNode && plainText.MatchString(v.node.Value) {
 		return key + ": [" + v.node.Value + "]"
 	}
-	return v.form
+	return v.example
 }
 
 // texts returns a list's entries that are scalars; the others are reported, and
 // left out.
-func (l *loader) texts(v value) (at []value, texts []string) {
-	for _, item := range l.list(v) {
+func (l *loader) scalars(v value) (at []value, texts []string) {
+	for _, item := range l.listItems(v) {
 		if text, ok := l.scalar(item); ok {
 			at, texts = append(at, item), append(texts, text)
 		}
@@ -139,20 +139,20 @@ func (l *loader) scalar(v value) (string, bool) {
 	case n.Kind == yaml.ScalarNode:
 		return n.Value, true
 	case n.Kind == yaml.SequenceNode:
-		l.errorf(v, "must not be a list: write %s", orOneValue(v.form))
+		l.errorf(v, "must not be a list: write %s", orSingleValue(v.example))
 	case isColonAddress(n):
 		l.errorf(v, "YAML parses the address as a key: write the address in quotes, %q", n.Content[0].Value+":")
 	default:
-		l.errorf(v, "must not be a mapping: write %s", orOneValue(v.form))
+		l.errorf(v, "must not be a mapping: write %s", orSingleValue(v.example))
 	}
 	return "", false
 }
 
-func orOneValue(form string) string {
-	if form == "" {
+func orSingleValue(example string) string {
+	if example == "" {
 		return "a single value"
 	}
-	return form
+	return example
 }
 
 // isColonAddress tells whether the mapping is what YAML makes of an IPv6 address

@@ -48,17 +48,17 @@ type problems struct {
 }
 
 func (p *problems) errorf(at value, format string, args ...any) {
-	p.errs = append(p.errs, at.problem(fmt.Sprintf(format, args...)))
+	p.errs = append(p.errs, at.newError(fmt.Sprintf(format, args...)))
 }
 
 func (p *problems) warnf(at value, format string, args ...any) {
-	p.warnings = append(p.warnings, at.problem(fmt.Sprintf(format, args...)))
+	p.warnings = append(p.warnings, at.newError(fmt.Sprintf(format, args...)))
 }
 
 // err returns all errors as one, sorted by file and line, or nil.
 func (p *problems) err() error {
 	all := make([]error, 0, len(p.errs))
-	for _, e := range inOrder(p.errs) {
+	for _, e := range sortErrors(p.errs) {
 		all = append(all, e)
 	}
 	return errors.Join(all...)
@@ -67,13 +67,13 @@ func (p *problems) err() error {
 // warningLines returns all warnings, sorted by file and line.
 func (p *problems) warningLines() []string {
 	lines := make([]string, 0, len(p.warnings))
-	for _, w := range inOrder(p.warnings) {
+	for _, w := range sortErrors(p.warnings) {
 		lines = append(lines, w.Error())
 	}
 	return lines
 }
 
-func inOrder(found []*Error) []*Error {
+func sortErrors(found []*Error) []*Error {
 	return slices.SortedStableFunc(slices.Values(found), func(a, b *Error) int {
 		return cmp.Or(strings.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line))
 	})

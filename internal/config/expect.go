@@ -13,23 +13,23 @@ func (l *loader) expect(t *targetDraft) func(value) {
 		table := make([]field, 0, len(known))
 		for _, p := range known {
 			table = append(table, field{
-				key:  p.word,
-				form: fmt.Sprintf("%s: {} if no port may be open", p.word),
-				read: l.expectation(t, p.is),
+				key:     p.name,
+				example: fmt.Sprintf("%s: {} if no port may be open", p.name),
+				decode:  l.expectation(t, p.value),
 			})
 		}
-		l.fields(v, table...)
+		l.decodeMapping(v, table...)
 	}
 }
 
 func (l *loader) expectation(t *targetDraft, protocol scan.Protocol) func(value) {
 	return func(v value) {
-		v.form = fmt.Sprintf(`%s: {open: "22,443"}`, protocol)
+		v.example = fmt.Sprintf(`%s: {open: "22,443"}`, protocol)
 		var e scan.Expectation
 		openAt := v
-		l.fields(v,
-			field{key: "open", form: `open: "22,443"`, read: noting(&openAt, l.ports(&e.Open))},
-			field{key: "allow", form: `allow: "8000-8010"`, read: l.ports(&e.Allow)},
+		l.decodeMapping(v,
+			field{key: "open", example: `open: "22,443"`, decode: recordPosition(&openAt, l.ports(&e.Open))},
+			field{key: "allow", example: `allow: "8000-8010"`, decode: l.ports(&e.Allow)},
 		)
 		t.Expect[protocol] = e
 		t.expectAt[protocol], t.openAt[protocol] = v, openAt
@@ -39,27 +39,27 @@ func (l *loader) expectation(t *targetDraft, protocol scan.Protocol) func(value)
 // checkExpect warns of expectations that no scan will ever check.
 func (l *loader) checkExpect(t *targetDraft) {
 	for _, p := range protocols() {
-		e, ok := t.Expect[p.is]
+		e, ok := t.Expect[p.value]
 		if !ok || len(t.Modules) == 0 {
 			continue
 		}
 		scanned := false
 		for _, m := range t.Modules {
-			if m.Protocol != p.is {
+			if m.Protocol != p.value {
 				continue
 			}
 			scanned = true
 			if never := e.Open.Minus(e.Open.Minus(m.ExcludePorts)); !never.IsEmpty() {
-				l.warnf(t.openAt[p.is], "module %q excludes %s, which must be open: write each port only in open or only in exclude_ports", m.Name, portText(never))
+				l.warnf(t.openAt[p.value], "module %q excludes %s, which must be open: write each port only in open or only in exclude_ports", m.Name, formatPorts(never))
 			}
 		}
 		if !scanned {
-			l.warnf(t.expectAt[p.is], "no module of this target scans %s, so these ports are not checked: write a %s module in modules", p.word, p.word)
+			l.warnf(t.expectAt[p.value], "no module of this target scans %s, so these ports are not checked: write a %s module in modules", p.name, p.name)
 		}
 	}
 }
 
-func portText(s scan.PortSet) string {
+func formatPorts(s scan.PortSet) string {
 	if s.Len() == 1 {
 		return "port " + s.String()
 	}

@@ -14,26 +14,26 @@ import (
 )
 
 // targetFiles reads the files that the globs name, each once.
-func (l *loader) targetFiles(v value) {
+func (l *loader) decodeTargetFiles(v value) {
 	var read []string
-	items, patterns := l.texts(v)
+	items, patterns := l.scalars(v)
 	for i, pattern := range patterns {
-		for _, file := range l.match(items[i], pattern) {
+		for _, file := range l.matchFiles(items[i], pattern) {
 			if slices.Contains(read, file) { // two globs may name it
 				continue
 			}
 			read = append(read, file)
-			l.targetFile(items[i], file)
+			l.loadTargetFile(items[i], file)
 		}
 	}
 }
 
-const globSigns = `\*?[`
+const globMeta = `\*?[`
 
 // match returns the files that a pattern names, relative to the folder of the
 // configuration file. A name that is no pattern is returned whether or not there
 // is such a file.
-func (l *loader) match(at value, pattern string) []string {
+func (l *loader) matchFiles(at value, pattern string) []string {
 	dir := filepath.Dir(l.file)
 	switch {
 	case pattern == "":
@@ -42,7 +42,7 @@ func (l *loader) match(at value, pattern string) []string {
 	case filepath.IsAbs(pattern):
 		dir = ""
 	}
-	if !strings.ContainsAny(pattern, globSigns) {
+	if !strings.ContainsAny(pattern, globMeta) {
 		return []string{filepath.Join(dir, pattern)}
 	}
 	files, err := filepath.Glob(filepath.Join(escapeGlob(dir), pattern))
@@ -56,7 +56,7 @@ func (l *loader) match(at value, pattern string) []string {
 func escapeGlob(dir string) string {
 	var b strings.Builder
 	for _, r := range dir {
-		if strings.ContainsRune(globSigns, r) {
+		if strings.ContainsRune(globMeta, r) {
 			b.WriteByte('\\')
 		}
 		b.WriteRune(r)
@@ -66,7 +66,7 @@ func escapeGlob(dir string) string {
 
 // targetFile reads the targets of one file: under the key "targets", or a bare
 // list. named is the entry of target_files that led to it.
-func (l *loader) targetFile(named value, file string) {
+func (l *loader) loadTargetFile(named value, file string) {
 	if file == filepath.Clean(l.file) {
 		l.errorf(named, "pattern matches the configuration file itself: write a pattern for a separate directory, such as targets.d/*.yml")
 		return
@@ -77,13 +77,13 @@ func (l *loader) targetFile(named value, file string) {
 		return
 	}
 	l.merges = 0 // the limit is one of each file
-	root, ok := l.parse(file, data, targetsForm)
+	root, ok := l.parse(file, data, targetsExample)
 	switch {
 	case !ok:
 	case root.node.Kind == yaml.SequenceNode:
-		l.targets(root)
+		l.decodeTargets(root)
 	default:
-		l.fields(root, field{key: "targets", form: targetsForm, required: true, read: l.targets})
+		l.decodeMapping(root, field{key: "targets", example: targetsExample, required: true, decode: l.decodeTargets})
 	}
 }
 
@@ -104,15 +104,15 @@ func Checksum(file string) (string, error) {
 		sum.Write(data)
 	}
 	add(file, data)
-	for _, name := range namedFiles(file, data) {
-		add(name, contents(name))
+	for _, name := range targetFileNames(file, data) {
+		add(name, readContents(name))
 	}
 	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
-// contents returns what a target file holds, or why it can't be read: it counts
+// contents returns what a target file holds, or why it can't be decode: it counts
 // when the file comes, or can be read again.
-func contents(name string) []byte {
+func readContents(name string) []byte {
 	data, err := os.ReadFile(name)
 	if err != nil {
 		return []byte(err.Error())
@@ -120,20 +120,20 @@ func contents(name string) []byte {
 	return data
 }
 
-// namedFiles returns the target files that a configuration names, whatever else
+// targetFileNames returns the target files that a configuration names, whatever else
 // may be wrong with it.
-func namedFiles(file string, data []byte) []string {
+func targetFileNames(file string, data []byte) []string {
 	l := newLoader(file, time.Time{})
-	root, ok := l.parse(file, data, modulesForm)
+	root, ok := l.parse(file, data, modulesExample)
 	if !ok || root.node.Kind != yaml.MappingNode {
 		return nil
 	}
 	var files []string
-	found, _ := l.entries(root)
-	if e, ok := lookup(found, "target_files"); ok {
-		items, patterns := l.texts(root.child(e, ""))
+	found, _ := l.mappingEntries(root)
+	if e, ok := findEntry(found, "target_files"); ok {
+		items, patterns := l.scalars(root.child(e, ""))
 		for i, pattern := range patterns {
-			files = append(files, l.match(items[i], pattern)...)
+			files = append(files, l.matchFiles(items[i], pattern)...)
 		}
 	}
 	return files

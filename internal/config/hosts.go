@@ -11,8 +11,8 @@ import (
 func (l *loader) hosts(t *targetDraft) func(value) {
 	return func(v value) {
 		t.hostsAt = v
-		items, texts := l.texts(v)
-		l.wantEntry(v)
+		items, texts := l.scalars(v)
+		l.checkNotEmpty(v)
 		for i, text := range texts {
 			p, isName, err := parseNumeric(text)
 			if err == nil && !isName {
@@ -32,7 +32,7 @@ func (l *loader) hosts(t *targetDraft) func(value) {
 // ones that nobody can touch, such as multicast.
 func (l *loader) networks(dst *[]netip.Prefix, touched bool) func(value) {
 	return func(v value) {
-		items, texts := l.texts(v)
+		items, texts := l.scalars(v)
 		for i, text := range texts {
 			p, isName, err := parseNumeric(text)
 			if err == nil && touched && !isName {
@@ -74,7 +74,7 @@ func (l *loader) checkHosts(t *targetDraft) {
 		return
 	}
 	t.Scope = scope
-	left := hostSpans(t.Hosts, t.Family).minus(prefixSpans(t.ExcludeHosts))
+	left := hostAddrs(t.Hosts, t.Family).subtract(prefixAddrs(t.ExcludeHosts))
 	if !hasName && len(left) == 0 {
 		l.errorf(t.hostsAt, "no address remains after exclude_hosts and ip_protocol: write at least one other host")
 		return
@@ -84,10 +84,10 @@ func (l *loader) checkHosts(t *targetDraft) {
 
 // checkSize compares what the hosts say in numbers with the smallest
 // max_addresses among the target's modules.
-func (l *loader) checkSize(t *targetDraft, left spans) {
+func (l *loader) checkSize(t *targetDraft, left addrSet) {
 	var smallest *Module
 	for _, m := range t.Modules {
-		if !l.broken[m] && (smallest == nil || m.MaxAddresses < smallest.MaxAddresses) {
+		if !l.invalid[m] && (smallest == nil || m.MaxAddresses < smallest.MaxAddresses) {
 			smallest = m
 		}
 	}
@@ -98,7 +98,7 @@ func (l *loader) checkSize(t *targetDraft, left spans) {
 	for i, h := range t.Hosts {
 		if h.Count() > smallest.MaxAddresses {
 			l.errorf(t.hostAt[i], "%s has %s addresses, but module %q allows %d: write a smaller network, or increase max_addresses in the module",
-				h.Entry, hostSpans([]scan.Host{h}, scan.AnyFamily).count(), smallest.Name, smallest.MaxAddresses)
+				h.Entry, hostAddrs([]scan.Host{h}, scan.AnyFamily).count(), smallest.Name, smallest.MaxAddresses)
 		}
 	}
 	if count := left.count(); len(l.errs) == before && count.Cmp(big.NewInt(int64(smallest.MaxAddresses))) > 0 {

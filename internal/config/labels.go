@@ -19,7 +19,7 @@ func reservedLabels() []string {
 // labels reads label names with their values, which may be any text.
 func (l *loader) labels(dst map[string]string) func(value) {
 	return func(v value) {
-		found, _ := l.entries(v)
+		found, _ := l.mappingEntries(v)
 		for _, e := range found {
 			at := v.child(e, "")
 			switch {

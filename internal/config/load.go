@@ -16,10 +16,10 @@ type loader struct {
 	cfg    *Config
 	merges int // how many merges (<<) were done
 
-	moduleAt map[*Module]value
-	broken   map[*Module]bool // has an error of its own
-	used     map[*Module]bool // some target lists it
-	names    map[string]value // of the targets
+	modulePos map[*Module]value
+	invalid   map[*Module]bool // has an error of its own
+	used      map[*Module]bool // some target lists it
+	targetPos map[string]value // of the targets
 }
 
 func newLoader(file string, now time.Time) *loader {
@@ -29,13 +29,13 @@ func newLoader(file string, now time.Time) *loader {
 	}
 	cfg.yaml = sync.OnceValues(cfg.encode)
 	return &loader{
-		file:     file,
-		now:      now,
-		cfg:      cfg,
-		moduleAt: make(map[*Module]value),
-		broken:   make(map[*Module]bool),
-		used:     make(map[*Module]bool),
-		names:    make(map[string]value),
+		file:      file,
+		now:       now,
+		cfg:       cfg,
+		modulePos: make(map[*Module]value),
+		invalid:   make(map[*Module]bool),
+		used:      make(map[*Module]bool),
+		targetPos: make(map[string]value),
 	}
 }
 
@@ -59,24 +59,24 @@ func readError(at value, err error) *Error {
 	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
 		cause = pathErr.Err
 	}
-	e := at.problem("cannot read file: " + cause.Error())
+	e := at.newError("cannot read file: " + cause.Error())
 	e.cause = err
 	return e
 }
 
 // load reads the configuration from the bytes of its file.
 func (l *loader) load(data []byte) (*Config, []string, error) {
-	root, ok := l.parse(l.file, data, modulesForm)
+	root, ok := l.parse(l.file, data, modulesExample)
 	if ok {
-		l.fields(root,
-			field{key: "modules", form: modulesForm, required: true, read: l.modules},
-			field{key: "targets", form: targetsForm, read: l.targets},
-			field{key: "target_files", form: "target_files: [targets.d/*.yml]", read: l.targetFiles},
-			field{key: "external_labels", form: "external_labels: {vantage: dmz}", read: l.labels(l.cfg.externalLabels)},
-			field{key: "limits", form: "limits: {max_scans: 64}", read: l.limits},
+		l.decodeMapping(root,
+			field{key: "modules", example: modulesExample, required: true, decode: l.decodeModules},
+			field{key: "targets", example: targetsExample, decode: l.decodeTargets},
+			field{key: "target_files", example: "target_files: [targets.d/*.yml]", decode: l.decodeTargetFiles},
+			field{key: "external_labels", example: "external_labels: {vantage: dmz}", decode: l.labels(l.cfg.externalLabels)},
+			field{key: "limits", example: "limits: {max_scans: 64}", decode: l.decodeLimits},
 		)
-		l.yieldExclusions()
-		l.checkUse()
+		l.applyOtherExclusions()
+		l.warnUnused()
 	}
 	if err := l.err(); err != nil {
 		return nil, l.warningLines(), err
@@ -86,21 +86,21 @@ func (l *loader) load(data []byte) (*Config, []string, error) {
 
 // How to write what a file consists of.
 const (
-	modulesForm = `modules: {tcp_default: {ports: "1-1024"}}`
-	targetsForm = "targets: [] or a list of entries that start with - name: web"
+	modulesExample = `modules: {tcp_default: {ports: "1-1024"}}`
+	targetsExample = "targets: [] or a list of entries that start with - name: web"
 )
 
-func (l *loader) limits(v value) {
+func (l *loader) decodeLimits(v value) {
 	limits := &l.cfg.limits
-	l.fields(v,
-		field{key: "max_in_flight", form: "max_in_flight: 0", read: l.integer(&limits.MaxInFlight, 0)},
-		field{key: "max_scans", form: "max_scans: 64", read: l.integer(&limits.MaxScans, 1)},
-		field{key: "rate", form: "rate: 0", read: l.integer(&limits.Rate, 0)},
+	l.decodeMapping(v,
+		field{key: "max_in_flight", example: "max_in_flight: 0", decode: l.integer(&limits.MaxInFlight, 0)},
+		field{key: "max_scans", example: "max_scans: 64", decode: l.integer(&limits.MaxScans, 1)},
+		field{key: "rate", example: "rate: 0", decode: l.integer(&limits.Rate, 0)},
 	)
 }
 
-// checkUse warns of what is configured and not used.
-func (l *loader) checkUse() {
+// warnUnused warns of what is configured and not used.
+func (l *loader) warnUnused() {
 	if len(l.errs) > 0 {
 		return // a broken target may be the one that uses a module
 	}
@@ -110,7 +110,7 @@ func (l *loader) checkUse() {
 	}
 	for _, m := range l.cfg.modules {
 		if !l.used[m] {
-			l.warnf(l.moduleAt[m], "no target uses this module: write the name in the modules of a target, or remove the module")
+			l.warnf(l.modulePos[m], "no target uses this module: write the name in the modules of a target, or remove the module")
 		}
 	}
 }

@@ -60,69 +60,69 @@ func newModuleDraft(v value, name string) moduleDraft {
 }
 
 // modules reads the mapping of all modules.
-func (l *loader) modules(v value) {
-	found, ok := l.entries(v)
+func (l *loader) decodeModules(v value) {
+	found, ok := l.mappingEntries(v)
 	if ok && len(found) == 0 {
-		l.errorf(v, "no modules are configured: write %s", v.form)
+		l.errorf(v, "no modules are configured: write %s", v.example)
 	}
 	for _, e := range found {
-		l.module(v.child(e, e.name+`: {ports: "1-1024"}`), e.name)
+		l.decodeModule(v.child(e, e.name+`: {ports: "1-1024"}`), e.name)
 	}
 }
 
-func (l *loader) module(v value, name string) {
+func (l *loader) decodeModule(v value, name string) {
 	before := len(l.errs)
 	m := newModuleDraft(v, name)
-	l.name(v, name)
-	l.field(v, field{form: v.form, read: func(v value) {
-		l.fields(v, l.moduleFields(&m)...)
-		l.settleRetries(&m)
+	l.checkName(v, name)
+	l.decodeField(v, field{example: v.example, decode: func(v value) {
+		l.decodeMapping(v, l.moduleFields(&m)...)
+		l.setMaxRetries(&m)
 		l.checkMethod(&m)
 	}})
 	l.cfg.modules = append(l.cfg.modules, m.Module)
-	l.moduleAt[m.Module] = v
+	l.modulePos[m.Module] = v
 	if m.Method == scan.SYN {
-		l.cfg.syn = append(l.cfg.syn, m.methodAt)
+		l.cfg.synModules = append(l.cfg.synModules, m.methodAt)
 	}
 	if m.SourceAddress.IsValid() {
-		l.cfg.sources = append(l.cfg.sources, source{addr: m.SourceAddress, at: m.sourceAt})
+		l.cfg.sources = append(l.cfg.sources, sourceAddress{addr: m.SourceAddress, at: m.sourceAt})
 	}
 	if len(l.errs) > before {
-		l.broken[m.Module] = true
+		l.invalid[m.Module] = true
 	}
 }
 
 func (l *loader) moduleFields(m *moduleDraft) []field {
 	return []field{
-		{key: "protocol", form: "protocol: tcp", read: oneOf(l, &m.Protocol, protocols())},
-		{key: "method", form: "method: connect", read: noting(&m.methodAt, oneOf(l, &m.Method, methods()))},
-		{key: "ports", form: `ports: "1-1024,3306"`, read: noting(&m.portsAt, l.ports(&m.Ports))},
-		{key: "exclude_ports", form: `exclude_ports: "9100"`, read: l.ports(&m.ExcludePorts)},
-		{key: "timeout", form: "timeout: 9s", read: l.duration(&m.Timeout, time.Millisecond)},
-		{key: "port_timeout", form: "port_timeout: 950ms", read: l.duration(&m.PortTimeout, time.Millisecond)},
-		{key: "retries", form: "retries: 2", read: l.integer(&m.Retries, 0)},
-		{key: "max_retries", form: "max_retries: 10", read: noting(&m.maxRetriesAt, l.integer(&m.MaxRetries, 0))},
-		{key: "max_in_flight", form: "max_in_flight: 10000", read: l.integer(&m.MaxInFlight, 1)},
-		{key: "rate", form: "rate: 0", read: l.integer(&m.Rate, 0)},
-		{key: "report", form: "report: notable", read: oneOf(l, &m.AllPorts, reports())},
-		{key: "max_ports", form: "max_ports: 1000", read: l.integer(&m.MaxPorts, 1)},
-		{key: "max_age", form: "max_age: 0s", read: l.duration(&m.MaxAge, 0)},
-		{key: "max_addresses", form: "max_addresses: 256", read: l.integer(&m.MaxAddresses, 1)},
-		{key: "source_address", form: `source_address: "192.0.2.1"`, read: noting(&m.sourceAt, l.address(&m.SourceAddress))},
-		{key: "scrape_interval", form: "scrape_interval: 1m", read: l.duration(&m.ScrapeInterval, 0)},
+		{key: "protocol", example: "protocol: tcp", decode: oneOf(l, &m.Protocol, protocols())},
+		{key: "method", example: "method: connect", decode: recordPosition(&m.methodAt, oneOf(l, &m.Method, methods()))},
+		{key: "ports", example: `ports: "1-1024,3306"`, decode: recordPosition(&m.portsAt, l.ports(&m.Ports))},
+		{key: "exclude_ports", example: `exclude_ports: "9100"`, decode: l.ports(&m.ExcludePorts)},
+		{key: "timeout", example: "timeout: 9s", decode: l.duration(&m.Timeout, time.Millisecond)},
+		{key: "port_timeout", example: "port_timeout: 950ms", decode: l.duration(&m.PortTimeout, time.Millisecond)},
+		{key: "retries", example: "retries: 2", decode: l.integer(&m.Retries, 0)},
+		{key: "max_retries", example: "max_retries: 10", decode: recordPosition(&m.maxRetriesAt, l.integer(&m.MaxRetries, 0))},
+		{key: "max_in_flight", example: "max_in_flight: 10000", decode: l.integer(&m.MaxInFlight, 1)},
+		{key: "rate", example: "rate: 0", decode: l.integer(&m.Rate, 0)},
+		{key: "report", example: "report: notable", decode: oneOf(l, &m.AllPorts, reports())},
+		{key: "max_ports", example: "max_ports: 1000", decode: l.integer(&m.MaxPorts, 1)},
+		{key: "max_age", example: "max_age: 0s", decode: l.duration(&m.MaxAge, 0)},
+		{key: "max_addresses", example: "max_addresses: 256", decode: l.integer(&m.MaxAddresses, 1)},
+		{key: "source_address", example: `source_address: "192.0.2.1"`, decode: recordPosition(&m.sourceAt, l.address(&m.SourceAddress))},
+		{key: "scrape_interval", example: "scrape_interval: 1m", decode: l.duration(&m.ScrapeInterval, 0)},
 	}
 }
 
-// noting keeps the place of a value beside what is read from it.
-func noting(dst *value, read func(value)) func(value) {
+// recordPosition keeps the place of a value beside what is read from it.
+func recordPosition(dst *value, decode func(value)) func(value) {
 	return func(v value) {
 		*dst = v
-		read(v)
+		decode(v)
 	}
 }
 
-// settleRetries brings max_retries in line with retries.
-func (l *loader) settleRetries(m *moduleDraft) {
+// setMaxRetries brings max_retries in line with retries.
+func (l *loader) setMaxRetries(m *moduleDraft) {
 	const usual = 10
 	switch {
 	case m.Retries == 0:
@@ -139,12 +139,12 @@ func (l *loader) checkMethod(m *moduleDraft) {
 	if m.Protocol == scan.UDP && m.Method == scan.SYN {
 		l.errorf(m.methodAt, "method syn supports only tcp: write protocol: tcp, or remove the method")
 	}
-	l.checkTime(m)
+	l.warnSlowUDP(m)
 }
 
-// checkTime warns of a module that scans more UDP ports than hosts will tell of in
+// warnSlowUDP warns of a module that scans more UDP ports than hosts will tell of in
 // its time: many, Linux among them, say that a port is closed once a second.
-func (l *loader) checkTime(m *moduleDraft) {
+func (l *loader) warnSlowUDP(m *moduleDraft) {
 	ports := m.Ports.Minus(m.ExcludePorts).Len()
 	need := time.Duration(ports) * time.Second
 	if m.Protocol == scan.UDP && need > m.Timeout {

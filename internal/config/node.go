@@ -16,14 +16,14 @@ import (
 
 // value is a node of a file, and where it stands.
 type value struct {
-	file string
-	line int
-	path string
-	node *yaml.Node // never an alias; nil: the file as a whole
-	form string     // how to write it, for messages: "timeout: 9s"; empty where nothing helps
+	file    string
+	line    int
+	path    string
+	node    *yaml.Node // never an alias; nil: the file as a whole
+	example string     // how to write it, for messages: "timeout: 9s"; empty where nothing helps
 }
 
-func (v value) problem(msg string) *Error {
+func (v value) newError(msg string) *Error {
 	return &Error{File: v.file, Line: v.line, Path: v.path, Msg: msg}
 }
 
@@ -38,7 +38,7 @@ func (v value) items() []value {
 			file: v.file,
 			line: n.Line,
 			path: fmt.Sprintf("%s[%d]", v.path, i),
-			node: follow(n),
+			node: resolveAlias(n),
 		})
 	}
 	return items
@@ -47,7 +47,7 @@ func (v value) items() []value {
 var plainKey = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
 
 // child returns the value of a key.
-func (v value) child(e entry, form string) value {
+func (v value) child(e mappingEntry, example string) value {
 	name := e.name
 	if !plainKey.MatchString(name) {
 		name = quote(name)
@@ -56,12 +56,12 @@ func (v value) child(e entry, form string) value {
 	if v.path != "" {
 		path = v.path + "." + name
 	}
-	return value{file: v.file, line: e.line, path: path, node: e.node, form: form}
+	return value{file: v.file, line: e.line, path: path, node: e.node, example: example}
 }
 
 // follow returns the node that an alias stands for. The anchor of an alias is
 // never on an alias itself.
-func follow(n *yaml.Node) *yaml.Node {
+func resolveAlias(n *yaml.Node) *yaml.Node {
 	if n.Kind == yaml.AliasNode && n.Alias != nil {
 		return n.Alias
 	}
@@ -70,7 +70,7 @@ func follow(n *yaml.Node) *yaml.Node {
 
 // parse reads the only document of a file; form is how to write one. It returns
 // false where it reported an error.
-func (l *loader) parse(file string, data []byte, form string) (value, bool) {
+func (l *loader) parse(file string, data []byte, example string) (value, bool) {
 	whole := value{file: file}
 	dec, err := yaml.NewLoader(bytes.NewReader(data))
 	if err != nil {
@@ -80,7 +80,7 @@ func (l *loader) parse(file string, data []byte, form string) (value, bool) {
 	var doc, second yaml.Node
 	err = dec.Load(&doc)
 	if errors.Is(err, io.EOF) || err == nil && isBlank(doc) {
-		l.errorf(whole, "file is empty: write %s", form)
+		l.errorf(whole, "file is empty: write %s", example)
 		return value{}, false
 	}
 	if err == nil {
@@ -88,7 +88,7 @@ func (l *loader) parse(file string, data []byte, form string) (value, bool) {
 	}
 	switch {
 	case errors.Is(err, io.EOF):
-		return value{file: file, line: doc.Content[0].Line, node: follow(doc.Content[0]), form: form}, true
+		return value{file: file, line: doc.Content[0].Line, node: resolveAlias(doc.Content[0]), example: example}, true
 	case err == nil:
 		whole.line = second.Line
 		l.errorf(whole, "file has a second YAML document: write one document, without this --- line")
@@ -117,12 +117,12 @@ func (l *loader) syntaxError(at value, data []byte, err error) {
 		}
 	}
 	if at.line == 0 {
-		at.line = unreadableLine(data)
+		at.line = firstInvalidLine(data)
 	}
-	l.errorf(at, "invalid YAML: %s%s", oneLine(msg), hint(lineOf(data, at.line)))
+	l.errorf(at, "invalid YAML: %s%s", oneLine(msg), syntaxHint(lineOf(data, at.line)))
 }
 
-func hint(line string) string {
+func syntaxHint(line string) string {
 	switch {
 	case strings.Contains(line, "::"):
 		return `; write IPv6 addresses in quotes, such as "2001:db8::"`
@@ -133,9 +133,9 @@ func hint(line string) string {
 	}
 }
 
-// unreadableLine returns the first line that YAML can't hold, because it is not
+// firstInvalidLine returns the first line that YAML can't hold, because it is not
 // UTF-8 or has control characters, or 0 if there is none.
-func unreadableLine(data []byte) int {
+func firstInvalidLine(data []byte) int {
 	isControl := func(r rune) bool { return unicode.IsControl(r) && !strings.ContainsRune("\t\r\n", r) }
 	number := 0
 	for line := range bytes.Lines(data) {

@@ -10,7 +10,7 @@ import (
 // when it is asked for.
 func (l *loader) makePlans(t *targetDraft) {
 	for i, m := range t.Modules {
-		if l.broken[m] {
+		if l.invalid[m] {
 			continue
 		}
 		plan, err := scan.NewPlan(planSpec(t.Target, m))

@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// suggest says what to write instead of a word that is not known: the nearest
+// suggest says what to write instead of a name that is not known: the nearest
 // known one where that is close, else all of them.
-func suggest(word string, known []string) string {
-	if near, ok := Nearest(word, known); ok {
+func suggest(name string, known []string) string {
+	if near, ok := Nearest(name, known); ok {
 		return fmt.Sprintf("did you mean %q?", near)
 	}
 	if len(known) == 0 {
@@ -17,16 +17,16 @@ func suggest(word string, known []string) string {
 	return "write one of " + strings.Join(known, ", ")
 }
 
-// Nearest returns the known word that takes the fewest changes to get to, if
+// Nearest returns the known name that takes the fewest changes to get to, if
 // these are so few that it is likely what was meant. It may be called concurrently.
-func Nearest(word string, known []string) (string, bool) {
+func Nearest(name string, known []string) (string, bool) {
 	const longest = 64 // bytes; beyond that it is no slip of the finger
-	if len(word) > longest {
+	if len(name) > longest {
 		return "", false
 	}
-	best, least := "", min(max(1, len(word)/3)+1, len(word)) // another word altogether is none that was meant
+	best, least := "", min(max(1, len(name)/3)+1, len(name)) // another name altogether is none that was meant
 	for _, k := range known {
-		if n := distance(strings.ToLower(word), strings.ToLower(k)); n < least {
+		if n := distance(strings.ToLower(name), strings.ToLower(k)); n < least {
 			best, least = k, n
 		}
 	}
@@ -34,7 +34,7 @@ func Nearest(word string, known []string) (string, bool) {
 }
 
 // distance counts the letters to insert, drop, replace or swap with their
-// neighbor between two words.
+// neighbor between two names.
 func distance(a, b string) int {
 	table := make([][]int, len(a)+1) // of the first i letters of a and the first j of b
 	for i := range table {

@@ -48,14 +48,14 @@ type targetDraft struct {
 }
 
 // targets reads a list of targets, of the configuration or of a target file.
-func (l *loader) targets(v value) {
-	for _, item := range l.list(v) {
-		item.form = "the keys of a target, such as name: web"
-		l.target(item)
+func (l *loader) decodeTargets(v value) {
+	for _, item := range l.listItems(v) {
+		item.example = "the keys of a target, such as name: web"
+		l.decodeTarget(item)
 	}
 }
 
-func (l *loader) target(v value) {
+func (l *loader) decodeTarget(v value) {
 	before := len(l.errs)
 	t := &targetDraft{
 		Target: &Target{
@@ -67,7 +67,7 @@ func (l *loader) target(v value) {
 		expectAt: make(map[scan.Protocol]value),
 		openAt:   make(map[scan.Protocol]value),
 	}
-	l.fields(v, l.targetFields(t)...)
+	l.decodeMapping(v, l.targetFields(t)...)
 	for _, m := range t.Modules {
 		l.used[m] = true
 	}
@@ -82,22 +82,22 @@ func (l *loader) target(v value) {
 
 func (l *loader) targetFields(t *targetDraft) []field {
 	return []field{
-		{key: "name", form: "name: web", required: true, read: l.targetName(t)},
-		{key: "hosts", form: "hosts: [192.0.2.10]", required: true, read: l.hosts(t)},
-		{key: "exclude_hosts", form: "exclude_hosts: [192.0.2.9]", read: l.networks(&t.ExcludeHosts, false)},
-		{key: "networks", form: "networks: [192.0.2.0/24]", read: l.networks(&t.Networks, true)},
-		{key: "ip_protocol", form: "ip_protocol: any", read: oneOf(l, &t.Family, families())},
-		{key: "modules", form: "modules: [tcp_default]", required: true, read: l.targetModules(t)},
-		{key: "authorization", form: `authorization: {owner: "net team"}`, required: true, read: l.authorization(&t.Authorization)},
-		{key: "expect", form: `expect: {tcp: {open: "22,443"}}`, read: l.expect(t)},
-		{key: "labels", form: "labels: {env: prod}", read: l.labels(t.Labels)},
+		{key: "name", example: "name: web", required: true, decode: l.targetName(t)},
+		{key: "hosts", example: "hosts: [192.0.2.10]", required: true, decode: l.hosts(t)},
+		{key: "exclude_hosts", example: "exclude_hosts: [192.0.2.9]", decode: l.networks(&t.ExcludeHosts, false)},
+		{key: "networks", example: "networks: [192.0.2.0/24]", decode: l.networks(&t.Networks, true)},
+		{key: "ip_protocol", example: "ip_protocol: any", decode: oneOf(l, &t.Family, families())},
+		{key: "modules", example: "modules: [tcp_default]", required: true, decode: l.targetModules(t)},
+		{key: "authorization", example: `authorization: {owner: "net team"}`, required: true, decode: l.authorization(&t.Authorization)},
+		{key: "expect", example: `expect: {tcp: {open: "22,443"}}`, decode: l.expect(t)},
+		{key: "labels", example: "labels: {env: prod}", decode: l.labels(t.Labels)},
 	}
 }
 
 var namePattern = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
 
 // name checks the name of a module or a target.
-func (l *loader) name(v value, name string) {
+func (l *loader) checkName(v value, name string) {
 	switch {
 	case !namePattern.MatchString(name):
 		l.errorf(v, "%s is not a valid name: write only letters, digits and the characters _ . -", quote(name))
@@ -116,13 +116,13 @@ func (l *loader) targetName(t *targetDraft) func(value) {
 		if _, err := netip.ParseAddr(name); err == nil {
 			l.errorf(v, "%s is an address: write a name here and the address in hosts", quote(name))
 		} else {
-			l.name(v, name)
+			l.checkName(v, name)
 		}
-		if first, taken := l.names[name]; taken {
+		if first, taken := l.targetPos[name]; taken {
 			l.errorf(v, "target name %s is already used at %s:%d: write another name", quote(name), first.file, first.line)
 			return
 		}
-		l.names[name] = v
+		l.targetPos[name] = v
 	}
 }
 
@@ -132,7 +132,7 @@ func (l *loader) targetModules(t *targetDraft) func(value) {
 		for _, m := range l.cfg.modules {
 			known = append(known, m.Name)
 		}
-		items, names := l.texts(v)
+		items, names := l.scalars(v)
 		for i, name := range names {
 			m, ok := l.cfg.Module(name)
 			if _, doubled := t.Module(name); doubled && name != "" {
@@ -146,13 +146,13 @@ func (l *loader) targetModules(t *targetDraft) func(value) {
 			t.Modules = append(t.Modules, m)
 			t.moduleAt = append(t.moduleAt, items[i])
 		}
-		l.wantEntry(v)
+		l.checkNotEmpty(v)
 	}
 }
 
-// wantEntry reports a list that is empty and must not be.
-func (l *loader) wantEntry(v value) {
+// checkNotEmpty reports a list that is empty and must not be.
+func (l *loader) checkNotEmpty(v value) {
 	if v.node.Kind == yaml.SequenceNode && len(v.node.Content) == 0 {
-		l.errorf(v, "list is empty: write %s", v.form)
+		l.errorf(v, "list is empty: write %s", v.example)
 	}
 }

@@ -16,8 +16,8 @@ import (
 
 // choice is a word of the file and what it stands for.
 type choice[T any] struct {
-	word string
-	is   T
+	name  string
+	value T
 }
 
 func protocols() []choice[scan.Protocol] {
@@ -45,11 +45,11 @@ func oneOf[T any](l *loader, dst *T, choices []choice[T]) func(value) {
 		}
 		var words []string
 		for _, c := range choices {
-			if c.word == text {
-				*dst = c.is
+			if c.name == text {
+				*dst = c.value
 				return
 			}
-			words = append(words, c.word)
+			words = append(words, c.name)
 		}
 		l.errorf(v, "unknown value %s: %s", quote(text), suggest(text, words))
 	}
@@ -75,26 +75,26 @@ func (l *loader) integer(dst *int, least int) func(value) {
 		n, err := strconv.ParseInt(digits, 10, 32)
 		switch {
 		case digits == "" || strings.Trim(digits, "0123456789") != "":
-			l.errorf(v, "%s is not an integer: write only digits, such as %s", quote(text), v.form)
+			l.errorf(v, "%s is not an integer: write only digits, such as %s", quote(text), v.example)
 		case negative || err == nil && int(n) < least:
-			l.errorf(v, "%s is too small: write %d or more", clip(text), least)
+			l.errorf(v, "%s is too small: write %d or more", truncateNumber(text), least)
 		case err != nil:
-			l.errorf(v, "%s is too large: write %d or less", clip(text), math.MaxInt32)
+			l.errorf(v, "%s is too large: write %d or less", truncateNumber(text), math.MaxInt32)
 		default:
-			l.hintZeros(v, text)
+			l.warnLeadingZeros(v, text)
 			*dst = int(n)
 		}
 	}
 }
 
-func clip(number string) string { return scan.Truncate(number, 24) }
+func truncateNumber(number string) string { return scan.Truncate(number, 24) }
 
 var leadingZeros = regexp.MustCompile(`\b0+(\d+)\b`)
 
-// hintZeros warns of numbers that other programs read as octal.
-func (l *loader) hintZeros(v value, text string) {
+// warnLeadingZeros warns of numbers that other programs read as octal.
+func (l *loader) warnLeadingZeros(v value, text string) {
 	for _, m := range leadingZeros.FindAllStringSubmatch(text, -1) {
-		l.warnf(v, "%s is read as %s: write %s", clip(m[0]), clip(m[1]), clip(m[1]))
+		l.warnf(v, "%s is read as %s: write %s", truncateNumber(m[0]), truncateNumber(m[1]), truncateNumber(m[1]))
 	}
 }
 
@@ -115,15 +115,15 @@ func (l *loader) duration(dst *time.Duration, least time.Duration) func(value) {
 		isNumber := text != "" && strings.Trim(text, "0123456789") == ""
 		switch {
 		case strings.HasPrefix(text, "-"):
-			l.errorf(v, "%s is negative: write a duration such as %s", quote(text), v.form)
+			l.errorf(v, "%s is negative: write a duration such as %s", quote(text), v.example)
 		case isNumber && strings.Trim(text, "0") != "":
-			l.errorf(v, "%s has no unit: write %ss for seconds", quote(text), clip(text))
+			l.errorf(v, "%s has no unit: write %ss for seconds", quote(text), truncateNumber(text))
 		case err != nil && (longNumber.MatchString(text) || strings.Contains(err.Error(), "out of range")), time.Duration(d) > maxDuration:
 			l.errorf(v, "%s is too long: write 1y or less", quote(text))
 		case err != nil:
-			l.errorf(v, "%s is not a duration: write integers with units, such as 500ms, 1m30s or %s", quote(text), v.form)
+			l.errorf(v, "%s is not a duration: write integers with units, such as 500ms, 1m30s or %s", quote(text), v.example)
 		case time.Duration(d) < least:
-			l.errorf(v, "must be positive: write %s", v.form)
+			l.errorf(v, "must be positive: write %s", v.example)
 		default:
 			*dst = time.Duration(d)
 		}
@@ -148,7 +148,7 @@ func (l *loader) ports(dst *scan.PortSet) func(value) {
 				l.errorf(part, "%s", oneLine(err.Error()))
 				continue
 			}
-			l.hintZeros(part, text)
+			l.warnLeadingZeros(part, text)
 			all = all.Union(set)
 		}
 		*dst = all
@@ -170,7 +170,7 @@ func (l *loader) address(dst *netip.Addr) func(value) {
 		case err != nil:
 			l.errorf(v, "%s", err)
 		case isName || !p.IsSingleIP() || strings.Contains(text, "/"):
-			l.errorf(v, "%s is not an address: write one address of this machine, such as %s", quote(text), v.form)
+			l.errorf(v, "%s is not an address: write one address of this machine, such as %s", quote(text), v.example)
 		default:
 			*dst = p.Addr()
 		}

@@ -17,16 +17,16 @@ import (
 // The written configuration: the keys of config.yml in the order of its
 // documentation. Only what has no default may be left out.
 type (
-	writtenHead struct {
+	encodedHead struct {
 		Modules *yaml.Node `yaml:"modules"`
 	}
 
-	writtenTail struct {
+	encodedTail struct {
 		ExternalLabels map[string]string `yaml:"external_labels,omitempty"`
-		Limits         writtenLimits     `yaml:"limits"`
+		Limits         encodedLimits     `yaml:"limits"`
 	}
 
-	writtenModule struct {
+	encodedModule struct {
 		Protocol       string `yaml:"protocol"`
 		Method         string `yaml:"method"`
 		Ports          string `yaml:"ports"`
@@ -45,30 +45,30 @@ type (
 		ScrapeInterval string `yaml:"scrape_interval"`
 	}
 
-	writtenTarget struct {
+	encodedTarget struct {
 		Name          string                        `yaml:"name"`
 		Hosts         []string                      `yaml:"hosts"`
 		ExcludeHosts  []string                      `yaml:"exclude_hosts,omitempty"`
 		Networks      []string                      `yaml:"networks,omitempty"`
 		IPProtocol    string                        `yaml:"ip_protocol"`
 		Modules       []string                      `yaml:"modules"`
-		Authorization writtenAuthorization          `yaml:"authorization"`
-		Expect        map[string]writtenExpectation `yaml:"expect,omitempty"`
+		Authorization encodedAuthorization          `yaml:"authorization"`
+		Expect        map[string]encodedExpectation `yaml:"expect,omitempty"`
 		Labels        map[string]string             `yaml:"labels,omitempty"`
 	}
 
-	writtenAuthorization struct {
+	encodedAuthorization struct {
 		Owner     string `yaml:"owner"`
 		Reference string `yaml:"reference,omitempty"`
 		Expires   string `yaml:"expires,omitempty"`
 	}
 
-	writtenExpectation struct {
+	encodedExpectation struct {
 		Open  string `yaml:"open,omitempty"`
 		Allow string `yaml:"allow,omitempty"`
 	}
 
-	writtenLimits struct {
+	encodedLimits struct {
 		MaxInFlight int `yaml:"max_in_flight"`
 		MaxScans    int `yaml:"max_scans"`
 		Rate        int `yaml:"rate"`
@@ -80,7 +80,7 @@ func (c *Config) encode() (string, error) {
 	var b strings.Builder
 	modules, err := encodeModules(c.modules)
 	if err == nil {
-		err = appendYAML(&b, "", writtenHead{Modules: modules})
+		err = appendYAML(&b, "", encodedHead{Modules: modules})
 	}
 	if len(c.targets) == 0 {
 		b.WriteString("targets: []\n")
@@ -88,9 +88,9 @@ func (c *Config) encode() (string, error) {
 		b.WriteString("targets:\n")
 	}
 	for _, t := range c.targets { // one by one: the encoder holds a complete document in memory
-		err = errors.Join(err, appendYAML(&b, "    ", []writtenTarget{writeTarget(t)}))
+		err = errors.Join(err, appendYAML(&b, "    ", []encodedTarget{encodeTarget(t)}))
 	}
-	tail := writtenTail{ExternalLabels: c.externalLabels, Limits: writtenLimits(c.limits)}
+	tail := encodedTail{ExternalLabels: c.externalLabels, Limits: encodedLimits(c.limits)}
 	err = errors.Join(err, appendYAML(&b, "", tail))
 	if err != nil {
 		return "", fmt.Errorf("encoding configuration: %w", err)
@@ -103,7 +103,7 @@ func encodeModules(modules []*Module) (*yaml.Node, error) {
 	for _, m := range modules {
 		var name, body yaml.Node
 		name.SetString(m.Name)
-		if err := body.Encode(writeModule(m)); err != nil {
+		if err := body.Encode(encodeModule(m)); err != nil {
 			return nil, err
 		}
 		node.Content = append(node.Content, &name, &body)
@@ -123,8 +123,8 @@ func appendYAML(b *strings.Builder, indentation string, v any) error {
 	return err
 }
 
-func writeModule(m *Module) writtenModule {
-	w := writtenModule{
+func encodeModule(m *Module) encodedModule {
+	w := encodedModule{
 		Protocol:       m.Protocol.String(),
 		Method:         m.Method.String(),
 		Ports:          m.Ports.String(),
@@ -141,8 +141,8 @@ func writeModule(m *Module) writtenModule {
 		ScrapeInterval: model.Duration(m.ScrapeInterval).String(),
 	}
 	for _, r := range reports() {
-		if r.is == m.AllPorts {
-			w.Report = r.word
+		if r.value == m.AllPorts {
+			w.Report = r.name
 		}
 	}
 	if m.SourceAddress.IsValid() {
@@ -151,18 +151,18 @@ func writeModule(m *Module) writtenModule {
 	return w
 }
 
-func writeTarget(t *Target) writtenTarget {
-	w := writtenTarget{
+func encodeTarget(t *Target) encodedTarget {
+	w := encodedTarget{
 		Name:         t.Name,
-		ExcludeHosts: prefixTexts(t.ExcludeHosts),
-		Networks:     prefixTexts(t.Networks),
+		ExcludeHosts: formatPrefixes(t.ExcludeHosts),
+		Networks:     formatPrefixes(t.Networks),
 		IPProtocol:   t.Family.String(),
-		Authorization: writtenAuthorization{
+		Authorization: encodedAuthorization{
 			Owner:     t.Authorization.Owner,
 			Reference: t.Authorization.Reference,
-			Expires:   expiryText(t.Authorization.Expires),
+			Expires:   formatExpiry(t.Authorization.Expires),
 		},
-		Expect: make(map[string]writtenExpectation),
+		Expect: make(map[string]encodedExpectation),
 		Labels: t.Labels,
 	}
 	for _, h := range t.Hosts {
@@ -172,33 +172,33 @@ func writeTarget(t *Target) writtenTarget {
 		w.Modules = append(w.Modules, m.Name)
 	}
 	for protocol, e := range t.Expect {
-		w.Expect[protocol.String()] = writeExpectation(e)
+		w.Expect[protocol.String()] = encodeExpectation(e)
 	}
 	return w
 }
 
-func writeExpectation(e scan.Expectation) writtenExpectation {
-	return writtenExpectation{Open: e.Open.String(), Allow: e.Allow.String()}
+func encodeExpectation(e scan.Expectation) encodedExpectation {
+	return encodedExpectation{Open: e.Open.String(), Allow: e.Allow.String()}
 }
 
-func prefixTexts(prefixes []netip.Prefix) []string {
+func formatPrefixes(prefixes []netip.Prefix) []string {
 	texts := make([]string, 0, len(prefixes))
 	for _, p := range prefixes {
-		texts = append(texts, prefixText(p))
+		texts = append(texts, formatPrefix(p))
 	}
 	return texts
 }
 
-// prefixText writes an address as an address and a network as a network.
-func prefixText(p netip.Prefix) string {
+// formatPrefix writes an address as an address and a network as a network.
+func formatPrefix(p netip.Prefix) string {
 	if p.IsSingleIP() {
 		return p.Addr().String()
 	}
 	return p.String()
 }
 
-// expiryText writes a moment that is the end of a day in UTC as that day.
-func expiryText(end time.Time) string {
+// formatExpiry writes a moment that is the end of a day in UTC as that day.
+func formatExpiry(end time.Time) string {
 	switch utc := end.UTC(); {
 	case end.IsZero():
 		return ""

@@ -7,7 +7,7 @@ import (
 )
 
 // entry is one key of a mapping with its value.
-type entry struct {
+type mappingEntry struct {
 	name string
 	line int        // of the key
 	node *yaml.Node // the value, never an alias
@@ -15,7 +15,7 @@ type entry struct {
 
 // isStrayPort tells whether the entry is what YAML makes of a port behind a
 // comma: a key with nothing after it.
-func (e entry) isStrayPort() bool {
+func (e mappingEntry) isStrayPort() bool {
 	return looksLikePorts.MatchString(e.name) && value{node: e.node}.isNull()
 }
 
@@ -32,29 +32,29 @@ const mergeSuffix = ".<<"
 // entries returns the keys of a mapping, merged ones (<<) after its own. Keys of
 // its own win over merged ones, and earlier merges over later ones. It returns
 // false where it reported that there is no mapping.
-func (l *loader) entries(v value) ([]entry, bool) {
+func (l *loader) mappingEntries(v value) ([]mappingEntry, bool) {
 	if v.node.Kind != yaml.MappingNode {
-		l.errorf(v, "must be a mapping: write %s", orKeys(v.form))
+		l.errorf(v, "must be a mapping: write %s", orKeys(v.example))
 		return nil, false
 	}
 	return l.flatten(v, 0), true
 }
 
-func orKeys(form string) string {
-	if form == "" {
+func orKeys(example string) string {
+	if example == "" {
 		return "keys and values, such as key: value"
 	}
-	return form
+	return example
 }
 
-func (l *loader) flatten(v value, depth int) []entry {
-	var found []entry
+func (l *loader) flatten(v value, depth int) []mappingEntry {
+	var found []mappingEntry
 	var merges []value
 	places := make(map[string]int) // the lines of the keys
 	content := v.node.Content
 	for i := 0; i+1 < len(content); i += 2 {
-		key := follow(content[i])
-		e := entry{name: key.Value, line: content[i].Line, node: follow(content[i+1])}
+		key := resolveAlias(content[i])
+		e := mappingEntry{name: key.Value, line: content[i].Line, node: resolveAlias(content[i+1])}
 		at := v.child(e, "")
 		switch first, doubled := places[e.name]; {
 		case key.Kind != yaml.ScalarNode:
@@ -76,7 +76,7 @@ func (l *loader) flatten(v value, depth int) []entry {
 }
 
 // merge adds the keys of the merged mappings that are not there yet.
-func (l *loader) merge(found []entry, places map[string]int, merges []value, depth int) []entry {
+func (l *loader) merge(found []mappingEntry, places map[string]int, merges []value, depth int) []mappingEntry {
 	for _, from := range merges {
 		into := strings.TrimSuffix(from.path, mergeSuffix)
 		sources := []value{from}
@@ -84,7 +84,7 @@ func (l *loader) merge(found []entry, places map[string]int, merges []value, dep
 			sources = from.items()
 		}
 		for _, source := range sources {
-			if !l.mayMerge(source, depth) {
+			if !l.canMerge(source, depth) {
 				continue
 			}
 			source.path = into // there its keys are looked for
@@ -99,9 +99,9 @@ func (l *loader) merge(found []entry, places map[string]int, merges []value, dep
 	return found
 }
 
-// mayMerge tells whether what stands behind << can be merged, and keeps the
+// canMerge tells whether what stands behind << can be merged, and keeps the
 // merges within their limits. One excess is reported once.
-func (l *loader) mayMerge(source value, depth int) bool {
+func (l *loader) canMerge(source value, depth int) bool {
 	l.merges++
 	switch {
 	case source.node.Kind != yaml.MappingNode:

@@ -6,26 +6,26 @@ import (
 	"portscan_exporter/internal/scan"
 )
 
-// yieldExclusions takes out of each target's scope what another one excludes, where
+// applyOtherExclusions takes out of each target's scope what another one excludes, where
 // that one names the address more precisely: it is never touched, whoever asks, by a
 // name or network of a wider target included. The rule is that of [Config.Find].
-func (l *loader) yieldExclusions() {
+func (l *loader) applyOtherExclusions() {
 	for _, owner := range l.cfg.targets {
 		if len(owner.ExcludeHosts) == 0 {
 			continue
 		}
 		for _, t := range l.cfg.targets {
 			if t != owner {
-				t.Scope = yieldTo(t, owner)
+				t.Scope = scopeWithout(t, owner)
 			}
 		}
 	}
 }
 
-func yieldTo(t, owner *Target) scan.Scope {
+func scopeWithout(t, owner *Target) scan.Scope {
 	scope := t.Scope
-	for _, part := range owner.entries() {
-		if !overlaps(part, t.entries()) {
+	for _, part := range owner.allowedPrefixes() {
+		if !overlapsWider(part, t.allowedPrefixes()) {
 			continue
 		}
 		for _, excluded := range owner.ExcludeHosts {
@@ -38,7 +38,7 @@ func yieldTo(t, owner *Target) scan.Scope {
 }
 
 // entries returns what the target may touch in numbers: hosts and networks.
-func (t *Target) entries() []netip.Prefix {
+func (t *Target) allowedPrefixes() []netip.Prefix {
 	all := make([]netip.Prefix, 0, len(t.Hosts)+len(t.Networks))
 	for _, h := range t.Hosts {
 		if !h.IsName() {
@@ -48,7 +48,7 @@ func (t *Target) entries() []netip.Prefix {
 	return append(all, t.Networks...)
 }
 
-func overlaps(p netip.Prefix, others []netip.Prefix) bool {
+func overlapsWider(p netip.Prefix, others []netip.Prefix) bool {
 	for _, o := range others {
 		if p.Overlaps(o) && p.Bits() > o.Bits() {
 			return true

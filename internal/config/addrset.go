@@ -8,50 +8,50 @@ import (
 	"portscan_exporter/internal/scan"
 )
 
-// span is the addresses from lo to hi, both included, of one IP version.
-type span struct{ lo, hi netip.Addr }
+// addrRange is the addresses from lo to hi, both included, of one IP version.
+type addrRange struct{ lo, hi netip.Addr }
 
-// spans is a set of addresses: in rising order, none overlapping another. It
+// addrSet is a set of addresses: in rising order, none overlapping another. It
 // counts a network without walking through it.
-type spans []span
+type addrSet []addrRange
 
-// hostSpans returns the addresses that hosts of that family stand for, without
+// hostAddrs returns the addresses that hosts of that family stand for, without
 // an IPv4 network's own and broadcast address.
-func hostSpans(hosts []scan.Host, family scan.Family) spans {
-	var all spans
+func hostAddrs(hosts []scan.Host, family scan.Family) addrSet {
+	var all addrSet
 	for _, h := range hosts {
 		if h.IsName() || !family.Includes(h.Network.Addr()) {
 			continue
 		}
-		s := prefixSpan(h.Network)
+		s := prefixRange(h.Network)
 		if h.Network.Addr().Is4() && h.Network.Bits() < 31 {
-			s = span{lo: s.lo.Next(), hi: s.hi.Prev()}
+			s = addrRange{lo: s.lo.Next(), hi: s.hi.Prev()}
 		}
 		all = append(all, s)
 	}
-	return all.normal()
+	return all.normalize()
 }
 
-func prefixSpans(prefixes []netip.Prefix) spans {
-	all := make(spans, 0, len(prefixes))
+func prefixAddrs(prefixes []netip.Prefix) addrSet {
+	all := make(addrSet, 0, len(prefixes))
 	for _, p := range prefixes {
-		all = append(all, prefixSpan(p))
+		all = append(all, prefixRange(p))
 	}
-	return all.normal()
+	return all.normalize()
 }
 
-func prefixSpan(p netip.Prefix) span {
+func prefixRange(p netip.Prefix) addrRange {
 	last := p.Addr().AsSlice()
 	for i := p.Bits(); i < p.Addr().BitLen(); i++ {
 		last[i/8] |= 0x80 >> (i % 8)
 	}
 	hi, _ := netip.AddrFromSlice(last)
-	return span{lo: p.Addr(), hi: hi}
+	return addrRange{lo: p.Addr(), hi: hi}
 }
 
-// normal sorts the spans and joins those that overlap. It owns its receiver.
-func (s spans) normal() spans {
-	slices.SortFunc(s, func(a, b span) int { return a.lo.Compare(b.lo) })
+// normal sorts the addrSet and joins those that overlap. It owns its receiver.
+func (s addrSet) normalize() addrSet {
+	slices.SortFunc(s, func(a, b addrRange) int { return a.lo.Compare(b.lo) })
 	out := s[:0]
 	for _, next := range s {
 		if n := len(out); n > 0 && next.lo.Compare(out[n-1].hi) <= 0 {
@@ -66,8 +66,8 @@ func (s spans) normal() spans {
 }
 
 // minus returns the addresses that are not in cuts.
-func (s spans) minus(cuts spans) spans {
-	var out spans
+func (s addrSet) subtract(cuts addrSet) addrSet {
+	var out addrSet
 	for _, rest := range s {
 		for _, cut := range cuts {
 			if cut.hi.Less(rest.lo) || !rest.lo.IsValid() {
@@ -77,7 +77,7 @@ func (s spans) minus(cuts spans) spans {
 				break
 			}
 			if rest.lo.Less(cut.lo) {
-				out = append(out, span{lo: rest.lo, hi: cut.lo.Prev()})
+				out = append(out, addrRange{lo: rest.lo, hi: cut.lo.Prev()})
 			}
 			rest.lo = cut.hi.Next() // invalid after the very last address
 		}
@@ -89,7 +89,7 @@ func (s spans) minus(cuts spans) spans {
 }
 
 // count returns how many addresses there are.
-func (s spans) count() *big.Int {
+func (s addrSet) count() *big.Int {
 	total := new(big.Int)
 	for _, one := range s {
 		lo, hi := new(big.Int).SetBytes(one.lo.AsSlice()), new(big.Int).SetBytes(one.hi.AsSlice())
