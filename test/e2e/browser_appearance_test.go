@@ -14,7 +14,7 @@ import (
 )
 
 // startStatusHosts listens on loopback addresses and returns a configuration with a target for
-// each verdict.
+// each status.
 func startStatusHosts(t *testing.T) string {
 	t.Helper()
 	network := fmt.Sprintf("127.%d.%d", 64+rand.IntN(128), rand.IntN(256))
