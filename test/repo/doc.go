@@ -1,3 +1,3 @@
-// Package repo holds tests of the repository: its documents, and the names that code,
-// documents, dashboards and rules share.
+// Package repo provides tests of the repository: links and wording of documents, names of
+// metrics, and documentation of messages.
 package repo

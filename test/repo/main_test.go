@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestMain has the tests name files as they are named in the repository.
+// TestMain makes paths relative to the root of the repository.
 func TestMain(m *testing.M) {
 	if err := os.Chdir("../.."); err != nil {
 		fmt.Fprintln(os.Stderr, err)

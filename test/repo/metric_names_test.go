@@ -18,32 +18,32 @@ import (
 	"portscan_exporter/collector"
 )
 
-// TestMetricNames holds the names of metrics in the code, in docs/metrics.md, in the
-// dashboards and in Prometheus's rules against each other.
+// TestMetricNames requires that docs/metrics.md documents exactly the exported metrics, and
+// that dashboards and Prometheus rules use no others.
 func TestMetricNames(t *testing.T) {
 	t.Parallel()
 	code, documented := namesInCode(t), namesInTables(t, "docs/metrics.md")
 	for _, name := range missing(code, documented) {
 		if !strings.HasPrefix(name, "go_") && !strings.HasPrefix(name, "process_") { // these are client_golang's
-			t.Errorf("%s is exported, and no table of docs/metrics.md has it", name)
+			t.Errorf("docs/metrics.md: metric %s is not documented", name)
 		}
 	}
 	for _, name := range missing(documented, code) {
-		t.Errorf("docs/metrics.md has %s, which is not exported", name)
+		t.Errorf("docs/metrics.md: metric %s is not exported", name)
 	}
 	for file, names := range namesInUse(t) {
 		for _, name := range missing(names, code) {
-			t.Errorf("%s names %s, which is not exported", file, name)
+			t.Errorf("%s: metric %s is not exported", file, name)
 		}
 	}
 }
 
-// missing are the names that are in the one set and not in the other.
+// missing returns the names that are not in the other set.
 func missing(names, from map[string]bool) []string {
 	return slices.DeleteFunc(slices.Sorted(maps.Keys(names)), func(name string) bool { return from[name] })
 }
 
-// describer is a registry that keeps the names of what is registered.
+// describer is a registry that collects the names of metrics.
 type describer map[string]bool
 
 func (d describer) Register(c prometheus.Collector) error {
@@ -73,7 +73,7 @@ func (d describer) MustRegister(all ...prometheus.Collector) {
 
 func (d describer) Unregister(prometheus.Collector) bool { return false }
 
-// namesInCode are the metrics of /probe and of /metrics.
+// namesInCode returns the metrics of /probe and of /metrics.
 func namesInCode(t *testing.T) map[string]bool {
 	t.Helper()
 	d := make(describer)
@@ -84,7 +84,7 @@ func namesInCode(t *testing.T) map[string]bool {
 	return d
 }
 
-// namesInTables are the metrics that begin a row of a table.
+// namesInTables returns the metrics in the first column of tables.
 func namesInTables(t *testing.T, file string) map[string]bool {
 	t.Helper()
 	names := make(map[string]bool)
@@ -92,19 +92,19 @@ func namesInTables(t *testing.T, file string) map[string]bool {
 		names[row[1]] = true
 	}
 	if len(names) == 0 {
-		t.Fatalf("no table of metrics in %s", file)
+		t.Fatalf("%s: no table of metrics", file)
 	}
 	return names
 }
 
-// namesInUse are the metrics of ours in the dashboards, and in the expressions and
-// series of whatever YAML there is for Prometheus, by file.
+// namesInUse returns the exporter's metrics in the dashboards, and in the expressions and
+// series of the YAML files for Prometheus, by file.
 func namesInUse(t *testing.T) map[string]map[string]bool {
 	t.Helper()
 	used := make(map[string]map[string]bool)
 	dashboards, err := filepath.Glob("grafana/dashboards/*.json")
 	if err != nil || len(dashboards) == 0 {
-		t.Fatalf("no dashboards: %v", err)
+		t.Fatalf("reading dashboards: %v", err)
 	}
 	for _, file := range dashboards {
 		var d any
@@ -114,7 +114,7 @@ func namesInUse(t *testing.T) map[string]map[string]bool {
 		used[file] = make(map[string]bool)
 		gather(d, used[file], "expr", "query", "definition")
 		if len(used[file]) == 0 {
-			t.Errorf("%s names no metric", file)
+			t.Errorf("%s: no metrics", file)
 		}
 	}
 	err = filepath.WalkDir("prometheus", func(file string, e fs.DirEntry, err error) error {
@@ -125,11 +125,11 @@ func namesInUse(t *testing.T) map[string]map[string]bool {
 		for decoder := yaml.NewDecoder(strings.NewReader(read(t, file))); ; {
 			var document any
 			if err := decoder.Decode(&document); err != nil {
-				break // the end; promtool says what is wrong with a rule file
+				break // the end, or an error that promtool reports
 			}
 			gather(document, used[file], "expr", "series")
 		}
-		if strings.Contains(file, "test") { // where there are blackbox_exporter's metrics too
+		if strings.Contains(file, "test") { // tests of rules have metrics of blackbox_exporter, too
 			maps.DeleteFunc(used[file], func(name string, _ bool) bool { return strings.HasPrefix(name, "probe_") })
 		}
 		return nil
@@ -140,7 +140,7 @@ func namesInUse(t *testing.T) map[string]map[string]bool {
 	return used
 }
 
-// gather collects the names of our metrics from the texts under these keys.
+// gather collects the names of the exporter's metrics from the strings under the keys.
 func gather(v any, into map[string]bool, keys ...string) {
 	inside := func(key string, v any) {
 		text, ok := v.(string)
@@ -169,12 +169,12 @@ func gather(v any, into map[string]bool, keys ...string) {
 	}
 }
 
-// names are the names in an expression that only a metric of the exporter has. What is
-// in quotes is none, and a histogram's series bear the histogram's.
+// names returns the names in an expression that can only be metrics of the exporter, with
+// the histogram's name for its series. Quoted strings are ignored.
 func names(expr string) map[string]bool {
 	expr = regexp.MustCompile(`"[^"]*"`).ReplaceAllString(expr, `""`)
 	found := make(map[string]bool)
-	ours := regexp.MustCompile(`^(?:probe|portscan|process|go)_[a-z0-9_]+$`) // one with a colon is a rule's own
+	ours := regexp.MustCompile(`^(?:probe|portscan|process|go)_[a-z0-9_]+$`) // names of recording rules have a colon
 	for _, name := range regexp.MustCompile(`[a-zA-Z0-9_:]+`).FindAllString(expr, -1) {
 		if !ours.MatchString(name) {
 			continue
