@@ -202,7 +202,7 @@ func (h *halfOpen) read(ended []ending) (all []ending, more bool) {
 
 // answer finds the attempt that is answered. What proves no attempt counts for
 // nothing.
-func (h *halfOpen) answer(a packet.Answer, ended []ending) []ending {
+func (h *halfOpen) answer(a packet.Response, ended []ending) []ending {
 	v := h.verdict(a)
 	if slot, ok := h.under[a.Sequence]; ok {
 		if s := &h.slots[slot]; s.remote == a.Remote && s.local == a.Local {
@@ -217,7 +217,7 @@ func (h *halfOpen) answer(a packet.Answer, ended []ending) []ending {
 }
 
 // verdict reads an answer (RFC 9293 section 3.10.7.3, in the state SYN-SENT).
-func (h *halfOpen) verdict(a packet.Answer) verdict {
+func (h *halfOpen) verdict(a packet.Response) verdict {
 	switch {
 	case a.Kind == packet.SYNACK && a.Window == 0:
 		return verdict{state: scan.Open, cause: scan.CauseZeroWindow}

@@ -15,7 +15,7 @@ import (
 
 const (
 	// frameSize is the length of a ring's frames: the kernel's header, up to 80 bytes
-	// of it, and [packet.Snap].
+	// of it, and [packet.SnapLen].
 	frameSize = 256
 
 	// blockSize is how much of a ring lies together in the kernel's memory.
@@ -85,7 +85,7 @@ func newReceiver(k kind) (*receiver, error) {
 // prepare makes the ring before the socket hears anything.
 func (r *receiver) prepare() error {
 	frames := int(r.kind.size)
-	if err := r.filter(packet.FilterNone()); err != nil {
+	if err := r.filter(packet.DropFilter()); err != nil {
 		return err
 	}
 	if err := unix.SetsockoptInt(r.fd, unix.SOL_PACKET, unix.PACKET_VERSION, unix.TPACKET_V2); err != nil {
@@ -212,7 +212,7 @@ func (p *receivers) pick(k kind) *receiver {
 
 // put takes a receiver back, which hears nothing from then on.
 func (p *receivers) put(r *receiver) {
-	if err := r.filter(packet.FilterNone()); err != nil {
+	if err := r.filter(packet.DropFilter()); err != nil {
 		r.close()
 		return
 	}

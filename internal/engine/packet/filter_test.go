@@ -8,11 +8,11 @@ import (
 	"golang.org/x/net/bpf"
 )
 
-// TestFilter runs the filters over all packets: what is an answer is kept for the
-// ports that it is for, and nothing is kept for others.
-func TestFilter(t *testing.T) {
+// TestFilterExamples checks that the filters keep all responses for their ports and
+// drop all packets for others.
+func TestFilterExamples(t *testing.T) {
 	t.Parallel()
-	var many []uint16 // one less than there may be
+	var many []uint16 // one less than the maximum
 	for i := range uint16(maxPorts - 1) {
 		many = append(many, 50_000+i)
 	}
@@ -22,32 +22,30 @@ func TestFilter(t *testing.T) {
 			f, other = other, f
 		}
 		port, want := f.local.Port(), 0
-		if tc.want.Kind != 0 || tc.stray {
-			want = Snap
+		if tc.want.Kind != 0 || tc.kept {
+			want = SnapLen
 		}
 		for _, ports := range [][]uint16{{port}, slices.Insert(slices.Clone(many), 0, port), append(many, port)} {
-			if got := keeps(t, f, tc.packet, ports...); got != want {
-				t.Errorf("%s: the filter for %v keeps %d bytes of %x, want %d", tc.name, ports, got, tc.packet, want)
+			if got := keptBytes(t, f, tc.packet, ports...); got != want {
+				t.Errorf("%s: the filter for ports %v keeps %d bytes of %x, want %d", tc.name, ports, got, tc.packet, want)
 			}
 		}
-		if got := keeps(t, f, tc.packet, append(many, port-1)...); got != 0 {
+		if got := keptBytes(t, f, tc.packet, append(many, port-1)...); got != 0 {
 			t.Errorf("%s: a filter for other ports keeps it", tc.name)
 		}
-		if got := keeps(t, f, tc.packet, f.remote.Port()); got != 0 {
+		if got := keptBytes(t, f, tc.packet, f.remote.Port()); got != 0 {
 			t.Errorf("%s: a filter for the remote port keeps it", tc.name)
 		}
-		if got := keeps(t, other, tc.packet, port); got != 0 {
-			t.Errorf("%s: the filter of the other version of IP keeps it", tc.name)
+		if got := keptBytes(t, other, tc.packet, port); got != 0 {
+			t.Errorf("%s: the filter for the other IP version keeps it", tc.name)
 		}
-		if got := run(t, FilterNone(), tc.packet); got != 0 {
-			t.Errorf("%s: FilterNone keeps it", tc.name)
+		if got := runFilter(t, DropFilter(), tc.packet); got != 0 {
+			t.Errorf("%s: DropFilter keeps it", tc.name)
 		}
 	}
 }
 
-// TestFilterCut runs the filters over cut packets, which the kernel does not hand
-// them but a broken network card may.
-func TestFilterCut(t *testing.T) {
+func TestFilterTruncated(t *testing.T) {
 	t.Parallel()
 	for _, tc := range examples(t) {
 		f := family4()
@@ -55,31 +53,30 @@ func TestFilterCut(t *testing.T) {
 			f = family6()
 		}
 		for n := range len(tc.packet) {
-			if _, ok := Parse(tc.packet[:n], false); ok && keeps(t, f, tc.packet[:n], f.local.Port()) == 0 {
-				t.Errorf("%s: %d bytes are an answer that the filter drops", tc.name, n)
+			if _, ok := Parse(tc.packet[:n], false); ok && keptBytes(t, f, tc.packet[:n], f.local.Port()) == 0 {
+				t.Errorf("%s: the filter drops a response of %d bytes", tc.name, n)
 			}
 		}
 	}
 }
 
-func TestFilterPorts(t *testing.T) {
+func TestFilterPortCount(t *testing.T) {
 	t.Parallel()
 	for n, valid := range map[int]bool{0: false, 1: true, 16: true, 17: false} {
 		for _, filter := range []func([]uint16) ([]bpf.RawInstruction, error){Filter4, Filter6} {
 			if got, err := filter(make([]uint16, n)); (err == nil) != valid || (got != nil) != valid {
-				t.Errorf("a filter for %d ports: %d instructions, %v", n, len(got), err)
+				t.Errorf("filter for %d ports: %d instructions, %v, want valid = %v", n, len(got), err, valid)
 			}
 		}
 	}
 }
 
-// TestSnap has the longest headers that Parse reads.
-func TestSnap(t *testing.T) {
+func TestSnapLenLongestHeaders(t *testing.T) {
 	t.Parallel()
 	f := family4()
 	quoted := f.syn()
 	quoted.options = make([]byte, 40)
-	c := f.complain(3, 1, quoted.bytes()).datagram(t)
+	c := f.icmpError(3, 1, quoted.bytes()).datagram(t)
 	c.options = make([]byte, 40)
 	s := f.reply(0x12)
 	s.options = make([]byte, 40)
@@ -88,20 +85,20 @@ func TestSnap(t *testing.T) {
 	six := family6()
 	long := six.syn()
 	long.payload = segment{src: six.local, dst: six.remote, seq: sequence, options: make([]byte, 40)}.bytes()
-	for _, b := range [][]byte{c.bytes(), d.bytes(), six.complain(1, 0, long.bytes()).datagram(t).bytes()} {
-		if len(b) > Snap {
-			t.Errorf("%d bytes do not fit into %d", len(b), Snap)
+	for _, b := range [][]byte{c.bytes(), d.bytes(), six.icmpError(1, 0, long.bytes()).datagram(t).bytes()} {
+		if len(b) > SnapLen {
+			t.Errorf("packet has %d bytes, want at most %d", len(b), SnapLen)
 		}
 		if _, ok := Parse(b, true); !ok {
-			t.Errorf("Parse(%x) is no answer", b)
+			t.Errorf("Parse(%x) = false", b)
 		}
 	}
 }
 
-// keeps returns how many bytes the filter of a version of IP keeps.
-func keeps(tb testing.TB, f family, b []byte, ports ...uint16) int {
+// keptBytes returns the number of bytes that the filter keeps.
+func keptBytes(tb testing.TB, f family, b []byte, ports ...uint16) int {
 	tb.Helper()
-	return run(tb, mustFilter(tb, f.local.Addr(), ports...), b)
+	return runFilter(tb, mustFilter(tb, f.local.Addr(), ports...), b)
 }
 
 func mustFilter(tb testing.TB, addr netip.Addr, ports ...uint16) []bpf.RawInstruction {
@@ -117,11 +114,11 @@ func mustFilter(tb testing.TB, addr netip.Addr, ports ...uint16) []bpf.RawInstru
 	return raw
 }
 
-func run(tb testing.TB, raw []bpf.RawInstruction, b []byte) int {
+func runFilter(tb testing.TB, raw []bpf.RawInstruction, b []byte) int {
 	tb.Helper()
 	program, known := bpf.Disassemble(raw)
 	if !known {
-		tb.Fatalf("instructions that are none: %v", raw)
+		tb.Fatalf("invalid instructions: %v", raw)
 	}
 	vm, err := bpf.NewVM(program)
 	if err != nil {

@@ -8,9 +8,8 @@ import (
 	"testing"
 )
 
-// TestSequence compares with the last block of the standard library's CBC mode over
-// the same three blocks.
-func TestSequence(t *testing.T) {
+// TestSequenceCBC compares with the last block of the standard library's CBC mode.
+func TestSequenceCBC(t *testing.T) {
 	t.Parallel()
 	secret := [16]byte([]byte("a key for a test"))
 	for _, f := range []family{family4(), family6()} {
@@ -33,13 +32,13 @@ func TestSequence(t *testing.T) {
 			if got := k.Sequence(f.local, f.remote); got != want {
 				t.Errorf("Sequence = %#x, want %#x", got, want)
 			}
-			// What was asked in between leaves nothing behind.
+			// A call in between does not change the next result.
 			k.Sequence(f.remote, f.local)
 		}
 	}
 }
 
-// TestSequenceDiffers turns every bit of the input, and changes the key.
+// TestSequenceDiffers flips every bit of the input, and changes the key.
 func TestSequenceDiffers(t *testing.T) {
 	t.Parallel()
 	k, other := mustKey(t), mustKey(t)
@@ -49,39 +48,39 @@ func TestSequenceDiffers(t *testing.T) {
 			t.Helper()
 			got := k.Sequence(local, remote)
 			if seen[got] {
-				t.Errorf("%s: %#x comes twice", what, got)
+				t.Errorf("%s: Sequence = %#x, want a new number", what, got)
 			}
 			seen[got] = true
 		}
 		for bit := range f.local.Addr().BitLen() {
-			try("local address", k, netip.AddrPortFrom(turned(f.local.Addr(), bit), f.local.Port()), f.remote)
-			try("remote address", k, f.local, netip.AddrPortFrom(turned(f.remote.Addr(), bit), f.remote.Port()))
+			try("local address", k, netip.AddrPortFrom(flipBit(f.local.Addr(), bit), f.local.Port()), f.remote)
+			try("remote address", k, f.local, netip.AddrPortFrom(flipBit(f.remote.Addr(), bit), f.remote.Port()))
 		}
 		for bit := range 16 {
 			try("local port", k, netip.AddrPortFrom(f.local.Addr(), f.local.Port()^1<<bit), f.remote)
 			try("remote port", k, f.local, netip.AddrPortFrom(f.remote.Addr(), f.remote.Port()^1<<bit))
 		}
-		try("the other way round", k, f.remote, f.local)
+		try("swapped", k, f.remote, f.local)
 		try("another key", other, f.local, f.remote)
 	}
 }
 
-func TestSequenceSame(t *testing.T) {
+func TestSequenceStable(t *testing.T) {
 	t.Parallel()
 	k, f := mustKey(t), family4()
 	copied := *k
 	want := k.Sequence(f.local, f.remote)
 	if got := copied.Sequence(f.local, f.remote); got != want {
-		t.Errorf("a copy of the key: Sequence = %#x, want %#x", got, want)
+		t.Errorf("Sequence of a copied key = %#x, want %#x", got, want)
 	}
 	mapped := netip.AddrPortFrom(netip.AddrFrom16(f.local.Addr().As16()), f.local.Port())
 	if got := k.Sequence(mapped, f.remote); got != want {
-		t.Errorf("from %v Sequence = %#x, want %#x", mapped, got, want)
+		t.Errorf("Sequence(%v) = %#x, want %#x", mapped, got, want)
 	}
-	k.Sequence(netip.AddrPort{}, netip.AddrPort{}) // does not panic
+	k.Sequence(netip.AddrPort{}, netip.AddrPort{}) // must not panic
 }
 
-func turned(addr netip.Addr, bit int) netip.Addr {
+func flipBit(addr netip.Addr, bit int) netip.Addr {
 	b := addr.AsSlice()
 	b[bit/8] ^= 0x80 >> (bit % 8)
 	addr, _ = netip.AddrFromSlice(b)

@@ -5,66 +5,65 @@ import (
 	"net/netip"
 )
 
-// Kind is what sort of packet answered. The zero value is none of them.
-type Kind uint8
+// ResponseKind is the type of a response. The zero value is invalid.
+type ResponseKind uint8
 
-// The kinds of answers.
+// The kinds of responses.
 const (
-	SYNACK Kind = iota + 1 // the port accepts connections
-	RST                    // the port refuses connections
-	Error                  // an ICMP error: somebody on the way, or the host, could not deliver the SYN
+	SYNACK    ResponseKind = iota + 1 // the port accepts connections
+	RST                               // the port refuses connections
+	ICMPError                         // the SYN could not be delivered
 )
 
-// Answer is what one received packet says about one SYN.
-type Answer struct {
-	Kind     Kind
-	Remote   netip.AddrPort // the port that the SYN was for
-	Local    netip.AddrPort // where the SYN came from
-	Sequence uint32         // of the SYN that is answered
+// Response is a received packet that responds to a SYN.
+type Response struct {
+	Kind     ResponseKind
+	Remote   netip.AddrPort // destination of the SYN
+	Local    netip.AddrPort // source of the SYN
+	Sequence uint32         // of the SYN
 	Window   uint16         // of a SYNACK, in bytes
-	From     netip.Addr     // who sent the packet: Remote's address, except for an Error
-	Type     uint8          // of an Error: that of ICMP (RFC 792) or ICMPv6 (RFC 4443)
-	Code     uint8          // of an Error: goes with Type
+	From     netip.Addr     // sender of the packet: Remote's address, except for an ICMPError
+	Type     uint8          // of an ICMPError (RFC 792, RFC 4443)
+	Code     uint8          // of an ICMPError
 }
 
-// Parse reads one received packet, from its IP header on, and returns false where it
-// is no answer to a SYN. The capture may have cut it short, and a network card may
-// have padded it; b is not kept. It allocates nothing and may be called
-// concurrently.
+// Parse reads a received packet that starts with its IP header, and reports whether
+// it responds to a SYN. The packet may be truncated or padded. b is not retained.
+// Parse does not allocate and is safe for concurrent use.
 //
-// Answers over TCP are a SYN+ACK with neither RST nor FIN, and a RST that has the ACK
-// flag (RFC 9293 section 3.10.7.3: in SYN-SENT, a RST that acknowledges nothing is
-// dropped). Their Sequence is the acknowledged number minus 1. Anything else proves
-// nothing about the port, such as the bare ACK of a connection that has survived
-// (RFC 5961 section 4). Answers over ICMP, of the kind [Error], quote 8 bytes or more
-// of a TCP header, from which Sequence is taken, and go to the quoted source. They are
-// "destination unreachable" except "fragmentation needed", "time exceeded" and
-// "parameter problem" (RFC 792), and those of ICMPv6 by these names (RFC 4443 section 3).
+// A TCP response is a SYN+ACK without RST and FIN, or a RST with ACK (RFC 9293
+// section 3.10.7.3: in SYN-SENT, a RST without ACK is dropped). Its Sequence is the
+// acknowledged number minus 1. Other TCP packets do not show the state of the port,
+// such as the challenge ACK of an existing connection (RFC 5961 section 4).
 //
-// No answers are fragments, IPv6 packets with extension headers, and IPv6 packets
-// with IPv4-mapped addresses, which no wire should carry.
+// An [ICMPError] quotes at least 8 bytes of a TCP header, which has the Sequence, and
+// is sent to the quoted source. It is "destination unreachable" except
+// "fragmentation needed", "time exceeded" or "parameter problem" (RFC 792, RFC 4443
+// section 3).
 //
-// With verify, packets with a wrong checksum are no answers: that of the IPv4 header
-// (RFC 1122 section 3.2.1.2), TCP, ICMP or ICMPv6. TCP is then no answer either where
-// the packet was cut short, as its checksum is all that vouches for it. An ICMP
-// message that was cut short is taken without. Without verify, no checksum is looked
-// at: for packets that the network card or the kernel has checked, or whose checksum
-// is not filled in yet, as on the loopback device.
-func Parse(b []byte, verify bool) (Answer, bool) {
+// Fragments, IPv6 packets with extension headers, and IPv6 packets with IPv4-mapped
+// addresses are not responses.
+//
+// With verify, packets with a wrong checksum of the IPv4 header (RFC 1122 section
+// 3.2.1.2), TCP, ICMP or ICMPv6 are not responses, and neither are truncated TCP
+// packets. Truncated ICMP messages are accepted without a checksum. Omit verify for
+// packets that the network card or the kernel has verified, and on the loopback
+// device, where the checksum may not be filled in.
+func Parse(b []byte, verify bool) (Response, bool) {
 	if len(b) == 0 {
-		return Answer{}, false
+		return Response{}, false
 	}
-	var p carried
+	var p ipPacket
 	var ok bool
 	switch b[0] >> 4 {
 	case 4:
-		p, ok = open4(b, verify)
+		p, ok = parseIPv4(b, verify)
 	case 6:
-		p, ok = open6(b)
+		p, ok = parseIPv6(b)
 	}
 	switch {
 	case !ok:
-		return Answer{}, false
+		return Response{}, false
 	case p.protocol == protocolTCP:
 		return parseTCP(&p, verify)
 	case p.protocol == protocolICMP && p.from.Is4():
@@ -72,42 +71,41 @@ func Parse(b []byte, verify bool) (Answer, bool) {
 	case p.protocol == protocolICMPv6 && p.from.Is6():
 		return parseICMP6(&p, verify)
 	default:
-		return Answer{}, false
+		return Response{}, false
 	}
 }
 
-// carried is what an IP packet carries, and what its header says about it.
-type carried struct {
+// ipPacket is a parsed IP packet.
+type ipPacket struct {
 	from, to  netip.Addr
-	addresses []byte // both, as they stand in the header
+	addresses []byte // both addresses of the header
 	protocol  byte
-	length    uint16 // of the payload, in bytes
-	payload   []byte // as much of it as was captured
+	length    uint16 // payload length of the header
+	payload   []byte // possibly truncated
 }
 
-// whole tells whether nothing was cut off.
-func (p *carried) whole() bool { return len(p.payload) == int(p.length) }
+// complete reports whether the payload is not truncated.
+func (p *ipPacket) complete() bool { return len(p.payload) == int(p.length) }
 
-// fold is [intact] if the checksum is right, of a protocol that counts in the
-// pseudo header.
-func (p *carried) fold() uint16 {
-	return fold(pseudo(p.addresses, p.protocol, p.length) + sum(p.payload))
+// checksumValid reports whether the checksum over pseudo header and payload is valid.
+func (p *ipPacket) checksumValid() bool {
+	return foldSum(sumPseudoHeader(p.addresses, p.protocol, p.length)+sumBytes(p.payload)) == validSum
 }
 
-// open4 reads an IPv4 header (RFC 791 section 3.1), of a packet that is no fragment.
-func open4(b []byte, verify bool) (p carried, ok bool) {
+// parseIPv4 reads an IPv4 packet (RFC 791 section 3.1). It rejects fragments.
+func parseIPv4(b []byte, verify bool) (p ipPacket, ok bool) {
 	if len(b) < header4 {
-		return carried{}, false
+		return ipPacket{}, false
 	}
-	header, total := uint16(b[0]&0x0f)*unit, binary.BigEndian.Uint16(b[2:])
+	header, total := uint16(b[0]&0x0f)*wordLen, binary.BigEndian.Uint16(b[2:])
 	fragment := binary.BigEndian.Uint16(b[6:]) & (moreFragments | fragmentOffset)
 	if header < header4 || header > total || int(header) > len(b) || fragment != 0 {
-		return carried{}, false
+		return ipPacket{}, false
 	}
-	if verify && fold(sum(b[:header])) != intact {
-		return carried{}, false
+	if verify && foldSum(sumBytes(b[:header])) != validSum {
+		return ipPacket{}, false
 	}
-	return carried{
+	return ipPacket{
 		from:      netip.AddrFrom4([4]byte(b[12:16])),
 		to:        netip.AddrFrom4([4]byte(b[16:20])),
 		addresses: b[12:20],
@@ -117,14 +115,14 @@ func open4(b []byte, verify bool) (p carried, ok bool) {
 	}, true
 }
 
-// open6 reads an IPv6 header (RFC 8200 section 3). An extension header is a protocol
-// that nobody asks for.
-func open6(b []byte) (p carried, ok bool) {
+// parseIPv6 reads an IPv6 packet (RFC 8200 section 3). An extension header is returned
+// as its protocol.
+func parseIPv6(b []byte) (p ipPacket, ok bool) {
 	if len(b) < header6 {
-		return carried{}, false
+		return ipPacket{}, false
 	}
 	length := binary.BigEndian.Uint16(b[4:])
-	p = carried{
+	p = ipPacket{
 		from:      netip.AddrFrom16([16]byte(b[8:24])),
 		to:        netip.AddrFrom16([16]byte(b[24:40])),
 		addresses: b[8:40],
@@ -136,16 +134,16 @@ func open6(b []byte) (p carried, ok bool) {
 }
 
 // parseTCP reads a TCP header (RFC 9293 section 3.1).
-func parseTCP(p *carried, verify bool) (Answer, bool) {
+func parseTCP(p *ipPacket, verify bool) (Response, bool) {
 	tcp := p.payload
 	if len(tcp) < headerTCP {
-		return Answer{}, false
+		return Response{}, false
 	}
-	header := uint16(tcp[12]>>4) * unit
-	if header < headerTCP || header > p.length || verify && (!p.whole() || p.fold() != intact) {
-		return Answer{}, false
+	header := uint16(tcp[12]>>4) * wordLen
+	if header < headerTCP || header > p.length || verify && (!p.complete() || !p.checksumValid()) {
+		return Response{}, false
 	}
-	a := Answer{
+	r := Response{
 		Remote:   netip.AddrPortFrom(p.from, binary.BigEndian.Uint16(tcp)),
 		Local:    netip.AddrPortFrom(p.to, binary.BigEndian.Uint16(tcp[2:])),
 		Sequence: binary.BigEndian.Uint32(tcp[8:]) - 1,
@@ -153,11 +151,11 @@ func parseTCP(p *carried, verify bool) (Answer, bool) {
 	}
 	switch flags := tcp[13]; {
 	case flags&(flagRST|flagACK) == flagRST|flagACK:
-		a.Kind = RST
+		r.Kind = RST
 	case flags&(flagSYN|flagACK|flagRST|flagFIN) == flagSYN|flagACK:
-		a.Kind, a.Window = SYNACK, binary.BigEndian.Uint16(tcp[14:])
+		r.Kind, r.Window = SYNACK, binary.BigEndian.Uint16(tcp[14:])
 	default:
-		return Answer{}, false
+		return Response{}, false
 	}
-	return a, true
+	return r, true
 }

@@ -5,59 +5,59 @@ import (
 	"testing"
 )
 
-func TestParse(t *testing.T) {
+func TestParseExamples(t *testing.T) {
 	t.Parallel()
 	for _, tc := range examples(t) {
 		for _, verify := range []bool{false, true} {
 			got, ok := Parse(tc.packet, verify)
-			if got != tc.want || ok != (tc.want != Answer{}) {
+			if got != tc.want || ok != (tc.want != Response{}) {
 				t.Errorf("%s: Parse(%x, %v) = %+v, %v, want %+v", tc.name, tc.packet, verify, got, ok, tc.want)
 			}
 		}
 	}
 	for _, b := range [][]byte{nil, {}, {0x45}, {0x60}} {
 		if got, ok := Parse(b, false); ok {
-			t.Errorf("Parse(%x) = %+v", b, got)
+			t.Errorf("Parse(%x) = %+v, want no response", b, got)
 		}
 	}
 }
 
-// TestParseCut cuts every packet at every length. What is left says the same or
-// nothing, and says it as long as the headers are there.
-func TestParseCut(t *testing.T) {
+// TestParseTruncated truncates every packet at every length. Parse returns the same
+// response as long as the headers are complete.
+func TestParseTruncated(t *testing.T) {
 	t.Parallel()
 	for _, tc := range examples(t) {
-		whole, header := tc.packet, 40
-		if whole[0]>>4 == 4 {
-			header = int(whole[0]&15) * 4
+		full, header := tc.packet, 40
+		if full[0]>>4 == 4 {
+			header = int(full[0]&15) * 4
 		}
 		least := header + 20
-		if tc.want.Kind == Error {
+		if tc.want.Kind == ICMPError {
 			least = header + 8 + 40 + 8
-			if whole[0]>>4 == 4 {
-				least = header + 8 + int(whole[header+8]&15)*4 + 8
+			if full[0]>>4 == 4 {
+				least = header + 8 + int(full[header+8]&15)*4 + 8
 			}
 		}
-		for n := range whole {
-			cut := slices.Clip(whole[:n])
+		for n := range full {
+			cut := slices.Clip(full[:n])
 			enough := tc.want.Kind != 0 && n >= least
 			got, ok := Parse(cut, false)
 			if ok != enough || ok && got != tc.want {
-				t.Errorf("%s, %d of %d bytes: Parse = %+v, %v, want %v", tc.name, n, len(whole), got, ok, enough)
+				t.Errorf("%s, %d of %d bytes: Parse = %+v, %v, want %v", tc.name, n, len(full), got, ok, enough)
 			}
-			// A checksum that cannot be checked speaks against TCP only.
-			enough = enough && (tc.want.Kind == Error || n >= len(whole)-tc.padding)
+			// With verify, only truncated TCP packets are rejected.
+			enough = enough && (tc.want.Kind == ICMPError || n >= len(full)-tc.padding)
 			got, ok = Parse(cut, true)
 			if ok != enough || ok && got != tc.want {
-				t.Errorf("%s, %d of %d bytes: Parse with verify = %+v, %v, want %v", tc.name, n, len(whole), got, ok, enough)
+				t.Errorf("%s, %d of %d bytes: Parse with verify = %+v, %v, want %v", tc.name, n, len(full), got, ok, enough)
 			}
 		}
 	}
 }
 
-// TestParseChecksum turns every bit of every answer. With verify nothing is left,
-// but for what no checksum counts in.
-func TestParseChecksum(t *testing.T) {
+// TestParseBitFlips flips every bit of every response. With verify, Parse accepts only
+// flips that no checksum covers.
+func TestParseBitFlips(t *testing.T) {
 	t.Parallel()
 	for _, tc := range examples(t) {
 		if tc.want.Kind == 0 {
@@ -68,14 +68,14 @@ func TestParseChecksum(t *testing.T) {
 			b[i/8] ^= 0x80 >> (i % 8)
 			got, ok := Parse(b, true)
 			if ok && (!unprotected(tc, i) || got != tc.want) {
-				t.Errorf("%s: with bit %d turned Parse = %+v", tc.name, i, got)
+				t.Errorf("%s: with bit %d flipped, Parse = %+v", tc.name, i, got)
 			}
 		}
 	}
 }
 
-// unprotected tells whether no checksum counts this bit in: padding, and of an IPv6
-// header all but the addresses, the protocol and the length.
+// unprotected reports whether no checksum covers the bit: padding, and the IPv6 header
+// except addresses, protocol and length.
 func unprotected(tc example, bit int) bool {
 	if bit >= (len(tc.packet)-tc.padding)*8 {
 		return true
@@ -83,13 +83,12 @@ func unprotected(tc example, bit int) bool {
 	if tc.packet[0]>>4 != 6 {
 		return false
 	}
-	// A longer length makes an ICMP error that was cut short.
-	length := tc.want.Kind == Error && bit >= 32 && bit < 48
+	// With a greater length, an ICMP error counts as truncated.
+	length := tc.want.Kind == ICMPError && bit >= 32 && bit < 48
 	return bit >= 4 && bit < 32 || bit >= 56 && bit < 64 || length
 }
 
-// TestParseUnverified has wrong checksums in all places, of which none is looked at.
-func TestParseUnverified(t *testing.T) {
+func TestParseIgnoresChecksums(t *testing.T) {
 	t.Parallel()
 	for _, tc := range examples(t) {
 		if tc.want.Kind == 0 {
@@ -100,7 +99,7 @@ func TestParseUnverified(t *testing.T) {
 			header = int(b[0]&15) * 4
 			b[10]++
 		}
-		if tc.want.Kind == Error {
+		if tc.want.Kind == ICMPError {
 			at = 2
 		}
 		b[header+at]++

@@ -5,32 +5,30 @@ import (
 	"net/netip"
 )
 
-// What our SYNs say, the same in each: what a usual Linux host says over Ethernet.
+// The header fields of all SYNs, with the values of a Linux host on Ethernet.
 const (
-	hops   = 64     // the routers that a packet may cross
-	window = 64_240 // the bytes that we would accept
-	mss4   = 1460   // the bytes that we would accept in a segment over IPv4
-	mss6   = 1440   // the same over IPv6, whose header is 20 bytes longer
+	hops   = 64
+	window = 64_240 // bytes
+	mss4   = 1460   // maximum segment size over IPv4
+	mss6   = 1440   // maximum segment size over IPv6, whose header is 20 bytes longer
 )
 
-// The option for the maximum segment size (RFC 9293 sections 3.2 and 3.7.1).
+// The maximum segment size option (RFC 9293 sections 3.2 and 3.7.1).
 const (
 	optionMSS    = 2
 	optionMSSLen = 4
 	segmentLen   = headerTCP + optionMSSLen
 )
 
-// AppendSYN appends a whole IP packet with a SYN from local to remote (RFC 9293
-// section 3.1) to b and returns the longer slice: 44 bytes with an IPv4 header (RFC
-// 791 section 3.1), 64 with an IPv6 header (RFC 8200 section 3). All checksums are
-// filled in. The identification of an IPv4 packet is 0, so that Linux fills it in
-// where it is sent with IP_HDRINCL; it must not be fragmented, so 0 is right
-// elsewhere too (RFC 6864 section 4.1).
+// AppendSYN appends an IP packet with a SYN from local to remote (RFC 9293 section 3.1)
+// to b and returns the extended slice: 44 bytes for IPv4 (RFC 791 section 3.1), 64 for
+// IPv6 (RFC 8200 section 3). All checksums are filled in. The identification of an IPv4
+// packet is 0, which Linux replaces with IP_HDRINCL and which is valid for packets that
+// must not be fragmented (RFC 6864 section 4.1).
 //
-// An IPv4-mapped IPv6 address counts as the IPv4 address in it, and a zone for
-// nothing. Where one address is IPv4 and the other IPv6, or one is invalid, b comes
-// back as it was. It allocates nothing if b has room, and may be called concurrently
-// with different b.
+// IPv4-mapped IPv6 addresses are unmapped and zones ignored. If the addresses have
+// different versions or one is invalid, AppendSYN returns b. It does not allocate if b
+// has enough capacity.
 func AppendSYN(b []byte, local, remote netip.AddrPort, sequence uint32) []byte {
 	from, to := local.Addr().Unmap(), remote.Addr().Unmap()
 	ports := uint32(local.Port())<<16 | uint32(remote.Port())
@@ -50,18 +48,18 @@ func AppendSYN(b []byte, local, remote netip.AddrPort, sequence uint32) []byte {
 	return b
 }
 
-// putHeader4 fills in an IPv4 header that is all zeros.
+// putHeader4 fills in a zeroed IPv4 header.
 func putHeader4(b []byte, from, to [4]byte) {
-	b[0] = 4<<4 | header4/unit
+	b[0] = 4<<4 | header4/wordLen
 	binary.BigEndian.PutUint16(b[2:], header4+segmentLen)
 	binary.BigEndian.PutUint16(b[6:], dontFragment)
 	b[8], b[9] = hops, protocolTCP
 	copy(b[12:], from[:])
 	copy(b[16:], to[:])
-	binary.BigEndian.PutUint16(b[10:], ^fold(sum(b)))
+	binary.BigEndian.PutUint16(b[10:], ^foldSum(sumBytes(b)))
 }
 
-// putHeader6 fills in an IPv6 header that is all zeros.
+// putHeader6 fills in a zeroed IPv6 header.
 func putHeader6(b []byte, from, to [16]byte) {
 	b[0] = 6 << 4
 	binary.BigEndian.PutUint16(b[4:], segmentLen)
@@ -70,14 +68,14 @@ func putHeader6(b []byte, from, to [16]byte) {
 	copy(b[24:], to[:])
 }
 
-// putSYN fills in a TCP header that is all zeros. The addresses are those of the IP
-// header, for the checksum.
+// putSYN fills in a zeroed TCP header. The checksum needs the addresses of the IP
+// header.
 func putSYN(b, addresses []byte, ports, sequence uint32, mss uint16) {
 	binary.BigEndian.PutUint32(b, ports)
 	binary.BigEndian.PutUint32(b[4:], sequence)
-	b[12], b[13] = segmentLen/unit<<4, flagSYN
+	b[12], b[13] = segmentLen/wordLen<<4, flagSYN
 	binary.BigEndian.PutUint16(b[14:], window)
 	b[20], b[21] = optionMSS, optionMSSLen
 	binary.BigEndian.PutUint16(b[22:], mss)
-	binary.BigEndian.PutUint16(b[16:], ^fold(pseudo(addresses, protocolTCP, segmentLen)+sum(b)))
+	binary.BigEndian.PutUint16(b[16:], ^foldSum(sumPseudoHeader(addresses, protocolTCP, segmentLen)+sumBytes(b)))
 }

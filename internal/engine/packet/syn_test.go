@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestAppendSYN has packets that were written by hand from RFC 791, RFC 8200 and RFC
-// 9293 section 3.1. The checksums, in ones' complement:
+// TestAppendSYNBytes compares with packets written by hand from RFC 791, RFC 8200 and
+// RFC 9293 section 3.1. The checksums, in ones' complement:
 //
 //   - IPv4: 4500 + 002c + 4000 + 4006 + c000 + 0201 + c633 + 6402 = 2b168, folded
 //     b16a, complement 4e95
@@ -19,7 +19,7 @@ import (
 //   - TCP over IPv6: 2001 + 0db8 + 0001 + 2001 + 0db8 + 0002 + 0006 + 0018 = 5b93;
 //     9c40 + 01bb + 0102 + 0304 + 6002 + faf0 + 0204 + 05a0 = 20497; together
 //     2602a, folded 602c, complement 9fd3
-func TestAppendSYN(t *testing.T) {
+func TestAppendSYNBytes(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct{ local, remote, want string }{
 		"IPv4": {
@@ -53,16 +53,15 @@ func TestAppendSYN(t *testing.T) {
 		before := []byte("before")
 		got := AppendSYN(before, netip.MustParseAddrPort(tc.local), netip.MustParseAddrPort(tc.remote), sequence)
 		if !bytes.Equal(got, append(before, want...)) {
-			t.Errorf("%s: AppendSYN = %x, want %x behind %x", name, got, want, before)
+			t.Errorf("%s: AppendSYN = %x, want %x after %x", name, got, want, before)
 		}
 	}
 	if got := AppendSYN(nil, netip.AddrPort{}, netip.AddrPort{}, 0); got != nil {
-		t.Errorf("without addresses AppendSYN = %x", got)
+		t.Errorf("AppendSYN without addresses = %x, want nil", got)
 	}
 }
 
-// TestAppendSYNOverwrites has a buffer that was used before.
-func TestAppendSYNOverwrites(t *testing.T) {
+func TestAppendSYNReusesBuffer(t *testing.T) {
 	t.Parallel()
 	for _, f := range []family{family4(), family6()} {
 		used := bytes.Repeat([]byte{0xff}, 100)
@@ -71,20 +70,20 @@ func TestAppendSYNOverwrites(t *testing.T) {
 			t.Errorf("AppendSYN into a used buffer = %x, want %x", got, want)
 		}
 		if &got[0] != &used[0] {
-			t.Error("a buffer with room was not used")
+			t.Error("AppendSYN allocated although the buffer had capacity")
 		}
 	}
 }
 
-func TestSYNIsNoAnswer(t *testing.T) {
+func TestSYNIsNotResponse(t *testing.T) {
 	t.Parallel()
 	for _, f := range []family{family4(), family6()} {
 		b := AppendSYN(nil, f.local, f.remote, sequence)
 		if got, ok := Parse(b, false); ok {
-			t.Errorf("Parse(%x) = %+v", b, got)
+			t.Errorf("Parse(%x) = %+v, want no response", b, got)
 		}
-		if n := keeps(t, f, b, f.local.Port(), f.remote.Port()); n != 0 {
-			t.Errorf("the filter keeps %d bytes of %x", n, b)
+		if n := keptBytes(t, f, b, f.local.Port(), f.remote.Port()); n != 0 {
+			t.Errorf("the filter keeps %d bytes of %x, want 0", n, b)
 		}
 	}
 }

@@ -2,8 +2,8 @@ package packet
 
 import "testing"
 
-// TestAllocations is a promise to whoever does this for each of 65535 ports.
-func TestAllocations(t *testing.T) {
+// TestNoAllocations covers the functions that run for each port.
+func TestNoAllocations(t *testing.T) {
 	k, list := mustKey(t), examples(t)
 	for _, f := range []family{family4(), family6()} {
 		buffer := make([]byte, 0, 64)
@@ -17,7 +17,7 @@ func TestAllocations(t *testing.T) {
 			},
 		} {
 			if n := testing.AllocsPerRun(100, work); n != 0 {
-				t.Errorf("%s makes %v allocations, want 0", name, n)
+				t.Errorf("%s: allocations = %v, want 0", name, n)
 			}
 		}
 	}
@@ -25,13 +25,13 @@ func TestAllocations(t *testing.T) {
 
 func BenchmarkSequence(b *testing.B) {
 	k := mustKey(b)
-	each(b, "", func(f family) func() {
+	benchmarkFamilies(b, "", func(f family) func() {
 		return func() { k.Sequence(f.local, f.remote) }
 	})
 }
 
 func BenchmarkAppendSYN(b *testing.B) {
-	each(b, "", func(f family) func() {
+	benchmarkFamilies(b, "", func(f family) func() {
 		buffer := make([]byte, 0, 64)
 		return func() { buffer = AppendSYN(buffer[:0], f.local, f.remote, sequence) }
 	})
@@ -39,17 +39,17 @@ func BenchmarkAppendSYN(b *testing.B) {
 
 func BenchmarkParse(b *testing.B) {
 	for name, verify := range map[string]bool{"trusted ": false, "verified ": true} {
-		each(b, name, func(f family) func() {
+		benchmarkFamilies(b, name, func(f family) func() {
 			reply := f.reply(0x12)
-			reply.options = make([]byte, 20) // as a Linux host has them
+			reply.options = make([]byte, 20) // as sent by Linux hosts
 			packet := reply.datagram().bytes()
 			return func() { Parse(packet, verify) }
 		})
 	}
 }
 
-// each measures some work for both versions of IP.
-func each(b *testing.B, name string, prepare func(f family) (work func())) {
+// benchmarkFamilies runs a benchmark for both versions of IP.
+func benchmarkFamilies(b *testing.B, name string, prepare func(f family) (work func())) {
 	b.Helper()
 	for version, f := range map[string]family{"v4": family4(), "v6": family6()} {
 		b.Run(name+version, func(b *testing.B) {

@@ -10,13 +10,13 @@ import (
 	"golang.org/x/net/ipv6"
 )
 
-// family is the addresses of the tests in one version of IP.
+// family has addresses of one version of IP.
 type family struct {
 	local, remote netip.AddrPort
 	router, other netip.Addr
 }
 
-// The addresses are those for documentation (RFC 5737, RFC 3849).
+// family4 and family6 use documentation addresses (RFC 5737, RFC 3849).
 func family4() family {
 	return family{
 		local:  netip.MustParseAddrPort("192.0.2.1:40000"),
@@ -35,12 +35,12 @@ func family6() family {
 	}
 }
 
-// datagram is an IP packet that is to be built. Options are those of IPv4. Edit
-// changes it before the checksum of the IPv4 header is made.
+// datagram is an IP packet to build. edit changes it before the header checksum is
+// computed.
 type datagram struct {
 	src, dst netip.Addr
 	protocol byte
-	options  []byte
+	options  []byte // IPv4
 	payload  []byte
 	edit     func(b []byte)
 }
@@ -68,13 +68,12 @@ func (d datagram) bytes() []byte {
 		d.edit(b)
 	}
 	if d.src.Is4() {
-		binary.BigEndian.PutUint16(b[10:], slowChecksum(b[:header]))
+		binary.BigEndian.PutUint16(b[10:], referenceChecksum(b[:header]))
 	}
 	return b
 }
 
-// segment is a TCP segment that is to be built. Edit changes it before its checksum
-// is made.
+// segment is a TCP segment to build. edit changes it before its checksum is computed.
 type segment struct {
 	src, dst netip.AddrPort
 	seq, ack uint32
@@ -97,7 +96,7 @@ func (s segment) bytes() []byte {
 	if s.edit != nil {
 		s.edit(b)
 	}
-	binary.BigEndian.PutUint16(b[16:], slowChecksum(slowPseudo(s.src.Addr(), s.dst.Addr(), 6, len(b)), b))
+	binary.BigEndian.PutUint16(b[16:], referenceChecksum(referencePseudo(s.src.Addr(), s.dst.Addr(), 6, len(b)), b))
 	return b
 }
 
@@ -105,14 +104,14 @@ func (s segment) datagram() datagram {
 	return datagram{src: s.src.Addr(), dst: s.dst.Addr(), protocol: 6, payload: s.bytes()}
 }
 
-// complaint is an ICMP error that is to be built, by golang.org/x/net/icmp.
-type complaint struct {
+// icmpError is an ICMP error to build with golang.org/x/net/icmp.
+type icmpError struct {
 	src, dst   netip.Addr
 	kind, code byte
 	quoted     []byte
 }
 
-func (c complaint) datagram(tb testing.TB) datagram {
+func (c icmpError) datagram(tb testing.TB) datagram {
 	tb.Helper()
 	d := datagram{src: c.src, dst: c.dst, protocol: 1}
 	m := icmp.Message{Type: ipv4.ICMPType(c.kind), Code: int(c.code), Body: &icmp.RawBody{Data: append(make([]byte, 4), c.quoted...)}}
@@ -128,9 +127,9 @@ func (c complaint) datagram(tb testing.TB) datagram {
 	return d
 }
 
-// slowChecksum is the checksum by the letter of RFC 1071 section 1: pairs of octets,
-// end-around carry at each step.
-func slowChecksum(parts ...[]byte) uint16 {
+// referenceChecksum follows RFC 1071 section 1: pairs of octets, with end-around carry
+// at each step.
+func referenceChecksum(parts ...[]byte) uint16 {
 	var sum uint32
 	for _, b := range parts {
 		for i, octet := range b {
@@ -143,7 +142,7 @@ func slowChecksum(parts ...[]byte) uint16 {
 	return ^uint16(sum)
 }
 
-func slowPseudo(src, dst netip.Addr, protocol byte, length int) []byte {
+func referencePseudo(src, dst netip.Addr, protocol byte, length int) []byte {
 	b := append(src.AsSlice(), dst.AsSlice()...)
 	if src.Is6() {
 		return append(b, 0, 0, byte(length>>8), byte(length), 0, 0, 0, protocol)
