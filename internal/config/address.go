@@ -9,10 +9,9 @@ import (
 	"strings"
 )
 
-// parseNumeric reads an address or a network in its one plain form; a text that
-// is a host name says so in isName. Other spellings of addresses are errors:
-// programs don't agree on what 010.0.0.1 or 127.1 means, and a resolver may take
-// them for yet another.
+// parseNumeric parses an address or a network. If the text is a host name, isName
+// is true. Other notations of addresses, such as 010.0.0.1 and 127.1, are errors
+// because programs and resolvers interpret them differently.
 func parseNumeric(text string) (p netip.Prefix, isName bool, err error) {
 	if strings.Contains(text, "://") {
 		return p, false, urlError(text)
@@ -62,7 +61,7 @@ func parseCIDR(text string) (netip.Prefix, error) {
 	return p, nil
 }
 
-// cidrError says what is wrong with a network that could not be read.
+// cidrError returns the error for a network that cannot be parsed.
 func cidrError(text string) error {
 	base, bits, _ := strings.Cut(text, "/")
 	addr, err := netip.ParseAddr(base)
@@ -77,7 +76,7 @@ func cidrError(text string) error {
 	}
 }
 
-// checkUnicast refuses what can't be scanned.
+// checkUnicast returns an error if the addresses cannot be scanned.
 func checkUnicast(p netip.Prefix) error {
 	broadcast := netip.AddrFrom4([4]byte{255, 255, 255, 255})
 	switch {
@@ -97,9 +96,9 @@ var (
 	numberLabel = regexp.MustCompile(`^(\d+|0[xX][0-9A-Fa-f]*)$`)
 )
 
-// checkHostName checks a host name by RFC 1123, with underscores, and with a dot at
-// the end if need be. A name whose last label is a number is none: resolvers take
-// it for an address.
+// checkHostName checks a host name by RFC 1123. Underscores and a trailing dot are
+// permitted. A last label that is a number is not, because resolvers parse such a
+// name as an address.
 func checkHostName(text string) error {
 	const longest = 253 // characters
 	name := strings.TrimSuffix(text, ".")

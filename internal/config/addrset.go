@@ -8,15 +8,15 @@ import (
 	"portscan_exporter/internal/scan"
 )
 
-// addrRange is the addresses from lo to hi, both included, of one IP version.
+// addrRange is an inclusive range of addresses of one IP version.
 type addrRange struct{ lo, hi netip.Addr }
 
-// addrSet is a set of addresses: in rising order, none overlapping another. It
-// counts a network without walking through it.
+// addrSet is a set of addresses as sorted ranges that do not overlap. Its memory
+// does not depend on the size of a network.
 type addrSet []addrRange
 
-// hostAddrs returns the addresses that hosts of that family stand for, without
-// an IPv4 network's own and broadcast address.
+// hostAddrs returns the numeric addresses of the hosts of a family, without the
+// network and broadcast addresses of IPv4 networks.
 func hostAddrs(hosts []scan.Host, family scan.Family) addrSet {
 	var all addrSet
 	for _, h := range hosts {
@@ -49,7 +49,7 @@ func prefixRange(p netip.Prefix) addrRange {
 	return addrRange{lo: p.Addr(), hi: hi}
 }
 
-// normal sorts the addrSet and joins those that overlap. It owns its receiver.
+// normalize sorts the ranges and joins those that overlap. It modifies its receiver.
 func (s addrSet) normalize() addrSet {
 	slices.SortFunc(s, func(a, b addrRange) int { return a.lo.Compare(b.lo) })
 	out := s[:0]
@@ -65,7 +65,7 @@ func (s addrSet) normalize() addrSet {
 	return out
 }
 
-// minus returns the addresses that are not in cuts.
+// subtract returns the addresses that are not in cuts.
 func (s addrSet) subtract(cuts addrSet) addrSet {
 	var out addrSet
 	for _, rest := range s {
@@ -79,7 +79,7 @@ func (s addrSet) subtract(cuts addrSet) addrSet {
 			if rest.lo.Less(cut.lo) {
 				out = append(out, addrRange{lo: rest.lo, hi: cut.lo.Prev()})
 			}
-			rest.lo = cut.hi.Next() // invalid after the very last address
+			rest.lo = cut.hi.Next() // invalid after the last address
 		}
 		if rest.lo.IsValid() && !rest.hi.Less(rest.lo) {
 			out = append(out, rest)
@@ -88,7 +88,7 @@ func (s addrSet) subtract(cuts addrSet) addrSet {
 	return out
 }
 
-// count returns how many addresses there are.
+// count returns the number of addresses.
 func (s addrSet) count() *big.Int {
 	total := new(big.Int)
 	for _, one := range s {

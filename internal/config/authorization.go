@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// Authorization says who lets us scan a target.
+// Authorization is the permission to scan a target.
 type Authorization struct {
 	Owner     string
 	Reference string    // may be empty
-	Expires   time.Time // the first moment at which it holds no more; zero: it holds for ever
+	Expires   time.Time // the first time at which it has expired; zero: it does not expire
 }
 
-// Expired tells whether the authorization no longer holds. One that ends on a
-// date lasts to the end of that day in UTC.
+// Expired reports whether the authorization has expired. An authorization that
+// ends on a date is valid to the end of that day in UTC.
 func (a Authorization) Expired(now time.Time) bool {
 	return !a.Expires.IsZero() && !now.Before(a.Expires)
 }
@@ -35,7 +35,7 @@ func (l *loader) authorization(dst *Authorization) func(value) {
 	}
 }
 
-// expires reads a day, at whose end the authorization holds no more, or a moment.
+// expires returns a decoder for a date, whose end is the expiry, or a time.
 func (l *loader) expires(dst *time.Time) func(value) {
 	return func(v value) {
 		text, ok := l.scalar(v)
@@ -49,7 +49,7 @@ func (l *loader) expires(dst *time.Time) func(value) {
 			l.errorf(v, "%s is not a date: write a date such as 2027-06-30, or a time such as 2027-06-30T18:00:00Z", quote(text))
 			return
 		}
-		const firstYear = 2000 // a zero time would mean: for ever
+		const firstYear = 2000 // the zero time means that the authorization does not expire
 		if end.UTC().Year() < firstYear {
 			l.errorf(v, "%s is before the year 2000: write the last day of the authorization, such as 2027-06-30", quote(text))
 			return

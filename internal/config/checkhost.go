@@ -7,16 +7,16 @@ import (
 	"slices"
 )
 
-// source is a module's source_address, and where it is written.
+// sourceAddress is a module's source_address with its position.
 type sourceAddress struct {
 	addr netip.Addr
 	at   value
 }
 
-// CheckHost returns what the configuration asks for and this machine lacks: an
-// [*Error] for each source_address that is on none of its interfaces, and one for
-// each module with method syn where that can't be done. syn says why, or nil; it is
-// asked only where there is such a module.
+// CheckHost returns the requirements of a configuration that this machine does
+// not meet: an [*Error] for each source_address that is on none of its
+// interfaces, and one for each module with method syn if syn returns an error.
+// syn is called only if there is such a module.
 func CheckHost(c *Config, syn func() error) []error {
 	var lacks []error
 	if len(c.synModules) > 0 {

@@ -1,9 +1,9 @@
-// Package config reads config.yml and its target files: strictly, with every
-// error at once, and each with its file, line and YAML path.
+// Package config implements the strict loading of config.yml and its target files.
 //
-// What [Load] returns was checked to the last key, holds ready plans, and never
-// changes. It is read from the YAML's nodes and not through YAML's types, so that
-// scalars mean what is written.
+// All errors are returned at once, each with file, line and YAML path. A [Config]
+// is completely checked, has the plans of all its scans, and is immutable. It is
+// decoded from YAML nodes, not through YAML types, so that scalars have the text
+// that is written: 0443 and 2027-06-30 are not converted.
 package config
 
 import (
@@ -14,33 +14,33 @@ import (
 	"portscan_exporter/internal/scan"
 )
 
-// Config is a configuration that was checked. Only [Load] makes one; it is
-// read-only and may be used concurrently.
+// Config is a checked configuration, as returned by [Load]. It is immutable and
+// safe for concurrent use.
 type Config struct {
 	modules        []*Module
 	targets        []*Target
 	limits         Limits
 	externalLabels map[string]string
 	sources        []sourceAddress
-	synModules     []value // where a module has method: syn
+	synModules     []value // the modules with method: syn
 	yaml           func() (string, error)
 }
 
-// Limits are those of the exporter as a whole.
+// Limits are the limits of all scans together.
 type Limits struct {
-	MaxInFlight int // attempts under way, all scans together; 0: as descriptors allow
-	MaxScans    int // scans at a time; at least 1
-	Rate        int // packets a second, all scans together; 0: no ceiling
+	MaxInFlight int // attempts in flight; 0: as many as descriptors allow
+	MaxScans    int // concurrent scans; at least 1
+	Rate        int // packets per second; 0: unlimited
 }
 
-// Targets returns the targets in the order of the file, then those of the target
-// files in the order in which the globs name them.
+// Targets returns the targets in the order of the file, followed by those of the
+// target files in the order of their patterns.
 func (c *Config) Targets() []*Target { return slices.Clone(c.targets) }
 
 // Modules returns the modules in the order of the file.
 func (c *Config) Modules() []*Module { return slices.Clone(c.modules) }
 
-// Module returns the module of that name.
+// Module returns the module with a name.
 func (c *Config) Module(name string) (*Module, bool) {
 	for _, m := range c.modules {
 		if m.Name == name {
@@ -50,27 +50,27 @@ func (c *Config) Module(name string) (*Module, bool) {
 	return nil, false
 }
 
-// Limits returns the limits of the exporter as a whole.
+// Limits returns the limits of all scans together.
 func (c *Config) Limits() Limits { return c.limits }
 
-// ExternalLabels returns what goes onto every /sd entry.
+// ExternalLabels returns the labels of all entries of /sd.
 func (c *Config) ExternalLabels() map[string]string { return maps.Clone(c.externalLabels) }
 
 // YAML returns the complete configuration with all defaults and with the targets
-// of all target files. The text can be loaded again. It is encoded by the first
-// call, because it takes longer than loading.
+// of all target files. The text can be loaded again. The first call encodes it,
+// because encoding takes longer than loading.
 func (c *Config) YAML() (string, error) { return c.yaml() }
 
-// Selection is what a request asks for: a target, or one address of it.
+// Selection is a target, or one address of a target, that a request names.
 type Selection struct {
 	Target *Target
-	Addr   netip.Addr // valid: that address alone
+	Addr   netip.Addr // if valid, the only address to scan
 }
 
-// Find returns what a request's target stands for: a target's name, or an
-// address inside a target. Among several targets around an address the one with
-// the most specific entry wins, then the first in order. An IPv4-mapped address
-// counts as IPv4; one with a zone is inside no target.
+// Find returns the selection for a target's name or for an address inside a
+// target. If several targets contain the address, the one with the most specific
+// entry wins, then the first in order. An IPv4-mapped address counts as IPv4. An
+// address with a zone is not inside any target.
 func (c *Config) Find(target string) (Selection, bool) {
 	for _, t := range c.targets {
 		if t.Name == target {
@@ -85,7 +85,7 @@ func (c *Config) Find(target string) (Selection, bool) {
 	most := -1
 	for _, t := range c.targets {
 		if bits := t.excludedBits(found.Addr); bits > most {
-			found.Target, most = nil, bits // never touched, whoever asks
+			found.Target, most = nil, bits // an excluded address is never scanned
 		}
 		bits, ok := t.Scope.Match(found.Addr)
 		if ok && bits > most && t.Family.Includes(found.Addr) {
@@ -98,9 +98,9 @@ func (c *Config) Find(target string) (Selection, bool) {
 	return found, true
 }
 
-// Task returns the scan of the selection by a module of its target. For a module
-// that the target doesn't list the task has no plan, and [scan.NewRequest]
-// refuses it.
+// Task returns the scan of the selection by a module of its target. If the target
+// does not list the module, the task has no plan and [scan.NewRequest] returns an
+// error.
 func (s Selection) Task(m *Module) scan.Task {
 	t := s.Target
 	hosts, asked := t.Hosts, t.Name
@@ -123,8 +123,8 @@ func (s Selection) Task(m *Module) scan.Task {
 	}
 }
 
-// excludedBits returns the length of the most specific entry of hosts or
-// networks around an address that the target excludes, or -1.
+// excludedBits returns the prefix length of the most specific entry of hosts or
+// networks that contains an address excluded by the target, or -1.
 func (t *Target) excludedBits(addr netip.Addr) int {
 	most := -1
 	if !t.Scope.Excluded(addr) {
@@ -143,8 +143,8 @@ func (t *Target) excludedBits(addr netip.Addr) int {
 	return most
 }
 
-// hostEntry returns the most specific entry of hosts that holds the address, or
-// the address itself where only networks does.
+// hostEntry returns the most specific entry of hosts that contains the address, or
+// the address itself if only networks contains it.
 func (t *Target) hostEntry(addr netip.Addr) string {
 	entry, most := addr.String(), -1
 	for _, h := range t.Hosts {

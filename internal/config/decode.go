@@ -8,16 +8,16 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// field is one key of a mapping.
+// field is a known key of a mapping.
 type field struct {
 	key      string
-	example  string      // how to write it, for messages: `hosts: [192.0.2.10]`
-	required bool        // a mapping without it is wrong
-	decode   func(value) // called where the key is there and something stands after it
+	example  string      // of the key with a value, for messages: `hosts: [192.0.2.10]`
+	required bool        // the key must be present
+	decode   func(value) // called if the key has a value
 }
 
-// fields reads a mapping whose keys are known. The fields are read in the order
-// of the table, whatever the order in the file.
+// decodeMapping decodes a mapping with known keys, in the order of the table
+// instead of the order of the file.
 func (l *loader) decodeMapping(v value, table ...field) {
 	found, ok := l.mappingEntries(v)
 	if !ok {
@@ -59,9 +59,8 @@ func findEntry(found []mappingEntry, key string) (mappingEntry, bool) {
 
 var looksLikePorts = regexp.MustCompile(`^\d+(-\d+)?$`)
 
-// unknownKeys reports the keys that are not in the table. In {open: 22,443} YAML
-// makes a key of its own of what follows the comma: such keys are one mistake,
-// and reported as one.
+// unknownKeys reports the keys that are not in the table. YAML parses the 443 in
+// {open: 22,443} as a key; adjacent keys of this kind are reported as one error.
 func (l *loader) unknownKeys(v value, found []mappingEntry, known []string) {
 	for i := 0; i < len(found); i++ {
 		e := found[i]
@@ -92,12 +91,12 @@ func (l *loader) unknownKeys(v value, found []mappingEntry, known []string) {
 	}
 }
 
-// isPlainPorts tells whether a list of ports may begin with what stands there.
+// isPlainPorts reports whether the node can be the start of a list of ports.
 func isPlainPorts(n *yaml.Node) bool {
 	return n.Kind == yaml.ScalarNode && looksLikePorts.MatchString(n.Value)
 }
 
-// list returns the entries of a list. Where there is none it reports that.
+// listItems returns the items of a list, and reports an error for other nodes.
 func (l *loader) listItems(v value) []value {
 	if v.node.Kind == yaml.SequenceNode {
 		return v.items()
@@ -108,7 +107,7 @@ func (l *loader) listItems(v value) []value {
 
 var plainText = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.,/ -]*$`)
 
-// listExample shows the list that was probably meant.
+// listExample returns an example with the text of a scalar as the list's item.
 func listExample(v value) string {
 	if key, _, ok := strings.Cut(v.example, ":"); ok && v.node.Kind == yaml.ScalarNode && plainText.MatchString(v.node.Value) {
 		return key + ": [" + v.node.Value + "]"
@@ -116,8 +115,7 @@ func listExample(v value) string {
 	return v.example
 }
 
-// texts returns a list's entries that are scalars; the others are reported, and
-// left out.
+// scalars returns the items of a list that are scalars, and reports the others.
 func (l *loader) scalars(v value) (at []value, texts []string) {
 	for _, item := range l.listItems(v) {
 		if text, ok := l.scalar(item); ok {
@@ -127,9 +125,8 @@ func (l *loader) scalars(v value) (at []value, texts []string) {
 	return at, texts
 }
 
-// scalar returns a scalar as it is written, whatever YAML's types would make of
-// it: 0443 and 1e3 and 2027-06-30 and yes are texts. It returns false where it
-// reported an error.
+// scalar returns the text of a scalar as written: 0443, 1e3, 2027-06-30 and yes
+// are not converted. If it reports an error, it returns false.
 func (l *loader) scalar(v value) (string, bool) {
 	switch n := v.node; {
 	case v.isNull():
@@ -155,9 +152,9 @@ func orSingleValue(example string) string {
 	return example
 }
 
-// isColonAddress tells whether the mapping is what YAML makes of an IPv6 address
-// such as fe80:: that ends in a colon and is not in quotes: the key "fe80:" with
-// nothing after it.
+// isColonAddress reports whether the mapping is an unquoted IPv6 address that
+// ends in a colon, such as fe80::, which YAML parses as the key "fe80:" without a
+// value.
 func isColonAddress(n *yaml.Node) bool {
 	return n.Kind == yaml.MappingNode && len(n.Content) == 2 &&
 		strings.HasSuffix(n.Content[0].Value, ":") && value{node: n.Content[1]}.isNull()

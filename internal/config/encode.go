@@ -14,8 +14,8 @@ import (
 	"portscan_exporter/internal/scan"
 )
 
-// The written configuration: the keys of config.yml in the order of its
-// documentation. Only what has no default may be left out.
+// The encoded configuration, with the keys in the order of the documentation. Only
+// keys without a default are omitted.
 type (
 	encodedHead struct {
 		Modules *yaml.Node `yaml:"modules"`
@@ -87,7 +87,7 @@ func (c *Config) encode() (string, error) {
 	} else {
 		b.WriteString("targets:\n")
 	}
-	for _, t := range c.targets { // one by one: the encoder holds a complete document in memory
+	for _, t := range c.targets { // separately, because the encoder keeps a complete document in memory
 		err = errors.Join(err, appendYAML(&b, "    ", []encodedTarget{encodeTarget(t)}))
 	}
 	tail := encodedTail{ExternalLabels: c.externalLabels, Limits: encodedLimits(c.limits)}
@@ -111,7 +111,7 @@ func encodeModules(modules []*Module) (*yaml.Node, error) {
 	return node, nil
 }
 
-// appendYAML appends a value to b, each line with the indentation.
+// appendYAML appends a value to b and indents each of its lines.
 func appendYAML(b *strings.Builder, indentation string, v any) error {
 	text, err := yaml.Marshal(v)
 	for line := range bytes.Lines(text) {
@@ -189,7 +189,7 @@ func formatPrefixes(prefixes []netip.Prefix) []string {
 	return texts
 }
 
-// formatPrefix writes an address as an address and a network as a network.
+// formatPrefix formats a single address without its prefix length.
 func formatPrefix(p netip.Prefix) string {
 	if p.IsSingleIP() {
 		return p.Addr().String()
@@ -197,7 +197,7 @@ func formatPrefix(p netip.Prefix) string {
 	return p.String()
 }
 
-// formatExpiry writes a moment that is the end of a day in UTC as that day.
+// formatExpiry formats the end of a day in UTC as the date of that day.
 func formatExpiry(end time.Time) string {
 	switch utc := end.UTC(); {
 	case end.IsZero():

@@ -11,18 +11,17 @@ import (
 	"portscan_exporter/internal/scan"
 )
 
-// Error is one thing that is wrong with a configuration file, and what to write
-// instead. It is a value that nobody changes once it was returned.
+// Error is an error in a configuration file with a suggested fix. It is immutable.
 type Error struct {
-	File string // as it was given to [Load], or the target file
-	Line int    // counted from 1; 0: the file as a whole
-	Path string // where in the YAML, such as targets[0].hosts[1]; empty: the file as a whole
+	File string // as passed to [Load], or the target file
+	Line int    // starting at 1; 0: the complete file
+	Path string // such as targets[0].hosts[1]; empty: the complete file
 	Msg  string // one line
 
-	cause error // what the operating system said, if that is what is wrong
+	cause error // of a file that cannot be read
 }
 
-// Error returns "FILE:LINE: PATH: MSG", without the parts that are not known.
+// Error returns "FILE:LINE: PATH: MSG" without the parts that are empty.
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString(e.File)
@@ -38,10 +37,10 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Unwrap returns what the operating system said, where a file can't be read.
+// Unwrap returns the cause if a file cannot be read.
 func (e *Error) Unwrap() error { return e.cause }
 
-// problems gathers what is wrong, so that the owner learns all of it at once.
+// problems collects errors and warnings, so that all are reported at once.
 type problems struct {
 	errs     []*Error
 	warnings []*Error
@@ -55,7 +54,7 @@ func (p *problems) warnf(at value, format string, args ...any) {
 	p.warnings = append(p.warnings, at.newError(fmt.Sprintf(format, args...)))
 }
 
-// err returns all errors as one, sorted by file and line, or nil.
+// err returns all errors joined and sorted by file and line, or nil.
 func (p *problems) err() error {
 	all := make([]error, 0, len(p.errs))
 	for _, e := range sortErrors(p.errs) {
@@ -64,7 +63,7 @@ func (p *problems) err() error {
 	return errors.Join(all...)
 }
 
-// warningLines returns all warnings, sorted by file and line.
+// warningLines returns the text of all warnings, sorted by file and line.
 func (p *problems) warningLines() []string {
 	lines := make([]string, 0, len(p.warnings))
 	for _, w := range sortErrors(p.warnings) {
@@ -79,8 +78,8 @@ func sortErrors(found []*Error) []*Error {
 	})
 }
 
-// quote returns the text in quotes, on one line and truncated.
+// quote returns the text quoted and truncated.
 func quote(text string) string { return strconv.Quote(scan.Truncate(text, 60)) }
 
-// oneLine joins the lines of a message that somebody else wrote.
+// oneLine joins the lines of a message of a library.
 func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }

@@ -6,9 +6,9 @@ import (
 	"portscan_exporter/internal/scan"
 )
 
-// applyOtherExclusions takes out of each target's scope what another one excludes, where
-// that one names the address more precisely: it is never touched, whoever asks, by a
-// name or network of a wider target included. The rule is that of [Config.Find].
+// applyOtherExclusions removes the exclusions of each target from the scopes of
+// less specific targets, so that their names and networks do not reach an excluded
+// address. The rule is the same as in [Config.Find].
 func (l *loader) applyOtherExclusions() {
 	for _, owner := range l.cfg.targets {
 		if len(owner.ExcludeHosts) == 0 {
@@ -37,7 +37,7 @@ func scopeWithout(t, owner *Target) scan.Scope {
 	return scope
 }
 
-// entries returns what the target may touch in numbers: hosts and networks.
+// allowedPrefixes returns the numeric hosts and the networks of the target.
 func (t *Target) allowedPrefixes() []netip.Prefix {
 	all := make([]netip.Prefix, 0, len(t.Hosts)+len(t.Networks))
 	for _, h := range t.Hosts {

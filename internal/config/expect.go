@@ -6,7 +6,7 @@ import (
 	"portscan_exporter/internal/scan"
 )
 
-// expect reads what must and what may be open, protocol by protocol.
+// expect returns a decoder for the expectations of all protocols.
 func (l *loader) expect(t *targetDraft) func(value) {
 	return func(v value) {
 		known := protocols()
@@ -36,7 +36,7 @@ func (l *loader) expectation(t *targetDraft, protocol scan.Protocol) func(value)
 	}
 }
 
-// checkExpect warns of expectations that no scan will ever check.
+// checkExpect warns about expectations that no module checks.
 func (l *loader) checkExpect(t *targetDraft) {
 	for _, p := range protocols() {
 		e, ok := t.Expect[p.value]

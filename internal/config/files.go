@@ -13,13 +13,13 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// targetFiles reads the files that the globs name, each once.
+// decodeTargetFiles loads the files that the patterns match, each once.
 func (l *loader) decodeTargetFiles(v value) {
 	var read []string
 	items, patterns := l.scalars(v)
 	for i, pattern := range patterns {
 		for _, file := range l.matchFiles(items[i], pattern) {
-			if slices.Contains(read, file) { // two globs may name it
+			if slices.Contains(read, file) { // matched by another pattern
 				continue
 			}
 			read = append(read, file)
@@ -30,9 +30,9 @@ func (l *loader) decodeTargetFiles(v value) {
 
 const globMeta = `\*?[`
 
-// match returns the files that a pattern names, relative to the folder of the
-// configuration file. A name that is no pattern is returned whether or not there
-// is such a file.
+// matchFiles returns the files that match a pattern, relative to the directory of
+// the configuration file. A pattern without metacharacters is returned even if
+// the file does not exist.
 func (l *loader) matchFiles(at value, pattern string) []string {
 	dir := filepath.Dir(l.file)
 	switch {
@@ -52,7 +52,7 @@ func (l *loader) matchFiles(at value, pattern string) []string {
 	return files
 }
 
-// escapeGlob keeps a folder whose name looks like a pattern from being one.
+// escapeGlob returns a pattern that matches only the directory itself.
 func escapeGlob(dir string) string {
 	var b strings.Builder
 	for _, r := range dir {
@@ -64,8 +64,8 @@ func escapeGlob(dir string) string {
 	return b.String()
 }
 
-// targetFile reads the targets of one file: under the key "targets", or a bare
-// list. named is the entry of target_files that led to it.
+// loadTargetFile loads a file that is a list of targets, or a mapping with the key
+// targets. named is the entry of target_files that matches the file.
 func (l *loader) loadTargetFile(named value, file string) {
 	if file == filepath.Clean(l.file) {
 		l.errorf(named, "pattern matches the configuration file itself: write a pattern for a separate directory, such as targets.d/*.yml")
@@ -76,7 +76,7 @@ func (l *loader) loadTargetFile(named value, file string) {
 		l.errs = append(l.errs, readError(named, err))
 		return
 	}
-	l.merges = 0 // the limit is one of each file
+	l.merges = 0 // the limit is per file
 	root, ok := l.parse(file, data, targetsExample)
 	switch {
 	case !ok:
@@ -87,11 +87,11 @@ func (l *loader) loadTargetFile(named value, file string) {
 	}
 }
 
-// Checksum returns the SHA-256, in hexadecimal, over the names and contents of
-// the configuration file and of every target file that it names, so that a
-// change can be seen without loading anything. Where the file is not YAML it
-// covers that file alone. The error says that the configuration file can't be
-// read; a target file that can't be read counts as one without contents.
+// Checksum returns the SHA-256, in hexadecimal, of the names and contents of the
+// configuration file and all its target files. It detects changes without loading
+// the configuration. If the file is not valid YAML, the checksum covers only this
+// file. It returns an error if the configuration file cannot be read; a target
+// file that cannot be read is covered by its error.
 func Checksum(file string) (string, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -99,7 +99,7 @@ func Checksum(file string) (string, error) {
 	}
 	sum := sha256.New()
 	add := func(name string, data []byte) {
-		head := fmt.Sprintf("%d:%s%d:", len(name), name, len(data)) // lengths: no content can pass for a name
+		head := fmt.Sprintf("%d:%s%d:", len(name), name, len(data)) // the lengths make the encoding unambiguous
 		sum.Write([]byte(head))
 		sum.Write(data)
 	}
@@ -110,8 +110,7 @@ func Checksum(file string) (string, error) {
 	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
-// contents returns what a target file holds, or why it can't be decode: it counts
-// when the file comes, or can be read again.
+// readContents returns the contents of a target file, or the error of reading it.
 func readContents(name string) []byte {
 	data, err := os.ReadFile(name)
 	if err != nil {
@@ -120,8 +119,8 @@ func readContents(name string) []byte {
 	return data
 }
 
-// targetFileNames returns the target files that a configuration names, whatever else
-// may be wrong with it.
+// targetFileNames returns the target files of a configuration, which may have
+// errors.
 func targetFileNames(file string, data []byte) []string {
 	l := newLoader(file, time.Time{})
 	root, ok := l.parse(file, data, modulesExample)

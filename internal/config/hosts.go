@@ -7,7 +7,7 @@ import (
 	"portscan_exporter/internal/scan"
 )
 
-// hosts reads whom to scan: names, addresses and networks.
+// hosts returns a decoder for the names, addresses and networks to scan.
 func (l *loader) hosts(t *targetDraft) func(value) {
 	return func(v value) {
 		t.hostsAt = v
@@ -28,8 +28,8 @@ func (l *loader) hosts(t *targetDraft) func(value) {
 	}
 }
 
-// networks reads addresses and networks. Those that are not to be touched may be
-// ones that nobody can touch, such as multicast.
+// networks returns a decoder for addresses and networks. Excluded ones, which are
+// not touched, may be addresses that cannot be scanned, such as multicast.
 func (l *loader) networks(dst *[]netip.Prefix, touched bool) func(value) {
 	return func(v value) {
 		items, texts := l.scalars(v)
@@ -53,8 +53,8 @@ func (l *loader) networks(dst *[]netip.Prefix, touched bool) func(value) {
 	}
 }
 
-// checkHosts makes the scope of a target, and sees to it that it is neither
-// empty nor larger than the modules take.
+// checkHosts sets the scope of a target and checks that the target has addresses,
+// but not more than its modules allow.
 func (l *loader) checkHosts(t *targetDraft) {
 	hasName := false
 	var allow []netip.Prefix
@@ -82,8 +82,8 @@ func (l *loader) checkHosts(t *targetDraft) {
 	l.checkSize(t, left)
 }
 
-// checkSize compares what the hosts say in numbers with the smallest
-// max_addresses among the target's modules.
+// checkSize compares the number of numeric addresses with the smallest
+// max_addresses of the target's modules.
 func (l *loader) checkSize(t *targetDraft, left addrSet) {
 	var smallest *Module
 	for _, m := range t.Modules {

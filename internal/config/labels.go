@@ -8,7 +8,7 @@ import (
 
 var labelName = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*$`)
 
-// reservedLabels are the labels that the metrics, /sd or Prometheus write.
+// reservedLabels returns the labels that the metrics, /sd or Prometheus set.
 func reservedLabels() []string {
 	return []string{
 		"ip", "port", "protocol", "expected", "state", "reason", "host", "target", "owner", "reference",
@@ -16,7 +16,7 @@ func reservedLabels() []string {
 	}
 }
 
-// labels reads label names with their values, which may be any text.
+// labels returns a decoder for label names with their values.
 func (l *loader) labels(dst map[string]string) func(value) {
 	return func(v value) {
 		found, _ := l.mappingEntries(v)

@@ -8,18 +8,18 @@ import (
 	"time"
 )
 
-// loader reads one configuration, and keeps what is wrong with it.
+// loader loads one configuration and collects its errors and warnings.
 type loader struct {
 	problems
 	file   string // the configuration file
 	now    time.Time
 	cfg    *Config
-	merges int // how many merges (<<) were done
+	merges int // number of merges (<<) in the current file
 
 	modulePos map[*Module]value
-	invalid   map[*Module]bool // has an error of its own
-	used      map[*Module]bool // some target lists it
-	targetPos map[string]value // of the targets
+	invalid   map[*Module]bool // modules with an error
+	used      map[*Module]bool // modules of some target
+	targetPos map[string]value // by name
 }
 
 func newLoader(file string, now time.Time) *loader {
@@ -39,11 +39,11 @@ func newLoader(file string, now time.Time) *loader {
 	}
 }
 
-// Load reads a configuration file and its target files, and checks all of it.
+// Load loads and checks a configuration file and its target files.
 //
-// The error joins every [*Error] that was found, sorted by file and line. What
-// works but deserves a word is in warnings, one line each and in the form of an
-// error. now is the time at which authorizations are judged.
+// The error joins all errors, each an [*Error], sorted by file and line. Warnings
+// have the format of an error, one line each. Authorizations are checked for the
+// time now.
 func Load(file string, now time.Time) (cfg *Config, warnings []string, err error) {
 	l := newLoader(file, now)
 	data, err := os.ReadFile(file)
@@ -53,7 +53,7 @@ func Load(file string, now time.Time) (cfg *Config, warnings []string, err error
 	return l.load(data)
 }
 
-// readError says why a file can't be read, in the form of the other errors.
+// readError returns the error for a file that cannot be read.
 func readError(at value, err error) *Error {
 	cause := err
 	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
@@ -64,7 +64,7 @@ func readError(at value, err error) *Error {
 	return e
 }
 
-// load reads the configuration from the bytes of its file.
+// load loads the configuration from the contents of its file.
 func (l *loader) load(data []byte) (*Config, []string, error) {
 	root, ok := l.parse(l.file, data, modulesExample)
 	if ok {
@@ -84,7 +84,7 @@ func (l *loader) load(data []byte) (*Config, []string, error) {
 	return l.cfg, l.warningLines(), nil
 }
 
-// How to write what a file consists of.
+// Examples of the contents of a file.
 const (
 	modulesExample = `modules: {tcp_default: {ports: "1-1024"}}`
 	targetsExample = "targets: [] or a list of entries that start with - name: web"
@@ -99,10 +99,10 @@ func (l *loader) decodeLimits(v value) {
 	)
 }
 
-// warnUnused warns of what is configured and not used.
+// warnUnused warns about a configuration without targets and about unused modules.
 func (l *loader) warnUnused() {
 	if len(l.errs) > 0 {
-		return // a broken target may be the one that uses a module
+		return // an invalid target may use the module
 	}
 	if len(l.cfg.targets) == 0 {
 		l.warnf(value{file: l.file}, "no targets are configured: write at least one in targets")

@@ -6,32 +6,31 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// entry is one key of a mapping with its value.
+// mappingEntry is a key of a mapping with its value.
 type mappingEntry struct {
 	name string
 	line int        // of the key
 	node *yaml.Node // the value, never an alias
 }
 
-// isStrayPort tells whether the entry is what YAML makes of a port behind a
-// comma: a key with nothing after it.
+// isStrayPort reports whether the entry is a port after a comma, which YAML parses
+// as a key without a value.
 func (e mappingEntry) isStrayPort() bool {
 	return looksLikePorts.MatchString(e.name) && value{node: e.node}.isNull()
 }
 
-// The most merges (<<) within each other, and in one file. Real files have a
-// few; a file where merges multiply must not keep us busy.
+// Limits for nested merges (<<) and for all merges in a file.
 const (
 	maxMergeDepth = 10
 	maxMerges     = 1000
 )
 
-// mergeSuffix is what the path of a merge ends in.
+// mergeSuffix is the end of the path of a merge.
 const mergeSuffix = ".<<"
 
-// entries returns the keys of a mapping, merged ones (<<) after its own. Keys of
-// its own win over merged ones, and earlier merges over later ones. It returns
-// false where it reported that there is no mapping.
+// mappingEntries returns the keys of a mapping, followed by merged keys (<<). A
+// mapping's own keys take precedence over merged keys, and earlier merges over
+// later ones. It reports an error and returns false if the node is not a mapping.
 func (l *loader) mappingEntries(v value) ([]mappingEntry, bool) {
 	if v.node.Kind != yaml.MappingNode {
 		l.errorf(v, "must be a mapping: write %s", orKeys(v.example))
@@ -50,7 +49,7 @@ func orKeys(example string) string {
 func (l *loader) flatten(v value, depth int) []mappingEntry {
 	var found []mappingEntry
 	var merges []value
-	places := make(map[string]int) // the lines of the keys
+	places := make(map[string]int) // lines of the keys
 	content := v.node.Content
 	for i := 0; i+1 < len(content); i += 2 {
 		key := resolveAlias(content[i])
@@ -75,7 +74,7 @@ func (l *loader) flatten(v value, depth int) []mappingEntry {
 	return l.merge(found, places, merges, depth)
 }
 
-// merge adds the keys of the merged mappings that are not there yet.
+// merge appends the keys of the merged mappings that are not in places.
 func (l *loader) merge(found []mappingEntry, places map[string]int, merges []value, depth int) []mappingEntry {
 	for _, from := range merges {
 		into := strings.TrimSuffix(from.path, mergeSuffix)
@@ -87,7 +86,7 @@ func (l *loader) merge(found []mappingEntry, places map[string]int, merges []val
 			if !l.canMerge(source, depth) {
 				continue
 			}
-			source.path = into // there its keys are looked for
+			source.path = into // the path of the merged keys
 			for _, e := range l.flatten(source, depth+1) {
 				if _, there := places[e.name]; !there {
 					places[e.name] = e.line
@@ -99,8 +98,8 @@ func (l *loader) merge(found []mappingEntry, places map[string]int, merges []val
 	return found
 }
 
-// canMerge tells whether what stands behind << can be merged, and keeps the
-// merges within their limits. One excess is reported once.
+// canMerge reports whether a value of << can be merged within the limits. An
+// exceeded limit is reported once.
 func (l *loader) canMerge(source value, depth int) bool {
 	l.merges++
 	switch {
@@ -111,7 +110,7 @@ func (l *loader) canMerge(source value, depth int) bool {
 			l.errorf(source, "more than %d merges (<<) in one file: write the keys out", maxMerges)
 		}
 	case depth >= maxMergeDepth:
-		l.merges = maxMerges + 1 // a circle would be found over and over again
+		l.merges = maxMerges + 1 // a cycle would be reported repeatedly
 		l.errorf(source, "merges (<<) form a cycle or are nested more than %d deep: write the keys out", maxMergeDepth)
 	default:
 		return true

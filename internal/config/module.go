@@ -9,35 +9,35 @@ import (
 	"portscan_exporter/internal/scan"
 )
 
-// Module is how to scan. It is read-only and may be used concurrently.
+// Module is a set of scan settings. It is immutable and safe for concurrent use.
 type Module struct {
 	Name         string
 	Protocol     scan.Protocol
-	Method       scan.Method   // always [scan.Connect] where the protocol is UDP
-	Ports        scan.PortSet  // what it scans; may be empty
-	ExcludePorts scan.PortSet  // never touched, whoever asks
-	Timeout      time.Duration // one whole scan; above 0
-	PortTimeout  time.Duration // the longest wait for one answer; above 0
-	Retries      int           // further attempts for a silent port
-	MaxRetries   int           // the most, when retries keep paying; never below Retries, 0 where Retries is 0
-	MaxInFlight  int           // attempts under way to one address; at least 1
-	Rate         int           // packets a second to one address; 0: no ceiling
+	Method       scan.Method   // always [scan.Connect] for UDP
+	Ports        scan.PortSet  // may be empty
+	ExcludePorts scan.PortSet  // never scanned
+	Timeout      time.Duration // of a complete scan; positive
+	PortTimeout  time.Duration // maximum wait for one answer; positive
+	Retries      int           // of a silent port
+	MaxRetries   int           // maximum under packet loss; at least Retries, 0 if Retries is 0
+	MaxInFlight  int           // attempts per address; at least 1
+	Rate         int           // packets per second and address; 0: unlimited
 	AllPorts     bool          // report all ports, not only the notable ones
-	MaxPorts     int           // most ports reported one by one; at least 1
-	MaxAge       time.Duration // how old a retained result may be; 0: none is retained
-	MaxAddresses int           // a target that resolves to more is an error; at least 1
+	MaxPorts     int           // ports reported individually; at least 1
+	MaxAge       time.Duration // of a cached result; 0: results are not cached
+	MaxAddresses int           // that a target may resolve to; at least 1
 
-	SourceAddress  netip.Addr    // to scan from; zero: the system chooses
-	ScrapeInterval time.Duration // what /sd tells Prometheus; 0: nothing
+	SourceAddress  netip.Addr    // zero: selected by the system
+	ScrapeInterval time.Duration // for /sd; 0: not set
 }
 
-// moduleDraft is a module with the places that later checks name.
+// moduleDraft is a module with the positions that later checks report.
 type moduleDraft struct {
 	*Module
 	portsAt, methodAt, maxRetriesAt, sourceAt value
 }
 
-// unset is what an integer is that the file doesn't name.
+// unset is the value of an integer that the file does not set.
 const unset = -1
 
 func newModuleDraft(v value, name string) moduleDraft {
@@ -59,7 +59,7 @@ func newModuleDraft(v value, name string) moduleDraft {
 	}
 }
 
-// modules reads the mapping of all modules.
+// decodeModules decodes all modules.
 func (l *loader) decodeModules(v value) {
 	found, ok := l.mappingEntries(v)
 	if ok && len(found) == 0 {
@@ -113,7 +113,7 @@ func (l *loader) moduleFields(m *moduleDraft) []field {
 	}
 }
 
-// recordPosition keeps the place of a value beside what is read from it.
+// recordPosition returns a decoder that stores the position of the value in dst.
 func recordPosition(dst *value, decode func(value)) func(value) {
 	return func(v value) {
 		*dst = v
@@ -121,12 +121,12 @@ func recordPosition(dst *value, decode func(value)) func(value) {
 	}
 }
 
-// setMaxRetries brings max_retries in line with retries.
+// setMaxRetries sets or checks max_retries.
 func (l *loader) setMaxRetries(m *moduleDraft) {
 	const usual = 10
 	switch {
 	case m.Retries == 0:
-		m.MaxRetries = 0 // no further attempts means none, whatever else is written
+		m.MaxRetries = 0 // no retries, whatever max_retries is
 	case m.MaxRetries == unset:
 		m.MaxRetries = max(usual, m.Retries)
 	case m.MaxRetries < m.Retries:
@@ -134,7 +134,7 @@ func (l *loader) setMaxRetries(m *moduleDraft) {
 	}
 }
 
-// checkMethod compares the method with the protocol.
+// checkMethod checks the method for the protocol.
 func (l *loader) checkMethod(m *moduleDraft) {
 	if m.Protocol == scan.UDP && m.Method == scan.SYN {
 		l.errorf(m.methodAt, "method syn supports only tcp: write protocol: tcp, or remove the method")
@@ -142,8 +142,8 @@ func (l *loader) checkMethod(m *moduleDraft) {
 	l.warnSlowUDP(m)
 }
 
-// warnSlowUDP warns of a module that scans more UDP ports than hosts will tell of in
-// its time: many, Linux among them, say that a port is closed once a second.
+// warnSlowUDP warns if the timeout is too short for the number of UDP ports. Many
+// systems, such as Linux, limit ICMP port-unreachable messages to one per second.
 func (l *loader) warnSlowUDP(m *moduleDraft) {
 	ports := m.Ports.Minus(m.ExcludePorts).Len()
 	need := time.Duration(ports) * time.Second

@@ -14,23 +14,23 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// value is a node of a file, and where it stands.
+// value is a YAML node with its position.
 type value struct {
 	file    string
 	line    int
 	path    string
-	node    *yaml.Node // never an alias; nil: the file as a whole
-	example string     // how to write it, for messages: "timeout: 9s"; empty where nothing helps
+	node    *yaml.Node // never an alias; nil: the complete file
+	example string     // of the key with a value, for messages: "timeout: 9s"; may be empty
 }
 
 func (v value) newError(msg string) *Error {
 	return &Error{File: v.file, Line: v.line, Path: v.path, Msg: msg}
 }
 
-// isNull tells whether nothing, ~ or null is written.
+// isNull reports whether the value is empty, ~ or null.
 func (v value) isNull() bool { return v.node.Kind == yaml.ScalarNode && v.node.Tag == "!!null" }
 
-// items returns the entries of a list.
+// items returns the items of a list.
 func (v value) items() []value {
 	items := make([]value, 0, len(v.node.Content))
 	for i, n := range v.node.Content {
@@ -46,7 +46,7 @@ func (v value) items() []value {
 
 var plainKey = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
 
-// child returns the value of a key.
+// child returns the value of an entry.
 func (v value) child(e mappingEntry, example string) value {
 	name := e.name
 	if !plainKey.MatchString(name) {
@@ -59,8 +59,7 @@ func (v value) child(e mappingEntry, example string) value {
 	return value{file: v.file, line: e.line, path: path, node: e.node, example: example}
 }
 
-// follow returns the node that an alias stands for. The anchor of an alias is
-// never on an alias itself.
+// resolveAlias returns the node that an alias refers to, which is never an alias.
 func resolveAlias(n *yaml.Node) *yaml.Node {
 	if n.Kind == yaml.AliasNode && n.Alias != nil {
 		return n.Alias
@@ -68,8 +67,8 @@ func resolveAlias(n *yaml.Node) *yaml.Node {
 	return n
 }
 
-// parse reads the only document of a file; form is how to write one. It returns
-// false where it reported an error.
+// parse returns the root of a file with one document. example is an example of a
+// file. It returns false after it has reported an error.
 func (l *loader) parse(file string, data []byte, example string) (value, bool) {
 	whole := value{file: file}
 	dec, err := yaml.NewLoader(bytes.NewReader(data))
@@ -98,12 +97,12 @@ func (l *loader) parse(file string, data []byte, example string) (value, bool) {
 	return value{}, false
 }
 
-// isBlank tells whether a document has nothing in it.
+// isBlank reports whether a document is empty.
 func isBlank(doc yaml.Node) bool {
 	return len(doc.Content) == 0 || value{node: doc.Content[0]}.isNull()
 }
 
-// syntaxError reports what the YAML library said, with what is usually behind it.
+// syntaxError reports an error of the YAML library with a hint about its cause.
 func (l *loader) syntaxError(at value, data []byte, err error) {
 	msg := err.Error()
 	if le, ok := errors.AsType[*yaml.LoadError](err); ok {
@@ -133,8 +132,8 @@ func syntaxHint(line string) string {
 	}
 }
 
-// firstInvalidLine returns the first line that YAML can't hold, because it is not
-// UTF-8 or has control characters, or 0 if there is none.
+// firstInvalidLine returns the first line that is not UTF-8 or has control
+// characters, or 0 if there is none.
 func firstInvalidLine(data []byte) int {
 	isControl := func(r rune) bool { return unicode.IsControl(r) && !strings.ContainsRune("\t\r\n", r) }
 	number := 0
@@ -147,7 +146,7 @@ func firstInvalidLine(data []byte) int {
 	return 0
 }
 
-// lineOf returns a line of the file, counted from 1, or "" if there is none.
+// lineOf returns a line, starting at 1, or "" if there is none.
 func lineOf(data []byte, line int) string {
 	for text := range bytes.Lines(data) {
 		line--

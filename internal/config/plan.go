@@ -6,8 +6,8 @@ import (
 	"portscan_exporter/internal/scan"
 )
 
-// makePlans makes the plan of each module of a target, so that none can fail
-// when it is asked for.
+// makePlans makes the plans of a target for all its modules, so that a request
+// cannot fail because of them.
 func (l *loader) makePlans(t *targetDraft) {
 	for i, m := range t.Modules {
 		if l.invalid[m] {

@@ -6,9 +6,8 @@ import (
 	"time"
 )
 
-// SafeConfig holds the configuration in use. It may be used concurrently: whoever
-// takes it with [SafeConfig.Get] keeps a whole one, however often it is reloaded
-// meanwhile.
+// SafeConfig holds the current configuration. It is safe for concurrent use: a
+// configuration returned by [SafeConfig.Get] does not change on a reload.
 type SafeConfig struct {
 	file   string
 	check  func(*Config) error
@@ -16,18 +15,17 @@ type SafeConfig struct {
 	inUse  atomic.Pointer[Config]
 }
 
-// NewSafeConfig returns a holder for the configuration in file, which is read by
-// the first [SafeConfig.Reload] and not before. check has the last word on each
-// new configuration before it is used; it may be nil.
+// NewSafeConfig returns a SafeConfig for a file, which the first
+// [SafeConfig.Reload] loads. check may reject a new configuration; it may be nil.
 func NewSafeConfig(file string, check func(*Config) error) *SafeConfig {
 	return &SafeConfig{file: file, check: check}
 }
 
-// Get returns the configuration in use, or nil where none was loaded yet.
+// Get returns the current configuration, or nil before the first reload.
 func (s *SafeConfig) Get() *Config { return s.inUse.Load() }
 
-// Reload reads the file, see [Load], and puts the new configuration in use. With
-// an error the old one stays.
+// Reload loads the file, see [Load], and replaces the current configuration. After
+// an error the current configuration stays in use.
 func (s *SafeConfig) Reload(now time.Time) (warnings []string, err error) {
 	s.reload.Lock()
 	defer s.reload.Unlock()

@@ -5,8 +5,7 @@ import (
 	"strings"
 )
 
-// suggest says what to write instead of a name that is not known: the nearest
-// known one where that is close, else all of them.
+// suggest returns a fix for an unknown name: the nearest known name, or all of them.
 func suggest(name string, known []string) string {
 	if near, ok := Nearest(name, known); ok {
 		return fmt.Sprintf("did you mean %q?", near)
@@ -17,14 +16,14 @@ func suggest(name string, known []string) string {
 	return "write one of " + strings.Join(known, ", ")
 }
 
-// Nearest returns the known name that takes the fewest changes to get to, if
-// these are so few that it is likely what was meant. It may be called concurrently.
+// Nearest returns the known name with the smallest edit distance, if this is small
+// enough for a typing error. It is safe for concurrent use.
 func Nearest(name string, known []string) (string, bool) {
-	const longest = 64 // bytes; beyond that it is no slip of the finger
+	const longest = 64 // bytes; longer names are not typing errors
 	if len(name) > longest {
 		return "", false
 	}
-	best, least := "", min(max(1, len(name)/3)+1, len(name)) // another name altogether is none that was meant
+	best, least := "", min(max(1, len(name)/3)+1, len(name)) // at most a third of the name differs
 	for _, k := range known {
 		if n := distance(strings.ToLower(name), strings.ToLower(k)); n < least {
 			best, least = k, n
@@ -33,10 +32,10 @@ func Nearest(name string, known []string) (string, bool) {
 	return best, best != ""
 }
 
-// distance counts the letters to insert, drop, replace or swap with their
-// neighbor between two names.
+// distance returns the number of characters to insert, delete, replace or swap
+// with their neighbor.
 func distance(a, b string) int {
-	table := make([][]int, len(a)+1) // of the first i letters of a and the first j of b
+	table := make([][]int, len(a)+1) // distances between the first i bytes of a and the first j bytes of b
 	for i := range table {
 		table[i] = make([]int, len(b)+1)
 		table[i][0] = i

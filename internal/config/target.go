@@ -9,24 +9,23 @@ import (
 	"portscan_exporter/internal/scan"
 )
 
-// Target is what may be scanned, as its owner wrote it. It is read-only and may
-// be used concurrently.
+// Target is a set of hosts that may be scanned. It is immutable and safe for concurrent use.
 type Target struct {
 	Name          string
 	Hosts         []scan.Host    // at least one
-	ExcludeHosts  []netip.Prefix // never touched, whoever asks
-	Networks      []netip.Prefix // where the names among the hosts may lead
+	ExcludeHosts  []netip.Prefix // never scanned
+	Networks      []netip.Prefix // networks that names in Hosts may resolve to
 	Family        scan.Family
 	Modules       []*Module // at least one; the first is the default
 	Authorization Authorization
-	Expect        map[scan.Protocol]scan.Expectation // a protocol that is not there: nothing is expected of it
+	Expect        map[scan.Protocol]scan.Expectation // no expectation for a missing protocol
 	Labels        map[string]string                  // for /sd
-	Scope         scan.Scope                         // what the hosts say in numbers, and the networks, less the excluded
+	Scope         scan.Scope                         // numeric hosts and networks without excluded addresses
 
-	plans map[*Module]scan.Plan // one a module of the target
+	plans map[*Module]scan.Plan // by module of the target
 }
 
-// Module returns a module that the target lists; "" is the default one.
+// Module returns a module of the target by name, or the default module for "".
 func (t *Target) Module(name string) (*Module, bool) {
 	for _, m := range t.Modules {
 		if name == "" || m.Name == name {
@@ -36,18 +35,18 @@ func (t *Target) Module(name string) (*Module, bool) {
 	return nil, false
 }
 
-// targetDraft is a target with the places that later checks name.
+// targetDraft is a target with the positions that later checks report.
 type targetDraft struct {
 	*Target
 	at       value
 	hostsAt  value
-	hostAt   []value // one for each of Hosts
-	moduleAt []value // one for each of Modules
+	hostAt   []value // one for each entry of Hosts
+	moduleAt []value // one for each entry of Modules
 	expectAt map[scan.Protocol]value
 	openAt   map[scan.Protocol]value
 }
 
-// targets reads a list of targets, of the configuration or of a target file.
+// decodeTargets decodes a list of targets.
 func (l *loader) decodeTargets(v value) {
 	for _, item := range l.listItems(v) {
 		item.example = "the keys of a target, such as name: web"
@@ -73,7 +72,7 @@ func (l *loader) decodeTarget(v value) {
 	}
 	l.checkExpect(t)
 	if len(l.errs) > before {
-		return // what would be wrong beyond that comes from these errors
+		return // further errors would be consequences of these
 	}
 	l.checkHosts(t)
 	l.makePlans(t)
@@ -96,7 +95,7 @@ func (l *loader) targetFields(t *targetDraft) []field {
 
 var namePattern = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
 
-// name checks the name of a module or a target.
+// checkName checks the name of a module or a target.
 func (l *loader) checkName(v value, name string) {
 	switch {
 	case !namePattern.MatchString(name):
@@ -150,7 +149,7 @@ func (l *loader) targetModules(t *targetDraft) func(value) {
 	}
 }
 
-// checkNotEmpty reports a list that is empty and must not be.
+// checkNotEmpty reports an error for an empty list.
 func (l *loader) checkNotEmpty(v value) {
 	if v.node.Kind == yaml.SequenceNode && len(v.node.Content) == 0 {
 		l.errorf(v, "list is empty: write %s", v.example)

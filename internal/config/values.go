@@ -14,7 +14,7 @@ import (
 	"portscan_exporter/internal/scan"
 )
 
-// choice is a word of the file and what it stands for.
+// choice is a permitted text of a scalar with the value that it stands for.
 type choice[T any] struct {
 	name  string
 	value T
@@ -36,7 +36,7 @@ func reports() []choice[bool] {
 	return []choice[bool]{{"notable", false}, {"all", true}}
 }
 
-// oneOf reads a word that is one of the choices.
+// oneOf returns a decoder for one of the choices.
 func oneOf[T any](l *loader, dst *T, choices []choice[T]) func(value) {
 	return func(v value) {
 		text, ok := l.scalar(v)
@@ -55,7 +55,7 @@ func oneOf[T any](l *loader, dst *T, choices []choice[T]) func(value) {
 	}
 }
 
-// text reads a scalar as it is written.
+// text returns a decoder for a scalar as written.
 func (l *loader) text(dst *string) func(value) {
 	return func(v value) {
 		if text, ok := l.scalar(v); ok {
@@ -64,7 +64,7 @@ func (l *loader) text(dst *string) func(value) {
 	}
 }
 
-// integer reads a whole number that is at least so much.
+// integer returns a decoder for an integer that is at least least.
 func (l *loader) integer(dst *int, least int) func(value) {
 	return func(v value) {
 		text, ok := l.scalar(v)
@@ -91,20 +91,20 @@ func truncateNumber(number string) string { return scan.Truncate(number, 24) }
 
 var leadingZeros = regexp.MustCompile(`\b0+(\d+)\b`)
 
-// warnLeadingZeros warns of numbers that other programs read as octal.
+// warnLeadingZeros warns about numbers that other programs parse as octal.
 func (l *loader) warnLeadingZeros(v value, text string) {
 	for _, m := range leadingZeros.FindAllStringSubmatch(text, -1) {
 		l.warnf(v, "%s is read as %s: write %s", truncateNumber(m[0]), truncateNumber(m[1]), truncateNumber(m[1]))
 	}
 }
 
-// longNumber is more than a 64-bit integer holds for certain.
+// longNumber matches numbers that may exceed 64 bits.
 var longNumber = regexp.MustCompile(`^\d{20,}`)
 
-// maxDuration keeps sums of durations far from overflowing.
+// maxDuration prevents overflows in sums of durations.
 const maxDuration = 365 * 24 * time.Hour
 
-// duration reads a duration that is at least so long, as Prometheus writes them.
+// duration returns a decoder for a Prometheus duration that is at least least.
 func (l *loader) duration(dst *time.Duration, least time.Duration) func(value) {
 	return func(v value) {
 		text, ok := l.scalar(v)
@@ -130,7 +130,7 @@ func (l *loader) duration(dst *time.Duration, least time.Duration) func(value) {
 	}
 }
 
-// ports reads a number, a text, or a list of those.
+// ports returns a decoder for a list of ports, as a scalar or as a YAML list.
 func (l *loader) ports(dst *scan.PortSet) func(value) {
 	return func(v value) {
 		parts := []value{v}
@@ -155,7 +155,7 @@ func (l *loader) ports(dst *scan.PortSet) func(value) {
 	}
 }
 
-// address reads an address of this machine; an empty text is none.
+// address returns a decoder for an address of this machine, which may be empty.
 func (l *loader) address(dst *netip.Addr) func(value) {
 	return func(v value) {
 		text, ok := l.scalar(v)
