@@ -1,7 +1,6 @@
 package config
 
 import (
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -9,10 +8,9 @@ import (
 // SafeConfig holds the current configuration. It is safe for concurrent use: a
 // configuration returned by [SafeConfig.Get] does not change on a reload.
 type SafeConfig struct {
-	file   string
-	check  func(*Config) error
-	reload sync.Mutex // one reload at a time
-	inUse  atomic.Pointer[Config]
+	file  string
+	check func(*Config) error
+	inUse atomic.Pointer[Config]
 }
 
 // NewSafeConfig returns a SafeConfig for a file, which the first
@@ -25,10 +23,8 @@ func NewSafeConfig(file string, check func(*Config) error) *SafeConfig {
 func (s *SafeConfig) Get() *Config { return s.inUse.Load() }
 
 // Reload loads the file, see [Load], and replaces the current configuration. After
-// an error the current configuration stays in use.
+// an error the current configuration stays in use. Callers serialize reloads.
 func (s *SafeConfig) Reload(now time.Time) (warnings []string, err error) {
-	s.reload.Lock()
-	defer s.reload.Unlock()
 	c, warnings, err := Load(s.file, now)
 	if err != nil {
 		return warnings, err
