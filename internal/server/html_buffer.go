@@ -44,11 +44,10 @@ func (b *htmlBuffer) attribute(name, value literal) *htmlBuffer {
 }
 
 // small appends a text in small letters unless it is empty.
-func (b *htmlBuffer) small(s string) *htmlBuffer {
-	if s == "" {
-		return b
+func (b *htmlBuffer) small(s string) {
+	if s != "" {
+		b.add(` <small>`).text(s).add(`</small>`)
 	}
-	return b.add(` <small>`).text(s).add(`</small>`)
 }
 
 func (b *htmlBuffer) link(url, text string) *htmlBuffer {

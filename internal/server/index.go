@@ -147,7 +147,8 @@ func (s *targetStatus) filterText(r *statusRow) string {
 		for _, ports := range []scan.PortSet{s.summary.Unexpected, s.summary.Missing} {
 			n := 0
 			for port := range ports.All() {
-				if n++; n > maxPorts {
+				n++
+				if n > maxPorts {
 					break
 				}
 				words = append(words, strconv.Itoa(int(port)))

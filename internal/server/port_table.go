@@ -120,7 +120,7 @@ func (s *Server) changeRows(target, address string, now time.Time) (rows []chang
 		rows = append(rows, changeRow{
 			When: newTimestamp(c.Time, now), Module: c.Module, Address: c.IP.String(), Port: c.Port, Protocol: c.Protocol.String(),
 			From: formatState(c.From), To: formatState(c.To), Flapping: c.Flapping,
-			Violating: c.To == scan.Open && c.Expected == scan.ExpectClosed || c.From == scan.Open && c.Expected == scan.ExpectOpen,
+			Violating: c.Violating(),
 		})
 	}
 	return rows
