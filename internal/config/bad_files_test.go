@@ -1,6 +1,6 @@
 package config
 
-// badFiles are mistakes in what a file consists of.
+// badFiles returns fixtures with errors in the structure of a file.
 func badFiles() []badCase {
 	return []badCase{
 		{"blank_document", []string{

@@ -1,6 +1,6 @@
 package config
 
-// badHosts are mistakes in whom to scan.
+// badHosts returns fixtures with errors in hosts and networks.
 func badHosts() []badCase {
 	return []badCase{
 		{"hosts", []string{

@@ -1,6 +1,6 @@
 package config
 
-// badModules are mistakes in modules and limits.
+// badModules returns fixtures with errors in modules and limits.
 func badModules() []badCase {
 	return []badCase{
 		{"durations", []string{

@@ -1,6 +1,6 @@
 package config
 
-// badTargets are the other mistakes in targets.
+// badTargets returns fixtures with other errors in targets.
 func badTargets() []badCase {
 	return []badCase{
 		{"authorization", []string{

@@ -12,7 +12,7 @@ func BenchmarkLoad(b *testing.B) {
 	file := writeManyTargets(b, 20_000)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, _, err := Load(file, noon()); err != nil {
+		if _, _, err := Load(file, testTime()); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -20,7 +20,7 @@ func BenchmarkLoad(b *testing.B) {
 
 // BenchmarkEncode encodes the configuration that BenchmarkLoad loads.
 func BenchmarkEncode(b *testing.B) {
-	cfg, _, err := Load(writeManyTargets(b, 20_000), noon())
+	cfg, _, err := Load(writeManyTargets(b, 20_000), testTime())
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -5,9 +5,9 @@ import (
 	"testing"
 )
 
-// TestExclusionsOfOthers has targets within each other: what the one that names an
-// address most precisely excludes is touched by none that names it less precisely.
-func TestExclusionsOfOthers(t *testing.T) {
+// TestScopeOtherExclusions has overlapping targets: an exclusion of the most specific
+// one applies to all less specific ones.
+func TestScopeOtherExclusions(t *testing.T) {
 	file := t.TempDir() + "/config.yml"
 	writeFile(t, file, `modules: {tcp: {ports: 22}}
 targets:
@@ -16,7 +16,7 @@ targets:
   - {name: exact, hosts: [192.0.2.3], modules: [tcp], authorization: {owner: x}}
   - {name: twin, hosts: [192.0.2.2/31], modules: [tcp], authorization: {owner: x}}
 `)
-	cfg, _, err := Load(file, noon())
+	cfg, _, err := Load(file, testTime())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,13 +27,13 @@ targets:
 		{"wide", "192.0.2.1", true},
 		{"wide", "192.0.2.2", true},
 		{"wide", "192.0.2.3", false},
-		{"wide", "192.0.2.200", true}, // narrow does not hold it
+		{"wide", "192.0.2.200", true}, // not inside narrow
 		{"wide", "2001:db8:1::6", true},
 		{"wide", "2001:db8:1::7", false},
 		{"narrow", "192.0.2.2", true},
 		{"narrow", "192.0.2.3", false},
 		{"exact", "192.0.2.3", true},
-		{"twin", "192.0.2.3", true}, // as precise: its own owner decides
+		{"twin", "192.0.2.3", true}, // as specific as narrow
 	} {
 		for _, target := range cfg.Targets() {
 			addr := netip.MustParseAddr(tc.addr)
@@ -41,10 +41,10 @@ targets:
 				continue
 			}
 			if _, ok := target.Scope.Match(addr); ok != tc.want {
-				t.Errorf("%s may touch %s: %v, want %v", tc.target, tc.addr, ok, tc.want)
+				t.Errorf("%s: Match(%s) = %v, want %v", tc.target, tc.addr, ok, tc.want)
 			}
 			if got := target.Scope.Excluded(addr); got == tc.want {
-				t.Errorf("%s has excluded %s: %v", tc.target, tc.addr, got)
+				t.Errorf("%s: Excluded(%s) = %v, want %v", tc.target, tc.addr, got, !tc.want)
 			}
 		}
 	}

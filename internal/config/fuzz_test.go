@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// FuzzLoad checks that no bytes make the loader panic, that its messages are
-// single lines, and that what it takes can be written and taken again.
+// FuzzLoad checks that all messages are single lines, and that a loaded
+// configuration can be encoded and loaded again.
 func FuzzLoad(f *testing.F) {
 	for _, pattern := range []string{"testdata/*/*.yml", "testdata/*/*/*.yml"} {
 		files, err := filepath.Glob(pattern)
@@ -27,7 +27,7 @@ func FuzzLoad(f *testing.F) {
 		cfg, problems := fuzzLoad(t, data)
 		for _, p := range problems {
 			if msg := p.Error(); strings.ContainsAny(msg, "\n\r") {
-				t.Errorf("a message of several lines: %q", msg)
+				t.Errorf("message = %q, want one line", msg)
 			}
 		}
 		if cfg == nil {
@@ -51,16 +51,16 @@ func FuzzLoad(f *testing.F) {
 	})
 }
 
-// fuzzLoad loads from a folder of its own, in which no target file is found.
+// fuzzLoad loads a configuration without target files.
 func fuzzLoad(t *testing.T, data []byte) (*Config, []*Error) {
 	t.Helper()
 	if strings.Contains(string(data), "target_files") {
-		t.Skip("may name any file of this machine")
+		t.Skip("target_files can match any file of this machine")
 	}
-	l := newLoader("config.yml", noon())
+	l := newLoader("config.yml", testTime())
 	cfg, _, err := l.load(data)
 	if (cfg == nil) != (err != nil) {
-		t.Errorf("load = %v, %v", cfg, err)
+		t.Errorf("load = %v, %v, want either a configuration or an error", cfg, err)
 	}
 	return cfg, append(l.errs, l.warnings...)
 }

@@ -13,22 +13,22 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// noon is when the tests take place.
-func noon() time.Time { return time.Date(2026, 1, 15, 12, 0, 0, 0, time.UTC) }
+// testTime returns the time of all loads.
+func testTime() time.Time { return time.Date(2026, 1, 15, 12, 0, 0, 0, time.UTC) }
 
-// badCase is a fixture in testdata/bad, and each error in it.
+// badCase is a fixture in testdata/bad with its errors.
 type badCase struct {
 	name string
 	want []string
 }
 
-func TestLoadBad(t *testing.T) {
+func TestLoadErrors(t *testing.T) {
 	cases := slices.Concat(badFiles(), badModules(), badHosts(), badTargets())
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			cfg, _, err := Load("testdata/bad/"+c.name+".yml", noon())
+			cfg, _, err := Load("testdata/bad/"+c.name+".yml", testTime())
 			if err == nil || cfg != nil {
-				t.Fatalf("Load = %v, %v: want an error alone", cfg, err)
+				t.Fatalf("Load = %v, %v, want only an error", cfg, err)
 			}
 			got := strings.Split(strings.ReplaceAll(err.Error(), "testdata/bad/", ""), "\n")
 			if diff := cmp.Diff(c.want, got); diff != "" {
@@ -36,18 +36,18 @@ func TestLoadBad(t *testing.T) {
 			}
 		})
 	}
-	checkAllTested(t, "bad", len(cases))
+	checkFixtureCount(t, "bad", len(cases))
 }
 
-// checkAllTested sees to it that no fixture lies about untested.
-func checkAllTested(t *testing.T, folder string, tested int) {
+// checkFixtureCount checks that all fixtures are tested.
+func checkFixtureCount(t *testing.T, dir string, want int) {
 	t.Helper()
-	files, err := filepath.Glob("testdata/" + folder + "/*.yml")
+	files, err := filepath.Glob("testdata/" + dir + "/*.yml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(files) != tested {
-		t.Errorf("testdata/%s has %d fixtures, and %d are tested", folder, len(files), tested)
+	if len(files) != want {
+		t.Errorf("fixtures in testdata/%s = %d, want %d", dir, len(files), want)
 	}
 }
 
@@ -94,7 +94,7 @@ func TestLoadWarnings(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			_, warnings, err := Load("testdata/warn/"+c.name+".yml", noon())
+			_, warnings, err := Load("testdata/warn/"+c.name+".yml", testTime())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -106,53 +106,52 @@ func TestLoadWarnings(t *testing.T) {
 			}
 		})
 	}
-	checkAllTested(t, "warn", len(cases))
+	checkFixtureCount(t, "warn", len(cases))
 }
 
-func TestLoadNoFile(t *testing.T) {
-	_, _, err := Load("testdata/missing.yml", noon())
+func TestLoadMissingFile(t *testing.T) {
+	_, _, err := Load("testdata/missing.yml", testTime())
 	if !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("Load = %v: want fs.ErrNotExist in it", err)
+		t.Errorf("Load = %v, want fs.ErrNotExist", err)
 	}
 	if got, want := err.Error(), "testdata/missing.yml: cannot read file: no such file or directory"; got != want {
 		t.Errorf("Load = %q, want %q", got, want)
 	}
 }
 
-// TestLoadNoFollowUp checks that nobody is told to use a module that a broken
-// target was meant to use.
-func TestLoadNoFollowUp(t *testing.T) {
-	_, warnings, err := Load("testdata/bad/target_modules.yml", noon())
+// TestLoadInvalidTargetWarnings checks that a module of an invalid target is not
+// reported as unused.
+func TestLoadInvalidTargetWarnings(t *testing.T) {
+	_, warnings, err := Load("testdata/bad/target_modules.yml", testTime())
 	if err == nil || len(warnings) > 0 {
-		t.Errorf("Load = %q, %v: want an error and no warning", warnings, err)
+		t.Errorf("Load = %q, %v, want an error and no warnings", warnings, err)
 	}
 }
 
-func TestLoadErrorIsError(t *testing.T) {
-	_, _, err := Load("testdata/bad/merged_error.yml", noon())
+func TestLoadErrorType(t *testing.T) {
+	_, _, err := Load("testdata/bad/merged_error.yml", testTime())
 	e, ok := errors.AsType[*Error](err)
 	if !ok {
-		t.Fatalf("Load = %v: want an *Error in it", err)
+		t.Fatalf("Load = %v, want an *Error", err)
 	}
 	if e.File != "testdata/bad/merged_error.yml" || e.Line != 2 || e.Path != "modules.base.timeout" {
 		t.Errorf("first error = %q in %q, line %d, path %q", e.Msg, e.File, e.Line, e.Path)
 	}
 }
 
-// TestLoadFolderLikePattern loads from a folder whose name is a pattern itself.
-func TestLoadFolderLikePattern(t *testing.T) {
+func TestLoadDirectoryWithMetacharacters(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "[ab]*?")
 	writeFile(t, filepath.Join(dir, "config.yml"), "modules: {tcp: {ports: 22}}\ntarget_files: ['*.d/*.yml', targets.d/b.yml]\n")
 	for _, name := range []string{"b", "a"} {
 		writeFile(t, filepath.Join(dir, "targets.d", name+".yml"),
 			"targets: [{name: "+name+", hosts: [192.0.2.1], modules: [tcp], authorization: {owner: x}}]\n")
 	}
-	cfg, _, err := Load(filepath.Join(dir, "config.yml"), noon())
+	cfg, _, err := Load(filepath.Join(dir, "config.yml"), testTime())
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got := targetNames(cfg); !slices.Equal(got, []string{"a", "b"}) {
-		t.Errorf("targets = %q, want a and b, each once", got)
+		t.Errorf("targets = %q, want a and b", got)
 	}
 }
 

@@ -1,0 +1,80 @@
+package config
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func mustYAML(t *testing.T, cfg *Config) string {
+	t.Helper()
+	text, err := cfg.YAML()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func TestYAMLRoundTrip(t *testing.T) {
+	for _, name := range []string{"full", "minimal", "find", "methods", "multiline"} {
+		t.Run(name, func(t *testing.T) {
+			first := mustLoad(t, name)
+			file := t.TempDir() + "/config.yml"
+			writeFile(t, file, mustYAML(t, first))
+			again, _, err := Load(file, testTime())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(mustYAML(t, first), mustYAML(t, again)); diff != "" {
+				t.Errorf("YAML (-first +again):\n%s", diff)
+			}
+			if diff := cmp.Diff(first.Modules(), again.Modules(), cmpOptions()); diff != "" {
+				t.Errorf("modules (-first +again):\n%s", diff)
+			}
+			if diff := cmp.Diff(first.Targets(), again.Targets(), cmpOptions()); diff != "" {
+				t.Errorf("targets (-first +again):\n%s", diff)
+			}
+			if diff := cmp.Diff(first.ExternalLabels(), again.ExternalLabels()); diff != "" || first.Limits() != again.Limits() {
+				t.Errorf("limits %v, then %v; labels (-first +again):\n%s", first.Limits(), again.Limits(), diff)
+			}
+		})
+	}
+}
+
+func TestYAMLDefaults(t *testing.T) {
+	want := `modules:
+    tcp:
+        protocol: tcp
+        method: connect
+        ports: "22"
+        exclude_ports: ""
+        timeout: 9s
+        port_timeout: 950ms
+        retries: 2
+        max_retries: 10
+        max_in_flight: 10000
+        rate: 0
+        report: notable
+        max_ports: 1000
+        max_age: 0s
+        max_addresses: 256
+        source_address: ""
+        scrape_interval: 0s
+targets:
+    - name: one
+      hosts:
+        - 127.0.0.1
+      ip_protocol: any
+      modules:
+        - tcp
+      authorization:
+        owner: x
+limits:
+    max_in_flight: 0
+    max_scans: 64
+    rate: 0
+`
+	if diff := cmp.Diff(want, mustYAML(t, mustLoad(t, "minimal"))); diff != "" {
+		t.Errorf("YAML (-want +got):\n%s", diff)
+	}
+}
