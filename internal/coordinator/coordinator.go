@@ -29,7 +29,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"portscan_exporter/internal/gate"
 	"portscan_exporter/internal/scan"
 )
 
@@ -66,7 +65,7 @@ type Options struct {
 // Coordinator runs scans. Make one with [New]; it may be used concurrently.
 type Coordinator struct {
 	options Options
-	places  *gate.Gate
+	slots   *semaphore
 	refused refusals
 
 	mu     sync.Mutex
@@ -100,9 +99,9 @@ func New(o Options) (*Coordinator, error) {
 	if o.Resolver == nil || len(o.Engines) == 0 || o.Logger == nil {
 		return nil, errors.New("coordinator.New: Resolver, Engines and Logger are required")
 	}
-	places, err := gate.New(o.MaxScans)
+	slots, err := newSemaphore(o.MaxScans)
 	if err != nil {
-		return nil, fmt.Errorf("making the coordinator's gate: %w", err)
+		return nil, fmt.Errorf("making the scan slots: %w", err)
 	}
 	if o.Allow == nil {
 		o.Allow = func(task scan.Task) (scan.Task, error) { return task, nil }
@@ -114,7 +113,7 @@ func New(o Options) (*Coordinator, error) {
 		o.Joined = func(string) {}
 	}
 	return &Coordinator{
-		options: o, places: places, memory: newMemory(),
+		options: o, slots: slots, memory: newMemory(),
 		shared: make(map[group][]*shared), shelf: shelf{kept: make(map[group][]*kept)},
 		unfinished: make(map[string]kept),
 	}, nil
@@ -167,11 +166,11 @@ func (c *Coordinator) lead(ctx context.Context, s *shared) {
 			c.giveUp(s, fmt.Errorf("%w: %v", ErrPanic, v))
 		}
 	}()
-	if err := c.places.Enter(ctx, s.asked.Target); err != nil {
+	if err := c.slots.acquire(ctx, s.asked.Target); err != nil {
 		c.giveUp(s, fmt.Errorf("%w (%w)", ErrBusy, err))
 		return
 	}
-	defer c.places.Leave()
+	defer c.slots.release()
 	task, p := c.start(s)
 	if p == nil {
 		return
@@ -259,10 +258,10 @@ func (c *Coordinator) carryOut(ctx context.Context, task scan.Task, p *pass) {
 }
 
 // SetMaxScans moves the number of scans allowed at once.
-func (c *Coordinator) SetMaxScans(n int) { c.places.SetLimit(n) }
+func (c *Coordinator) SetMaxScans(n int) { c.slots.setLimit(n) }
 
 // InFlight returns how many scans are under way.
-func (c *Coordinator) InFlight() int { return c.places.Inside() }
+func (c *Coordinator) InFlight() int { return c.slots.acquiredSlots() }
 
 // UnderWay is a scan of a whole target that has begun and not ended.
 type UnderWay struct {

@@ -55,7 +55,6 @@ func unconverted() []string {
 		"internal/config/",
 		"internal/coordinator/",
 		"internal/engine/",
-		"internal/gate/",
 		"internal/resolve/",
 		"internal/scan/",
 		"internal/server/",
