@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
+	"fmt"
 	"maps"
 	"os"
 	"os/exec"
@@ -188,6 +190,27 @@ func selectedMetrics(t *testing.T, expression string) []string {
 		}
 	})
 	return slices.Sorted(maps.Keys(names))
+}
+
+// TestRulesSummaryTable compares severity and duration of the alerts with the table in
+// docs/alerts.md.
+func TestRulesSummaryTable(t *testing.T) {
+	t.Parallel()
+	want, got := make(map[string]bool), make(map[string]bool)
+	for _, r := range readRules(t) {
+		if r.Alert != "" {
+			want[fmt.Sprintf("%s %s %s", r.Alert, r.Labels["severity"], cmp.Or(r.For, "0m"))] = true
+		}
+	}
+	rows := regexp.MustCompile(`(?m)^\| \[(Portscan\w+)\]\(#\w+\) \| ([a-z, ]+) \| (\w+) \|`)
+	for _, m := range rows.FindAllStringSubmatch(readFile(t, repository+"/docs/alerts.md"), -1) {
+		for severity := range strings.SplitSeq(m[2], ", ") {
+			got[fmt.Sprintf("%s %s %s", m[1], severity, m[3])] = true
+		}
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("table of alerts = %q, want %q", slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(want)))
+	}
 }
 
 // TestRulesAnnotations checks the names, severities, summaries, descriptions and runbooks of the
