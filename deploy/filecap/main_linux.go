@@ -1,5 +1,5 @@
-// Command filecap gives a program's file the capability CAP_NET_RAW, permitted and not
-// effective: what `setcap cap_net_raw+p FILE` does, in build stages that have no setcap.
+// Command filecap sets the capability CAP_NET_RAW of a file, like `setcap cap_net_raw+p
+// FILE`, for build stages that have no setcap.
 package main
 
 import (
@@ -13,7 +13,7 @@ import (
 func main() {
 	if err := run(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "filecap:", err)
-		os.Exit(1) //nolint:forbidigo // this is a program
+		os.Exit(1) //nolint:forbidigo // a command
 	}
 }
 
@@ -22,14 +22,14 @@ func run(args []string) error {
 		return fmt.Errorf("usage: filecap FILE")
 	}
 	if err := unix.Setxattr(args[0], "security.capability", permitted(unix.CAP_NET_RAW), 0); err != nil {
-		return fmt.Errorf("giving CAP_NET_RAW to %s: %w", args[0], err)
+		return fmt.Errorf("setting CAP_NET_RAW on %s: %w", args[0], err)
 	}
 	return nil
 }
 
 // permitted returns a struct vfs_cap_data (linux/capability.h) that permits one of the
-// capabilities 0 to 31. Without the flag "effective" in its first word the program
-// starts where the capability is dropped, too.
+// capabilities 0 to 31. It does not set the effective flag, so that the program also
+// starts if the capability is dropped.
 func permitted(capability uint) []byte {
 	const revision, words = 0x0200_0000, 5
 	data := make([]byte, 0, 4*words)

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs when the files are there, after an installation and after an upgrade. The service is not started: whoever installs
-# it says first what may be scanned.
+# Runs after an installation or upgrade. It does not start the service, because the administrator must configure targets
+# first.
 set -e
 
 if command -v systemd-sysusers >/dev/null; then

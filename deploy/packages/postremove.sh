@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs when the files are gone. What the exporter has written goes with a purge alone; the user stays, so that nobody else
-# gets its number.
+# Runs after the files were removed. Only a purge removes the state and audit files. The user remains, so that its ID is
+# not reused.
 set -e
 
 if [ -d /run/systemd/system ]; then

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs before the files go. dpkg says "remove" and not "upgrade", rpm how many versions will be left.
+# Runs before the files are removed. $1 is "remove" with dpkg, and the number of remaining versions with rpm.
 set -e
 
 case "$1" in

@@ -23,22 +23,20 @@ import (
 
 // objects are the decoded manifests of an overlay.
 type objects struct {
-	kinds       []string
-	namespaces  []*corev1.Namespace
-	templates   []corev1.PodTemplateSpec
-	selectors   []map[string]string
-	services    []*corev1.Service
-	configs     map[string]*corev1.ConfigMap
-	rules       []*monitoringv1.PrometheusRule
-	scrapes     []*monitoringv1alpha1.ScrapeConfig
-	zones       []string
-	budgets     int
-	allPolicies int
+	kinds      []string
+	namespaces []*corev1.Namespace
+	templates  []corev1.PodTemplateSpec
+	selectors  []map[string]string
+	services   []*corev1.Service
+	configs    map[string]*corev1.ConfigMap
+	rules      []*monitoringv1.PrometheusRule
+	scrapes    []*monitoringv1alpha1.ScrapeConfig
+	zones      []string
 }
 
-// build builds an overlay and decodes each of its manifests: an unknown or doubled
-// field is an error.
-func build(t *testing.T, dir string) objects {
+// buildOverlay builds an overlay and decodes its manifests. Unknown and duplicate
+// fields are errors.
+func buildOverlay(t *testing.T, dir string) objects {
 	t.Helper()
 	resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), "../"+dir)
 	if err != nil {
@@ -60,55 +58,52 @@ func build(t *testing.T, dir string) objects {
 		if err != nil {
 			t.Fatal(err)
 		}
-		o, kind, err := decoder.Decode(text, nil, nil)
+		obj, kind, err := decoder.Decode(text, nil, nil)
 		if err != nil {
 			t.Errorf("%v\n%s", err, text)
 			continue
 		}
 		all.kinds = append(all.kinds, kind.Kind)
-		all.add(t, o)
+		all.addObject(t, obj)
 	}
 	slices.Sort(all.kinds)
 	return all
 }
 
-func (all *objects) add(t *testing.T, o runtime.Object) {
+func (o *objects) addObject(t *testing.T, obj runtime.Object) {
 	t.Helper()
-	switch o := o.(type) {
+	switch obj := obj.(type) {
 	case *corev1.Namespace:
-		all.namespaces = append(all.namespaces, o)
+		o.namespaces = append(o.namespaces, obj)
 	case *appsv1.Deployment:
-		all.templates, all.selectors = append(all.templates, o.Spec.Template), append(all.selectors, o.Spec.Selector.MatchLabels)
+		o.templates, o.selectors = append(o.templates, obj.Spec.Template), append(o.selectors, obj.Spec.Selector.MatchLabels)
 	case *appsv1.DaemonSet:
-		all.templates, all.selectors = append(all.templates, o.Spec.Template), append(all.selectors, o.Spec.Selector.MatchLabels)
-		all.zones = append(all.zones, o.Spec.Template.Spec.NodeSelector[corev1.LabelTopologyZone])
+		o.templates, o.selectors = append(o.templates, obj.Spec.Template), append(o.selectors, obj.Spec.Selector.MatchLabels)
+		o.zones = append(o.zones, obj.Spec.Template.Spec.NodeSelector[corev1.LabelTopologyZone])
 	case *corev1.Service:
-		all.services = append(all.services, o)
+		o.services = append(o.services, obj)
 	case *corev1.ConfigMap:
-		all.configs[o.Name] = o
+		o.configs[obj.Name] = obj
 	case *policyv1.PodDisruptionBudget:
-		all.budgets++
-		all.selectors = append(all.selectors, o.Spec.Selector.MatchLabels)
+		o.selectors = append(o.selectors, obj.Spec.Selector.MatchLabels)
 	case *networkingv1.NetworkPolicy:
-		all.allPolicies++
-		all.selectors = append(all.selectors, o.Spec.PodSelector.MatchLabels)
+		o.selectors = append(o.selectors, obj.Spec.PodSelector.MatchLabels)
 	case *monitoringv1.PrometheusRule:
-		all.rules = append(all.rules, o)
+		o.rules = append(o.rules, obj)
 	case *monitoringv1alpha1.ScrapeConfig:
-		all.scrapes = append(all.scrapes, o)
+		o.scrapes = append(o.scrapes, obj)
 	case *monitoringv1.ServiceMonitor:
-		all.selectors = append(all.selectors, o.Spec.Selector.MatchLabels)
+		o.selectors = append(o.selectors, obj.Spec.Selector.MatchLabels)
 	default:
-		t.Errorf("nobody looks at a %T", o)
+		t.Errorf("no test for %T", obj)
 	}
 }
 
-// TestOverlays builds everything that a cluster may be given.
-func TestOverlays(t *testing.T) {
+func TestOverlaysBuild(t *testing.T) {
 	t.Parallel()
 	for dir, tc := range map[string]struct {
 		kinds string
-		level api.Level // that the namespace asks for
+		level api.Level // of the namespace
 		zones string
 	}{
 		"base":              {kinds: "ConfigMap Deployment Namespace NetworkPolicy PodDisruptionBudget Service", level: api.LevelRestricted},
@@ -121,51 +116,52 @@ func TestOverlays(t *testing.T) {
 	} {
 		t.Run(dir, func(t *testing.T) {
 			t.Parallel()
-			all := build(t, dir)
+			all := buildOverlay(t, dir)
 			if kinds := strings.Join(all.kinds, " "); kinds != tc.kinds {
-				t.Errorf("there are %s, want %s", kinds, tc.kinds)
+				t.Errorf("kinds = %s, want %s", kinds, tc.kinds)
 			}
 			if zones := strings.Join(all.zones, " "); zones != tc.zones {
-				t.Errorf("the zones are %q, want %q", zones, tc.zones)
+				t.Errorf("zones = %q, want %q", zones, tc.zones)
 			}
-			all.security(t, tc.level)
-			all.fit(t)
+			all.checkSecurity(t, tc.level)
+			all.checkReferences(t)
 		})
 	}
 }
 
-// security fails the test unless the pods may run under the policy that their
-// namespace asks for, and under no stricter one.
-func (all *objects) security(t *testing.T, want api.Level) {
+// checkSecurity checks that the namespace enforces the level, that the pods comply with
+// it, and that a privileged level is needed.
+func (o *objects) checkSecurity(t *testing.T, want api.Level) {
 	t.Helper()
-	if len(all.namespaces) != 1 || all.namespaces[0].Labels[api.EnforceLevelLabel] != string(want) {
-		t.Fatalf("%d namespaces: %v", len(all.namespaces), all.namespaces)
+	if len(o.namespaces) != 1 || o.namespaces[0].Labels[api.EnforceLevelLabel] != string(want) {
+		t.Fatalf("namespaces = %v, want one of level %s", o.namespaces, want)
 	}
 	evaluator, err := policy.NewEvaluator(policy.DefaultChecks(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range all.templates {
-		template := &all.templates[i]
+	for i := range o.templates {
+		template := &o.templates[i]
 		allowed := func(level api.Level) policy.AggregateCheckResult {
 			at := api.LevelVersion{Level: level, Version: api.LatestVersion()}
 			return policy.AggregateCheckResults(evaluator.EvaluatePod(at, &template.ObjectMeta, &template.Spec))
 		}
 		if result := allowed(want); !result.Allowed {
-			t.Errorf("%s forbids: %s", want, result.ForbiddenDetail())
+			t.Errorf("level %s forbids: %s", want, result.ForbiddenDetail())
 		}
 		if want == api.LevelPrivileged && allowed(api.LevelBaseline).Allowed {
-			t.Error("baseline would do")
+			t.Error("level baseline suffices")
 		}
 		c := template.Spec.Containers[0]
 		if s := c.SecurityContext; s == nil || s.ReadOnlyRootFilesystem == nil || !*s.ReadOnlyRootFilesystem {
-			t.Error("the container may write")
+			t.Error("root file system is writable")
 		}
 	}
 }
 
-// fit fails the test unless what names another thing finds it.
-func (all *objects) fit(t *testing.T) {
+// checkReferences checks that selectors, ConfigMaps, ports and URLs refer to existing
+// objects.
+func (o *objects) checkReferences(t *testing.T) {
 	t.Helper()
 	matches := func(selector, labels map[string]string) bool {
 		for k, v := range selector {
@@ -175,35 +171,35 @@ func (all *objects) fit(t *testing.T) {
 		}
 		return len(selector) > 0
 	}
-	for _, s := range all.services {
-		all.selectors = append(all.selectors, s.Spec.Selector)
+	for _, s := range o.services {
+		o.selectors = append(o.selectors, s.Spec.Selector)
 	}
-	for _, s := range all.selectors {
-		if !slices.ContainsFunc(all.templates, func(p corev1.PodTemplateSpec) bool { return matches(s, p.Labels) }) {
-			t.Errorf("no pod has the labels %v", s)
+	for _, s := range o.selectors {
+		if !slices.ContainsFunc(o.templates, func(p corev1.PodTemplateSpec) bool { return matches(s, p.Labels) }) {
+			t.Errorf("selector %v matches no pod", s)
 		}
 	}
-	for _, p := range all.templates {
-		mounted := all.configs[p.Spec.Volumes[0].ConfigMap.Name]
+	for _, p := range o.templates {
+		mounted := o.configs[p.Spec.Volumes[0].ConfigMap.Name]
 		if mounted == nil || mounted.Data["config.yml"] == "" {
-			t.Errorf("there is no ConfigMap %s with a config.yml", p.Spec.Volumes[0].ConfigMap.Name)
+			t.Errorf("no ConfigMap %s with a config.yml", p.Spec.Volumes[0].ConfigMap.Name)
 		}
-		if port := p.Spec.Containers[0].Ports[0]; port.Name != "http" || all.services[0].Spec.Ports[0].TargetPort.StrVal != port.Name {
-			t.Errorf("the port is %v", port)
+		if port := p.Spec.Containers[0].Ports[0]; port.Name != "http" || o.services[0].Spec.Ports[0].TargetPort.StrVal != port.Name {
+			t.Errorf("port = %v, want the target port of the Service", port)
 		}
-		if image := p.Spec.Containers[0].Image; image != "portscan_exporter:"+version(t) {
-			t.Errorf("the image is %s", image)
+		if got, want := p.Spec.Containers[0].Image, "portscan_exporter:"+readVersion(t); got != want {
+			t.Errorf("image = %s, want %s", got, want)
 		}
 	}
-	for _, s := range all.scrapes {
-		want := "http://" + all.services[0].Name + "." + all.services[0].Namespace + ".svc:10115/sd"
+	for _, s := range o.scrapes {
+		want := "http://" + o.services[0].Name + "." + o.services[0].Namespace + ".svc:10115/sd"
 		if got := string(s.Spec.HTTPSDConfigs[0].URL); got != want {
-			t.Errorf("the targets are asked for at %s, want %s", got, want)
+			t.Errorf("ScrapeConfig URL = %s, want %s", got, want)
 		}
 	}
 }
 
-func version(t *testing.T) string {
+func readVersion(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile("../../../VERSION")
 	if err != nil {
@@ -212,8 +208,7 @@ func version(t *testing.T) string {
 	return strings.TrimSpace(string(text))
 }
 
-// TestPrometheusRule holds the manifest against the rules that it was made from.
-func TestPrometheusRule(t *testing.T) {
+func TestPrometheusRuleUpToDate(t *testing.T) {
 	t.Parallel()
 	alerts, err := os.ReadFile(alertsFile)
 	if err != nil {
@@ -228,14 +223,13 @@ func TestPrometheusRule(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(got, want) {
-		t.Error("the PrometheusRule is not what prometheus/alerts.yml says: make manifests")
+		t.Error("PrometheusRule differs from prometheus/alerts.yml: run make manifests")
 	}
 }
 
-// TestPrometheusRuleStrict refuses what the operator would.
-func TestPrometheusRuleStrict(t *testing.T) {
+func TestPrometheusRuleUnknownKey(t *testing.T) {
 	t.Parallel()
 	if _, err := prometheusRule([]byte("groups: [{name: a, rules: [{alert: A, expr: up, fore: 5m}]}]")); err == nil {
-		t.Error("a rule with an unknown key is taken")
+		t.Error("prometheusRule accepted an unknown key")
 	}
 }
