@@ -12,10 +12,10 @@ func badFiles() []badCase {
 		{"control_character", []string{
 			`control_character.yml:1: invalid YAML: control characters are not allowed (value: 0)`,
 		}},
-		{"doubled_keys", []string{
-			`doubled_keys.yml:3: modules.tcp: duplicate key, first used on line 2: write the key once`,
-			`doubled_keys.yml:5: limits.rate: duplicate key, first used on line 5: write the key once`,
-			`doubled_keys.yml:6: targets: duplicate key, first used on line 4: write the key once`,
+		{"duplicate_keys", []string{
+			`duplicate_keys.yml:3: modules.tcp: duplicate key, first used on line 2: write the key once`,
+			`duplicate_keys.yml:5: limits.rate: duplicate key, first used on line 5: write the key once`,
+			`duplicate_keys.yml:6: targets: duplicate key, first used on line 4: write the key once`,
 		}},
 		{"empty", []string{
 			`empty.yml: file is empty: write modules: {tcp_default: {ports: "1-1024"}}`,
@@ -23,8 +23,8 @@ func badFiles() []badCase {
 		{"latin1", []string{
 			`latin1.yml:3: invalid YAML: invalid leading UTF-8 octet (value: 252)`,
 		}},
-		{"merge_circle", []string{
-			`merge_circle.yml:2: modules.a.<<: merges (<<) form a cycle or are nested more than 10 deep: write the keys out`,
+		{"merge_cycle", []string{
+			`merge_cycle.yml:2: modules.a.<<: merges (<<) form a cycle or are nested more than 10 deep: write the keys out`,
 		}},
 		{"merge_flood", []string{
 			`merge_flood.yml:4: modules.m4.<<[8]: more than 1000 merges (<<) in one file: write the keys out`,
@@ -82,7 +82,7 @@ func badFiles() []badCase {
 		{"target_files", []string{
 			`files/bare.yml:3: [0].modules[0]: module "tpc" is not configured: did you mean "tcp"?`,
 			`files/broken.yml:4: invalid YAML: did not find expected ',' or ']' while parsing a flow sequence that starts on line 3`,
-			`files/doubled.yml:6: targets[1].name: target name "web" is already used at target_files.yml:5: write another name`,
+			`files/duplicate.yml:6: targets[1].name: target name "web" is already used at target_files.yml:5: write another name`,
 			`files/empty.yml: file is empty: write targets: [] or a list of entries that start with - name: web`,
 			`files/keys.yml:1: targets is missing: write targets: [] or a list of entries that start with - name: web`,
 			`files/keys.yml:1: modules: unknown key: write one of targets`,

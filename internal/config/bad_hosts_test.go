@@ -67,11 +67,11 @@ func badHosts() []badCase {
 			`networks.yml:18: targets[2].exclude_hosts[1]: "192.0.2.300" is not a valid IPv4 address: write four decimal numbers without leading zeros, such as 192.0.2.10`,
 			`networks.yml:18: targets[2].exclude_hosts[2]: "10.1" is not a valid IPv4 address: write four decimal numbers without leading zeros, such as 192.0.2.10`,
 		}},
-		{"nothing_left", []string{
-			`nothing_left.yml:5: targets[0].hosts: no address remains after exclude_hosts and ip_protocol: write at least one other host`,
-			`nothing_left.yml:10: targets[1].hosts: no address remains after exclude_hosts and ip_protocol: write at least one other host`,
-			`nothing_left.yml:15: targets[2].hosts[0]: :: is the unspecified address: write the address of a host`,
-			`nothing_left.yml:20: targets[3].hosts: no address remains after exclude_hosts and ip_protocol: write at least one other host`,
+		{"no_addresses", []string{
+			`no_addresses.yml:5: targets[0].hosts: no address remains after exclude_hosts and ip_protocol: write at least one other host`,
+			`no_addresses.yml:10: targets[1].hosts: no address remains after exclude_hosts and ip_protocol: write at least one other host`,
+			`no_addresses.yml:15: targets[2].hosts[0]: :: is the unspecified address: write the address of a host`,
+			`no_addresses.yml:20: targets[3].hosts: no address remains after exclude_hosts and ip_protocol: write at least one other host`,
 		}},
 		{"too_many", []string{
 			`too_many.yml:5: targets[0].hosts: hosts has 6 addresses, but module "tcp" allows 5: write fewer hosts, or increase max_addresses in the module`,

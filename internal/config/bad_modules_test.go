@@ -100,13 +100,13 @@ func badModules() []badCase {
 			`source_address.yml:8: modules.short.source_address: "127.1" is not a valid IPv4 address: write four decimal numbers without leading zeros, such as 192.0.2.10`,
 			`source_address.yml:9: modules.list.source_address: must not be a list: write source_address: "192.0.2.1"`,
 		}},
-		{"words", []string{
-			`words.yml:2: modules.a.protocol: unknown value "tpc": did you mean "tcp"?`,
-			`words.yml:3: modules.b.protocol: unknown value "icmp": write one of tcp, udp`,
-			`words.yml:4: modules.c.method: unknown value "CONNECT": did you mean "connect"?`,
-			`words.yml:5: modules.d.method: must not be a list: write method: connect`,
-			`words.yml:6: modules.e.report: unknown value "some": write one of notable, all`,
-			`words.yml:12: targets[0].ip_protocol: unknown value "ipv4": did you mean "ip4"?`,
+		{"choices", []string{
+			`choices.yml:2: modules.a.protocol: unknown value "tpc": did you mean "tcp"?`,
+			`choices.yml:3: modules.b.protocol: unknown value "icmp": write one of tcp, udp`,
+			`choices.yml:4: modules.c.method: unknown value "CONNECT": did you mean "connect"?`,
+			`choices.yml:5: modules.d.method: must not be a list: write method: connect`,
+			`choices.yml:6: modules.e.report: unknown value "some": write one of notable, all`,
+			`choices.yml:12: targets[0].ip_protocol: unknown value "ipv4": did you mean "ip4"?`,
 		}},
 	}
 }

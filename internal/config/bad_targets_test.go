@@ -15,8 +15,8 @@ func badTargets() []badCase {
 			`authorization.yml:39: targets[8].authorization: owner is missing: write owner: "net team"`,
 			`authorization.yml:43: targets[9].authorization.expires: "" is not a date: write a date such as 2027-06-30, or a time such as 2027-06-30T18:00:00Z`,
 		}},
-		{"doubled_name", []string{
-			`doubled_name.yml:12: targets[2].name: target name "web" is already used at doubled_name.yml:4: write another name`,
+		{"duplicate_name", []string{
+			`duplicate_name.yml:12: targets[2].name: target name "web" is already used at duplicate_name.yml:4: write another name`,
 		}},
 		{"empty_lists", []string{
 			`empty_lists.yml:5: targets[0].hosts: list is empty: write hosts: [192.0.2.10]`,

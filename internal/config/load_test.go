@@ -56,9 +56,9 @@ func TestLoadWarnings(t *testing.T) {
 		name string
 		want []string
 	}{
-		{"anywhere", []string{
-			`anywhere.yml:8: targets[0].networks[0]: 0.0.0.0/0 permits every address that the names in hosts resolve to: write only the networks that you own`,
-			`anywhere.yml:8: targets[0].networks[1]: ::/0 permits every address that the names in hosts resolve to: write only the networks that you own`,
+		{"wide_networks", []string{
+			`wide_networks.yml:8: targets[0].networks[0]: 0.0.0.0/0 permits every address that the names in hosts resolve to: write only the networks that you own`,
+			`wide_networks.yml:8: targets[0].networks[1]: ::/0 permits every address that the names in hosts resolve to: write only the networks that you own`,
 		}},
 		{"expect", []string{
 			`expect.yml:9: targets[0].expect.tcp.open: module "tcp" excludes ports 80,443-444, which must be open: write each port only in open or only in exclude_ports`,
@@ -163,12 +163,12 @@ func targetNames(cfg *Config) []string {
 	return names
 }
 
-func writeFile(t testing.TB, name, text string) {
-	t.Helper()
+func writeFile(tb testing.TB, name, text string) {
+	tb.Helper()
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
