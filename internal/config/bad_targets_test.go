@@ -30,7 +30,7 @@ func badTargets() []badCase {
 		{"expect", []string{
 			`expect.yml:9: targets[0].expect.tcp: value is missing: write tcp: {} if no port may be open, or remove the key`,
 			`expect.yml:10: targets[0].expect.udp.open: value is missing: write open: "22,443", or remove the key`,
-			`expect.yml:10: targets[0].expect.udp.allow: port 70000 is out of range: ports go from 1 to 65535`,
+			`expect.yml:10: targets[0].expect.udp.allow: port 70000 is out of range: write 1 to 65535`,
 			`expect.yml:15: targets[1].expect: value is missing: write expect: {tcp: {open: "22,443"}}, or remove the key`,
 			`expect.yml:20: targets[2].expect.tcp.open: YAML parses the text after the comma as a key: write open: "22,443", with quotes`,
 			`expect.yml:25: targets[3].expect.tcp.open: YAML parses the text after the comma as a key: write open: "22,443,8000-8010", with quotes`,
@@ -38,7 +38,7 @@ func badTargets() []badCase {
 			`expect.yml:30: targets[4].expect.tcp: must be a mapping: write tcp: {open: "22,443"}`,
 			`expect.yml:35: targets[5].expect.tcp: must be a mapping: write tcp: {open: "22,443"}`,
 			`expect.yml:40: targets[6].expect: must be a mapping: write expect: {tcp: {open: "22,443"}}`,
-			`expect.yml:45: targets[7].expect.tcp.open: "ssh" is not a port or a range: write a number from 1 to 65535, or two with a dash between`,
+			`expect.yml:45: targets[7].expect.tcp.open: "ssh" is not a port or a range: write a number from 1 to 65535, or a range such as 8000-8100`,
 			`expect.yml:45: targets[7].expect.tcp.443: YAML parses the port as a key: write the list of ports in quotes, such as "22,443"`,
 			`expect.yml:50: targets[8].expect.tcp.443: YAML parses the port as a key: write the list of ports in quotes, such as "22,443"`,
 		}},

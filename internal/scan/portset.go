@@ -66,7 +66,7 @@ func ParsePortSet(text string) (PortSet, error) {
 
 func parseRange(text string) (portRange, error) {
 	if text == "" {
-		return portRange{}, fmt.Errorf("a port is missing beside a comma: write a list like 22,80-90")
+		return portRange{}, fmt.Errorf("empty entry in the list of ports: write a list such as 22,80-90")
 	}
 	first, last, isRange := strings.Cut(text, "-")
 	lo, err := parsePort(strings.TrimSpace(first), text)
@@ -89,11 +89,11 @@ func parseRange(text string) (portRange, error) {
 // parsePort reads one number; within is the part of the list that it stands in.
 func parsePort(text, within string) (uint16, error) {
 	if text == "" || strings.Trim(text, "0123456789") != "" {
-		return 0, fmt.Errorf("%q is not a port or a range: write a number from 1 to 65535, or two with a dash between", shorten(within))
+		return 0, fmt.Errorf("%q is not a port or a range: write a number from 1 to 65535, or a range such as 8000-8100", shorten(within))
 	}
 	n, err := strconv.ParseUint(text, 10, 16)
 	if err != nil || n < minPort {
-		return 0, fmt.Errorf("port %s is out of range: ports go from %d to %d", shorten(text), minPort, maxPort)
+		return 0, fmt.Errorf("port %s is out of range: write %d to %d", shorten(text), minPort, maxPort)
 	}
 	return uint16(n), nil
 }

@@ -38,22 +38,22 @@ func TestParsePortSet(t *testing.T) {
 func TestParsePortSetRefuses(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"0":                       `port 0 is out of range: ports go from 1 to 65535`,
-		"65536":                   `port 65536 is out of range: ports go from 1 to 65535`,
-		"1-70000":                 `port 70000 is out of range: ports go from 1 to 65535`,
-		"0-5":                     `port 0 is out of range: ports go from 1 to 65535`,
+		"0":                       `port 0 is out of range: write 1 to 65535`,
+		"65536":                   `port 65536 is out of range: write 1 to 65535`,
+		"1-70000":                 `port 70000 is out of range: write 1 to 65535`,
+		"0-5":                     `port 0 is out of range: write 1 to 65535`,
 		"90-80":                   `range 90-80 is reversed: write 80-90`,
-		"80,":                     `a port is missing beside a comma: write a list like 22,80-90`,
-		",":                       `a port is missing beside a comma: write a list like 22,80-90`,
-		"http":                    `"http" is not a port or a range: write a number from 1 to 65535, or two with a dash between`,
-		"80-":                     `"80-" is not a port or a range: write a number from 1 to 65535, or two with a dash between`,
-		"-1":                      `"-1" is not a port or a range: write a number from 1 to 65535, or two with a dash between`,
-		"1-2-3":                   `"1-2-3" is not a port or a range: write a number from 1 to 65535, or two with a dash between`,
-		"+80":                     `"+80" is not a port or a range: write a number from 1 to 65535, or two with a dash between`,
-		"0x50":                    `"0x50" is not a port or a range: write a number from 1 to 65535, or two with a dash between`,
-		"8_0":                     `"8_0" is not a port or a range: write a number from 1 to 65535, or two with a dash between`,
-		"22 80":                   `"22 80" is not a port or a range: write a number from 1 to 65535, or two with a dash between`,
-		"99999999999999999999999": `port 99999999999999999999999 is out of range: ports go from 1 to 65535`,
+		"80,":                     `empty entry in the list of ports: write a list such as 22,80-90`,
+		",":                       `empty entry in the list of ports: write a list such as 22,80-90`,
+		"http":                    `"http" is not a port or a range: write a number from 1 to 65535, or a range such as 8000-8100`,
+		"80-":                     `"80-" is not a port or a range: write a number from 1 to 65535, or a range such as 8000-8100`,
+		"-1":                      `"-1" is not a port or a range: write a number from 1 to 65535, or a range such as 8000-8100`,
+		"1-2-3":                   `"1-2-3" is not a port or a range: write a number from 1 to 65535, or a range such as 8000-8100`,
+		"+80":                     `"+80" is not a port or a range: write a number from 1 to 65535, or a range such as 8000-8100`,
+		"0x50":                    `"0x50" is not a port or a range: write a number from 1 to 65535, or a range such as 8000-8100`,
+		"8_0":                     `"8_0" is not a port or a range: write a number from 1 to 65535, or a range such as 8000-8100`,
+		"22 80":                   `"22 80" is not a port or a range: write a number from 1 to 65535, or a range such as 8000-8100`,
+		"99999999999999999999999": `port 99999999999999999999999 is out of range: write 1 to 65535`,
 	} {
 		got, err := scan.ParsePortSet(text)
 		if err == nil || err.Error() != want {
