@@ -3,9 +3,126 @@
 package main
 
 import (
+	"fmt"
+	"io"
 	"os"
+	"slices"
+	"strings"
+
+	"github.com/alecthomas/kingpin/v2"
+	"github.com/prometheus/common/promslog"
+	promslogflag "github.com/prometheus/common/promslog/flag"
+	"github.com/prometheus/common/version"
+	"github.com/prometheus/exporter-toolkit/web/kingpinflag"
 
 	"portscan_exporter/internal/app"
+	"portscan_exporter/internal/terminal"
 )
 
-func main() { os.Exit(app.Run(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// run parses the command line, runs its command, and returns the exit status.
+func run(args []string, stdout, stderr io.Writer) int {
+	var (
+		configFile string
+		logging    = promslog.Config{Writer: stderr}
+		serve      app.ServeOptions
+		scan       app.ScanOptions
+		health     app.HealthcheckOptions
+	)
+	a := kingpin.New("portscan_exporter", "Prometheus exporter that scans TCP and UDP ports of hosts you own.")
+	a.UsageWriter(stdout)
+	a.ErrorWriter(stderr)
+	a.Version(version.Print("portscan_exporter"))
+	a.HelpFlag.Short('h')
+	a.UsageTemplate(usageTemplate)
+	a.Flag("config.file", "Configuration file.").Default("config.yml").StringVar(&configFile)
+	promslogflag.AddFlags(a, &logging)
+	serveFlags(a.Command("serve", "Serve probes over HTTP (default command).").Default(), &serve)
+	scanCommand := a.Command("scan", "Scan one configured target and print its ports.")
+	scanFlags(scanCommand, &scan, &configFile)
+	healthCommand := a.Command("healthcheck", "Check the health of a running exporter.")
+	healthCommand.Flag("url", "URL of the health endpoint.").Default("http://127.0.0.1:10115/-/healthy").StringVar(&health.URL)
+
+	command, err := a.Parse(completionArgs(a, args))
+	if err != nil {
+		fmt.Fprintf(stderr, "portscan_exporter: %v, try --help\n", err)
+		return app.ExitRefused
+	}
+	serve.ConfigFile, scan.ConfigFile = configFile, configFile
+	switch command {
+	case scanCommand.FullCommand():
+		return app.Scan(scan, logging, stdout, stderr)
+	case healthCommand.FullCommand():
+		return app.Healthcheck(health, stdout, stderr)
+	default:
+		return app.Serve(serve, promslog.New(&logging), stdout, stderr)
+	}
+}
+
+func serveFlags(c *kingpin.CmdClause, o *app.ServeOptions) {
+	c.Flag("config.check", "Check the configuration and exit with 0 if it is valid.").BoolVar(&o.CheckOnly)
+	c.Flag("config.enable-auto-reload", "Reload the configuration when its files change.").BoolVar(&o.AutoReload)
+	c.Flag("config.auto-reload-interval", "Interval between configuration file checks.").Default("30s").DurationVar(&o.ReloadInterval)
+	c.Flag("timeout-offset", "Seconds to subtract from Prometheus's scrape timeout.").Default("0.5").Float64Var(&o.TimeoutOffset)
+	c.Flag("history.limit", "Number of successful and of failed probe logs to keep.").Default("100").IntVar(&o.HistoryLimit)
+	c.Flag("audit.file", "File to which scans and refusals are appended as JSON lines.").Default("").StringVar(&o.AuditFile)
+	c.Flag("state.file", "File that persists results and port history across restarts.").Default("").StringVar(&o.StateFile)
+	o.Web = kingpinflag.AddFlags(c, ":10115")
+	c.Flag("web.external-url", "URL under which the exporter is reachable, for example behind a proxy.").Default("").StringVar(&o.ExternalURL)
+	c.Flag("web.route-prefix", "Prefix of all HTTP paths. Default: path of --web.external-url.").Default("").StringVar(&o.RoutePrefix)
+	c.Flag("web.enable-pprof", "Serve Go profiles under /debug/pprof.").Default("false").BoolVar(&o.Pprof)
+}
+
+func scanFlags(c *kingpin.CmdClause, o *app.ScanOptions, configFile *string) {
+	hints := app.Hints{ConfigFile: configFile, Target: &o.Target}
+	c.Arg("target", "Name of a configured target, or an address inside one.").Required().HintAction(hints.Targets).StringVar(&o.Target)
+	c.Flag("module", "Module of the target to scan with. Default: its first.").HintAction(hints.Modules).StringVar(&o.Module)
+	c.Flag("ports", "Ports to scan in place of the module's.").StringVar(&o.Ports)
+	c.Flag("all", "List every port, not only notable ones.").BoolVar(&o.AllPorts)
+	c.Flag("output", "Output format: "+strings.Join(terminal.Formats(), ", ")+".").
+		Default(string(terminal.Table)).EnumVar(&o.Output, terminal.Formats()...)
+	c.Flag("progress", "Draw a progress bar on a terminal.").Default("true").BoolVar(&o.Progress)
+}
+
+// usageTemplate fits the help of every command on one screen. Without a command it
+// lists the flags of serve, which needs no name.
+const usageTemplate = `usage: {{.App.Name}} {{with .Context.SelectedCommand}}{{.FullCommand}} {{end}}[<flags>]
+{{- if .Context.SelectedCommand}}{{range .Context.SelectedCommand.Args}} <{{.Name}}>{{end}}
+
+{{.Context.SelectedCommand.Help}}
+{{else}} [<command>]
+
+{{.App.Help}}
+
+Commands (help: {{.App.Name}} <command> --help):
+{{range .App.Commands}}{{if ne .Name "help"}}  {{printf "%-13s" .Name}}{{.Help}}
+{{end}}{{end}}{{end}}
+Flags:
+{{.Context.Flags|FlagsToTwoColumns|FormatTwoColumns -}}
+{{if not .Context.SelectedCommand}}{{range .App.Commands}}{{if .Default}}
+Flags of {{.Name}}:
+{{.Flags|FlagsToTwoColumns|FormatTwoColumns}}{{end}}{{end}}{{end -}}
+{{if .Context.Args}}
+Arguments:
+{{.Context.Args|ArgsToTwoColumns|FormatTwoColumns}}{{end -}}
+`
+
+// completionArgs returns a command line that the shell wants completed in the form that
+// kingpin parses. Bash splits --flag=value into three words. And kingpin takes a half
+// typed command for an argument of the default command, which has no arguments: without
+// that word it lists all commands, from which the shell selects.
+func completionArgs(a *kingpin.Application, args []string) []string {
+	if len(args) == 0 || args[0] != "--completion-bash" {
+		return args
+	}
+	args = slices.DeleteFunc(slices.Clone(args), func(arg string) bool { return arg == "=" })
+	last := len(args) - 1
+	flag := strings.HasPrefix(args[last], "-")
+	value := last > 1 && strings.HasPrefix(args[last-1], "-") && !strings.Contains(args[last-1], "=")
+	command := slices.ContainsFunc(args[:last], func(arg string) bool { return a.GetCommand(arg) != nil })
+	if flag || value || command {
+		return args
+	}
+	return args[:1]
+}

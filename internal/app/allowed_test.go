@@ -41,7 +41,7 @@ targets:
 		t.Errorf("with nothing changed it is %+v, %v", now, err)
 	}
 	load(strings.NewReplacer("192.0.2.1", "192.0.2.2", "192.0.2.2", "192.0.2.1").Replace(text))
-	if now, err := allow(task); err == nil || err.Error() != "192.0.2.1 belongs to target second now, and not to first" {
+	if now, err := allow(task); err == nil || err.Error() != "192.0.2.1 now belongs to target second, not to first" {
 		t.Errorf("it is allowed as %+v, %v", now, err)
 	}
 }

@@ -7,32 +7,27 @@ import (
 	"io"
 	"net/http"
 	"time"
-
-	"github.com/alecthomas/kingpin/v2"
 )
 
-type healthFlags struct {
-	url string
+// HealthcheckOptions are the flags of the healthcheck command.
+type HealthcheckOptions struct {
+	URL string
 }
 
-func (f *healthFlags) register(c *kingpin.CmdClause) {
-	c.Flag("url", "The URL to ask.").Default("http://127.0.0.1:10115/-/healthy").StringVar(&f.url)
-}
-
-// run asks once and returns 0 for a 200.
-func (f *healthFlags) run(stdout, stderr io.Writer) int {
-	const patience = 5 * time.Second
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+// Healthcheck requests the URL once and returns [ExitOK] for a response with status 200.
+func Healthcheck(o HealthcheckOptions, stdout, stderr io.Writer) int {
+	const timeout = 5 * time.Second
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	if err := askHealth(ctx, f.url); err != nil {
-		fmt.Fprintf(stderr, "portscan_exporter: asking for health: %v\n", err)
-		return exitFailure
+	if err := requestHealth(ctx, o.URL); err != nil {
+		fmt.Fprintf(stderr, "portscan_exporter: checking health: %v\n", err)
+		return ExitFailure
 	}
 	fmt.Fprintln(stdout, "Healthy")
-	return exitOK
+	return ExitOK
 }
 
-func askHealth(ctx context.Context, url string) error {
+func requestHealth(ctx context.Context, url string) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
 		return err

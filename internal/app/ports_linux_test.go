@@ -8,13 +8,15 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prometheus/common/promslog"
+
+	"portscan_exporter/internal/terminal"
 	"portscan_exporter/internal/testnet"
 )
 
-// TestOwnershipOfPorts asks the scan command for ports that a module excludes, and
-// which the target expects to be open besides: whatever is asked for, no packet
-// goes there.
-func TestOwnershipOfPorts(t *testing.T) {
+// TestScanExcludedPorts requests ports that the module excludes and the target expects
+// to be open: no packet may reach them.
+func TestScanExcludedPorts(t *testing.T) {
 	if !testnet.Isolated(t) {
 		return
 	}
@@ -45,28 +47,29 @@ targets:
 `)
 	for _, module := range []string{"tcp", "syn", "udp"} {
 		for _, tc := range []struct {
-			args string
-			code int
-			want string
+			options ScanOptions
+			code    int
+			want    string
 		}{
-			{"own --all", exitOK, "192.0.2.1  20 "},
-			{"192.0.2.1 --all --ports=20-30", exitOK, "192.0.2.1  20 "},
-			{"own --all --ports=22,23", exitOK, "192.0.2.1  23 "},
-			{"own --ports=22", exitRefused, "no port to scan is left"},
-			{"own --ports=22,25-26,443", exitRefused, "no port to scan is left"},
-			{"203.0.113.1 --ports=22,80", exitRefused, `target "203.0.113.1" is not configured`},
+			{ScanOptions{Target: "own"}, ExitOK, "192.0.2.1  20 "},
+			{ScanOptions{Target: "192.0.2.1", Ports: "20-30"}, ExitOK, "192.0.2.1  20 "},
+			{ScanOptions{Target: "own", Ports: "22,23"}, ExitOK, "192.0.2.1  23 "},
+			{ScanOptions{Target: "own", Ports: "22"}, ExitRefused, "no port to scan is left"},
+			{ScanOptions{Target: "own", Ports: "22,25-26,443"}, ExitRefused, "no port to scan is left"},
+			{ScanOptions{Target: "203.0.113.1", Ports: "22,80"}, ExitRefused, `target "203.0.113.1" is not configured`},
 		} {
 			before := counter.Packets(t, mine)
 			var out bytes.Buffer
-			args := append([]string{"scan", "--config.file=" + file, "--module=" + module}, strings.Fields(tc.args)...)
-			if code := Run(args, &out, &out); code != tc.code || !strings.Contains(out.String(), tc.want) {
-				t.Errorf("%v: exit status %d, want %d and %q:\n%s", args, code, tc.code, tc.want, out.String())
+			o := tc.options
+			o.ConfigFile, o.Module, o.Output, o.AllPorts = file, module, string(terminal.Table), true
+			if code := Scan(o, promslog.Config{}, &out, &out); code != tc.code || !strings.Contains(out.String(), tc.want) {
+				t.Errorf("Scan(%+v) = %d, want %d and %q:\n%s", o, code, tc.code, tc.want, out.String())
 			}
-			if sent := counter.Packets(t, mine) - before; (sent > 0) != (tc.code == exitOK) {
-				t.Errorf("%v sent %d packets", args, sent)
+			if sent := counter.Packets(t, mine) - before; (sent > 0) != (tc.code == ExitOK) {
+				t.Errorf("Scan(%+v) sent %d packets", o, sent)
 			}
 			if listed := regexp.MustCompile(`(?m)^192\.0\.2\.1 +(22|25|26|443) `).FindString(out.String()); listed != "" {
-				t.Errorf("%v lists %q", args, listed)
+				t.Errorf("Scan(%+v) lists %q", o, listed)
 			}
 		}
 	}
@@ -76,15 +79,15 @@ targets:
 	if n := counter.Packets(t, foreign) + counter.Left(t); n != 0 {
 		t.Errorf("%d packets left the machine", n)
 	}
-	// A counter that sees nothing proves nothing.
+	// The counter must see packets to these ports if there are any.
 	var out bytes.Buffer
-	Run([]string{"scan", "--config.file=" + file, "free"}, &out, &out)
+	Scan(ScanOptions{ConfigFile: file, Target: "free", Output: string(terminal.Table)}, promslog.Config{}, &out, &out)
 	if n := sentToExcluded(t); n == "0" {
 		t.Errorf("a scan of port 22 is not counted:\n%s", out.String())
 	}
 }
 
-// sentToExcluded returns how many packets went to the excluded ports.
+// sentToExcluded returns the number of packets sent to the excluded ports.
 func sentToExcluded(t *testing.T) string {
 	t.Helper()
 	out, err := exec.Command("nft", "list", "counter", "inet", "ports", "excluded").CombinedOutput()

@@ -3,11 +3,8 @@ package app
 import (
 	"errors"
 	"slices"
-	"strings"
 	"testing"
 	"time"
-
-	"github.com/alecthomas/kingpin/v2"
 
 	"portscan_exporter/internal/config"
 	"portscan_exporter/internal/scan"
@@ -50,8 +47,7 @@ func TestSuggest(t *testing.T) {
 		{"web", "udp", ""},
 		{"db", "", ""}, // refused for another reason
 	} {
-		f := scanFlags{target: tc.target, module: tc.module}
-		_, _, refusal := cfg.Authorize(f.target, f.module, time.Now())
+		_, _, refusal := cfg.Authorize(tc.target, tc.module, time.Now())
 		if refusal == nil {
 			t.Fatalf("%v is not refused", tc)
 		}
@@ -59,7 +55,7 @@ func TestSuggest(t *testing.T) {
 		if tc.want != "" {
 			want += "; did you mean " + tc.want
 		}
-		if got := f.suggest(cfg, refusal); got.Error() != want || !errors.Is(got, refusal) {
+		if got := suggestName(cfg, tc.target, tc.module, refusal); got.Error() != want || !errors.Is(got, refusal) {
 			t.Errorf("%s %s: %q, want %q", tc.target, tc.module, got, want)
 		}
 	}
@@ -77,11 +73,11 @@ func TestCompletion(t *testing.T) {
 		{file, "192.0.2.2", []string{"web", "mail-relay", "db"}, []string{"tcp_default", "x"}},
 		{missing, "web", nil, nil},
 	} {
-		c := completion{configFile: &tc.file, flags: &scanFlags{target: tc.target}}
-		if got := c.targets(); !slices.Equal(got, tc.targets) {
+		h := Hints{ConfigFile: &tc.file, Target: &tc.target}
+		if got := h.Targets(); !slices.Equal(got, tc.targets) {
 			t.Errorf("%v: targets %v", tc, got)
 		}
-		if got := c.modules(); !slices.Equal(got, tc.modules) {
+		if got := h.Modules(); !slices.Equal(got, tc.modules) {
 			t.Errorf("%v: modules %v", tc, got)
 		}
 	}
@@ -97,49 +93,26 @@ func TestScanTask(t *testing.T) {
 	}
 	want := selection.Task(module)
 	want.MaxAge = 0
-	task, err := new(scanFlags).task(selection, module)
+	task, err := ScanOptions{}.task(selection, module)
 	if err != nil || !task.Equal(want) {
 		t.Errorf("without flags it is %+v, %v; want %+v", task, err, want)
 	}
-	f := scanFlags{all: true, ports: "22,80-81"}
-	task, err = f.task(selection, module)
+	o := ScanOptions{AllPorts: true, Ports: "22,80-81"}
+	task, err = o.task(selection, module)
 	if err != nil || task.Plan.Ports().String() != "22,80-81" || !task.Plan.Spec().AllPorts {
 		t.Errorf("with --all and --ports it is %+v, %v", task, err)
 	}
 }
 
-func TestSayInterrupted(t *testing.T) {
+func TestExplainInterrupt(t *testing.T) {
 	t.Parallel()
 	whole := &scan.Result{Failed: map[scan.Failure]error{scan.FailedDNS: errors.New("no such host")}}
-	if got := sayInterrupted(whole); got != whole {
+	if got := explainInterrupt(whole); got != whole {
 		t.Error("a result that nobody interrupted has changed")
 	}
 	canceled := &scan.Result{Failed: map[scan.Failure]error{scan.FailedCanceled: errors.New("context canceled")}}
-	got := sayInterrupted(canceled)
+	got := explainInterrupt(canceled)
 	if !errors.Is(got.Failed[scan.FailedCanceled], errInterrupted) || errors.Is(canceled.Failed[scan.FailedCanceled], errInterrupted) {
 		t.Errorf("interrupted: %v, and the result that others have: %v", got.Failed, canceled.Failed)
-	}
-}
-
-func TestCompletionArgs(t *testing.T) {
-	t.Parallel()
-	app := kingpin.New("portscan_exporter", "")
-	app.Command("serve", "").Default()
-	app.Command("scan", "")
-	for line, want := range map[string]string{
-		"":                     "",
-		"scan web":             "scan web",
-		"--completion-bash":    "--completion-bash",
-		"--completion-bash ":   "--completion-bash",
-		"--completion-bash sc": "--completion-bash",
-		"--completion-bash --log.level = warn sc": "--completion-bash",
-		"--completion-bash --log.level = w":       "--completion-bash --log.level w",
-		"--completion-bash --lo":                  "--completion-bash --lo",
-		"--completion-bash scan w":                "--completion-bash scan w",
-		"--completion-bash scan web --module ":    "--completion-bash scan web --module ",
-	} {
-		if got := strings.Join(completionArgs(app, strings.Split(line, " ")), " "); got != want {
-			t.Errorf("%q becomes %q, want %q", line, got, want)
-		}
 	}
 }

@@ -7,103 +7,69 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"os"
 	"os/signal"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/version"
 	"github.com/prometheus/exporter-toolkit/web"
-
-	"portscan_exporter/collector"
-	"portscan_exporter/internal/audit"
-	"portscan_exporter/internal/config"
-	"portscan_exporter/internal/coordinator"
-	"portscan_exporter/internal/engine"
-	"portscan_exporter/internal/scan"
-	"portscan_exporter/internal/server"
 )
 
-// exporter is the program that serves, wired.
-type exporter struct {
-	flags       *flags
-	logger      *slog.Logger
-	coordinator *scans
-	reloader    *server.Reloader
-	http        *http.Server
-	loaded      string     // checksum of the configuration that was loaded at the start
-	audit       *audit.Log // nil: none is kept
-	stopping    atomic.Bool
+// ServeOptions are the flags of the serve command.
+type ServeOptions struct {
+	ConfigFile     string
+	CheckOnly      bool // check the configuration and exit
+	AutoReload     bool
+	ReloadInterval time.Duration // above 0
+	TimeoutOffset  float64       // seconds
+	HistoryLimit   int
+	ExternalURL    string // empty: from each request
+	RoutePrefix    string // empty: the path of ExternalURL
+	Pprof          bool
+	AuditFile      string // empty: no audit
+	StateFile      string // empty: in memory only
+	Web            *web.FlagConfig
 }
 
-// newExporter loads the configuration and wires every room to the next.
-func newExporter(f *flags, logger *slog.Logger) (*exporter, error) {
-	e := &exporter{flags: f, logger: logger}
-	externalURL, err := parseExternalURL(f.serve.externalURL)
+// Serve answers probes over HTTP until SIGTERM or SIGINT, or checks the configuration
+// with [ServeOptions.CheckOnly]. It returns the exit status.
+func Serve(o ServeOptions, logger *slog.Logger, stdout, stderr io.Writer) int {
+	if o.ReloadInterval <= 0 {
+		fmt.Fprintf(stderr, "portscan_exporter: --config.auto-reload-interval=%v: must be positive: write 30s, for example\n", o.ReloadInterval)
+		return ExitRefused
+	}
+	if o.CheckOnly {
+		return checkConfig(o.ConfigFile, stdout, stderr)
+	}
+	e, err := newExporter(o, logger)
 	if err != nil {
-		return nil, err
+		logger.Error("Failed to start", "err", err)
+		return ExitFailure
 	}
-	prefix := f.serve.routePrefix
-	if prefix == "" && externalURL != nil {
-		prefix = externalURL.Path
+	if err := e.serveUntilSignal(); err != nil {
+		logger.Error("Failed to serve", "err", err)
+		return ExitFailure
 	}
-	safe := config.NewSafeConfig(f.configFile, onThisMachine)
-	budget, err := engine.NewBudget(engine.Limits{})
-	if err != nil {
-		return nil, fmt.Errorf("making the budget: %w", err)
-	}
-	registry := prometheus.NewRegistry()
-	metrics, err := collector.NewExporter(registry, e.facts(safe, budget))
-	if err != nil {
-		return nil, fmt.Errorf("making the exporter's metrics: %w", err)
-	}
-	if f.serve.auditFile != "" {
-		if e.audit, err = audit.Open(f.serve.auditFile, metrics.CountAuditFailure, logger); err != nil {
-			return nil, fmt.Errorf("--audit.file: %w", err)
-		}
-	}
-	if e.coordinator, err = newScans(budget, coordinator.Options{
-		Logger: logger, Allow: stillAllowed(safe), Observe: metrics.ObserveScan, Joined: metrics.CountCoalesced,
-	}); err != nil {
-		return nil, err
-	}
-	e.reloader = &server.Reloader{
-		File: f.configFile, Config: safe, Exporter: metrics, Logger: logger,
-		Apply: func(c *config.Config) {
-			applyLimits(c, budget, e.coordinator)
-			e.coordinator.Reconfigured(tasks(c))
-		},
-	}
-	// Summed before it is read: a file that changes in between is loaded again.
-	e.loaded, _ = config.Checksum(f.configFile) // loading says what is wrong with it
-	if err := e.reloader.Reload(); err != nil {
-		return nil, fmt.Errorf("loading the configuration: %w", err)
-	}
-	if f.serve.stateFile != "" {
-		if err := e.coordinator.Restore(f.serve.stateFile, tasks(safe.Get())); err != nil {
-			return nil, fmt.Errorf("--state.file: %w", err)
-		}
-	}
-	handler, err := server.New(server.Options{
-		Config: safe, Scans: e.coordinator, Exporter: metrics, Gatherer: registry,
-		Reload: e.reloader.Reload, Ready: func() bool { return !e.stopping.Load() }, Logger: logger,
-		Audit: e.audit.Add, User: e.user,
-		TimeoutOffset: time.Duration(f.serve.timeoutOffset * float64(time.Second)),
-		ExternalURL:   externalURL, RoutePrefix: prefix,
-		HistoryLimit: f.serve.historyLimit, Pprof: f.serve.pprof,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("making the server: %w", err)
-	}
-	e.http = newHTTPServer(handler, logger)
-	return e, nil
+	return ExitOK
 }
 
-// newHTTPServer bounds what a slow or greedy client can hold on to. How long an
-// answer may take is set for each request.
+// parseExternalURL returns nil for an empty text.
+func parseExternalURL(text string) (*url.URL, error) {
+	if text == "" {
+		return nil, nil //nolint:nilnil // no URL is no URL
+	}
+	u, err := url.Parse(text)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" {
+		return nil, fmt.Errorf("--web.external-url=%s: write an absolute URL, for example https://ports.example.org/exporter", text)
+	}
+	return u, nil
+}
+
+// newHTTPServer limits what a slow or greedy client can occupy. The time for an answer
+// is set for each request.
 func newHTTPServer(h http.Handler, logger *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           h,
@@ -112,60 +78,6 @@ func newHTTPServer(h http.Handler, logger *slog.Logger) *http.Server {
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
-	}
-}
-
-func applyLimits(c *config.Config, budget *engine.Budget, scans *scans) {
-	l := c.Limits()
-	budget.SetLimits(engine.Limits{MaxInFlight: l.MaxInFlight, Rate: l.Rate})
-	scans.SetMaxScans(l.MaxScans)
-}
-
-// tasks returns the scans of all targets with each of their modules.
-func tasks(c *config.Config) (all []scan.Task) {
-	for _, t := range c.Targets() {
-		for _, m := range t.Modules {
-			all = append(all, config.Selection{Target: t}.Task(m))
-		}
-	}
-	return all
-}
-
-// stillAllowed returns a task as the configuration in use has it, at the moment its
-// scan starts: it may have waited for a place while an authorization ended, or the
-// configuration changed.
-func stillAllowed(safe *config.SafeConfig) func(scan.Task) (scan.Task, error) {
-	return func(task scan.Task) (scan.Task, error) {
-		selection, module, err := safe.Get().Authorize(task.Asked, task.Module, time.Now())
-		if err != nil {
-			return scan.Task{}, err
-		}
-		now := selection.Task(module)
-		if now.Target != task.Target { // an address may have been given to another target
-			return scan.Task{}, fmt.Errorf("%s belongs to target %s now, and not to %s", task.Asked, now.Target, task.Target)
-		}
-		return now, nil
-	}
-}
-
-// onThisMachine refuses a configuration that this machine can't carry out.
-func onThisMachine(c *config.Config) error {
-	return errors.Join(config.CheckHost(c, engine.CheckSYN)...)
-}
-
-// facts returns what the exporter says of itself at a scrape.
-func (e *exporter) facts(safe *config.SafeConfig, budget *engine.Budget) func() collector.ExporterStats {
-	return func() collector.ExporterStats {
-		b := budget.Stats()
-		f := collector.ExporterStats{
-			Expiries:         make(map[string]time.Time),
-			ScansInFlight:    e.coordinator.InFlight(),
-			AttemptsInFlight: b.InFlight, AttemptsInFlightLimit: b.Limit, TCPAttempts: b.TCPAttempts, UDPAttempts: b.UDPAttempts,
-		}
-		for _, t := range safe.Get().Targets() {
-			f.Expiries[t.Name] = t.Authorization.Expires
-		}
-		return f
 	}
 }
 
@@ -179,8 +91,8 @@ func (e *exporter) serveUntilSignal() error {
 	return e.serve(ctx, hup)
 }
 
-// serve serves until ctx ends, and then answers what is under way. Every
-// goroutine that it starts has ended when it returns.
+// serve serves until ctx ends, and then answers the pending requests. All goroutines
+// that it starts have ended when it returns.
 func (e *exporter) serve(ctx context.Context, hup <-chan os.Signal) error {
 	e.logger.Info("Starting portscan_exporter", "version", version.Info(), "build_context", version.BuildContext())
 	ctx, cancel := context.WithCancel(ctx)
@@ -188,14 +100,14 @@ func (e *exporter) serve(ctx context.Context, hup <-chan os.Signal) error {
 	var others sync.WaitGroup
 	defer others.Wait()
 	defer e.audit.Close()
-	defer e.coordinator.Close()
+	defer e.scans.Close()
 	others.Go(func() { e.reloadOn(ctx, hup) })
-	if e.flags.serve.autoReload {
-		others.Go(func() { e.reloader.Watch(ctx, e.flags.serve.reloadInterval, e.loaded) })
+	if e.options.AutoReload {
+		others.Go(func() { e.reloader.Watch(ctx, e.options.ReloadInterval, e.checksum) })
 	}
 
 	served := make(chan error, 1)
-	go func() { served <- web.ListenAndServe(e.http, e.flags.serve.web, e.logger) }()
+	go func() { served <- web.ListenAndServe(e.http, e.options.Web, e.logger) }()
 	select {
 	case err := <-served:
 		cancel()
@@ -203,24 +115,24 @@ func (e *exporter) serve(ctx context.Context, hup <-chan os.Signal) error {
 	case <-ctx.Done():
 	}
 	e.logger.Info("Shutting down")
-	e.drain() //nolint:contextcheck // ctx has ended; what is under way gets a time of its own
+	e.drain() //nolint:contextcheck // ctx has ended; pending requests get a time of their own
 	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serving HTTP: %w", err)
 	}
 	return nil
 }
 
-// drain answers what is under way: scans get a moment to end by themselves, then
-// their probes are answered with what is known. It takes less than 5 s.
+// drain answers the pending requests: scans get a moment to finish, then their probes
+// are answered with the ports known so far. It takes less than 5 s.
 func (e *exporter) drain() {
 	const scansEnd, answersEnd = 2 * time.Second, 4 * time.Second
 	e.stopping.Store(true)
-	interrupt := time.AfterFunc(scansEnd, e.coordinator.Interrupt)
+	interrupt := time.AfterFunc(scansEnd, e.scans.Interrupt)
 	defer interrupt.Stop()
 	ctx, cancel := context.WithTimeout(context.Background(), answersEnd)
 	defer cancel()
 	if err := e.http.Shutdown(ctx); err != nil {
-		e.logger.Warn("Clients were cut off", "err", err)
+		e.logger.Warn("Closed unanswered connections", "err", err)
 		_ = e.http.Close()
 	}
 }
@@ -232,29 +144,9 @@ func (e *exporter) reloadOn(ctx context.Context, hup <-chan os.Signal) {
 			return
 		case <-hup:
 			if err := e.audit.Reopen(); err != nil {
-				e.logger.Error("The audit file is not opened anew, the old one stays in use", "err", err)
+				e.logger.Error("Failed to reopen audit file", "file", e.options.AuditFile, "err", err)
 			}
-			_ = e.reloader.Reload() // it logs what is wrong
+			_ = e.reloader.Reload() // it logs the errors
 		}
 	}
-}
-
-// checkConfig is --config.check: it prints every error and warning. What only
-// this machine lacks is a warning.
-func checkConfig(file string, stdout, stderr io.Writer) int {
-	cfg, warnings, err := config.Load(file, time.Now())
-	for _, w := range warnings {
-		fmt.Fprintf(stderr, "warning: %s\n", w)
-	}
-	if err != nil {
-		for _, e := range server.SplitErrors(err) {
-			fmt.Fprintf(stderr, "error: %v\n", e)
-		}
-		return exitFailure
-	}
-	for _, lack := range config.CheckHost(cfg, engine.CheckSYN) {
-		fmt.Fprintf(stderr, "warning: %v\n", lack)
-	}
-	fmt.Fprintf(stdout, "%s is usable: %d targets, %d modules\n", file, len(cfg.Targets()), len(cfg.Modules()))
-	return exitOK
 }

@@ -1,7 +1,6 @@
 package app
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"net"
@@ -65,17 +64,15 @@ func TestServeLeavesNothing(t *testing.T) {
 	noLeaks(t)
 	address, none := freeAddress(t), ""
 	no := false
-	f := flags{
-		configFile: writeConfig(t, `
+	o := ServeOptions{
+		ConfigFile: writeConfig(t, `
 modules: {slow: {ports: "1-65535", rate: 1000, timeout: 1m}}
 targets: [{name: here, hosts: [127.0.0.1], modules: [slow], authorization: {owner: me}}]
 `),
-		serve: serveFlags{
-			autoReload: true, reloadInterval: time.Hour, historyLimit: 10, timeoutOffset: 0.5,
-			web: &web.FlagConfig{WebListenAddresses: &[]string{address}, WebSystemdSocket: &no, WebConfigFile: &none},
-		},
+		AutoReload: true, ReloadInterval: time.Hour, HistoryLimit: 10, TimeoutOffset: 0.5,
+		Web: &web.FlagConfig{WebListenAddresses: &[]string{address}, WebSystemdSocket: &no, WebConfigFile: &none},
 	}
-	e, err := newExporter(&f, promslog.NewNopLogger())
+	e, err := newExporter(o, promslog.NewNopLogger())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +102,7 @@ targets: [{name: here, hosts: [127.0.0.1], modules: [slow], authorization: {owne
 		code, body := fetch(t, "http://"+address+"/probe?target=here")
 		answered <- answer{code, body}
 	}()
-	for e.coordinator.InFlight() == 0 {
+	for e.scans.InFlight() == 0 {
 		time.Sleep(5 * time.Millisecond)
 	}
 	begun := time.Now()
@@ -119,92 +116,5 @@ targets: [{name: here, hosts: [127.0.0.1], modules: [slow], authorization: {owne
 	}
 	if took := time.Since(begun); took > 5*time.Second {
 		t.Errorf("the end took %v, and 5s are promised", took)
-	}
-}
-
-func TestServeRefusesToStart(t *testing.T) {
-	noLeaks(t)
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = taken.Close() }()
-	good := writeConfig(t, "modules: {m: {ports: 1}}\ntargets: [{name: t, hosts: [127.0.0.1], modules: [m], authorization: {owner: me}}]\n")
-	foreign := writeConfig(t, "modules: {m: {ports: 1, source_address: 192.0.2.77}}\ntargets: [{name: t, hosts: [127.0.0.1], modules: [m], authorization: {owner: me}}]\n")
-	listen := "--web.listen-address=" + taken.Addr().String()
-	for name, tc := range map[string]struct {
-		args []string
-		code int
-		want string
-	}{
-		"address in use":       {[]string{"--config.file=" + good, listen}, exitFailure, "address already in use"},
-		"no file":              {[]string{"--config.file=/nonexistent.yml"}, exitFailure, "/nonexistent.yml"},
-		"foreign source":       {[]string{"--config.file=" + foreign}, exitFailure, "192.0.2.77"},
-		"no host in the URL":   {[]string{"--config.file=" + good, "--web.external-url=https://:8443/ports"}, exitFailure, "--web.external-url=https://:8443/ports: write a whole URL"},
-		"bad URL":              {[]string{"--config.file=" + good, "--web.external-url=exporter"}, exitFailure, "--web.external-url=exporter: write a whole URL"},
-		"no interval":          {[]string{"--config.file=" + good, "--config.auto-reload-interval=0s"}, exitRefused, "write a duration above 0"},
-		"bad prefix":           {[]string{"--config.file=" + good, "--web.route-prefix=/{a"}, exitFailure, "route prefix"},
-		"bad flag":             {[]string{"--nonsense"}, exitRefused, "try --help"},
-		"bad command":          {[]string{"sacn"}, exitRefused, "try --help"},
-		"check":                {[]string{"--config.check", "--config.file=" + good}, exitOK, ""},
-		"check, foreign":       {[]string{"--config.check", "--config.file=" + foreign}, exitOK, "warning: "},
-		"check, no file":       {[]string{"--config.check", "--config.file=/nonexistent.yml"}, exitFailure, "error: "},
-		"check, as a command":  {[]string{"serve", "--config.check", "--config.file=" + good}, exitOK, ""},
-		"scan, unknown target": {[]string{"scan", "nobody", "--config.file=" + good}, exitRefused, `target "nobody" is not configured`},
-		"scan, other module":   {[]string{"scan", "t", "--module=x", "--config.file=" + good}, exitRefused, `module "x" is not configured: use a module of target "t"`},
-		"scan, bad ports":      {[]string{"scan", "t", "--ports=0", "--config.file=" + good}, exitRefused, "--ports: port 0 is out of range"},
-		"scan, no file":        {[]string{"scan", "t", "--config.file=/nonexistent.yml"}, exitRefused, "/nonexistent.yml"},
-		"scan, a typo":         {[]string{"scan", "tt", "--config.file=" + good}, exitRefused, `owner's authorization; did you mean "t"?`},
-		"scan, no such output": {[]string{"scan", "t", "--output=xml", "--config.file=" + good}, exitRefused, "must be one of table,json,prometheus,textfile"},
-		"unhealthy":            {[]string{"healthcheck", "--url=http://" + freeAddress(t)}, exitFailure, "asking for health"},
-	} {
-		var stdout, stderr bytes.Buffer
-		if code := Run(tc.args, &stdout, &stderr); code != tc.code || !strings.Contains(stderr.String(), tc.want) {
-			t.Errorf("%s: exit status %d, %q; want %d and %q", name, code, stderr.String(), tc.code, tc.want)
-		}
-	}
-}
-
-// TestScanCommand scans this machine's loopback.
-func TestScanCommand(t *testing.T) {
-	noLeaks(t)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	file := writeConfig(t, strings.ReplaceAll(`
-modules: {m: {ports: "1-5", exclude_ports: 3}}
-targets:
-  - {name: good, hosts: [127.0.0.1], modules: [m], authorization: {owner: me}, expect: {tcp: {open: "PORT"}}}
-  - {name: bad, hosts: [127.0.0.1], modules: [m], authorization: {owner: me}, expect: {tcp: {}}}
-  - {name: ended, hosts: [127.0.0.1], modules: [m], authorization: {owner: me, expires: 2020-01-01}}
-`, "PORT", port))
-	for name, tc := range map[string]struct {
-		args []string
-		code int
-		want []string
-	}{
-		"as expected":       {[]string{"good"}, exitOK, []string{"127.0.0.1  " + port, "OPEN", "not shown of 127.0.0.1: 4 closed"}},
-		"json":              {[]string{"good", "--output=json"}, exitOK, []string{`"complete":true`, `"violating":0`}},
-		"json, violating":   {[]string{"bad", "--ports=" + port, "--output=json"}, exitFailure, []string{`"violating":1`}},
-		"prometheus":        {[]string{"good", "--output=prometheus"}, exitOK, []string{"\nprobe_success 1\n"}},
-		"textfile":          {[]string{"good", "--output=textfile", "--no-progress"}, exitOK, []string{"\nprobe_success{module=\"m\",target=\"good\"} 1\n"}},
-		"all":               {[]string{"good", "--all"}, exitOK, []string{"127.0.0.1  1 ", "CLOSED"}},
-		"not as expected":   {[]string{"bad", "--ports=" + port}, exitFailure, []string{"127.0.0.1  " + port}},
-		"excluded for good": {[]string{"bad", "--ports=3"}, exitRefused, []string{"no port to scan is left"}},
-		"ended":             {[]string{"ended"}, exitRefused, []string{"authorization for target \"ended\" expired"}},
-	} {
-		var out bytes.Buffer
-		code := Run(append([]string{"scan", "--config.file=" + file}, tc.args...), &out, &out)
-		if code != tc.code {
-			t.Errorf("%s: exit status %d, want %d:\n%s", name, code, tc.code, out.String())
-		}
-		for _, want := range tc.want {
-			if !strings.Contains(out.String(), want) {
-				t.Errorf("%s lacks %q:\n%s", name, want, out.String())
-			}
-		}
 	}
 }

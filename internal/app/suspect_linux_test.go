@@ -21,16 +21,14 @@ import (
 func probeOf(t *testing.T, config string) func(query string) string {
 	t.Helper()
 	none, no := "", false
-	e, err := newExporter(&flags{
-		configFile: writeConfig(t, config),
-		serve: serveFlags{historyLimit: 10, timeoutOffset: 0.5, web: &web.FlagConfig{
-			WebListenAddresses: &[]string{}, WebSystemdSocket: &no, WebConfigFile: &none,
-		}},
+	e, err := newExporter(ServeOptions{
+		ConfigFile: writeConfig(t, config), HistoryLimit: 10, TimeoutOffset: 0.5,
+		Web: &web.FlagConfig{WebListenAddresses: &[]string{}, WebSystemdSocket: &no, WebConfigFile: &none},
 	}, promslog.NewNopLogger())
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(e.coordinator.Close)
+	t.Cleanup(e.scans.Close)
 	return func(query string) string {
 		t.Helper()
 		r := httptest.NewRequest(http.MethodGet, "/probe?"+query, nil)

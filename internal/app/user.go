@@ -9,24 +9,23 @@ import (
 	"portscan_exporter/internal/server"
 )
 
-// user says who asks, for the audit file: by the certificate that a client has
-// proved to be its own, or by the name that came with a password. The toolkit lets
-// nobody by without the right one where its file has users, and looks at none where
-// it has not: then anybody may claim any name, and it is not believed.
+// user returns the verified name of a client for the audit file: from its certificate,
+// or from its password. exporter-toolkit rejects wrong passwords if its file has users;
+// otherwise it checks none, and a client can claim any name.
 func (e *exporter) user(r *http.Request) string {
 	if e.audit == nil {
 		return ""
 	}
 	name, _, given := r.BasicAuth()
-	if given && asksForPasswords(*e.flags.serve.web.WebConfigFile) {
+	if given && hasUsers(*e.options.Web.WebConfigFile) {
 		return name
 	}
 	return server.CertifiedUser(r)
 }
 
-// asksForPasswords tells whether the toolkit's file has users. It is read at each
-// request, as the toolkit does.
-func asksForPasswords(file string) bool {
+// hasUsers reports whether exporter-toolkit's file has users. It reads the file at each
+// request, as exporter-toolkit does.
+func hasUsers(file string) bool {
 	if file == "" {
 		return false
 	}

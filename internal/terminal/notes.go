@@ -6,35 +6,55 @@ import (
 	"portscan_exporter/internal/scan"
 )
 
-// Notes says, a line each, what keeps the scan from being whole and what is odd
-// about it. There are none where all is well.
+// The notes below the table, as formats.
+const (
+	noteHidden      = "not shown on %v: %s"
+	noteSuspect     = "%v is suspect: another device probably answers for this address"
+	noteUnknown     = "unknown on %v: %d (%v)"
+	noteInterrupted = "unknown on %v: %d (interrupted)"
+	noteRefused     = "%v is outside the target's networks and was not scanned"
+	noteFailed      = "scan incomplete (%v): %v"
+	noteIncomplete  = "scan incomplete"
+)
+
+// NoteFormats returns the format of every note, for the documentation's test.
+func NoteFormats() []string {
+	return []string{noteHidden, noteSuspect, noteUnknown, noteInterrupted, noteRefused, noteFailed, noteIncomplete}
+}
+
+// Notes returns one line for each suspect address and for each reason why the scan is
+// incomplete.
 func (r Report) Notes() (notes []string) {
 	for i := range r.Result.Addresses {
-		a := &r.Result.Addresses[i]
-		if a.Suspect() {
-			notes = append(notes, fmt.Sprintf("%v is suspect: something in between is likely to answer for it", a.IP))
-		}
-		for _, cause := range scan.UnknownCauses() {
-			n := a.UnknownBy()[cause]
-			switch {
-			case n == 0:
-			case cause == scan.CauseDeadline && r.Result.Failed[scan.FailedCanceled] != nil:
-				notes = append(notes, fmt.Sprintf("unknown on %v because the scan was interrupted: %d", a.IP, n))
-			default:
-				notes = append(notes, fmt.Sprintf("unknown on %v because of %v: %d", a.IP, cause, n))
-			}
-		}
+		notes = append(notes, r.addressNotes(&r.Result.Addresses[i])...)
 	}
 	for _, ip := range r.Result.Refused {
-		notes = append(notes, fmt.Sprintf("%v lies outside the target's networks and was not touched", ip))
+		notes = append(notes, fmt.Sprintf(noteRefused, ip))
 	}
 	for _, f := range scan.Failures() {
 		if err := r.Result.Failed[f]; err != nil {
-			notes = append(notes, fmt.Sprintf("the scan is incomplete (%v): %v", f, err))
+			notes = append(notes, fmt.Sprintf(noteFailed, f, err))
 		}
 	}
 	if !r.Success() && len(r.Result.Failed) == 0 {
-		notes = append(notes, "the scan is incomplete")
+		notes = append(notes, noteIncomplete)
+	}
+	return notes
+}
+
+func (r Report) addressNotes(a *scan.AddressResult) (notes []string) {
+	if a.Suspect() {
+		notes = append(notes, fmt.Sprintf(noteSuspect, a.IP))
+	}
+	for _, cause := range scan.UnknownCauses() {
+		n := a.UnknownBy()[cause]
+		switch {
+		case n == 0:
+		case cause == scan.CauseDeadline && r.Result.Failed[scan.FailedCanceled] != nil:
+			notes = append(notes, fmt.Sprintf(noteInterrupted, a.IP, n))
+		default:
+			notes = append(notes, fmt.Sprintf(noteUnknown, a.IP, n, cause))
+		}
 	}
 	return notes
 }

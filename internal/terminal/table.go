@@ -131,7 +131,7 @@ func (r Report) rest() (notes []string) {
 			}
 		}
 		if len(counts) > 0 {
-			notes = append(notes, fmt.Sprintf("not shown of %v: %s", a.IP, strings.Join(counts, ", ")))
+			notes = append(notes, fmt.Sprintf(noteHidden, a.IP, strings.Join(counts, ", ")))
 		}
 	}
 	return notes

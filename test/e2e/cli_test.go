@@ -49,7 +49,7 @@ func TestConfigCheck(t *testing.T) {
 	t.Parallel()
 	good := runExporter(t, "--config.check", "--config.file="+repository+"/config.yml")
 	good.wantStatus(t, 0)
-	good.wantOutput(t, "is usable")
+	good.wantOutput(t, "is valid")
 
 	bad := writeFile(t, "bad.yml", `modules:
   one:
@@ -107,7 +107,7 @@ func TestScanCommand(t *testing.T) {
 
 	good := runExporter(t, "--config.file="+asExpected, "scan", "own")
 	good.wantStatus(t, 0)
-	good.wantOutput(t, "ADDRESS", "not shown of 127.0.0.1: 1 closed")
+	good.wantOutput(t, "ADDRESS", "not shown on 127.0.0.1: 1 closed")
 	checkRow(t, good, s.listening, "127.0.0.1", "tcp", "OPEN", "open")
 	all := runExporter(t, "--config.file="+asExpected, "scan", "own", "--all")
 	all.wantStatus(t, 0)

@@ -195,7 +195,7 @@ func TestScanWithoutNetRaw(t *testing.T) {
 			t.Errorf("no line names the missing capability: %s", text)
 		}
 	}
-	oneLine(run(1, "--web.listen-address=127.0.0.1:0"), "can't start")
+	oneLine(run(1, "--web.listen-address=127.0.0.1:0"), "Failed to start")
 	oneLine(run(0, "--config.check"), "warning")
 	if out := run(2, "scan", "own"); !strings.Contains(out, "CAP_NET_RAW") || strings.Count(out, "\n") != 1 {
 		t.Errorf("stderr of scan = %q, want one line with CAP_NET_RAW", out)

@@ -194,8 +194,8 @@ func acceptOnce(t *testing.T, port int) (connected <-chan struct{}) {
 func TestScanInterrupted(t *testing.T) {
 	t.Parallel()
 	for format, want := range map[string]string{
-		"table":      "the scan is incomplete (canceled): it was interrupted",
-		"json":       `"complete":false,"violating":0,"failures":[{"reason":"canceled","message":"it was interrupted"}]`,
+		"table":      "scan incomplete (canceled): interrupted",
+		"json":       `"complete":false,"violating":0,"failures":[{"reason":"canceled","message":"interrupted"}]`,
 		"prometheus": `portscan_scan_failed{reason="canceled"} 1`,
 		"textfile":   `portscan_scan_failed{module="slow",reason="canceled",target="own"} 1`,
 	} {
@@ -220,7 +220,7 @@ func TestScanInterrupted(t *testing.T) {
 			if !strings.Contains(out, want) || !strings.Contains(out, strconv.Itoa(s.listening)) {
 				t.Errorf("%q or port %d is missing in:\n%s", want, s.listening, truncate(out))
 			}
-			if strings.Contains(errors, "it was interrupted") != (format != "table") {
+			if strings.Contains(errors, "(canceled): interrupted") != (format != "table") {
 				t.Errorf("stderr = %q", errors)
 			}
 			if strings.ContainsAny(out+errors, "\x1b\r") {

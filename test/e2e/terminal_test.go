@@ -89,7 +89,7 @@ func TestScanInterruptedInTerminal(t *testing.T) {
 	}
 	for _, want := range []string{
 		fmt.Sprintf(`(?m)^127\.0\.0\.1 +%d +tcp +OPEN +open +\S+ +-$`, s.listening),
-		`(?m)^the scan is incomplete \(canceled\): it was interrupted$`,
+		`(?m)^scan incomplete \(canceled\): interrupted$`,
 	} {
 		if !regexp.MustCompile(want).MatchString(tm.run(t, "capture-pane", "-p", "-S", "-")) {
 			t.Errorf("no match for %s in:\n%s", want, truncate(text))
@@ -150,7 +150,7 @@ func TestScanNoProgress(t *testing.T) {
 				time.Sleep(50 * time.Millisecond)
 			}
 			tm.run(t, "send-keys", "C-c")
-			tm.awaitLine(t, `it was interrupted$`)
+			tm.awaitLine(t, `\(canceled\): interrupted$`)
 		})
 	}
 }

@@ -10,18 +10,17 @@ import (
 	"portscan_exporter/internal/scan"
 )
 
-// scans is a coordinator with the engines that it was wired to.
+// scans is a coordinator with its engines.
 type scans struct {
 	*coordinator.Coordinator
 
 	engines map[coordinator.Kind]*engine.Engine
 }
 
-// newScans wires the resolver and the engines to a coordinator. The limits of the
-// configuration come with applyLimits; the resolver, the engines and their number are
-// put into the options here. Each engine goes through watch, if there is one.
+// newScans wires the resolver and the engines to a coordinator; applyLimits sets its
+// limits. If watch is given, it wraps each engine.
 func newScans(budget *engine.Budget, o coordinator.Options, watch ...func(scan.Scanner) scan.Scanner) (*scans, error) {
-	// Strict: the answer for one family is not the whole answer where the other one failed.
+	// Strict: if the query for one family fails, the answer for the other one is incomplete.
 	resolver, err := resolve.New(&net.Resolver{PreferGo: true, StrictErrors: true})
 	if err != nil {
 		return nil, fmt.Errorf("making the resolver: %w", err)
@@ -45,9 +44,8 @@ func newScans(budget *engine.Budget, o coordinator.Options, watch ...func(scan.S
 	return s, nil
 }
 
-// engineMakers are the engines that there are, by what they are chosen for. Where
-// half-open scans can't be made there is none for them: no configuration that asks
-// for one is taken then.
+// engineMakers returns the constructor of each engine. The one for half-open scans is
+// missing where they are not possible: checkHost rejects modules that need it.
 func engineMakers() map[coordinator.Kind]func(*engine.Budget) (*engine.Engine, error) {
 	makers := map[coordinator.Kind]func(*engine.Budget) (*engine.Engine, error){
 		{Protocol: scan.TCP, Method: scan.Connect}: engine.NewConnect,
@@ -59,8 +57,8 @@ func engineMakers() map[coordinator.Kind]func(*engine.Budget) (*engine.Engine, e
 	return makers
 }
 
-// Close waits until no scan is under way, see [coordinator.Coordinator.Close], and
-// closes the engines.
+// Close waits for the last scan, see [coordinator.Coordinator.Close], and closes the
+// engines.
 func (s *scans) Close() {
 	s.Coordinator.Close()
 	for _, e := range s.engines {

@@ -1,0 +1,37 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"portscan_exporter/internal/config"
+	"portscan_exporter/internal/engine"
+	"portscan_exporter/internal/server"
+)
+
+// checkConfig prints every error and warning of the configuration, for --config.check.
+// What only this host lacks is a warning.
+func checkConfig(file string, stdout, stderr io.Writer) int {
+	cfg, warnings, err := config.Load(file, time.Now())
+	for _, w := range warnings {
+		fmt.Fprintf(stderr, "warning: %s\n", w)
+	}
+	if err != nil {
+		for _, e := range server.SplitErrors(err) {
+			fmt.Fprintf(stderr, "error: %v\n", e)
+		}
+		return ExitFailure
+	}
+	for _, lack := range config.CheckHost(cfg, engine.CheckSYN) {
+		fmt.Fprintf(stderr, "warning: %v\n", lack)
+	}
+	fmt.Fprintf(stdout, "%s is valid: %d targets, %d modules\n", file, len(cfg.Targets()), len(cfg.Modules()))
+	return ExitOK
+}
+
+// checkHost rejects a configuration that this host cannot carry out.
+func checkHost(c *config.Config) error {
+	return errors.Join(config.CheckHost(c, engine.CheckSYN)...)
+}

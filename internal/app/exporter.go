@@ -1,0 +1,158 @@
+package app
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"portscan_exporter/collector"
+	"portscan_exporter/internal/audit"
+	"portscan_exporter/internal/config"
+	"portscan_exporter/internal/coordinator"
+	"portscan_exporter/internal/engine"
+	"portscan_exporter/internal/scan"
+	"portscan_exporter/internal/server"
+)
+
+// exporter is the serving program, wired.
+type exporter struct {
+	options  ServeOptions
+	logger   *slog.Logger
+	config   *config.SafeConfig
+	budget   *engine.Budget
+	registry *prometheus.Registry
+	metrics  *collector.Exporter
+	scans    *scans
+	reloader *server.Reloader
+	http     *http.Server
+	checksum string     // of the configuration that was loaded at the start
+	audit    *audit.Log // nil: no audit
+	stopping atomic.Bool
+}
+
+// newExporter loads the configuration and wires the packages together.
+func newExporter(o ServeOptions, logger *slog.Logger) (*exporter, error) {
+	e := &exporter{options: o, logger: logger, config: config.NewSafeConfig(o.ConfigFile, checkHost), registry: prometheus.NewRegistry()}
+	var err error
+	if e.budget, err = engine.NewBudget(engine.Limits{}); err != nil {
+		return nil, fmt.Errorf("making the budget: %w", err)
+	}
+	if e.metrics, err = collector.NewExporter(e.registry, e.stats); err != nil {
+		return nil, fmt.Errorf("making the exporter's metrics: %w", err)
+	}
+	if o.AuditFile != "" {
+		if e.audit, err = audit.Open(o.AuditFile, e.metrics.CountAuditFailure, logger); err != nil {
+			return nil, fmt.Errorf("--audit.file: %w", err)
+		}
+	}
+	if e.scans, err = newScans(e.budget, coordinator.Options{
+		Logger: logger, Allow: stillAllowed(e.config), Observe: e.metrics.ObserveScan, Joined: e.metrics.CountCoalesced,
+	}); err != nil {
+		return nil, err
+	}
+	if err := e.load(); err != nil {
+		return nil, err
+	}
+	handler, err := e.newHandler()
+	if err != nil {
+		return nil, err
+	}
+	e.http = newHTTPServer(handler, logger)
+	return e, nil
+}
+
+// load loads the configuration, and then the state file.
+func (e *exporter) load() error {
+	e.reloader = &server.Reloader{
+		File: e.options.ConfigFile, Config: e.config, Exporter: e.metrics, Logger: e.logger,
+		Apply: func(c *config.Config) {
+			applyLimits(c, e.budget, e.scans)
+			e.scans.Reconfigured(tasks(c))
+		},
+	}
+	// Before the files are read: one that changes in between is loaded again.
+	e.checksum, _ = config.Checksum(e.options.ConfigFile) // loading reports its error
+	if err := e.reloader.Reload(); err != nil {
+		return fmt.Errorf("loading the configuration: %w", err)
+	}
+	if e.options.StateFile != "" {
+		if err := e.scans.Restore(e.options.StateFile, tasks(e.config.Get())); err != nil {
+			return fmt.Errorf("--state.file: %w", err)
+		}
+	}
+	return nil
+}
+
+func (e *exporter) newHandler() (http.Handler, error) {
+	externalURL, err := parseExternalURL(e.options.ExternalURL)
+	if err != nil {
+		return nil, err
+	}
+	prefix := e.options.RoutePrefix
+	if prefix == "" && externalURL != nil {
+		prefix = externalURL.Path
+	}
+	handler, err := server.New(server.Options{
+		Config: e.config, Scans: e.scans, Exporter: e.metrics, Gatherer: e.registry,
+		Reload: e.reloader.Reload, Ready: func() bool { return !e.stopping.Load() }, Logger: e.logger,
+		Audit: e.audit.Add, User: e.user,
+		TimeoutOffset: time.Duration(e.options.TimeoutOffset * float64(time.Second)),
+		ExternalURL:   externalURL, RoutePrefix: prefix,
+		HistoryLimit: e.options.HistoryLimit, Pprof: e.options.Pprof,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("making the server: %w", err)
+	}
+	return handler, nil
+}
+
+func applyLimits(c *config.Config, budget *engine.Budget, scans *scans) {
+	l := c.Limits()
+	budget.SetLimits(engine.Limits{MaxInFlight: l.MaxInFlight, Rate: l.Rate})
+	scans.SetMaxScans(l.MaxScans)
+}
+
+// tasks returns the scans of all targets with each of their modules.
+func tasks(c *config.Config) (all []scan.Task) {
+	for _, t := range c.Targets() {
+		for _, m := range t.Modules {
+			all = append(all, config.Selection{Target: t}.Task(m))
+		}
+	}
+	return all
+}
+
+// stillAllowed returns a task as the current configuration has it when its scan starts:
+// while the scan was queued, an authorization may have expired, or the configuration
+// may have changed.
+func stillAllowed(safe *config.SafeConfig) func(scan.Task) (scan.Task, error) {
+	return func(task scan.Task) (scan.Task, error) {
+		selection, module, err := safe.Get().Authorize(task.Asked, task.Module, time.Now())
+		if err != nil {
+			return scan.Task{}, err
+		}
+		current := selection.Task(module)
+		if current.Target != task.Target {
+			return scan.Task{}, fmt.Errorf("%s now belongs to target %s, not to %s", task.Asked, current.Target, task.Target)
+		}
+		return current, nil
+	}
+}
+
+// stats returns the exporter's own figures at a scrape.
+func (e *exporter) stats() collector.ExporterStats {
+	b := e.budget.Stats()
+	s := collector.ExporterStats{
+		Expiries:         make(map[string]time.Time),
+		ScansInFlight:    e.scans.InFlight(),
+		AttemptsInFlight: b.InFlight, AttemptsInFlightLimit: b.Limit, TCPAttempts: b.TCPAttempts, UDPAttempts: b.UDPAttempts,
+	}
+	for _, t := range e.config.Get().Targets() {
+		s.Expiries[t.Name] = t.Authorization.Expires
+	}
+	return s
+}

@@ -1,0 +1,193 @@
+package main
+
+import (
+	"bytes"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/alecthomas/kingpin/v2"
+	"go.uber.org/goleak"
+
+	"portscan_exporter/internal/app"
+)
+
+// runMain is set in the environment of a test binary that acts as the program: the
+// parser of the command line exits by itself after --help.
+const runMain = "PORTSCAN_TEST_RUN_MAIN"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(runMain) != "" {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+// noLeaks makes a test fail when it leaves a goroutine behind.
+func noLeaks(t *testing.T) {
+	t.Helper()
+	ignore := goleak.IgnoreCurrent()
+	t.Cleanup(func() { goleak.VerifyNone(t, ignore) })
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().String()
+}
+
+func writeConfig(t *testing.T, text string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "config.yml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func TestServeRefusesToStart(t *testing.T) {
+	noLeaks(t)
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = taken.Close() }()
+	good := writeConfig(t, "modules: {m: {ports: 1}}\ntargets: [{name: t, hosts: [127.0.0.1], modules: [m], authorization: {owner: me}}]\n")
+	foreign := writeConfig(t, "modules: {m: {ports: 1, source_address: 192.0.2.77}}\ntargets: [{name: t, hosts: [127.0.0.1], modules: [m], authorization: {owner: me}}]\n")
+	listen := "--web.listen-address=" + taken.Addr().String()
+	for name, tc := range map[string]struct {
+		args []string
+		code int
+		want string
+	}{
+		"address in use":       {[]string{"--config.file=" + good, listen}, app.ExitFailure, "address already in use"},
+		"no file":              {[]string{"--config.file=/nonexistent.yml"}, app.ExitFailure, "/nonexistent.yml"},
+		"foreign source":       {[]string{"--config.file=" + foreign}, app.ExitFailure, "192.0.2.77"},
+		"no host in the URL":   {[]string{"--config.file=" + good, "--web.external-url=https://:8443/ports"}, app.ExitFailure, "--web.external-url=https://:8443/ports: write an absolute URL"},
+		"bad URL":              {[]string{"--config.file=" + good, "--web.external-url=exporter"}, app.ExitFailure, "--web.external-url=exporter: write an absolute URL"},
+		"no interval":          {[]string{"--config.file=" + good, "--config.auto-reload-interval=0s"}, app.ExitRefused, "must be positive: write 30s"},
+		"bad prefix":           {[]string{"--config.file=" + good, "--web.route-prefix=/{a"}, app.ExitFailure, "route prefix"},
+		"bad flag":             {[]string{"--nonsense"}, app.ExitRefused, "try --help"},
+		"bad command":          {[]string{"sacn"}, app.ExitRefused, "try --help"},
+		"check":                {[]string{"--config.check", "--config.file=" + good}, app.ExitOK, ""},
+		"check, foreign":       {[]string{"--config.check", "--config.file=" + foreign}, app.ExitOK, "warning: "},
+		"check, no file":       {[]string{"--config.check", "--config.file=/nonexistent.yml"}, app.ExitFailure, "error: "},
+		"check, as a command":  {[]string{"serve", "--config.check", "--config.file=" + good}, app.ExitOK, ""},
+		"scan, unknown target": {[]string{"scan", "nobody", "--config.file=" + good}, app.ExitRefused, `target "nobody" is not configured`},
+		"scan, other module":   {[]string{"scan", "t", "--module=x", "--config.file=" + good}, app.ExitRefused, `module "x" is not configured: use a module of target "t"`},
+		"scan, bad ports":      {[]string{"scan", "t", "--ports=0", "--config.file=" + good}, app.ExitRefused, "--ports: port 0 is out of range"},
+		"scan, no file":        {[]string{"scan", "t", "--config.file=/nonexistent.yml"}, app.ExitRefused, "/nonexistent.yml"},
+		"scan, a typo":         {[]string{"scan", "tt", "--config.file=" + good}, app.ExitRefused, `owner's authorization; did you mean "t"?`},
+		"scan, no such output": {[]string{"scan", "t", "--output=xml", "--config.file=" + good}, app.ExitRefused, "must be one of table,json,prometheus,textfile"},
+		"unhealthy":            {[]string{"healthcheck", "--url=http://" + freeAddress(t)}, app.ExitFailure, "checking health"},
+	} {
+		var stdout, stderr bytes.Buffer
+		if code := run(tc.args, &stdout, &stderr); code != tc.code || !strings.Contains(stderr.String(), tc.want) {
+			t.Errorf("%s: exit status %d, %q; want %d and %q", name, code, stderr.String(), tc.code, tc.want)
+		}
+	}
+}
+
+// TestScanCommand scans loopback.
+func TestScanCommand(t *testing.T) {
+	noLeaks(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	file := writeConfig(t, strings.ReplaceAll(`
+modules: {m: {ports: "1-5", exclude_ports: 3}}
+targets:
+  - {name: good, hosts: [127.0.0.1], modules: [m], authorization: {owner: me}, expect: {tcp: {open: "PORT"}}}
+  - {name: bad, hosts: [127.0.0.1], modules: [m], authorization: {owner: me}, expect: {tcp: {}}}
+  - {name: ended, hosts: [127.0.0.1], modules: [m], authorization: {owner: me, expires: 2020-01-01}}
+`, "PORT", port))
+	for name, tc := range map[string]struct {
+		args []string
+		code int
+		want []string
+	}{
+		"as expected":       {[]string{"good"}, app.ExitOK, []string{"127.0.0.1  " + port, "OPEN", "not shown on 127.0.0.1: 4 closed"}},
+		"json":              {[]string{"good", "--output=json"}, app.ExitOK, []string{`"complete":true`, `"violating":0`}},
+		"json, violating":   {[]string{"bad", "--ports=" + port, "--output=json"}, app.ExitFailure, []string{`"violating":1`}},
+		"prometheus":        {[]string{"good", "--output=prometheus"}, app.ExitOK, []string{"\nprobe_success 1\n"}},
+		"textfile":          {[]string{"good", "--output=textfile", "--no-progress"}, app.ExitOK, []string{"\nprobe_success{module=\"m\",target=\"good\"} 1\n"}},
+		"all":               {[]string{"good", "--all"}, app.ExitOK, []string{"127.0.0.1  1 ", "CLOSED"}},
+		"not as expected":   {[]string{"bad", "--ports=" + port}, app.ExitFailure, []string{"127.0.0.1  " + port}},
+		"excluded for good": {[]string{"bad", "--ports=3"}, app.ExitRefused, []string{"no port to scan is left"}},
+		"ended":             {[]string{"ended"}, app.ExitRefused, []string{"authorization for target \"ended\" expired"}},
+	} {
+		var out bytes.Buffer
+		code := run(append([]string{"scan", "--config.file=" + file}, tc.args...), &out, &out)
+		if code != tc.code {
+			t.Errorf("%s: exit status %d, want %d:\n%s", name, code, tc.code, out.String())
+		}
+		for _, want := range tc.want {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("%s lacks %q:\n%s", name, want, out.String())
+			}
+		}
+	}
+}
+
+func TestCompletionArgs(t *testing.T) {
+	t.Parallel()
+	app := kingpin.New("portscan_exporter", "")
+	app.Command("serve", "").Default()
+	app.Command("scan", "")
+	for line, want := range map[string]string{
+		"":                     "",
+		"scan web":             "scan web",
+		"--completion-bash":    "--completion-bash",
+		"--completion-bash ":   "--completion-bash",
+		"--completion-bash sc": "--completion-bash",
+		"--completion-bash --log.level = warn sc": "--completion-bash",
+		"--completion-bash --log.level = w":       "--completion-bash --log.level w",
+		"--completion-bash --lo":                  "--completion-bash --lo",
+		"--completion-bash scan w":                "--completion-bash scan w",
+		"--completion-bash scan web --module ":    "--completion-bash scan web --module ",
+	} {
+		if got := strings.Join(completionArgs(app, strings.Split(line, " ")), " "); got != want {
+			t.Errorf("%q becomes %q, want %q", line, got, want)
+		}
+	}
+}
+
+// TestHelpFitsScreen holds the help of each command to one screen of 100 columns.
+func TestHelpFitsScreen(t *testing.T) {
+	const screen = 40
+	for _, tc := range []struct {
+		command string
+		want    []string
+	}{
+		{"", []string{"--web.listen-address", "--state.file", "--config.file", "healthcheck", "scan"}},
+		{"serve", []string{"--web.listen-address", "--config.file"}},
+		{"scan", []string{"<target>", "--output", "--config.file"}},
+		{"healthcheck", []string{"--url"}},
+	} {
+		args := append(strings.Fields(tc.command), "--help")
+		cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
+		cmd.Env = append(os.Environ(), runMain+"=1", "COLUMNS=100")
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Errorf("%q: %v", args, err)
+		}
+		if lines := bytes.Count(out, []byte("\n")); lines > screen {
+			t.Errorf("%q prints %d lines, want at most %d:\n%s", args, lines, screen, out)
+		}
+		for _, want := range tc.want {
+			if !strings.Contains(string(out), want) {
+				t.Errorf("%q lacks %q:\n%s", args, want, out)
+			}
+		}
+	}
+}
