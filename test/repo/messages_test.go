@@ -20,10 +20,11 @@ import (
 	"testing"
 
 	"portscan_exporter/internal/server"
+	"portscan_exporter/internal/terminal"
 )
 
 // TestMessagesDocumented requires a table row in docs/troubleshooting.md for each log
-// message above level debug and for each answer to a failed request.
+// message above level debug, each answer to a failed request and each note of scan.
 func TestMessagesDocumented(t *testing.T) {
 	t.Parallel()
 	const document = "docs/troubleshooting.md"
@@ -33,6 +34,9 @@ func TestMessagesDocumented(t *testing.T) {
 	}
 	for _, m := range server.Messages() {
 		messages[m.Format] = "internal/server"
+	}
+	for _, format := range terminal.NoteFormats() {
+		messages[format] = "internal/terminal"
 	}
 	lines := strings.Split(read(t, document), "\n")
 	for message, at := range messages {
