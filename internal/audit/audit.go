@@ -104,7 +104,7 @@ func (l *Log) Add(e Entry) {
 	}
 }
 
-// enqueue reports whether the queue had room for the item.
+// enqueue reports whether the queue accepted the item.
 func (l *Log) enqueue(i queueItem) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

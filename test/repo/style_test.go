@@ -44,14 +44,11 @@ const freeRelative = `(^|[.!?|]\s+)(What|Who)\b[^.?!]*([.!]|$)`
 func unconverted() []string {
 	return []string{
 		"config.yml",
-		"deploy/",
 		"docs/benchmarks.md",
 		"docs/cli.md",
 		"docs/configuration.md",
 		"docs/dashboards.md",
-		"docs/troubleshooting.md",
 		"internal/app/",
-		"internal/audit/",
 		"internal/config/",
 		"internal/coordinator/",
 		"internal/engine/",
