@@ -38,7 +38,7 @@ func (d *document) checkYAML(t *testing.T, b codeBlock) {
 		d.copyIn(t, key, "/yaml/tls.key")
 		d.checkFile(t, b, strings.ReplaceAll(b.text, "$2b$12$...", hashPassword(t, "secret")), "promtool", "check", "web-config")
 	case has("route"):
-		d.checkFile(t, b, b.text+"receivers: [{name: everybody}, {name: net_team}]\n", "amtool", "check-config")
+		d.checkFile(t, b, b.text+"receivers: [{name: default}, {name: net_team}]\n", "amtool", "check-config")
 	case asMapping(content)["kind"] == "Kustomization":
 		// The Kustomization refers to files that the reader creates. The tests of
 		// deploy/kubernetes/check build its base.
