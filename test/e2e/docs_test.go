@@ -16,20 +16,20 @@ import (
 func untestedCommands() map[string]string {
 	const (
 		partOfTest = "make test runs these tests"
-		noSystemd  = "no systemd runs where the tests do; TestRelease has systemd-analyze check the units"
-		noRegistry = "it asks a registry for images; the tests of the image and of compose.yaml run what can be had without one"
-		noCluster  = "there is no cluster; the tests of deploy/kubernetes/check build every folder and check each manifest"
+		noSystemd  = "the sandbox has no systemd; TestRelease verifies and runs the units"
+		noRegistry = "requires a registry; TestImage builds the image and runs Compose without one"
+		noCluster  = "requires a cluster; deploy/kubernetes/check builds and checks the manifests"
 	)
 	return map[string]string{
-		"README.md: go run .":                                         "it serves until it is ended: the test starts it for the blocks that ask it",
+		"README.md: go run .":                                         "runs until interrupted; startGoRun starts it",
 		"README.md: systemctl reload prometheus":                      noSystemd,
 		"CONTRIBUTING.md: go test ./internal/config":                  partOfTest,
 		"CONTRIBUTING.md: go test ./collector -update":                partOfTest,
-		"CONTRIBUTING.md: git diff --stat collector/testdata":         "the documents' tree is not a clone",
+		"CONTRIBUTING.md: git diff --stat collector/testdata":         "the sandbox has no .git",
 		"CONTRIBUTING.md: go test -run 'TestProbeTwoAddresses$' .":    partOfTest,
 		"CONTRIBUTING.md: go test -run 'TestDocuments/docs/cli.md' .": partOfTest,
-		"docs/cli.md: #!/bin/sh":                                      "TestTextfileCollector runs it, with a real node_exporter",
-		"docs/dashboards.md: make dashboards":                         "the tests of grafana/generate compare what it writes with what is there",
+		"docs/cli.md: #!/bin/sh":                                      "TestTextfileCollector runs it with node_exporter",
+		"docs/dashboards.md: make dashboards":                         "tests of grafana/generate compare the dashboards",
 		"docs/dashboards.md: systemctl restart grafana-server":        noSystemd,
 
 		"docs/deployment.md: docker build --tag portscan_exporter .": noRegistry,

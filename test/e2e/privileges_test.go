@@ -175,7 +175,7 @@ func TestScanWithoutNetRaw(t *testing.T) {
 		}
 		return out.String()
 	}
-	oneLine := func(text, prefix string) {
+	checkAdvice := func(text, prefix string) {
 		t.Helper()
 		n := 0
 		for line := range strings.Lines(text) {
@@ -195,8 +195,8 @@ func TestScanWithoutNetRaw(t *testing.T) {
 			t.Errorf("no line names the missing capability: %s", text)
 		}
 	}
-	oneLine(run(1, "--web.listen-address=127.0.0.1:0"), "Failed to start")
-	oneLine(run(0, "--config.check"), "warning")
+	checkAdvice(run(1, "--web.listen-address=127.0.0.1:0"), "Failed to start")
+	checkAdvice(run(0, "--config.check"), "warning")
 	if out := run(2, "scan", "own"); !strings.Contains(out, "CAP_NET_RAW") || strings.Count(out, "\n") != 1 {
 		t.Errorf("stderr of scan = %q, want one line with CAP_NET_RAW", out)
 	}
@@ -207,7 +207,7 @@ func TestScanWithoutNetRaw(t *testing.T) {
 	if err != nil || a.status != http.StatusInternalServerError {
 		t.Errorf("POST /-/reload: %v, status = %d, want 500", err, a.status)
 	}
-	oneLine(a.body, "CAP_NET_RAW")
+	checkAdvice(a.body, "CAP_NET_RAW")
 	awaitTarget(t, e, "first")
 }
 
