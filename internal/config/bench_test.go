@@ -41,6 +41,7 @@ func writeManyTargets(tb testing.TB, n int) string {
 	for i := range n {
 		fmt.Fprintf(&text, `  - name: host-%[1]d
     hosts: [10.%[2]d.%[3]d.%[4]d]
+    exclude_hosts: [10.255.255.255]
     modules: [tcp, udp]
     authorization: {owner: "net team", reference: "CHG-%[1]d", expires: 2027-06-30}
     expect: {tcp: {open: "22,443", allow: "8000-8010"}}

@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/netip"
+	"slices"
 
 	"portscan_exporter/internal/scan"
 )
@@ -10,31 +11,54 @@ import (
 // less specific targets, so that their names and networks do not reach an excluded
 // address. The rule is the same as in [Config.Find].
 func (l *loader) applyOtherExclusions() {
+	index := newPrefixIndex(l.cfg.targets)
 	for _, owner := range l.cfg.targets {
 		if len(owner.ExcludeHosts) == 0 {
 			continue
 		}
-		for _, t := range l.cfg.targets {
-			if t != owner {
-				t.Scope = scopeWithout(t, owner)
+		for _, part := range owner.allowedPrefixes() {
+			for _, t := range index.targetsAround(part) {
+				if t != owner {
+					t.Scope = scopeWithout(t.Scope, part, owner.ExcludeHosts)
+				}
 			}
 		}
 	}
 }
 
-func scopeWithout(t, owner *Target) scan.Scope {
-	scope := t.Scope
-	for _, part := range owner.allowedPrefixes() {
-		if !overlapsWider(part, t.allowedPrefixes()) {
-			continue
-		}
-		for _, excluded := range owner.ExcludeHosts {
-			if excluded.Overlaps(part) {
-				scope = scope.Without(part, excluded)
-			}
+func scopeWithout(scope scan.Scope, part netip.Prefix, exclusions []netip.Prefix) scan.Scope {
+	for _, excluded := range exclusions {
+		if excluded.Overlaps(part) {
+			scope = scope.Without(part, excluded)
 		}
 	}
 	return scope
+}
+
+// prefixIndex has the targets of each entry of hosts and networks.
+type prefixIndex map[netip.Prefix][]*Target
+
+func newPrefixIndex(targets []*Target) prefixIndex {
+	index := make(prefixIndex)
+	for _, t := range targets {
+		for _, p := range t.allowedPrefixes() {
+			index[p] = append(index[p], t)
+		}
+	}
+	return index
+}
+
+// targetsAround returns the targets with a less specific entry that contains p.
+func (x prefixIndex) targetsAround(p netip.Prefix) []*Target {
+	var around []*Target
+	for bits := range p.Bits() {
+		for _, t := range x[netip.PrefixFrom(p.Addr(), bits).Masked()] {
+			if !slices.Contains(around, t) {
+				around = append(around, t)
+			}
+		}
+	}
+	return around
 }
 
 // allowedPrefixes returns the numeric hosts and the networks of the target.
@@ -46,13 +70,4 @@ func (t *Target) allowedPrefixes() []netip.Prefix {
 		}
 	}
 	return append(all, t.Networks...)
-}
-
-func overlapsWider(p netip.Prefix, others []netip.Prefix) bool {
-	for _, o := range others {
-		if p.Overlaps(o) && p.Bits() > o.Bits() {
-			return true
-		}
-	}
-	return false
 }
