@@ -64,16 +64,16 @@ func (r *loadResult) total() int {
 }
 
 // percentile returns the duration that a fraction of all durations does not exceed.
-func percentile(all []time.Duration, of float64) time.Duration {
+func percentile(all []time.Duration, fraction float64) time.Duration {
 	if len(all) == 0 {
 		return 0
 	}
 	sorted := slices.Sorted(slices.Values(all))
-	return sorted[int(float64(len(sorted)-1)*of)].Round(time.Millisecond / 10)
+	return sorted[int(float64(len(sorted)-1)*fraction)].Round(time.Millisecond / 10)
 }
 
 func (r *loadResult) String() string {
-	return fmt.Sprintf("%d probes: %d complete, %d incomplete, %d refused, %d late, %d wrong; answers took p50 %v, p99 %v, max %v; refusals p50 %v, max %v",
+	return fmt.Sprintf("%d probes: %d complete, %d incomplete, %d refused, %d late, %d wrong; responses p50 %v, p99 %v, max %v; refusals p50 %v, max %v",
 		r.total(), r.complete, r.incomplete, r.refused, r.late, len(r.wrong), percentile(r.responseTimes, 0.5), percentile(r.responseTimes, 0.99), percentile(r.responseTimes, 1),
 		percentile(r.refusalTimes, 0.5), percentile(r.refusalTimes, 1))
 }
@@ -169,12 +169,12 @@ func checkRefusal(a response) error {
 
 // runLoad scrapes all targets from independent clients, as several Prometheus servers do. It
 // returns when the last request has been sent.
-func runLoad(t *testing.T, c loadHosts, url string, clients int, timeout, length time.Duration) *loadResult {
+func runLoad(t *testing.T, hosts loadHosts, url string, clients int, timeout, length time.Duration) *loadResult {
 	t.Helper()
 	result := &loadResult{}
 	var sending sync.WaitGroup
 	for i := range clients {
-		s := &scraper{hosts: c, url: url, timeout: timeout, result: result, client: &http.Client{
+		s := &scraper{hosts: hosts, url: url, timeout: timeout, result: result, client: &http.Client{
 			Transport: &http.Transport{MaxIdleConnsPerHost: 1000, IdleConnTimeout: time.Minute},
 		}}
 		result.clients = append(result.clients, s.client)
@@ -189,7 +189,7 @@ const mib = 1 << 20
 
 // resourceUsage formats the resources that the exporter uses.
 func (m metrics) resourceUsage() string {
-	return fmt.Sprintf("RSS %.1f MiB, %v goroutines, %v descriptors, %.1f s of processor", m["process_resident_memory_bytes"]/mib,
+	return fmt.Sprintf("RSS %.1f MiB, %v goroutines, %v descriptors, %.1f s CPU", m["process_resident_memory_bytes"]/mib,
 		m["go_goroutines"], m["process_open_fds"], m["process_cpu_seconds_total"])
 }
 

@@ -17,13 +17,13 @@ type loadHosts struct {
 
 func newLoadHosts(t *testing.T) loadHosts {
 	t.Helper()
-	c := loadHosts{firstPort: findFreeRange(t, loadPorts)}
+	h := loadHosts{firstPort: findFreeRange(t, loadPorts)}
 	for i := range loadTargets {
-		for _, port := range c.openPorts(i) {
-			listenOn(t, fmt.Sprintf("%s:%d", c.address(i), port))
+		for _, port := range h.openPorts(i) {
+			listenOn(t, fmt.Sprintf("%s:%d", h.address(i), port))
 		}
 	}
-	return c
+	return h
 }
 
 // findFreeRange returns the first of n consecutive unused ports. It checks an address of the load

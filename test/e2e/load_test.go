@@ -13,8 +13,8 @@ import (
 
 // TestLoadSustained is not parallel, because other tests would affect its times.
 func TestLoadSustained(t *testing.T) {
-	c := newLoadHosts(t)
-	e := startPlainExporter(t, c.config(""))
+	hosts := newLoadHosts(t)
+	e := startPlainExporter(t, hosts.config(""))
 	e.probe(t, "target=t0").wantValue(t, "probe_success", 1)
 	idle := e.scrapeMetrics(t)
 
@@ -27,7 +27,7 @@ func TestLoadSustained(t *testing.T) {
 		}
 	})
 	defer third.Stop()
-	result := runLoad(t, c, e.url, loadClients, loadInterval, length)
+	result := runLoad(t, hosts, e.url, loadClients, loadInterval, length)
 	late := e.scrapeMetrics(t)
 	result.wait()
 	t.Logf("load for %v: %v", length, result)
@@ -48,13 +48,13 @@ func TestLoadSustained(t *testing.T) {
 	// late.
 	const mostLate = 20 // at most one in 20
 	times := loadFactor(idle, late, length)
-	result = runLoad(t, c, e.url, times*loadClients, loadInterval, 3*loadInterval)
+	result = runLoad(t, hosts, e.url, times*loadClients, loadInterval, 3*loadInterval)
 	over := time.Now()
 	result.wait()
 	t.Logf("load times %d: %v", times, result)
 	result.checkNoneWrong(t)
 	checkRefusalsCounted(t, e, result)
-	checkRecovery(t, c, e, over)
+	checkRecovery(t, hosts, e, over)
 	if result.late > result.total()/mostLate {
 		t.Errorf("%d of %d probes were late", result.late, result.total())
 	}
@@ -72,17 +72,17 @@ func loadFactor(before, after metrics, took time.Duration) int {
 // TestLoadOverload allows one scan at a time, so that places for scans are scarce and not processor
 // time. Then no response may be late.
 func TestLoadOverload(t *testing.T) {
-	c := newLoadHosts(t)
-	e := startExporter(t, c.config("limits: {max_scans: 1}\n"))
+	hosts := newLoadHosts(t)
+	e := startExporter(t, hosts.config("limits: {max_scans: 1}\n"))
 	e.probe(t, "target=t0").wantValue(t, "probe_success", 1)
 	idle := e.scrapeMetrics(t)
-	result := runLoad(t, c, e.url, 4*loadClients, 2*time.Second, loadInterval)
+	result := runLoad(t, hosts, e.url, 4*loadClients, 2*time.Second, loadInterval)
 	over := time.Now()
 	result.wait()
 	t.Logf("%v", result)
 	result.checkNoneWrong(t)
 	checkRefusalsCounted(t, e, result)
-	checkRecovery(t, c, e, over)
+	checkRecovery(t, hosts, e, over)
 	if result.refused == 0 || result.complete == 0 {
 		t.Errorf("got %d refused and %d complete probes, want both above 0", result.refused, result.complete)
 	}
@@ -93,18 +93,18 @@ func TestLoadOverload(t *testing.T) {
 }
 
 // checkRecovery checks that probes are complete and fast one scrape interval after a load.
-func checkRecovery(t *testing.T, c loadHosts, e *exporter, over time.Time) {
+func checkRecovery(t *testing.T, hosts loadHosts, e *exporter, over time.Time) {
 	t.Helper()
 	const normal, atOnce = 20, time.Second
 	time.Sleep(time.Until(over.Add(loadInterval)))
 	longest := time.Duration(0)
 	for i := range normal {
 		sent := time.Now()
-		body := getBody(t, e.url+"/probe?target="+c.targetName(i), timeoutHeader, "5")
+		body := getBody(t, e.url+"/probe?target="+hosts.targetName(i), timeoutHeader, "5")
 		took := time.Since(sent)
 		longest = max(longest, took)
-		if complete, err := c.checkResponse(i, body); err != nil || !complete || took > atOnce {
-			t.Errorf("%s: complete %v after %v: %v", c.targetName(i), complete, took, err)
+		if complete, err := hosts.checkResponse(i, body); err != nil || !complete || took > atOnce {
+			t.Errorf("%s: complete %v after %v: %v", hosts.targetName(i), complete, took, err)
 		}
 	}
 	t.Logf("%d probes after the load took at most %v; %s", normal, longest.Round(time.Millisecond), e.scrapeMetrics(t).resourceUsage())

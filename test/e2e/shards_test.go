@@ -32,12 +32,12 @@ func newShardGroup(t *testing.T) *shardGroup {
 		names = append(names, fmt.Sprintf("target-%d", i))
 	}
 	text := strings.ReplaceAll(targetsConfig(names...), "[few]", "[few, more]")
-	f := &shardGroup{config: strings.Replace(text, "targets:", "  more: {ports: \"1-20\"}\ntargets:", 1)}
-	for i := range f.exporters {
-		f.audits[i] = filepath.Join(t.TempDir(), "audit.log")
-		f.exporters[i] = startExporter(t, f.config, "--audit.file="+f.audits[i])
+	g := &shardGroup{config: strings.Replace(text, "targets:", "  more: {ports: \"1-20\"}\ntargets:", 1)}
+	for i := range g.exporters {
+		g.audits[i] = filepath.Join(t.TempDir(), "audit.log")
+		g.exporters[i] = startExporter(t, g.config, "--audit.file="+g.audits[i])
 	}
-	return f
+	return g
 }
 
 // startPrometheus starts Prometheus with the jobs in docs/scaling.md.
@@ -75,7 +75,7 @@ func writeImmediateRules(t *testing.T, path string) string {
 func awaitShardAlerts(t *testing.T, p *prometheusServer, addr string, targets []string) {
 	t.Helper()
 	eventually(t, 30*time.Second, "alerts fire for the exporter and its targets", func() error {
-		down, dark := []string{}, []string{}
+		down, failing := []string{}, []string{}
 		for _, a := range p.firingAlerts(t) {
 			switch instance := a.Labels["instance"]; a.Labels["alertname"] {
 			case "PortscanExporterDown":
@@ -84,12 +84,12 @@ func awaitShardAlerts(t *testing.T, p *prometheusServer, addr string, targets []
 				if a.Labels["target"] != instance || a.Labels["owner"] == "" {
 					t.Fatalf("alert has no owner or a wrong target: %v", a.Labels)
 				}
-				dark = append(dark, instance+"/"+a.Labels["module"])
+				failing = append(failing, instance+"/"+a.Labels["module"])
 			}
 		}
-		slices.Sort(dark)
-		if !slices.Equal(down, []string{addr}) || !slices.Equal(dark, targets) {
-			return fmt.Errorf("exporters down = %v, failing targets = %v, want %s, %v", down, dark, addr, targets)
+		slices.Sort(failing)
+		if !slices.Equal(down, []string{addr}) || !slices.Equal(failing, targets) {
+			return fmt.Errorf("exporters down = %v, failing targets = %v, want %s, %v", down, failing, addr, targets)
 		}
 		return nil
 	})
@@ -168,30 +168,30 @@ func (g *shardGroup) awaitOwners(t *testing.T) map[string]int {
 // TestShardsExporterDown stops one of several exporters and starts it again.
 func TestShardsExporterDown(t *testing.T) {
 	t.Parallel()
-	f := newShardGroup(t)
-	p := f.startPrometheus(t)
-	owners := f.awaitOwners(t)
-	f.awaitScans(t, owners, time.Time{}, 4)
-	checkScanRate(t, f, owners)
-	f.checkScansMatchScrapes(t, p, owners)
+	g := newShardGroup(t)
+	p := g.startPrometheus(t)
+	owners := g.awaitOwners(t)
+	g.awaitScans(t, owners, time.Time{}, 4)
+	g.checkScanRate(t, owners)
+	g.checkScansMatchScrapes(t, p, owners)
 	p.wantValue(t, `count(up{job="portscan"} == 1)`, float64(len(owners)))
 
-	const dies = 1
-	theirs := make(map[string]int)
-	var dark []string
+	const stopped = 1
+	remaining := make(map[string]int)
+	var failing []string
 	for name, i := range owners {
-		if i == dies {
-			dark = append(dark, name)
+		if i == stopped {
+			failing = append(failing, name)
 		} else {
-			theirs[name] = i
+			remaining[name] = i
 		}
 	}
-	slices.Sort(dark)
-	t.Logf("of %d targets exporter %d has %d: %v", len(owners), dies, len(dark), dark)
-	if len(dark) == 0 || len(theirs) == 0 {
+	slices.Sort(failing)
+	t.Logf("of %d targets exporter %d has %d: %v", len(owners), stopped, len(failing), failing)
+	if len(failing) == 0 || len(remaining) == 0 {
 		t.Fatal("targets are not distributed over the exporters")
 	}
-	f.exporters[dies].terminateAndWait(t)
+	g.exporters[stopped].terminateAndWait(t)
 
 	eventually(t, 30*time.Second, "the targets of the stopped exporter are down", func() error {
 		var down []string
@@ -199,15 +199,15 @@ func TestShardsExporterDown(t *testing.T) {
 			down = append(down, s.Metric["instance"]+"/"+s.Metric["module"])
 		}
 		slices.Sort(down)
-		if !slices.Equal(down, dark) {
-			return fmt.Errorf("targets down = %v, want %v", down, dark)
+		if !slices.Equal(down, failing) {
+			return fmt.Errorf("targets down = %v, want %v", down, failing)
 		}
 		return nil
 	})
-	awaitShardAlerts(t, p, f.exporters[dies].addr, dark)
-	f.awaitScans(t, theirs, time.Now(), 2)
-	checkScanRate(t, f, f.awaitOwners(t))
-	f.checkScansMatchScrapes(t, p, owners)
+	awaitShardAlerts(t, p, g.exporters[stopped].addr, failing)
+	g.awaitScans(t, remaining, time.Now(), 2)
+	g.checkScanRate(t, g.awaitOwners(t))
+	g.checkScansMatchScrapes(t, p, owners)
 	eventually(t, 10*time.Second, "service discovery has failed", func() error {
 		if n := p.scrapeMetrics(t)["prometheus_sd_http_failures_total"]; n < 3 {
 			return fmt.Errorf("got %v failures", n)
@@ -216,19 +216,19 @@ func TestShardsExporterDown(t *testing.T) {
 	})
 	p.wantValue(t, `count(up{job="portscan"})`, float64(len(owners))) // targets are kept while service discovery fails
 
-	gone := f.exporters[dies]
-	startProcess(t, binary(t), "--config.file="+gone.config, "--web.listen-address="+gone.addr, "--audit.file="+f.audits[dies])
+	gone := g.exporters[stopped]
+	startProcess(t, binary(t), "--config.file="+gone.config, "--web.listen-address="+gone.addr, "--audit.file="+g.audits[stopped])
 	p.awaitValue(t, 30*time.Second, `count(up{job="portscan"} == 1)`, float64(len(owners)))
-	if got := f.awaitOwners(t); !maps.Equal(got, owners) {
+	if got := g.awaitOwners(t); !maps.Equal(got, owners) {
 		t.Errorf("targets by exporter = %v, want %v as before", got, owners)
 	}
 }
 
 // checkScanRate fails the test if a target was scanned more than once in an interval. A busy
 // machine delays scrapes, but does not add any.
-func checkScanRate(t *testing.T, f *shardGroup, owners map[string]int) {
+func (g *shardGroup) checkScanRate(t *testing.T, owners map[string]int) {
 	t.Helper()
-	all := f.readScans(t)
+	all := g.readScans(t)
 	for name, i := range owners {
 		times := all[i][name]
 		took := times[len(times)-1].Sub(times[0])
