@@ -65,7 +65,7 @@ func (p *Probe) collectScan(g gaugeWriter) {
 	g.putValue(d.retries, float64(r.Retries), protocol)
 	unknown := make(map[scan.Cause]int)
 	for i := range r.Addresses {
-		for cause, n := range r.Addresses[i].UnknownBy() {
+		for cause, n := range r.Addresses[i].UnknownByCause() {
 			unknown[cause] += n
 		}
 	}

@@ -117,7 +117,7 @@ func (s Selection) Task(m *Module) scan.Task {
 		Family:       t.Family,
 		MaxAddresses: m.MaxAddresses,
 		MaxAge:       m.MaxAge,
-		Until:        t.Authorization.Expires,
+		Expires:      t.Authorization.Expires,
 		Scope:        t.Scope,
 		Plan:         t.plans[m],
 	}

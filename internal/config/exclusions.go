@@ -29,7 +29,7 @@ func (l *loader) applyOtherExclusions() {
 func scopeWithout(scope scan.Scope, part netip.Prefix, exclusions []netip.Prefix) scan.Scope {
 	for _, excluded := range exclusions {
 		if excluded.Overlaps(part) {
-			scope = scope.Without(part, excluded)
+			scope = scope.WithExclusion(part, excluded)
 		}
 	}
 	return scope

@@ -148,7 +148,7 @@ func TestLeaveEndsDuringAScan(t *testing.T) {
 			}, nil)
 			defer c.Close()
 			one := sweep(t)
-			one.MaxAge, one.Until = maxAge, begun.Add(10*time.Second)
+			one.MaxAge, one.Expires = maxAge, begun.Add(10*time.Second)
 			if _, err := c.Scan(within(t, 30*time.Second), one); err != nil {
 				t.Error(err)
 			}

@@ -230,7 +230,7 @@ func (c *Coordinator) carryOut(ctx context.Context, task scan.Task, p *pass) {
 	}()
 	found, failed := c.options.Resolver.Resolve(ctx, task)
 	p.resolved(time.Now(), failed)
-	plan := task.Plan.Watching(c.memory.opened(groupOf(task), found))
+	plan := task.Plan.WithWatched(c.memory.opened(groupOf(task), found))
 	req, refused, err := scan.NewRequest(plan, task.Scope, found)
 	if err != nil {
 		p.fail(scan.FailedInternal, err)

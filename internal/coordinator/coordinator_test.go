@@ -229,7 +229,7 @@ func TestDeadlineGivesWhatIsKnown(t *testing.T) {
 				t.Errorf("%s: answered after %v, with a deadline of 1s", name, took)
 			}
 			want := map[string]int{"stubborn": 2, "obedient": 3}[name]
-			if got := r.Addresses[0].UnknownBy()[scan.CauseDeadline]; got != want || r.Success() || len(r.Failed) != 0 {
+			if got := r.Addresses[0].UnknownByCause()[scan.CauseDeadline]; got != want || r.Success() || len(r.Failed) != 0 {
 				t.Errorf("%s: %d ports unknown for the deadline, want %d; success %v, failed %v", name, got, want, r.Success(), r.Failed)
 			}
 			c.Close()
@@ -346,7 +346,7 @@ func TestFailures(t *testing.T) {
 				t.Errorf("%s: the observer was told %v", name, observed)
 			}
 			for i := range r.Addresses {
-				if got := r.Addresses[i].UnknownBy()[tc.unknown]; got != 3 {
+				if got := r.Addresses[i].UnknownByCause()[tc.unknown]; got != 3 {
 					t.Errorf("%s: %d ports unknown for %v", name, got, tc.unknown)
 				}
 			}

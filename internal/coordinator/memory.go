@@ -46,9 +46,9 @@ type remembered struct {
 // size returns about how many bytes it takes.
 func (r *remembered) size() int {
 	const base, perRange, perChange = 300, 6, 100
-	ranges := r.opened.Ranges()
+	ranges := r.opened.RangeCount()
 	for _, ports := range r.states {
-		ranges += ports.Ranges()
+		ranges += ports.RangeCount()
 	}
 	return base + perRange*ranges + perChange*len(r.changed)
 }

@@ -103,7 +103,7 @@ func (p *pass) rest(req scan.Request, scope scan.Scope) (scan.Request, error) {
 	if len(addresses) == 0 {
 		ports = req.Plan().Ports() // a plan covers some, and nobody is scanned
 	}
-	rest, _, err := scan.NewRequest(req.Plan().Only(ports), scope, addresses)
+	rest, _, err := scan.NewRequest(req.Plan().Restrict(ports), scope, addresses)
 	if err != nil {
 		return scan.Request{}, fmt.Errorf("resuming a scan: %w", err)
 	}

@@ -104,7 +104,7 @@ func TestSweepEndsAtItsTimeout(t *testing.T) {
 			t.Error("it goes on")
 		}
 		takes.Store(int64(10 * time.Second))
-		if a := c.ask(t, sweep(t)); a.Result.Success() || a.Result.Addresses[0].UnknownBy()[scan.CauseDeadline] != 3 {
+		if a := c.ask(t, sweep(t)); a.Result.Success() || a.Result.Addresses[0].UnknownByCause()[scan.CauseDeadline] != 3 {
 			t.Errorf("it answers %+v", a.Result)
 		}
 		time.Sleep(10 * time.Second)

@@ -137,8 +137,8 @@ func (c *Coordinator) begin(s *shared, task scan.Task, p *pass, configuration in
 	}
 	c.retire(s)
 	s.task, s.pass, s.latest = task, p, p.started.Add(task.Plan.Spec().Timeout)
-	if !task.Until.IsZero() && task.Until.Before(s.latest) {
-		s.latest = task.Until
+	if !task.Expires.IsZero() && task.Expires.Before(s.latest) {
+		s.latest = task.Expires
 	}
 	c.shared[groupOf(task)] = append(c.shared[groupOf(task)], s)
 	s.alarm.Reset(time.Until(s.end()))

@@ -97,7 +97,7 @@ func TestOtherTasksAreNotJoined(t *testing.T) {
 			func(t *scan.Task) { t.Module = "other" },
 			func(t *scan.Task) { t.Plan = plan }, // after a reload
 			func(t *scan.Task) { t.Hosts = []scan.Host{{Entry: "one of them"}} },
-			func(t *scan.Task) { t.Scope = t.Scope.Without(part, part) },
+			func(t *scan.Task) { t.Scope = t.Scope.WithExclusion(part, part) },
 			func(t *scan.Task) { t.Asked = "the same in other words" },
 		} {
 			all.Go(func() {
@@ -137,7 +137,7 @@ func TestEachLeavesAtItsDeadline(t *testing.T) {
 				if want := min(d, 500*time.Millisecond); took != want || r.Success() != whole {
 					t.Errorf("the one with %v was answered after %v, whole: %v", d, took, r.Success())
 				}
-				if unknown := r.Addresses[0].UnknownBy()[scan.CauseDeadline]; !whole && (unknown != 2 || r.Addresses[0].Count(scan.Open) != 1) {
+				if unknown := r.Addresses[0].UnknownByCause()[scan.CauseDeadline]; !whole && (unknown != 2 || r.Addresses[0].Count(scan.Open) != 1) {
 					t.Errorf("the one with %v learnt of %d open ports, %d are unknown", d, r.Addresses[0].Count(scan.Open), unknown)
 				}
 			})
@@ -165,7 +165,7 @@ func TestLastToLeaveEndsTheScan(t *testing.T) {
 		synctest.Wait()
 		time.AfterFunc(100*time.Millisecond, hangUp)
 		r := mustScan(within(t, 500*time.Millisecond), t, c.Coordinator)
-		if r.Failed[scan.FailedCanceled] != nil || r.Addresses[0].UnknownBy()[scan.CauseDeadline] != 3 {
+		if r.Failed[scan.FailedCanceled] != nil || r.Addresses[0].UnknownByCause()[scan.CauseDeadline] != 3 {
 			t.Errorf("it failed with %v", r.Failed)
 		}
 		if at := time.Duration(ended.Load()); at <= 400*time.Millisecond || at >= 500*time.Millisecond {

@@ -88,7 +88,7 @@ func (a *AddressSight) size() int {
 	const base, perRange, perDetail = 600, 6, 120
 	ranges := 0
 	for _, ports := range a.States {
-		ranges += ports.Ranges()
+		ranges += ports.RangeCount()
 	}
 	return base + perRange*ranges + perDetail*len(a.Details)
 }
@@ -171,7 +171,7 @@ const mostDetails = 1000
 // sightOf takes from a result what is kept of it.
 func sightOf(a *scan.AddressResult, finished time.Time) *AddressSight {
 	s := &AddressSight{
-		Address: a.Address, Finished: finished, States: a.ByState(), Unknown: a.UnknownBy(),
+		Address: a.Address, Finished: finished, States: a.ByState(), Unknown: a.UnknownByCause(),
 		Responding: a.Responding(), Suspect: a.Suspect(), Details: make(map[uint16]scan.PortResult),
 	}
 	for r := range a.Watched() {

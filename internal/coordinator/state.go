@@ -184,7 +184,7 @@ func (c *Coordinator) readResult(r savedResult) (k kept, ok bool) {
 	if err := json.Unmarshal(r.Result, &addresses); err != nil {
 		return kept{}, false
 	}
-	watching := task.Plan.Watching(c.memory.opened(groupOf(task), addresses.Addresses))
+	watching := task.Plan.WithWatched(c.memory.opened(groupOf(task), addresses.Addresses))
 	result, err := scan.ReadResult(r.Result, watching, task.Scope)
 	if now := time.Now(); err != nil || result.Finished.After(now) || result.Started.After(result.Finished) {
 		return kept{}, false

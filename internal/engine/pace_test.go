@@ -262,7 +262,7 @@ func TestRefusesZeroValues(t *testing.T) {
 		t.Error("an engine without a budget was made")
 	}
 	err := testDial(t, Limits{}).Scan(t.Context(), scan.Request{}, func(scan.PortResult) { t.Error("something was scanned") })
-	if !errors.Is(err, scan.ErrNoRequest) {
+	if !errors.Is(err, scan.ErrUncheckedRequest) {
 		t.Errorf("an unchecked request: %v", err)
 	}
 }

@@ -225,7 +225,7 @@ func TestDeadline(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
 		defer cancel()
 		score := testnet.CompareReports(host.State, scanAll(ctx, t, e, testRequest(t, spec, four)))
-		if score.Wrong() > 0 || score.Right(scan.Open) != 2 || score.Unknown() != score.UnknownBy(scan.CauseDeadline) {
+		if score.Wrong() > 0 || score.Right(scan.Open) != 2 || score.Unknown() != score.UnknownByCause(scan.CauseDeadline) {
 			t.Errorf("\n%v", score)
 		}
 	})

@@ -237,7 +237,7 @@ func TestTruthBan(t *testing.T) {
 		score := testnet.CompareReports(host.State, scanAll(t.Context(), t, e, testRequest(t, spec, four)))
 		<-banned
 		t.Logf("%v\n%v", time.Since(begun), score)
-		if score.Wrong() > 0 || score.Unknown() != score.UnknownBy(scan.CauseUnresponsive) || score.Unknown() < 1000 {
+		if score.Wrong() > 0 || score.Unknown() != score.UnknownByCause(scan.CauseUnresponsive) || score.Unknown() < 1000 {
 			t.Errorf("\n%v", score)
 		}
 	})

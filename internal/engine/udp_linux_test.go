@@ -115,7 +115,7 @@ func TestUDPLimits(t *testing.T) { //nolint:tparallel // its parts have the same
 			}
 			score := scanUDP(t, e, udpSpec(tc.ports), tc.within, host.UDPState, tc.host.Addrs...)
 			if score.Wrong() > 0 || score.Right(scan.Closed) < tc.closed || tc.whole == 1 && score.Unknown() > 0 ||
-				score.Unknown() != score.UnknownBy(scan.CauseDeadline)+score.UnknownBy(scan.CauseUnresponsive) {
+				score.Unknown() != score.UnknownByCause(scan.CauseDeadline)+score.UnknownByCause(scan.CauseUnresponsive) {
 				t.Errorf("\n%v", score)
 			}
 		})

@@ -12,9 +12,9 @@ import (
 	"errors"
 )
 
-// ErrNoRequest is what a [Scanner] answers to a zero [Request]: one that
+// ErrUncheckedRequest is what a [Scanner] answers to a zero [Request]: one that
 // [NewRequest] has not checked.
-var ErrNoRequest = errors.New("scan request was not checked: only scan.NewRequest makes one")
+var ErrUncheckedRequest = errors.New("scan request was not checked: only scan.NewRequest makes one")
 
 // A Scanner is an engine: it finds out the state of every port of the plan on
 // every address of the request.

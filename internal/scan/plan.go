@@ -104,14 +104,14 @@ func (p Plan) Declared(port uint16) bool {
 // Watching returns the plan with ports that were open before. They are tried as
 // patiently as those that the owner named, and their details are kept. The plan covers
 // no more by it.
-func (p Plan) Watching(ports PortSet) Plan {
+func (p Plan) WithWatched(ports PortSet) Plan {
 	p.watched = ports.Intersect(p.ports)
 	return p
 }
 
 // Only returns the plan for some of its ports. Without any it covers nothing, and is
 // refused as the zero value is.
-func (p Plan) Only(ports PortSet) Plan {
+func (p Plan) Restrict(ports PortSet) Plan {
 	p.ports = p.ports.Intersect(ports)
 	return p
 }

@@ -223,7 +223,7 @@ func (s PortSet) Minus(other PortSet) PortSet {
 func (s PortSet) Intersect(other PortSet) PortSet { return s.Minus(s.Minus(other)) }
 
 // Ranges returns how many ranges of neighbours the set is kept as: what it takes of memory.
-func (s PortSet) Ranges() int { return len(s.ranges) }
+func (s PortSet) RangeCount() int { return len(s.ranges) }
 
 // Equal tells whether both sets hold the same ports.
 func (s PortSet) Equal(other PortSet) bool { return slices.Equal(s.ranges, other.ranges) }

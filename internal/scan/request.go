@@ -38,7 +38,7 @@ func NewScope(allow, exclude []netip.Prefix) (Scope, error) {
 // Without returns the scope without what the owner of a part of it has excluded: the
 // addresses that lie in both, where nothing in this scope that holds them is as
 // specific as the part.
-func (s Scope) Without(part, excluded netip.Prefix) Scope {
+func (s Scope) WithExclusion(part, excluded netip.Prefix) Scope {
 	s.others = append(slices.Clone(s.others), hole{part, excluded})
 	return s
 }
@@ -163,10 +163,10 @@ func mergeAddresses(all []Address) []Address {
 	return out
 }
 
-// Check returns [ErrNoRequest] for a request that [NewRequest] did not make.
+// Check returns [ErrUncheckedRequest] for a request that [NewRequest] did not make.
 func (r Request) Check() error {
 	if !r.checked {
-		return ErrNoRequest
+		return ErrUncheckedRequest
 	}
 	return nil
 }

@@ -158,10 +158,10 @@ func TestNewRequestRefusesZeroValues(t *testing.T) {
 	if _, _, err := scan.NewRequest(plan(t, spec(22)), scan.Scope{}, found("192.0.2.1")); err == nil {
 		t.Error("the zero scope was taken")
 	}
-	if err := (scan.Request{}).Check(); !errors.Is(err, scan.ErrNoRequest) {
+	if err := (scan.Request{}).Check(); !errors.Is(err, scan.ErrUncheckedRequest) {
 		t.Errorf("the zero request: %v", err)
 	}
-	if _, err := scan.NewRecorder(scan.Request{}); !errors.Is(err, scan.ErrNoRequest) {
+	if _, err := scan.NewRecorder(scan.Request{}); !errors.Is(err, scan.ErrUncheckedRequest) {
 		t.Errorf("a recorder for the zero request: %v", err)
 	}
 }

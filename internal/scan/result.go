@@ -109,8 +109,8 @@ func (a *AddressResult) Count(s State) int {
 	return n
 }
 
-// UnknownBy returns how many ports are [Unknown], by cause.
-func (a *AddressResult) UnknownBy() map[Cause]int {
+// UnknownByCause returns how many ports are [Unknown], by cause.
+func (a *AddressResult) UnknownByCause() map[Cause]int {
 	by := make(map[Cause]int)
 	for c, cells := range &a.count {
 		if cells > 0 && cell(c).state() == Unknown {

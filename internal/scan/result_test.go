@@ -108,7 +108,7 @@ func TestRecorder(t *testing.T) {
 	if open != 1 || notOpen != 1 {
 		t.Errorf("violating %d open, %d not open; want 1, 1: an unknown port violates nothing", open, notOpen)
 	}
-	if by := addresses[0].UnknownBy(); by[scan.CauseInternal] != 1 || by[scan.CauseDeadline] != 1 || len(by) != 2 {
+	if by := addresses[0].UnknownByCause(); by[scan.CauseInternal] != 1 || by[scan.CauseDeadline] != 1 || len(by) != 2 {
 		t.Errorf("unknown by cause: %v", by)
 	}
 

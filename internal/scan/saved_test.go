@@ -148,13 +148,13 @@ func TestDigest(t *testing.T) {
 	note("the task", task, s)
 	golden, s := base()
 	golden.Scope = scope(t, []string{"192.0.2.0/24", "2001:db8::/32"}, []string{"192.0.2.9/32"}).
-		Without(netip.MustParsePrefix("192.0.2.0/28"), netip.MustParsePrefix("192.0.2.1/32"))
+		WithExclusion(netip.MustParsePrefix("192.0.2.0/28"), netip.MustParsePrefix("192.0.2.1/32"))
 	golden.Plan = plan(t, s)
 	if got, want := golden.Digest(), "19a5b68b0b5accbaa799cf8d593e19b0ab6e3209dc088a8520e91d59dfe928e3"; got != want { // as another process has made it
 		t.Errorf("the digest is %s, want %s: results in state files are of no use any more", got, want)
 	}
 	if again, s := base(); true {
-		again.Plan, again.Asked, again.Until = plan(t, s), "in other words", time.Now()
+		again.Plan, again.Asked, again.Expires = plan(t, s), "in other words", time.Now()
 		if _, ok := seen[again.Digest()]; !ok {
 			t.Error("the same task has another digest")
 		}
@@ -162,13 +162,13 @@ func TestDigest(t *testing.T) {
 	for i := range reflect.TypeFor[scan.Task]().NumField() {
 		task, s := base()
 		switch name := reflect.TypeFor[scan.Task]().Field(i).Name; name {
-		case "Asked", "Until", "Plan": // no matter; no matter; below
+		case "Asked", "Expires", "Plan": // no matter; no matter; below
 		case "Scope":
 			task.Scope = scope(t, []string{"192.0.2.0/25"}, nil)
 			note("allowed", task, s)
 			task.Scope = scope(t, []string{"192.0.2.0/24"}, []string{"192.0.2.1/32"})
 			note("excluded", task, s)
-			task.Scope = scope(t, []string{"192.0.2.0/24"}, nil).Without(netip.MustParsePrefix("192.0.2.0/28"), netip.MustParsePrefix("192.0.2.1/32"))
+			task.Scope = scope(t, []string{"192.0.2.0/24"}, nil).WithExclusion(netip.MustParsePrefix("192.0.2.0/28"), netip.MustParsePrefix("192.0.2.1/32"))
 			note("another's", task, s)
 		case "Hosts":
 			task.Hosts = []scan.Host{{Entry: "192.0.2.0/29", Network: netip.MustParsePrefix("192.0.2.0/29")}}
@@ -232,7 +232,7 @@ func TestWatched(t *testing.T) {
 	t.Parallel()
 	s := spec(1, 2, 3, 4, 5)
 	s.Expect = &scan.Expectation{Open: scan.NewPortSet(1), Allow: scan.NewPortSet(2, 99)}
-	req, _, err := scan.NewRequest(plan(t, s).Watching(scan.NewPortSet(4)), scope(t, []string{"192.0.2.0/24"}, nil), found("192.0.2.1"))
+	req, _, err := scan.NewRequest(plan(t, s).WithWatched(scan.NewPortSet(4)), scope(t, []string{"192.0.2.0/24"}, nil), found("192.0.2.1"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -258,7 +258,7 @@ func TestWatching(t *testing.T) {
 	t.Parallel()
 	s := spec(1, 2, 3)
 	s.Expect = &scan.Expectation{Open: scan.NewPortSet(1)}
-	p := plan(t, s).Watching(scan.NewPortSet(2, 99))
+	p := plan(t, s).WithWatched(scan.NewPortSet(2, 99))
 	for port, want := range map[uint16]bool{1: true, 2: true, 3: false, 99: false} {
 		if p.Watched(port) != want {
 			t.Errorf("port %d is watched: %v", port, !want)

@@ -94,7 +94,7 @@ type Task struct {
 	Family       Family
 	MaxAddresses int           // a target that resolves to more is an error
 	MaxAge       time.Duration // how old a result may be that saves a scan; 0: every scan belongs to who asked
-	Until        time.Time     // when the owner's leave to scan ends; zero: never
+	Expires      time.Time     // when the owner's leave to scan ends; zero: never
 	Scope        Scope
 	Plan         Plan
 }
@@ -103,6 +103,6 @@ type Task struct {
 // words, and however long they may.
 func (t Task) Equal(o Task) bool {
 	other := o
-	other.Asked, other.Until = t.Asked, t.Until
+	other.Asked, other.Expires = t.Asked, t.Expires
 	return reflect.DeepEqual(t, other)
 }

@@ -48,7 +48,7 @@ func scanOutcome(r *scan.Result) (outcome, reason string) {
 	}
 	for _, cause := range scan.UnknownCauses() {
 		for i := range r.Addresses {
-			if r.Addresses[i].UnknownBy()[cause] > 0 {
+			if r.Addresses[i].UnknownByCause()[cause] > 0 {
 				reasons = append(reasons, cause.String())
 				break
 			}

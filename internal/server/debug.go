@@ -75,7 +75,7 @@ func debugAddresses(b *strings.Builder, r *scan.Result) {
 			fmt.Fprintf(b, " %d %v", a.Count(s), s)
 		}
 		for _, cause := range scan.UnknownCauses() {
-			if n := a.UnknownBy()[cause]; n > 0 {
+			if n := a.UnknownByCause()[cause]; n > 0 {
 				fmt.Fprintf(b, ", unknown (%v): %d", cause, n)
 			}
 		}

@@ -124,7 +124,7 @@ func (r Report) jsonAddress(a *scan.AddressResult, names service.Names) jsonAddr
 	for _, s := range scan.States() {
 		out.States[s.String()] = a.Count(s)
 	}
-	unknown := a.UnknownBy()
+	unknown := a.UnknownByCause()
 	for _, cause := range scan.UnknownCauses() {
 		out.Unknown[cause.String()] = unknown[cause]
 	}

@@ -47,7 +47,7 @@ func (r Report) addressNotes(a *scan.AddressResult) (notes []string) {
 		notes = append(notes, fmt.Sprintf(noteSuspect, a.IP))
 	}
 	for _, cause := range scan.UnknownCauses() {
-		n := a.UnknownBy()[cause]
+		n := a.UnknownByCause()[cause]
 		switch {
 		case n == 0:
 		case cause == scan.CauseDeadline && r.Result.Failed[scan.FailedCanceled] != nil:

@@ -134,8 +134,8 @@ func (s Score) Wrong() int { return s.wrong }
 // Unknown returns how many ports the scan leaves unknown.
 func (s Score) Unknown() int { return s.by[scan.Unknown].claimed }
 
-// UnknownBy returns how many ports the scan leaves unknown for that cause.
-func (s Score) UnknownBy(cause scan.Cause) int { return s.unknown[cause] }
+// UnknownByCause returns how many ports the scan leaves unknown for that cause.
+func (s Score) UnknownByCause(cause scan.Cause) int { return s.unknown[cause] }
 
 // Mistakes describes the first few wrong ports, a line each; it is empty where
 // there are none.

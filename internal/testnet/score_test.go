@@ -85,7 +85,7 @@ func TestScore(t *testing.T) {
 		if score.Wrong() != 3 || score.Unknown() != 2 {
 			t.Errorf("%s: %d wrong, %d unknown, want 3 and 2", name, score.Wrong(), score.Unknown())
 		}
-		if a, b, d := score.UnknownBy(scan.CauseDeadline), score.UnknownBy(scan.CauseUnresponsive), score.UnknownBy(scan.CauseNoRoute); a != 1 || b != 1 || d != 0 {
+		if a, b, d := score.UnknownByCause(scan.CauseDeadline), score.UnknownByCause(scan.CauseUnresponsive), score.UnknownByCause(scan.CauseNoRoute); a != 1 || b != 1 || d != 0 {
 			t.Errorf("%s: unknown by deadline, unresponsive, no_route: %d, %d, %d, want 1, 1, 0", name, a, b, d)
 		}
 		want := `         state  true  claimed  right  precision  recall
