@@ -19,90 +19,90 @@ import (
 	"portscan_exporter/internal/testnet"
 )
 
-// nameServer is the address of the lab's name server. No target leads there, so
-// that questions and scans can be told apart on the wire.
+// nameServer is the address of the name server. It is in no target, so that DNS
+// queries and scans are distinguishable.
 const nameServer = "198.51.100.53"
 
-// questions is a resolver of the kind that the exporter has, but for whom it asks.
-func questions() *net.Resolver {
+// newLabResolver returns a resolver like the exporter's that uses nameServer.
+func newLabResolver() *net.Resolver {
 	return &net.Resolver{PreferGo: true, StrictErrors: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, network, net.JoinHostPort(nameServer, "53"))
 	}}
 }
 
-// dnsmasq is a name server that knows all of example.org and example.net, and asks
-// nobody about the rest.
+// dnsmasq is a name server that is authoritative for example.org and example.net and
+// forwards no queries.
 type dnsmasq struct {
-	hosts  string // the file with the names that it answers for
+	hosts  string // the file with its names
 	cmd    *exec.Cmd
 	output bytes.Buffer
 	edited int
 }
 
-// startDNS starts it with a file of hosts and further lines of its configuration.
-// It ends with the test.
+// startDNS starts dnsmasq with a hosts file and lines of its configuration. It stops
+// at the end of the test.
 func startDNS(t *testing.T, hosts string, lines ...string) *dnsmasq {
 	t.Helper()
 	testnet.NeedProgram(t, "dnsmasq")
 	dir := t.TempDir()
 	d := &dnsmasq{hosts: filepath.Join(dir, "hosts")}
 	file := filepath.Join(dir, "conf")
-	write(t, d.hosts, hosts+"192.0.2.250 edition-0.example.org\n")
-	write(t, file, strings.Join(append(lines, "local=/example.org/example.net/", "no-resolv", "no-hosts",
+	writeFile(t, d.hosts, hosts+"192.0.2.250 edition-0.example.org\n")
+	writeFile(t, file, strings.Join(append(lines, "local=/example.org/example.net/", "no-resolv", "no-hosts",
 		"listen-address="+nameServer, "bind-interfaces", "addn-hosts="+d.hosts, ""), "\n"))
-	// In this mode it changes no user, which not every namespace allows, and forks nothing.
+	// In this mode dnsmasq does not change its user, which some namespaces forbid, and does not fork.
 	d.cmd = exec.Command("dnsmasq", "--no-daemon", "--conf-file="+file)
 	d.cmd.Stdout, d.cmd.Stderr = &d.output, &d.output
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := d.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { d.end(t) })
+	t.Cleanup(func() { d.stop(t) })
 	d.await(t)
 	return d
 }
 
-// end ends the server, which has not ended by itself.
-func (d *dnsmasq) end(t *testing.T) {
+// stop stops the server.
+func (d *dnsmasq) stop(t *testing.T) {
 	t.Helper()
 	if err := d.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Errorf("dnsmasq has ended by itself: %v", err)
+		t.Errorf("dnsmasq exited: %v", err)
 	}
 	d.cmd.Wait()
 	if t.Failed() {
-		t.Logf("dnsmasq says:\n%s", d.output.String())
+		t.Logf("dnsmasq output:\n%s", d.output.String())
 	}
 }
 
-// edit replaces the names that it answers for, and returns once it does.
+// edit replaces the names, and returns when the server has loaded them.
 func (d *dnsmasq) edit(t *testing.T, hosts string) {
 	t.Helper()
 	d.edited++
-	write(t, d.hosts, fmt.Sprintf("%s192.0.2.250 edition-%d.example.org\n", hosts, d.edited))
+	writeFile(t, d.hosts, fmt.Sprintf("%s192.0.2.250 edition-%d.example.org\n", hosts, d.edited))
 	if err := d.cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
 	d.await(t)
 }
 
-// await waits until the names of the last edition are those that are answered with.
+// await waits until the server has loaded the last edit.
 func (d *dnsmasq) await(t *testing.T) {
 	t.Helper()
-	const patience = 10 * time.Second
+	const timeout = 10 * time.Second
 	name := fmt.Sprintf("edition-%d.example.org.", d.edited)
-	for begun := time.Now(); ; time.Sleep(5 * time.Millisecond) {
-		_, err := questions().LookupNetIP(t.Context(), "ip4", name)
+	for started := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+		_, err := newLabResolver().LookupNetIP(t.Context(), "ip4", name)
 		if err == nil {
 			return
 		}
-		if time.Since(begun) > patience {
+		if time.Since(started) > timeout {
 			t.Fatalf("dnsmasq does not answer for %s: %v", name, err)
 		}
 	}
 }
 
-// serveDNS is a name server that gives every question this answer; where there is
-// none it is silent. It ends with the test.
+// serveDNS starts a name server that sends answer's response to every query, and
+// none if it is nil. It stops at the end of the test.
 func serveDNS(t *testing.T, answer func(question []byte) []byte) {
 	t.Helper()
 	at := netip.AddrPortFrom(netip.MustParseAddr(nameServer), 53)
@@ -129,22 +129,22 @@ func serveDNS(t *testing.T, answer func(question []byte) []byte) {
 	})
 }
 
-// failing answers every question with a response code (RFC 1035 section 4.1.1).
-func failing(code byte) func([]byte) []byte {
+// answerWithCode returns responses with a response code (RFC 1035 section 4.1.1).
+func answerWithCode(code byte) func([]byte) []byte {
 	return func(question []byte) []byte {
-		question[2] |= 0x80 // an answer
+		question[2] |= 0x80 // a response
 		question[3] = question[3]&0xf0 | code
 		return question
 	}
 }
 
-// TestDNSFailures has nobody touched when a name does not resolve, whichever way,
-// and scans what the target's hosts say in numbers all the same.
-func TestDNSFailures(t *testing.T) {
+// TestProbeDNSFailures checks that a name that does not resolve fails the probe, and
+// that the target's other hosts are scanned.
+func TestProbeDNSFailures(t *testing.T) {
 	if !testnet.Isolated(t) {
 		return
 	}
-	h := buildEstate(t, `
+	h := newNetworkHarness(t, `
 modules: {m: {ports: "1-3", timeout: 1s, port_timeout: 100ms}}
 targets:
   - {name: name, hosts: [web.example.org.], networks: [192.0.2.0/24], modules: [m], authorization: {owner: me}}
@@ -170,29 +170,29 @@ targets:
 		name   string
 		serve  func(*testing.T)
 		target string
-		want   verdict
+		want   probeOutcome
 	}{
-		{"no such name", dnsmasqAnswers(""), "name", verdict{failed: "dns"}},
-		{"no address of the name", dnsmasqAnswers("192.0.2.250 other.web.example.org\n"), "name", verdict{failed: "dns"}},
-		{"one host of two", dnsmasqAnswers(""), "both", verdict{addresses: 1, failed: "dns"}},
-		{"server failure", answers(failing(serverFailure)), "name", verdict{failed: "dns"}},
-		{"refused", answers(failing(refused)), "name", verdict{failed: "dns"}},
-		{"garbage", answers(func([]byte) []byte { return []byte("no answer at all") }), "name", verdict{failed: "dns"}},
-		{"silence", answers(func([]byte) []byte { return nil }), "name", verdict{failed: "dns"}},
-		{"nobody there", func(*testing.T) {}, "name", verdict{failed: "dns"}},
+		{"no such name", dnsmasqAnswers(""), "name", probeOutcome{failed: "dns"}},
+		{"no address of the name", dnsmasqAnswers("192.0.2.250 other.web.example.org\n"), "name", probeOutcome{failed: "dns"}},
+		{"one host of two", dnsmasqAnswers(""), "both", probeOutcome{addresses: 1, failed: "dns"}},
+		{"server failure", answers(answerWithCode(serverFailure)), "name", probeOutcome{failed: "dns"}},
+		{"refused", answers(answerWithCode(refused)), "name", probeOutcome{failed: "dns"}},
+		{"garbage", answers(func([]byte) []byte { return []byte("no answer at all") }), "name", probeOutcome{failed: "dns"}},
+		{"silence", answers(func([]byte) []byte { return nil }), "name", probeOutcome{failed: "dns"}},
+		{"no name server", func(*testing.T) {}, "name", probeOutcome{failed: "dns"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			tc.serve(t)
 			if asked := h.probe(t, "target="+tc.target, tc.want); asked == 0 {
-				t.Error("the name server was not asked")
+				t.Error("got no DNS query")
 			}
 		})
 	}
-	h.wantNothingForeign(t)
+	h.wantNoForeignPackets(t)
 }
 
-// half answers A and fails AAAA.
-func half(question []byte) []byte {
+// answerOnlyA returns A records and fails AAAA queries.
+func answerOnlyA(question []byte) []byte {
 	var p dnsmessage.Parser
 	h, err := p.Start(question)
 	if err != nil {
@@ -217,13 +217,13 @@ func half(question []byte) []byte {
 	return m
 }
 
-// TestHalfAnAnswer has a name server that knows a name's A records and fails at the
-// others: the scan is not whole.
-func TestHalfAnAnswer(t *testing.T) {
+// TestProbePartialDNSResponse checks that a failed AAAA query makes the scan
+// incomplete.
+func TestProbePartialDNSResponse(t *testing.T) {
 	if !testnet.Isolated(t) {
 		return
 	}
-	h := buildEstate(t, estateOfRules)
-	serveDNS(t, half)
-	h.probe(t, "target=wide&module=tcp", verdict{addresses: 1, failed: "dns"})
+	h := newNetworkHarness(t, exclusionConfig)
+	serveDNS(t, answerOnlyA)
+	h.probe(t, "target=wide&module=tcp", probeOutcome{addresses: 1, failed: "dns"})
 }

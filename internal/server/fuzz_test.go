@@ -9,9 +9,9 @@ import (
 	"unicode/utf8"
 )
 
-// FuzzParseAsked reads requests: whatever comes, it is either understood or refused
-// with one line, and what is understood is what was written.
-func FuzzParseAsked(f *testing.F) {
+// FuzzParseProbeParams checks that a request is either refused with one line, or
+// parsed to the values that it has.
+func FuzzParseProbeParams(f *testing.F) {
 	f.Add("target=web&module=tcp&debug=true", "9.5")
 	f.Add("target=2001%3Adb8%3A%3A1", "")
 	f.Add("target=a&target=b", "1e999")
@@ -26,16 +26,16 @@ func FuzzParseAsked(f *testing.F) {
 		if refused != nil {
 			if refused.Status != http.StatusBadRequest || refused.text == "" || strings.ContainsAny(refused.text, "\r\n") ||
 				!utf8.ValidString(refused.text) || len(refused.text) > 600 {
-				t.Errorf("refused with %d, %q", refused.Status, refused.text)
+				t.Errorf("got status %d, %q, want 400 and one line", refused.Status, refused.text)
 			}
 			return
 		}
 		values, err := url.ParseQuery(query)
 		if err != nil || len(values["target"]) != 1 || a.target != values.Get("target") || a.target == "" || a.module != values.Get("module") {
-			t.Errorf("%q was understood as %+v", query, a)
+			t.Errorf("parseProbeParams(%q) = %+v, want its values", query, a)
 		}
 		if a.scrapeTimeout < 0 || a.scrapeTimeout > 24*time.Hour || timeout != "" && a.scrapeTimeout == 0 {
-			t.Errorf("a timeout of %q was understood as %v", timeout, a.scrapeTimeout)
+			t.Errorf("timeout %q: got %v, want 0 to 24h", timeout, a.scrapeTimeout)
 		}
 	})
 }

@@ -26,7 +26,7 @@ type group struct {
 func groups(t *testing.T, w *httptest.ResponseRecorder) []group {
 	t.Helper()
 	if w.Code != http.StatusOK || w.Header().Get("Content-Type") != "application/json" {
-		t.Fatalf("/sd answers %d, %s", w.Code, w.Header().Get("Content-Type"))
+		t.Fatalf("GET /sd: got %d, %s, want 200 and JSON", w.Code, w.Header().Get("Content-Type"))
 	}
 	var all []group
 	if err := json.Unmarshal(w.Body.Bytes(), &all); err != nil {
@@ -35,10 +35,10 @@ func groups(t *testing.T, w *httptest.ResponseRecorder) []group {
 	return all
 }
 
-func TestDiscovery(t *testing.T) {
+func TestDiscoveryEntries(t *testing.T) {
 	t.Parallel()
-	text, _ := local(t)
-	h := build(t, text, nil, nil)
+	text, _ := localConfig(t)
+	h := newHarness(t, text, nil, nil)
 	all := groups(t, h.get(t, "http://exporter.example.org:10115/sd"))
 	var names []string
 	for _, g := range all {
@@ -59,34 +59,34 @@ func TestDiscovery(t *testing.T) {
 		t.Errorf("an entry with a scrape interval (-want +got):\n%s", diff)
 	}
 	if _, ok := all[0].Labels["__scrape_timeout__"]; ok {
-		t.Error("an entry without a scrape interval has a scrape timeout: Prometheus wants both or neither")
+		t.Error("got a scrape timeout without a scrape interval, want both or neither")
 	}
 }
 
-func TestDiscoveryWhereWeAreReached(t *testing.T) {
+func TestDiscoveryProbeURL(t *testing.T) {
 	t.Parallel()
-	text, _ := local(t)
+	text, _ := localConfig(t)
 	for name, tc := range map[string]struct {
 		url, external, prefix string
 		tls                   bool
 		host, scheme, path    string
 	}{
-		"as asked":          {url: "http://10.0.0.1:1/sd", host: "10.0.0.1:1", scheme: "http", path: "/probe"},
-		"IPv6":              {url: "http://[2001:db8::1]:1/sd", host: "[2001:db8::1]:1", scheme: "http", path: "/probe"},
-		"IPv6, no port":     {url: "http://[2001:db8::1]/sd", host: "[2001:db8::1]:80", scheme: "http", path: "/probe"},
-		"no port":           {url: "http://exporter/sd", host: "exporter:80", scheme: "http", path: "/probe"},
-		"TLS":               {url: "https://exporter/sd", tls: true, host: "exporter:443", scheme: "https", path: "/probe"},
-		"a route prefix":    {url: "http://exporter:1/p/sd", prefix: "/p/", host: "exporter:1", scheme: "http", path: "/p/probe"},
-		"no port after all": {url: "http://exporter:/sd", host: "exporter:80", scheme: "http", path: "/probe"},
-		"IPv6, TLS":         {url: "https://[2001:db8::1]/sd", tls: true, host: "[2001:db8::1]:443", scheme: "https", path: "/probe"},
-		"an IPv6 URL":       {url: "http://10.0.0.1:1/sd", external: "https://[2001:db8::1]", host: "[2001:db8::1]:443", scheme: "https", path: "/probe"},
-		"a zone":            {url: "http://[fe80::1]:1/sd", external: "http://[fe80::1%25eth0]:1/", host: "[fe80::1%eth0]:1", scheme: "http", path: "/probe"},
-		"a long prefix":     {url: "http://exporter:1/a/b/sd", prefix: "a/b", host: "exporter:1", scheme: "http", path: "/a/b/probe"},
-		"an escaped path":   {url: "http://10.0.0.1:1/sd", external: "https://x.example.org/a%20b/", prefix: "/", host: "x.example.org:443", scheme: "https", path: "/a b/probe"},
-		"an external URL":   {url: "http://10.0.0.1:1/p/sd", external: "https://x.example.org/p/", prefix: "p", host: "x.example.org:443", scheme: "https", path: "/p/probe"},
-		"a proxy that cuts": {url: "http://10.0.0.1:1/sd", external: "https://x.example.org:8443/p", prefix: "/", host: "x.example.org:8443", scheme: "https", path: "/p/probe"},
+		"host of the request":      {url: "http://10.0.0.1:1/sd", host: "10.0.0.1:1", scheme: "http", path: "/probe"},
+		"IPv6":                     {url: "http://[2001:db8::1]:1/sd", host: "[2001:db8::1]:1", scheme: "http", path: "/probe"},
+		"IPv6, no port":            {url: "http://[2001:db8::1]/sd", host: "[2001:db8::1]:80", scheme: "http", path: "/probe"},
+		"no port":                  {url: "http://exporter/sd", host: "exporter:80", scheme: "http", path: "/probe"},
+		"TLS":                      {url: "https://exporter/sd", tls: true, host: "exporter:443", scheme: "https", path: "/probe"},
+		"route prefix":             {url: "http://exporter:1/p/sd", prefix: "/p/", host: "exporter:1", scheme: "http", path: "/p/probe"},
+		"empty port":               {url: "http://exporter:/sd", host: "exporter:80", scheme: "http", path: "/probe"},
+		"IPv6, TLS":                {url: "https://[2001:db8::1]/sd", tls: true, host: "[2001:db8::1]:443", scheme: "https", path: "/probe"},
+		"IPv6 external URL":        {url: "http://10.0.0.1:1/sd", external: "https://[2001:db8::1]", host: "[2001:db8::1]:443", scheme: "https", path: "/probe"},
+		"zone":                     {url: "http://[fe80::1]:1/sd", external: "http://[fe80::1%25eth0]:1/", host: "[fe80::1%eth0]:1", scheme: "http", path: "/probe"},
+		"long prefix":              {url: "http://exporter:1/a/b/sd", prefix: "a/b", host: "exporter:1", scheme: "http", path: "/a/b/probe"},
+		"escaped path":             {url: "http://10.0.0.1:1/sd", external: "https://x.example.org/a%20b/", prefix: "/", host: "x.example.org:443", scheme: "https", path: "/a b/probe"},
+		"external URL":             {url: "http://10.0.0.1:1/p/sd", external: "https://x.example.org/p/", prefix: "p", host: "x.example.org:443", scheme: "https", path: "/p/probe"},
+		"proxy removes the prefix": {url: "http://10.0.0.1:1/sd", external: "https://x.example.org:8443/p", prefix: "/", host: "x.example.org:8443", scheme: "https", path: "/p/probe"},
 	} {
-		h := build(t, text, nil, func(o *server.Options) {
+		h := newHarness(t, text, nil, func(o *server.Options) {
 			o.RoutePrefix = tc.prefix
 			if tc.external != "" {
 				var err error
@@ -109,12 +109,12 @@ func TestDiscoveryWhereWeAreReached(t *testing.T) {
 	}
 }
 
-// TestDiscoveryNeverLiesEmpty refuses to answer where Prometheus could not scrape what
-// the answer says: it keeps the list that it has.
-func TestDiscoveryNeverLiesEmpty(t *testing.T) {
+// TestDiscoveryInvalidHost checks that a request whose host cannot be scraped gets
+// an error, which makes Prometheus keep its targets.
+func TestDiscoveryInvalidHost(t *testing.T) {
 	t.Parallel()
-	text, _ := local(t)
-	h := build(t, text, nil, nil)
+	text, _ := localConfig(t)
+	h := newHarness(t, text, nil, nil)
 	for host, why := range map[string]string{
 		"":                  "Host header is missing",
 		":10115":            "Host header is missing",
@@ -128,17 +128,17 @@ func TestDiscoveryNeverLiesEmpty(t *testing.T) {
 	} {
 		w := h.discovery(t, host)
 		if w.Code != http.StatusInternalServerError || !strings.Contains(w.Body.String(), why) || !strings.Contains(w.Body.String(), "--web.external-url") {
-			t.Errorf("asked as %q: %d, %s; want 500, %s", host, w.Code, w.Body, why)
+			t.Errorf("Host %q: got %d, %s, want 500 and %s", host, w.Code, w.Body, why)
 		}
 	}
-	h = build(t, "modules: {m: {ports: 1}}\ntargets: []\n", nil, nil)
+	h = newHarness(t, "modules: {m: {ports: 1}}\ntargets: []\n", nil, nil)
 	if w := h.get(t, "/sd"); w.Code != http.StatusOK || w.Body.String() != "[]\n" {
-		t.Errorf("without targets: %d, %q; want []", w.Code, w.Body)
+		t.Errorf("without targets: got %d, %q, want []", w.Code, w.Body)
 	}
 }
 
-// discovery asks for the list as a client does that calls the exporter so.
-func (h *house) discovery(t *testing.T, host string) *httptest.ResponseRecorder {
+// discovery returns the response to GET /sd with a Host header.
+func (h *harness) discovery(t *testing.T, host string) *httptest.ResponseRecorder {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/sd", nil)
 	r.Host = host
@@ -147,20 +147,19 @@ func (h *house) discovery(t *testing.T, host string) *httptest.ResponseRecorder 
 	return w
 }
 
-// TestDiscoveryIsComplete compares the list with the configuration, target files
-// included, and with itself: it is the same to the byte, whoever has loaded the
-// configuration, and how often.
-func TestDiscoveryIsComplete(t *testing.T) {
+// TestDiscoveryOrder checks that the entries have the order of the configuration,
+// target files included, and that a reload does not change the response.
+func TestDiscoveryOrder(t *testing.T) {
 	t.Parallel()
 	var main, more strings.Builder
 	main.WriteString("modules:\n  a: {ports: 1, scrape_interval: 1m}\n  b: {ports: 2}\n  c: {ports: 3}\n")
 	main.WriteString("external_labels: {vantage: dmz, zone: z1, row: r1, room: m1}\ntarget_files: [\"*.targets.yml\"]\ntargets:\n")
-	entry := func(b *strings.Builder, name, modules string) {
-		fmt.Fprintf(b, "  - {name: %s, hosts: [127.0.0.1], modules: [%s], authorization: {owner: me}, labels: {env: prod, rack: r2, row: r3}}\n", name, modules)
+	entry := func(b *strings.Builder, name, moduleConfig string) {
+		fmt.Fprintf(b, "  - {name: %s, hosts: [127.0.0.1], modules: [%s], authorization: {owner: me}, labels: {env: prod, rack: r2, row: r3}}\n", name, moduleConfig)
 	}
 	var want []string
 	for i := range 50 {
-		for _, m := range []string{"b", "a"} { // in the target's own order
+		for _, m := range []string{"b", "a"} { // in the order of the target
 			want = append(want, fmt.Sprintf("t%d/%s", 50-i, m))
 		}
 		entry(&main, fmt.Sprintf("t%d", 50-i), "b, a")
@@ -170,9 +169,9 @@ func TestDiscoveryIsComplete(t *testing.T) {
 	text := main.String()
 	var first string
 	for range 2 {
-		h := build(t, strings.Replace(text, "\"*.targets.yml\"", "", 1), nil, nil)
-		write(t, filepath.Join(filepath.Dir(h.file), "x.targets.yml"), more.String())
-		write(t, h.file, text)
+		h := newHarness(t, strings.Replace(text, "\"*.targets.yml\"", "", 1), nil, nil)
+		writeFile(t, filepath.Join(filepath.Dir(h.file), "x.targets.yml"), more.String())
+		writeFile(t, h.file, text)
 		for range 3 {
 			if err := h.reloader.Reload(); err != nil {
 				t.Fatal(err)
@@ -189,47 +188,48 @@ func TestDiscoveryIsComplete(t *testing.T) {
 				first = w.Body.String()
 			}
 			if w.Body.String() != first {
-				t.Fatalf("one configuration gives two lists:\n%s\n%s", first, w.Body)
+				t.Fatalf("got two responses for one configuration:\n%s\n%s", first, w.Body)
 			}
 		}
 	}
 }
 
-// TestDiscoveryOutlivesBadReloads has every kind of configuration that can't be used.
-func TestDiscoveryOutlivesBadReloads(t *testing.T) {
+// TestDiscoveryAfterFailedReload checks that invalid configurations of several
+// kinds leave the response unchanged.
+func TestDiscoveryAfterFailedReload(t *testing.T) {
 	t.Parallel()
-	text, _ := local(t)
+	text, _ := localConfig(t)
 	for name, spoil := range map[string]func(t *testing.T, file string){
-		"an empty file":  func(t *testing.T, file string) { t.Helper(); write(t, file, "") },
-		"no YAML":        func(t *testing.T, file string) { t.Helper(); write(t, file, "targets: [") },
-		"an unknown key": func(t *testing.T, file string) { t.Helper(); write(t, file, text+"colour: blue\n") },
-		"no target is right": func(t *testing.T, file string) {
+		"empty file":   func(t *testing.T, file string) { t.Helper(); writeFile(t, file, "") },
+		"invalid YAML": func(t *testing.T, file string) { t.Helper(); writeFile(t, file, "targets: [") },
+		"unknown key":  func(t *testing.T, file string) { t.Helper(); writeFile(t, file, text+"color: blue\n") },
+		"invalid target": func(t *testing.T, file string) {
 			t.Helper()
-			write(t, file, "modules: {m: {ports: 1}}\ntargets: [{}]\n")
+			writeFile(t, file, "modules: {m: {ports: 1}}\ntargets: [{}]\n")
 		},
-		"a target file is gone": func(t *testing.T, file string) { t.Helper(); write(t, file, text+"target_files: [gone.yml]\n") },
-		"the file is gone": func(t *testing.T, file string) {
+		"missing target file": func(t *testing.T, file string) { t.Helper(); writeFile(t, file, text+"target_files: [gone.yml]\n") },
+		"missing file": func(t *testing.T, file string) {
 			t.Helper()
 			if err := os.Remove(file); err != nil {
 				t.Fatal(err)
 			}
 		},
 	} {
-		h := build(t, text, nil, nil)
+		h := newHarness(t, text, nil, nil)
 		before := h.discovery(t, "exporter:1").Body.String()
 		spoil(t, h.file)
 		if err := h.reloader.Reload(); err == nil {
-			t.Errorf("%s: it was loaded", name)
+			t.Errorf("%s: Reload succeeded, want an error", name)
 		}
 		if after := h.discovery(t, "exporter:1"); after.Code != http.StatusOK || after.Body.String() != before {
-			t.Errorf("%s: the list was\n%s\nand is %d\n%s", name, before, after.Code, after.Body)
+			t.Errorf("%s: the response was\n%s\nand is now %d\n%s", name, before, after.Code, after.Body)
 		}
 	}
 }
 
-// TestDiscoveryTimes holds every pair of times to what Prometheus takes: both or
-// neither, in whole milliseconds, and the timeout within the interval.
-func TestDiscoveryTimes(t *testing.T) {
+// TestDiscoveryScrapeTimes checks that scrape intervals and timeouts are valid for
+// Prometheus: both or neither, in milliseconds, the timeout within the interval.
+func TestDiscoveryScrapeTimes(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		module            string
@@ -248,12 +248,12 @@ func TestDiscoveryTimes(t *testing.T) {
 		{"timeout: 1s, scrape_interval: 2s", 400 * time.Microsecond, "2000ms", "1001ms"},
 	} {
 		text := "modules: {m: {ports: 1, " + tc.module + "}}\ntargets: [{name: t, hosts: [127.0.0.1], modules: [m], authorization: {owner: me}}]\n"
-		h := build(t, text, nil, func(o *server.Options) { o.TimeoutOffset = tc.offset })
+		h := newHarness(t, text, nil, func(o *server.Options) { o.TimeoutOffset = tc.offset })
 		labels := groups(t, h.discovery(t, "exporter:1"))[0].Labels
 		interval, hasInterval := labels["__scrape_interval__"]
 		timeout, hasTimeout := labels["__scrape_timeout__"]
 		if interval != tc.interval || timeout != tc.timeout || hasInterval != (tc.interval != "") || hasTimeout != hasInterval {
-			t.Errorf("%s, offset %v: %q and %q, want %q and %q", tc.module, tc.offset, interval, timeout, tc.interval, tc.timeout)
+			t.Errorf("%s, offset %v: got %q and %q, want %q and %q", tc.module, tc.offset, interval, timeout, tc.interval, tc.timeout)
 		}
 	}
 }

@@ -55,13 +55,13 @@ targets:
 external_labels: {vantage: dmz, rack: r0}
 `
 
-// stub is a Lookup with one name.
-type stub []netip.Addr
+// stubLookup resolves every name to the same addresses.
+type stubLookup []netip.Addr
 
-func (s stub) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) { return s, nil }
+func (s stubLookup) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) { return s, nil }
 
-// house is a server with everything behind it that main puts there.
-type house struct {
+// harness is a server wired as the serve command does it.
+type harness struct {
 	*server.Server
 
 	file     string
@@ -72,12 +72,12 @@ type house struct {
 	budget   *engine.Budget
 }
 
-// build makes a house over the text of a configuration; change adjusts the
-// options.
-func build(tb testing.TB, text string, names stub, change func(*server.Options)) *house {
+// newHarness returns a harness for the text of a configuration. change adjusts
+// the options; it may be nil.
+func newHarness(tb testing.TB, text string, names stubLookup, change func(*server.Options)) *harness {
 	tb.Helper()
-	h := &house{file: filepath.Join(tb.TempDir(), "config.yml"), registry: prometheus.NewRegistry()}
-	write(tb, h.file, text)
+	h := &harness{file: filepath.Join(tb.TempDir(), "config.yml"), registry: prometheus.NewRegistry()}
+	writeFile(tb, h.file, text)
 	var err error
 	must := func() {
 		if err != nil {
@@ -118,15 +118,16 @@ func build(tb testing.TB, text string, names stub, change func(*server.Options))
 	return h
 }
 
-func write(tb testing.TB, file, text string) {
+func writeFile(tb testing.TB, file, text string) {
 	tb.Helper()
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		tb.Fatal(err)
 	}
 }
 
-// local is testConfig with a free port of this machine as the expected one.
-func local(t *testing.T) (text string, l net.Listener) {
+// localConfig returns testConfig, which expects a port of loopback to be open, and
+// a listener at that port.
+func localConfig(t *testing.T) (text string, l net.Listener) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -140,8 +141,8 @@ func local(t *testing.T) (text string, l net.Listener) {
 	return strings.ReplaceAll(testConfig, "%PORT%", port), l
 }
 
-// get asks for a path and returns the answer; headers are pairs.
-func (h *house) get(tb testing.TB, path string, headers ...string) *httptest.ResponseRecorder {
+// get returns the response to GET path; headers are pairs.
+func (h *harness) get(tb testing.TB, path string, headers ...string) *httptest.ResponseRecorder {
 	tb.Helper()
 	r := httptest.NewRequestWithContext(tb.Context(), http.MethodGet, path, nil)
 	for i := 0; i < len(headers); i += 2 {
@@ -152,7 +153,7 @@ func (h *house) get(tb testing.TB, path string, headers ...string) *httptest.Res
 	return w
 }
 
-func wantLines(tb testing.TB, what, body string, lines ...string) {
+func wantTexts(tb testing.TB, what, body string, lines ...string) {
 	tb.Helper()
 	for _, l := range lines {
 		if !strings.Contains(body, l) {
@@ -161,84 +162,84 @@ func wantLines(tb testing.TB, what, body string, lines ...string) {
 	}
 }
 
-func TestNewRefuses(t *testing.T) {
+func TestNewInvalidOptions(t *testing.T) {
 	t.Parallel()
 	if _, err := server.New(server.Options{}); err == nil {
-		t.Error("a server of nothing was made")
+		t.Error("New(Options{}) succeeded, want an error")
 	}
-	text, _ := local(t)
-	var whole server.Options
-	build(t, text, nil, func(o *server.Options) { whole = *o })
+	text, _ := localConfig(t)
+	var complete server.Options
+	newHarness(t, text, nil, func(o *server.Options) { complete = *o })
 	for _, prefix := range []string{"/{a", "/a b", "/a%20b", "/é"} {
-		whole.RoutePrefix = prefix
-		if _, err := server.New(whole); err == nil {
-			t.Errorf("route prefix %q was taken", prefix)
+		complete.RoutePrefix = prefix
+		if _, err := server.New(complete); err == nil {
+			t.Errorf("New with route prefix %q succeeded, want an error", prefix)
 		}
 	}
 }
 
-func TestLifeEndpoints(t *testing.T) {
+func TestEndpointStatuses(t *testing.T) {
 	t.Parallel()
-	text, _ := local(t)
+	text, _ := localConfig(t)
 	ready := true
-	h := build(t, text, nil, func(o *server.Options) { o.Ready = func() bool { return ready } })
+	h := newHarness(t, text, nil, func(o *server.Options) { o.Ready = func() bool { return ready } })
 	for path, want := range map[string]int{"/-/healthy": 200, "/-/ready": 200, "/metrics": 200, "/config": 200, "/": 200, "/style.css": 200, "/script.js": 200, "/icon.svg": 200, "/target/local": 200, "/target/nobody": 404, "/target/127.0.0.1": 404, "/target/": 404, "/sd": 200, "/nothing": 404, "/debug/pprof/": 404, "/logs": 400, "/logs?id=99": 404} {
 		if w := h.get(t, path); w.Code != want {
-			t.Errorf("%s answers %d, want %d", path, w.Code, want)
+			t.Errorf("GET %s: got status %d, want %d", path, w.Code, want)
 		}
 	}
 	ready = false
 	if w := h.get(t, "/-/ready"); w.Code != http.StatusServiceUnavailable {
-		t.Errorf("/-/ready answers %d while shutting down", w.Code)
+		t.Errorf("GET /-/ready during shutdown: got status %d, want 503", w.Code)
 	}
 	metrics := h.get(t, "/metrics").Body.String()
 	if strings.Contains(metrics, "portscan_port_open") || !strings.Contains(metrics, "portscan_exporter_scans_total") {
-		t.Error("/metrics shows a target's ports, or not its own")
+		t.Error("/metrics has metrics of targets, or lacks those of the exporter")
 	}
 }
 
-func TestPprofOnlyWhenAsked(t *testing.T) {
+func TestPprofEnabled(t *testing.T) {
 	t.Parallel()
-	text, _ := local(t)
-	h := build(t, text, nil, func(o *server.Options) { o.Pprof = true })
+	text, _ := localConfig(t)
+	h := newHarness(t, text, nil, func(o *server.Options) { o.Pprof = true })
 	if w := h.get(t, "/debug/pprof/"); w.Code != http.StatusOK {
-		t.Errorf("/debug/pprof/ answers %d", w.Code)
+		t.Errorf("GET /debug/pprof/: got status %d, want 200", w.Code)
 	}
 }
 
-func TestReload(t *testing.T) {
+func TestReloadEndpoint(t *testing.T) {
 	t.Parallel()
-	text, _ := local(t)
-	h := build(t, text, nil, nil)
+	text, _ := localConfig(t)
+	h := newHarness(t, text, nil, nil)
 	post := func() *httptest.ResponseRecorder {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/-/reload", nil))
 		return w
 	}
 	if w := h.get(t, "/-/reload"); w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") != "POST" {
-		t.Errorf("GET /-/reload answers %d, Allow %q", w.Code, w.Header().Get("Allow"))
+		t.Errorf("GET /-/reload: got status %d and Allow %q, want 405 and POST", w.Code, w.Header().Get("Allow"))
 	}
-	write(t, h.file, text+"nonsense: 1\n")
+	writeFile(t, h.file, text+"nonsense: 1\n")
 	w := post()
 	if w.Code != http.StatusInternalServerError {
-		t.Errorf("a bad file answers %d", w.Code)
+		t.Errorf("reload of an invalid file: got status %d, want 500", w.Code)
 	}
-	wantLines(t, "the answer", w.Body.String(), "config.yml:", "nonsense")
-	wantLines(t, "/metrics", h.get(t, "/metrics").Body.String(), "portscan_exporter_config_last_reload_successful 0")
-	wantLines(t, "/config", h.get(t, "/config").Body.String(), "name: local")
-	write(t, h.file, strings.ReplaceAll(text, "name: spare", "name: fresh"))
+	wantTexts(t, "response", w.Body.String(), "config.yml:", "nonsense")
+	wantTexts(t, "/metrics", h.get(t, "/metrics").Body.String(), "portscan_exporter_config_last_reload_successful 0")
+	wantTexts(t, "/config", h.get(t, "/config").Body.String(), "name: local")
+	writeFile(t, h.file, strings.ReplaceAll(text, "name: spare", "name: fresh"))
 	if w := post(); w.Code != http.StatusOK {
-		t.Errorf("a mended file answers %d: %s", w.Code, w.Body)
+		t.Errorf("reload of a valid file: got status %d, want 200: %s", w.Code, w.Body)
 	}
-	wantLines(t, "/config", h.get(t, "/config").Body.String(), "name: fresh")
-	wantLines(t, "/metrics", h.get(t, "/metrics").Body.String(), "portscan_exporter_config_last_reload_successful 1")
+	wantTexts(t, "/config", h.get(t, "/config").Body.String(), "name: fresh")
+	wantTexts(t, "/metrics", h.get(t, "/metrics").Body.String(), "portscan_exporter_config_last_reload_successful 1")
 }
 
-func TestAutoReload(t *testing.T) {
+func TestReloaderWatch(t *testing.T) {
 	t.Parallel()
-	text, _ := local(t)
-	h := build(t, text, nil, nil)
-	seen, err := config.Checksum(h.file)
+	text, _ := localConfig(t)
+	h := newHarness(t, text, nil, nil)
+	loaded, err := config.Checksum(h.file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -246,54 +247,54 @@ func TestAutoReload(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		h.reloader.Watch(ctx, 10*time.Millisecond, seen)
+		h.reloader.Watch(ctx, 10*time.Millisecond, loaded)
 	}()
-	write(t, h.file, strings.ReplaceAll(text, "name: spare", "name: fresh"))
+	writeFile(t, h.file, strings.ReplaceAll(text, "name: spare", "name: fresh"))
 	for !strings.Contains(h.get(t, "/config").Body.String(), "name: fresh") {
-		time.Sleep(5 * time.Millisecond) // the test's own deadline ends this
+		time.Sleep(5 * time.Millisecond) // until the test's deadline
 	}
 	cancel()
 	<-done
 }
 
-func TestPages(t *testing.T) {
+func TestIndexBelowExternalURL(t *testing.T) {
 	t.Parallel()
-	text, _ := local(t)
+	text, _ := localConfig(t)
 	external, err := url.Parse("https://ports.example.org/exporter/")
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := build(t, text, nil, func(o *server.Options) { o.ExternalURL, o.RoutePrefix = external, "/exporter" })
+	h := newHarness(t, text, nil, func(o *server.Options) { o.ExternalURL, o.RoutePrefix = external, "/exporter" })
 	h.get(t, "/exporter/probe?target=local")
 	w := h.get(t, "/exporter/")
-	wantLines(t, "the status page", w.Body.String(),
+	wantTexts(t, "status page", w.Body.String(),
 		`href="/exporter/target/local?module=fast"`, `net &lt;team&gt;`, `href="/exporter/probe?module=fast&amp;target=local"`, `href="/exporter/style.css"`,
 		`authorization expired`, `href="/exporter/logs?id=1"`)
 	csp := w.Header().Get("Content-Security-Policy")
 	if !strings.Contains(csp, "default-src 'none'") || w.Header().Get("X-Content-Type-Options") != "nosniff" || strings.Count(w.Body.String(), "<script") != 1 {
-		t.Errorf("headers %v", w.Header())
+		t.Errorf("got headers %v, want a policy, nosniff and one script", w.Header())
 	}
 	if w := h.get(t, "/"); w.Code != http.StatusFound || w.Header().Get("Location") != "/exporter/" {
-		t.Errorf("/ answers %d to %q, want a redirect to the prefix", w.Code, w.Header().Get("Location"))
+		t.Errorf("GET /: got status %d to %q, want a redirect to the prefix", w.Code, w.Header().Get("Location"))
 	}
 	if w := h.get(t, "/probe?target=local"); w.Code != http.StatusNotFound {
-		t.Errorf("/probe outside the prefix answers %d", w.Code)
+		t.Errorf("GET /probe outside the prefix: got status %d, want 404", w.Code)
 	}
 }
 
-// TestHistory keeps failed probes apart, so that good ones don't push them out.
-func TestHistory(t *testing.T) {
+// TestHistoryKeepsFailedProbes checks that complete probes do not evict failed ones.
+func TestHistoryKeepsFailedProbes(t *testing.T) {
 	t.Parallel()
-	text, _ := local(t)
-	h := build(t, text, stub{netip.MustParseAddr("203.0.113.1")}, nil)
-	h.get(t, "/probe?target=named") // leads outside: fails, and touches nobody
+	text, _ := localConfig(t)
+	h := newHarness(t, text, stubLookup{netip.MustParseAddr("203.0.113.1")}, nil)
+	h.get(t, "/probe?target=named") // fails: the name resolves outside the networks
 	for range 5 {
 		h.get(t, "/probe?target=local&module=few")
 	}
-	wantLines(t, "the log of the failed probe", h.get(t, "/logs?id=1").Body.String(), "address_refused", "203.0.113.1")
+	wantTexts(t, "log of the failed probe", h.get(t, "/logs?id=1").Body.String(), "address_refused", "203.0.113.1")
 	for id, want := range map[string]int{"2": 404, "3": 404, "4": 200, "6": 200, "7": 404} {
 		if w := h.get(t, "/logs?id="+id); w.Code != want {
-			t.Errorf("/logs?id=%s answers %d, want %d", id, w.Code, want)
+			t.Errorf("GET /logs?id=%s: got status %d, want %d", id, w.Code, want)
 		}
 	}
 }

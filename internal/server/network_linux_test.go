@@ -20,7 +20,7 @@ import (
 	"portscan_exporter/internal/testnet"
 )
 
-// Who is who in these tests: what is owned, and what is not and gets no packet.
+// Addresses that targets own, and foreign ones, which must not receive packets.
 var (
 	owned   = addrs("192.0.2.1", "192.0.2.2", "2001:db8:1::1")
 	foreign = addrs("203.0.113.1", "203.0.113.2", "2001:db8:2::1", "169.254.169.254", "127.0.0.1", "::1",
@@ -35,20 +35,17 @@ func addrs(texts ...string) []netip.Addr {
 	return all
 }
 
-// estate is a network with the owned addresses in it and a way out, the whole
-// exporter in it, which asks the name server of the lab, and a count of every
-// packet that is sent there.
-type estate struct {
-	*house
+// networkHarness is a harness in a network namespace that has the owned addresses,
+// a default route and a name server. It counts all packets.
+type networkHarness struct {
+	*harness
 
 	foreign *testnet.Counter
 }
 
-// counters tell the packets apart that go out: those to what is owned, to the name
-// server, and all others, which nobody has leave to send. What the kernel says to
-// groups by itself is none of them. A port that is never to be touched is counted
-// by itself as well.
-const counters = `table inet ownership {
+// counterRules count outgoing packets: to owned addresses, to the name server, to
+// excluded ports, and all others. Multicast packets of the kernel are not counted.
+const counterRules = `table inet ownership {
 	counter inside { }
 	counter asked { }
 	counter excluded { }
@@ -68,25 +65,25 @@ const counters = `table inet ownership {
 }
 `
 
-// tally is what those counters say.
-type tally struct{ inside, asked, excluded, stray int }
+// packetCounts has the values of counterRules.
+type packetCounts struct{ inside, asked, excluded, stray int }
 
-// buildEstate makes an estate whose exporter has this configuration.
-func buildEstate(t *testing.T, text string) *estate {
+// newNetworkHarness returns a network harness for the text of a configuration.
+func newNetworkHarness(t *testing.T, text string) *networkHarness {
 	t.Helper()
-	e := &estate{}
+	e := &networkHarness{}
 	testnet.AddAddress(t, append(slices.Clone(owned), netip.MustParseAddr(nameServer))...)
-	awaitLocal(t, owned...)
+	awaitLocalRoutes(t, owned...)
 	testnet.DefaultRoute(t)
 	e.foreign = testnet.CountTo(t, foreign...)
-	testnet.Filter(t, strings.ReplaceAll(counters, "NS", nameServer))
-	e.house = build(t, text, nil, func(o *server.Options) { o.Scans = ownScans(t, o) })
+	testnet.Filter(t, strings.ReplaceAll(counterRules, "NS", nameServer))
+	e.harness = newHarness(t, text, nil, func(o *server.Options) { o.Scans = newCoordinator(t, o) })
 	return e
 }
 
-// ownScans is a coordinator that is wired as main does it, with every engine and a
-// resolver that asks over the wire.
-func ownScans(t *testing.T, o *server.Options) *coordinator.Coordinator {
+// newCoordinator returns a coordinator with all engines and a resolver that uses
+// the name server.
+func newCoordinator(t *testing.T, o *server.Options) *coordinator.Coordinator {
 	t.Helper()
 	budget, err := engine.NewBudget(engine.Limits{})
 	if err != nil {
@@ -105,7 +102,7 @@ func ownScans(t *testing.T, o *server.Options) *coordinator.Coordinator {
 		t.Cleanup(e.Close)
 		engines[kind] = e
 	}
-	resolver, err := resolve.New(questions())
+	resolver, err := resolve.New(newLabResolver())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,19 +116,19 @@ func ownScans(t *testing.T, o *server.Options) *coordinator.Coordinator {
 	return scans
 }
 
-// awaitLocal waits until the kernel takes packets for these IPv6 addresses of ours:
-// until then one to them would leave by the default route.
-func awaitLocal(t *testing.T, all ...netip.Addr) {
+// awaitLocalRoutes waits until the kernel has local routes for the IPv6 addresses.
+// Before, packets to them would leave by the default route.
+func awaitLocalRoutes(t *testing.T, all ...netip.Addr) {
 	t.Helper()
-	const patience = 10 * time.Second
-	for begun := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+	const timeout = 10 * time.Second
+	for started := time.Now(); ; time.Sleep(5 * time.Millisecond) {
 		table := strings.Fields(output(t, "ip", "-6", "route", "show", "table", "local", "type", "local"))
 		missing := func(a netip.Addr) bool { return a.Is6() && !slices.Contains(table, a.String()) }
 		if !slices.ContainsFunc(all, missing) {
 			return
 		}
-		if time.Since(begun) > patience {
-			t.Fatalf("no route to our own addresses: %v", table)
+		if time.Since(started) > timeout {
+			t.Fatalf("local routes are missing after %v: %v", timeout, table)
 		}
 	}
 }
@@ -146,8 +143,8 @@ func output(t *testing.T, program string, args ...string) string {
 	return string(out)
 }
 
-// tally returns what was sent since it was last called.
-func (e *estate) tally(t *testing.T) tally {
+// takeCounts returns the packets sent since its last call.
+func (n *networkHarness) takeCounts(t *testing.T) packetCounts {
 	t.Helper()
 	var listing struct {
 		Nftables []struct {
@@ -164,20 +161,20 @@ func (e *estate) tally(t *testing.T) tally {
 	for _, entry := range listing.Nftables {
 		by[entry.Counter.Name] = entry.Counter.Packets
 	}
-	return tally{inside: by["inside"], asked: by["asked"], excluded: by["excluded"], stray: by["stray"]}
+	return packetCounts{inside: by["inside"], asked: by["asked"], excluded: by["excluded"], stray: by["stray"]}
 }
 
-// verdict is what an answer of /probe says of whom it scanned.
-type verdict struct {
+// probeOutcome has the addresses and failures of a probe's response.
+type probeOutcome struct {
 	addresses, refused int
 	failed             string // the reasons, in order
 	success            bool
 }
 
-// readVerdict finds it in an answer.
-func readVerdict(t *testing.T, body string) verdict {
+// parseOutcome returns the outcome in a response.
+func parseOutcome(t *testing.T, body string) probeOutcome {
 	t.Helper()
-	var v verdict
+	var v probeOutcome
 	var failed []string
 	for line := range strings.Lines(body) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
@@ -186,7 +183,7 @@ func readVerdict(t *testing.T, body string) verdict {
 		}
 		n, err := strconv.ParseFloat(value, 64)
 		if err != nil {
-			t.Fatalf("%q is no series", line)
+			t.Fatalf("%q is not a series", line)
 		}
 		switch reason, ok := strings.CutPrefix(name, `portscan_scan_failed{reason="`); {
 		case ok && n == 1:
@@ -204,65 +201,64 @@ func readVerdict(t *testing.T, body string) verdict {
 	return v
 }
 
-// probe asks for a probe and compares its answer; what was sent for it has to go
-// to the addresses scanned, if any, and to nobody else. It returns how many
-// packets went to the name server.
-func (e *estate) probe(t *testing.T, query string, want verdict) (asked int) {
+// probe compares the outcome of a probe, and checks that packets were sent only to
+// the scanned addresses. It returns the number of packets to the name server.
+func (n *networkHarness) probe(t *testing.T, query string, want probeOutcome) (asked int) {
 	t.Helper()
-	e.tally(t)
-	w := e.get(t, "/probe?"+query)
+	n.takeCounts(t)
+	w := n.get(t, "/probe?"+query)
 	if w.Code != http.StatusOK {
-		t.Fatalf("%s answers %d: %s", query, w.Code, w.Body)
+		t.Fatalf("%s: got status %d, want 200: %s", query, w.Code, w.Body)
 	}
-	if got := readVerdict(t, w.Body.String()); got != want {
-		t.Errorf("%s gives %+v, want %+v", query, got, want)
+	if got := parseOutcome(t, w.Body.String()); got != want {
+		t.Errorf("%s: got %+v, want %+v", query, got, want)
 	}
-	sent := e.tally(t)
+	sent := n.takeCounts(t)
 	if sent.stray != 0 || sent.excluded != 0 || (sent.inside > 0) != (want.addresses > 0) {
-		t.Errorf("%s sent %+v, for %d addresses", query, sent, want.addresses)
+		t.Errorf("%s: got packets %+v, want them only to %d addresses", query, sent, want.addresses)
 	}
 	return sent.asked
 }
 
-// forbidden asks for a probe that is refused, without a packet to anybody, the
-// name server included.
-func (e *estate) forbidden(t *testing.T, query string) {
+// wantForbidden checks that a probe is refused without sending any packet, DNS
+// queries included.
+func (n *networkHarness) wantForbidden(t *testing.T, query string) {
 	t.Helper()
-	e.tally(t)
-	if w := e.get(t, "/probe?"+query); w.Code != http.StatusForbidden {
-		t.Errorf("%s answers %d, want a refusal: %s", query, w.Code, w.Body)
+	n.takeCounts(t)
+	if w := n.get(t, "/probe?"+query); w.Code != http.StatusForbidden {
+		t.Errorf("%s: got status %d, want 403: %s", query, w.Code, w.Body)
 	}
-	if sent := e.tally(t); sent != (tally{}) {
-		t.Errorf("%s sent %+v", query, sent)
+	if sent := n.takeCounts(t); sent != (packetCounts{}) {
+		t.Errorf("%s: got packets %+v, want none", query, sent)
 	}
 }
 
-// wantNothingForeign compares all that was sent by now with what may have been.
-func (e *estate) wantNothingForeign(t *testing.T) {
+// wantNoForeignPackets checks that no packet was sent to a foreign address.
+func (n *networkHarness) wantNoForeignPackets(t *testing.T) {
 	t.Helper()
 	for _, a := range foreign {
-		if n := e.foreign.Packets(t, a); n != 0 {
-			t.Errorf("%d packets were sent to %v", n, a)
+		if n := n.foreign.Packets(t, a); n != 0 {
+			t.Errorf("got %d packets to %v, want 0", n, a)
 		}
 	}
-	if n := e.foreign.Left(t); n != 0 {
-		t.Errorf("%d packets left the machine", n)
+	if n := n.foreign.Left(t); n != 0 {
+		t.Errorf("got %d packets that left the machine, want 0", n)
 	}
 }
 
-// wantLeaks is the proof that the counters see what leaves: it has an address
-// scanned that nobody has, of a target whose networks hold it.
-func (e *estate) wantLeaks(t *testing.T, query string) {
+// wantCountedPackets verifies the counters with a target whose networks contain a
+// foreign address.
+func (n *networkHarness) wantCountedPackets(t *testing.T, query string) {
 	t.Helper()
-	e.tally(t)
-	e.get(t, "/probe?"+query)
-	if sent := e.tally(t); sent.stray == 0 || e.foreign.Left(t) == 0 {
-		t.Errorf("%s sent %+v, and was meant to be seen", query, sent)
+	n.takeCounts(t)
+	n.get(t, "/probe?"+query)
+	if sent := n.takeCounts(t); sent.stray == 0 || n.foreign.Left(t) == 0 {
+		t.Errorf("%s: got packets %+v, want stray ones", query, sent)
 	}
 }
 
-// modules are one for each way to scan.
-const modules = `
+// moduleConfig has a module for each scan method.
+const moduleConfig = `
 modules:
   tcp: {ports: "1-3", port_timeout: 100ms, retries: 0}
   syn: {ports: "1-3", port_timeout: 100ms, retries: 0, method: syn}
@@ -270,5 +266,5 @@ modules:
 targets:
 `
 
-// ways are the names of those modules.
-func ways() []string { return []string{"tcp", "syn", "udp"} }
+// methods returns the names of the modules.
+func methods() []string { return []string{"tcp", "syn", "udp"} }
