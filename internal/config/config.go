@@ -8,10 +8,7 @@ package config
 
 import (
 	"maps"
-	"net/netip"
 	"slices"
-
-	"portscan_exporter/internal/scan"
 )
 
 // Config is a checked configuration, as returned by [Load]. It is immutable and
@@ -60,97 +57,3 @@ func (c *Config) ExternalLabels() map[string]string { return maps.Clone(c.extern
 // of all target files. The text can be loaded again. The first call encodes it,
 // because encoding takes longer than loading.
 func (c *Config) YAML() (string, error) { return c.yaml() }
-
-// Selection is a target, or one address of a target, that a request names.
-type Selection struct {
-	Target *Target
-	Addr   netip.Addr // if valid, the only address to scan
-}
-
-// Find returns the selection for a target's name or for an address inside a
-// target. If several targets contain the address, the one with the most specific
-// entry wins, then the first in order. An IPv4-mapped address counts as IPv4. An
-// address with a zone is not inside any target.
-func (c *Config) Find(target string) (Selection, bool) {
-	for _, t := range c.targets {
-		if t.Name == target {
-			return Selection{Target: t}, true
-		}
-	}
-	addr, err := netip.ParseAddr(target)
-	if err != nil || addr.Zone() != "" {
-		return Selection{}, false
-	}
-	found := Selection{Addr: addr.Unmap()}
-	most := -1
-	for _, t := range c.targets {
-		if bits := t.excludedBits(found.Addr); bits > most {
-			found.Target, most = nil, bits // an excluded address is never scanned
-		}
-		bits, ok := t.Scope.Match(found.Addr)
-		if ok && bits > most && t.Family.Includes(found.Addr) {
-			found.Target, most = t, bits
-		}
-	}
-	if found.Target == nil {
-		return Selection{}, false
-	}
-	return found, true
-}
-
-// Task returns the scan of the selection by a module of its target. If the target
-// does not list the module, the task has no plan and [scan.NewRequest] returns an
-// error.
-func (s Selection) Task(m *Module) scan.Task {
-	t := s.Target
-	hosts, asked := t.Hosts, t.Name
-	if s.Addr.IsValid() {
-		asked = s.Addr.String()
-		alone := netip.PrefixFrom(s.Addr, s.Addr.BitLen())
-		hosts = []scan.Host{{Entry: t.hostEntry(s.Addr), Network: alone}}
-	}
-	return scan.Task{
-		Asked:        asked,
-		Target:       t.Name,
-		Module:       m.Name,
-		Hosts:        slices.Clone(hosts),
-		Family:       t.Family,
-		MaxAddresses: m.MaxAddresses,
-		MaxAge:       m.MaxAge,
-		Expires:      t.Authorization.Expires,
-		Scope:        t.Scope,
-		Plan:         t.plans[m],
-	}
-}
-
-// excludedBits returns the prefix length of the most specific entry of hosts or
-// networks that contains an address excluded by the target, or -1.
-func (t *Target) excludedBits(addr netip.Addr) int {
-	most := -1
-	if !t.Scope.Excluded(addr) {
-		return most
-	}
-	for _, h := range t.Hosts {
-		if h.Network.Contains(addr) {
-			most = max(most, h.Network.Bits())
-		}
-	}
-	for _, p := range t.Networks {
-		if p.Contains(addr) {
-			most = max(most, p.Bits())
-		}
-	}
-	return most
-}
-
-// hostEntry returns the most specific entry of hosts that contains the address, or
-// the address itself if only networks contains it.
-func (t *Target) hostEntry(addr netip.Addr) string {
-	entry, most := addr.String(), -1
-	for _, h := range t.Hosts {
-		if h.Network.Contains(addr) && h.Network.Bits() > most {
-			entry, most = h.Entry, h.Network.Bits()
-		}
-	}
-	return entry
-}
