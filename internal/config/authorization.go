@@ -23,7 +23,7 @@ func (l *loader) authorization(dst *Authorization) func(value) {
 		owner := func(v value) {
 			text, ok := l.scalar(v)
 			if ok && strings.TrimSpace(text) == "" {
-				l.errorf(v, "must not be empty: write who authorizes the scans of this target, such as %s", v.example)
+				l.errorf(v, "must not be empty: write the owner of this target, such as %s", v.example)
 			}
 			dst.Owner = text
 		}

@@ -5,7 +5,7 @@ func badTargets() []badCase {
 	return []badCase{
 		{"authorization", []string{
 			`authorization.yml:7: targets[0].authorization: owner is missing: write owner: "net team"`,
-			`authorization.yml:11: targets[1].authorization.owner: must not be empty: write who authorizes the scans of this target, such as owner: "net team"`,
+			`authorization.yml:11: targets[1].authorization.owner: must not be empty: write the owner of this target, such as owner: "net team"`,
 			`authorization.yml:15: targets[2].authorization: must be a mapping: write authorization: {owner: "net team"}`,
 			`authorization.yml:19: targets[3].authorization.owner: must not be a list: write owner: "net team"`,
 			`authorization.yml:23: targets[4].authorization.expires: "30.06.2027" is not a date: write a date such as 2027-06-30, or a time such as 2027-06-30T18:00:00Z`,

@@ -126,7 +126,7 @@ func (l *loader) setMaxRetries(m *moduleDraft) {
 	const usual = 10
 	switch {
 	case m.Retries == 0:
-		m.MaxRetries = 0 // no retries, whatever max_retries is
+		m.MaxRetries = 0 // no retries, regardless of the key max_retries
 	case m.MaxRetries == unset:
 		m.MaxRetries = max(usual, m.Retries)
 	case m.MaxRetries < m.Retries:

@@ -70,16 +70,16 @@ func resolveAlias(n *yaml.Node) *yaml.Node {
 // parse returns the root of a file with one document. example is an example of a
 // file. It returns false after it has reported an error.
 func (l *loader) parse(file string, data []byte, example string) (value, bool) {
-	whole := value{file: file}
+	at := value{file: file}
 	dec, err := yaml.NewLoader(bytes.NewReader(data))
 	if err != nil {
-		l.errorf(whole, "cannot read YAML: %s", oneLine(err.Error()))
+		l.errorf(at, "cannot read YAML: %s", oneLine(err.Error()))
 		return value{}, false
 	}
 	var doc, second yaml.Node
 	err = dec.Load(&doc)
 	if errors.Is(err, io.EOF) || err == nil && isBlank(doc) {
-		l.errorf(whole, "file is empty: write %s", example)
+		l.errorf(at, "file is empty: write %s", example)
 		return value{}, false
 	}
 	if err == nil {
@@ -89,10 +89,10 @@ func (l *loader) parse(file string, data []byte, example string) (value, bool) {
 	case errors.Is(err, io.EOF):
 		return value{file: file, line: doc.Content[0].Line, node: resolveAlias(doc.Content[0]), example: example}, true
 	case err == nil:
-		whole.line = second.Line
-		l.errorf(whole, "file has a second YAML document: write one document, without this --- line")
+		at.line = second.Line
+		l.errorf(at, "file has a second YAML document: write one document, without this --- line")
 	default:
-		l.syntaxError(whole, data, err)
+		l.syntaxError(at, data, err)
 	}
 	return value{}, false
 }
