@@ -12,114 +12,121 @@ import (
 )
 
 var (
-	runs  = flag.Int("runs", 1, "how often each contender scans each host; the medians count")
-	write = flag.String("write", "", "the file to write the tables to; without it a part of the comparison is run, once")
+	runs  = flag.Int("runs", 1, "Runs of each tool per host. The report contains medians.")
+	write = flag.String("write", "", "Output file. If empty, a short comparison runs.")
 )
 
-// bed is where contenders are measured.
-type bed struct {
+// report collects the sections of docs/benchmarks.md.
+type report struct {
+	goals    []goalResult
+	sections strings.Builder
+}
+
+// testbed is the exporter and the host that the tools scan.
+type testbed struct {
 	exporter exporter
 	host     *testnet.Running
-	course   course
+	scenario scenario
 }
 
-// contender is one way to scan.
-type contender struct {
-	name    string
-	against string // the contender of the exporter's to set it beside; none for those themselves
-	scan    func(*testing.T, bed) cost
+// tool is a scanner to measure.
+type tool struct {
+	name   string
+	mode   string // mode of the exporter to compare with; empty for the exporter
+	runner func(*testing.T, testbed) cost
 }
 
-// contenders are all of them, in the order of the tables.
-func contenders() []contender {
+// allTools returns the tools in the order of the tables.
+func allTools() []tool {
 	const connect, syn, udp = "exporter", "exporter, syn", "exporter, udp"
-	return []contender{
-		{connect, "", probed("")},
-		{syn, "", probed("_syn")},
-		{udp, "", probed("_udp")},
-		{"nmap -sS", syn, nmap("-sS")},
-		{"masscan", syn, masscan},
-		{"nmap -sT", connect, nmap("-sT")},
-		{"net.Dialer", connect, dialed},
-		{"bare loop", connect, bare},
-		{"nmap -sU", udp, nmap("-sU")},
-		{"net.Dialer, udp", udp, dialedUDP},
+	return []tool{
+		{connect, "", runExporter("")},
+		{syn, "", runExporter("_syn")},
+		{udp, "", runExporter("_udp")},
+		{"nmap -sS", syn, runNmap("-sS")},
+		{"masscan", syn, runMasscan},
+		{"nmap -sT", connect, runNmap("-sT")},
+		{"net.Dialer", connect, runDialer},
+		{"bare loop", connect, runBareLoop},
+		{"nmap -sU", udp, runNmap("-sU")},
+		{"net.Dialer, udp", udp, runUDPDialer},
 	}
 }
 
-// probed is the exporter with one of its ways to scan, which the module's name ends
-// with. Its answer has to be whole and right.
-func probed(way string) func(*testing.T, bed) cost {
-	return func(t *testing.T, b bed) cost {
+// runExporter returns a runner for the modules with this suffix. Incomplete and wrong
+// results fail the test.
+func runExporter(suffix string) func(*testing.T, testbed) cost {
+	return func(t *testing.T, b testbed) cost {
 		t.Helper()
-		c := b.exporter.probe(t, b.course.module+way)
-		if !c.whole || c.open != b.course.open || c.vague != b.course.vague {
-			t.Errorf("the exporter, module %s: whole %v, %d open of %d, %d open_filtered of %d",
-				b.course.module+way, c.whole, c.open, b.course.open, c.vague, b.course.vague)
+		module := b.scenario.module + suffix
+		c := b.exporter.measureProbe(t, module)
+		if !c.complete || c.open != b.scenario.open || c.openFiltered != b.scenario.openFiltered {
+			t.Errorf("module %s: got complete %v, %d open, %d open_filtered, want %d open, %d open_filtered",
+				module, c.complete, c.open, c.openFiltered, b.scenario.open, b.scenario.openFiltered)
 		}
-		if c.rss > mostMemory {
-			t.Errorf("the exporter, module %s, took %.1f MiB, more than %d", b.course.module+way, c.rss, mostMemory)
+		if c.rss > maxMemory {
+			t.Errorf("module %s: got %.1f MiB peak memory, want at most %d", module, c.rss, maxMemory)
 		}
 		return c
 	}
 }
 
-// TestCompare scans the lab's hosts with the exporter and with the others. It
-// fails where the exporter's answer is not whole and right; no time fails it.
+// TestCompare scans each host with the exporter and the other tools. It fails if a
+// result of the exporter is incomplete or wrong, regardless of the time.
 func TestCompare(t *testing.T) {
 	if !testnet.Isolated(t) {
 		return
 	}
 	testnet.NeedProgram(t, "nmap", "masscan", "go")
-	var tables strings.Builder
-	for _, c := range courses() {
-		if *write == "" && c.unasked {
+	var r report
+	for _, s := range scenarios() {
+		if *write == "" && s.reportOnly {
 			continue
 		}
-		t.Run(c.name, func(t *testing.T) { c.compare(t, &tables) })
+		t.Run(s.name, func(t *testing.T) { s.compare(t, &r) })
 	}
-	t.Run("small probes", func(t *testing.T) { smallProbes(t, &tables) })
-	t.Run("throughput", func(t *testing.T) { throughput(t, &tables) })
-	t.Log("\n" + tables.String())
+	t.Run("probes", func(t *testing.T) { r.measureProbes(t) })
+	t.Run("throughput", func(t *testing.T) { r.measureThroughput(t) })
+	t.Log("\n" + r.sections.String())
 	if *write != "" && !t.Failed() {
-		if err := os.WriteFile(*write, []byte(preface(t)+tables.String()), 0o644); err != nil {
+		if err := os.WriteFile(*write, []byte(r.document(t)), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
-// compare has the contenders scan the host in turns, and writes their table.
-func (c course) compare(t *testing.T, out *strings.Builder) {
+// compare runs the tools in turn and adds their table to the report.
+func (s scenario) compare(t *testing.T, r *report) {
 	t.Helper()
-	c.host.Addrs = []netip.Addr{target}
-	host := testnet.Start(t, c.host)[0]
-	b := bed{exporter: start(t, target, c.allow), host: host, course: c}
-	idle := b.exporter.memory(t, "VmRSS")
+	s.host.Addrs = []netip.Addr{target}
+	host := testnet.Start(t, s.host)[0]
+	b := testbed{exporter: startExporter(t, target, s.allow), host: host, scenario: s}
+	idle := b.exporter.readMemory(t, "VmRSS")
 	costs := map[string][]cost{}
 	for range *runs {
-		for _, one := range contenders() {
-			if !c.wants(one.name) || slices.Contains(c.once, one.name) && len(costs[one.name]) > 0 {
+		for _, one := range allTools() {
+			if !s.includes(one.name) || slices.Contains(s.once, one.name) && len(costs[one.name]) > 0 {
 				continue
 			}
-			// What this machine itself drops is nobody's fault, and nothing to measure.
+			// Packets that this machine itself dropped make a run of the exporter invalid.
 			drops := testnet.Watch(t, host)
-			cost := one.scan(t, b)
-			if why := drops.Grown(t); why != "" && one.against == "" {
-				t.Logf("%s, void: %s", one.name, why)
+			c := one.runner(t, b)
+			if why := drops.Grown(t); why != "" && one.mode == "" {
+				t.Logf("%s: run discarded: %s", one.name, why)
 				continue
 			}
-			costs[one.name] = append(costs[one.name], cost)
+			costs[one.name] = append(costs[one.name], c)
 		}
 	}
-	for _, name := range c.rows {
-		if c.wants(name) && len(costs[name]) == 0 {
-			t.Fatalf("every run of %s was void", name)
+	for _, name := range s.rows {
+		if s.includes(name) && len(costs[name]) == 0 {
+			t.Fatalf("%s: every run was discarded", name)
 		}
 	}
-	table(out, c, costs, idle, b.exporter.memory(t, "VmRSS"))
+	r.addScenario(s, costs, idle, b.exporter.readMemory(t, "VmRSS"))
 }
 
-// wants tells whether a contender takes part: the short form has none that take long.
-func (c course) wants(name string) bool {
-	return slices.Contains(c.rows, name) && (*write != "" || !slices.Contains(c.tooLong, name))
+// includes reports whether a tool takes part. The short comparison has no slow tools.
+func (s scenario) includes(name string) bool {
+	return slices.Contains(s.rows, name) && (*write != "" || !slices.Contains(s.slow, name))
 }

@@ -1,5 +1,4 @@
-// Package bench compares the exporter with other ways to scan, side by side in
-// one run on the hosts of package lab. It holds tests alone: `go test ./bench`
-// sees that the comparison works, and `make bench` runs it whole and writes
-// docs/benchmarks.md.
+// Package bench defines benchmarks that compare the exporter with other scanners on
+// hosts of package testnet. `go test ./test/bench` runs a short comparison that fails
+// only on wrong results. `make bench` runs all of them and generates docs/benchmarks.md.
 package bench

@@ -15,14 +15,14 @@ import (
 	"time"
 )
 
-// exporter is the program itself, asked through /probe.
+// exporter is a running exporter that is measured through /probe.
 type exporter struct {
 	url string
 	pid int
 }
 
-// start builds and starts the exporter with one target.
-func start(t *testing.T, addr netip.Addr, expect string) exporter {
+// startExporter builds and starts the exporter with two targets.
+func startExporter(t *testing.T, addr netip.Addr, expect string) exporter {
 	t.Helper()
 	dir := t.TempDir()
 	binary := filepath.Join(dir, "portscan_exporter")
@@ -65,36 +65,36 @@ targets:
 	t.Cleanup(func() { _ = cmd.Process.Signal(syscall.SIGTERM); _ = cmd.Wait() })
 	e := exporter{url: "http://" + listen, pid: cmd.Process.Pid}
 	for range 100 {
-		if r, err := http.Get(e.url + "/-/healthy"); err == nil { //nolint:forbidigo // a test's own server
+		if r, err := http.Get(e.url + "/-/healthy"); err == nil { //nolint:forbidigo // local test server
 			_ = r.Body.Close()
 			return e
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	t.Fatal("the exporter does not answer")
+	t.Fatal("exporter is not healthy after 5s")
 	return e
 }
 
-// probe scans the host with one module, and measures what that takes.
-func (e exporter) probe(t *testing.T, module string) cost {
+// measureProbe scans the host with one module and measures the cost.
+func (e exporter) measureProbe(t *testing.T, module string) cost {
 	t.Helper()
-	_ = os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", e.pid), []byte("5"), 0o600) // resets the peak of memory
-	user, system := e.cpu(t)
-	growth := kernelGrowth(t)
-	c, err := e.ask("host", module)
+	_ = os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", e.pid), []byte("5"), 0o600) // resets VmHWM
+	user, system := e.readCPU(t)
+	stop := watchKernelMemory(t)
+	c, err := e.probe("host", module)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.kernel, c.rss = growth(), e.memory(t, "VmHWM")
-	u, s := e.cpu(t)
-	c.user, c.system = u-user, s-system
+	c.kernel, c.rss = stop(), e.readMemory(t, "VmHWM")
+	userAfter, systemAfter := e.readCPU(t)
+	c.user, c.system = userAfter-user, systemAfter-system
 	return c
 }
 
-// ask scans a target with one module.
-func (e exporter) ask(target, module string) (cost, error) {
-	begun := time.Now()
-	r, err := http.Get(e.url + "/probe?target=" + target + "&module=" + module) //nolint:forbidigo // a test's own server
+// probe scans a target with one module.
+func (e exporter) probe(target, module string) (cost, error) {
+	start := time.Now()
+	r, err := http.Get(e.url + "/probe?target=" + target + "&module=" + module) //nolint:forbidigo // local test server
 	if err != nil {
 		return cost{}, err
 	}
@@ -103,7 +103,7 @@ func (e exporter) ask(target, module string) (cost, error) {
 	if err != nil {
 		return cost{}, err
 	}
-	c := cost{wall: time.Since(begun), whole: strings.Contains(string(body), "\nprobe_success 1\n")}
+	c := cost{wall: time.Since(start), complete: strings.Contains(string(body), "\nprobe_success 1\n")}
 	for line := range strings.Lines(string(body)) {
 		if !strings.HasPrefix(line, "portscan_ports{") {
 			continue
@@ -113,15 +113,14 @@ func (e exporter) ask(target, module string) (cost, error) {
 		case strings.Contains(line, `state="open"`):
 			c.open = n
 		case strings.Contains(line, `state="open_filtered"`):
-			c.vague = n
+			c.openFiltered = n
 		}
 	}
 	return c, nil
 }
 
-// cpu is what the exporter has used so far, in ticks: what takes less has to be
-// measured many times over.
-func (e exporter) cpu(t *testing.T) (user, system time.Duration) {
+// readCPU returns the exporter's CPU time in ticks of 10 ms. Repeat shorter operations.
+func (e exporter) readCPU(t *testing.T) (user, system time.Duration) {
 	t.Helper()
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", e.pid))
 	if err != nil {
@@ -134,8 +133,8 @@ func (e exporter) cpu(t *testing.T) (user, system time.Duration) {
 	return time.Duration(u) * tick, time.Duration(s) * tick
 }
 
-// memory is a field of the process's status, in MiB.
-func (e exporter) memory(t *testing.T, name string) float64 {
+// readMemory returns a field of the process's status, in MiB.
+func (e exporter) readMemory(t *testing.T, name string) float64 {
 	t.Helper()
-	return field(t, fmt.Sprintf("/proc/%d/status", e.pid), name+":") / 1024
+	return readField(t, fmt.Sprintf("/proc/%d/status", e.pid), name+":") / 1024
 }

@@ -9,21 +9,19 @@ import (
 	"time"
 )
 
-// kernelGrowth begins to watch the kernel's memory for sockets, on the whole
-// machine; the function that it returns says by how many MiB it grew at the
-// peak.
-func kernelGrowth(t *testing.T) func() float64 {
+// watchKernelMemory starts to watch the machine's kernel memory for sockets. The
+// returned function returns its peak growth in MiB.
+func watchKernelMemory(t *testing.T) func() float64 {
 	t.Helper()
-	begun := kernelMemory(t)
-	return peak(20*time.Millisecond, func() float64 { return kernelMemory(t) - begun })
+	start := readKernelMemory(t)
+	return watchPeak(20*time.Millisecond, func() float64 { return readKernelMemory(t) - start })
 }
 
-// peakMemory watches how much memory a process takes; the function that it returns
-// says how many MiB that was at the peak. What the kernel says when a process has
-// ended (getrusage(2), ru_maxrss) holds that of the process that started it.
-func peakMemory(pid int) func() float64 {
-	return peak(5*time.Millisecond, func() float64 {
-		// A process that has just ended has no such line.
+// watchMemory starts to watch the memory of a process. The returned function returns
+// the peak in MiB. ru_maxrss of getrusage(2) would include the parent process.
+func watchMemory(pid int) func() float64 {
+	return watchPeak(5*time.Millisecond, func() float64 {
+		// Absent after the process has ended.
 		text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 		_, rest, ok := strings.Cut(string(text), "VmHWM:")
 		if !ok {
@@ -34,17 +32,17 @@ func peakMemory(pid int) func() float64 {
 	})
 }
 
-// peak measures again and again, until the function that it returns is called,
-// which says the most that was measured, or 0 if all was less.
-func peak(every time.Duration, measure func() float64) func() float64 {
-	most := 0.0
+// watchPeak measures repeatedly until the returned function is called, which returns
+// the maximum, at least 0.
+func watchPeak(interval time.Duration, measure func() float64) func() float64 {
+	peak := 0.0
 	stop, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
-		ticker := time.NewTicker(every)
+		ticker := time.NewTicker(interval)
 		defer ticker.Stop()
 		for {
-			most = max(most, measure())
+			peak = max(peak, measure())
 			select {
 			case <-stop:
 				return
@@ -55,18 +53,18 @@ func peak(every time.Duration, measure func() float64) func() float64 {
 	return func() float64 {
 		close(stop)
 		<-done
-		return most
+		return peak
 	}
 }
 
-// kernelMemory is what slabs and the queues of TCP sockets take, in MiB.
-func kernelMemory(t *testing.T) float64 {
+// readKernelMemory returns the size of slabs and TCP socket queues, in MiB.
+func readKernelMemory(t *testing.T) float64 {
 	t.Helper()
-	return field(t, "/proc/meminfo", "Slab:")/1024 + field(t, "/proc/net/sockstat", "mem")*float64(os.Getpagesize())/(1<<20)
+	return readField(t, "/proc/meminfo", "Slab:")/1024 + readField(t, "/proc/net/sockstat", "mem")*float64(os.Getpagesize())/(1<<20)
 }
 
-// field is the first number after a word in a file.
-func field(t *testing.T, file, word string) float64 {
+// readField returns the first number after a word in a file.
+func readField(t *testing.T, file, word string) float64 {
 	t.Helper()
 	text, err := os.ReadFile(file)
 	if err != nil {

@@ -8,35 +8,35 @@ import (
 	"testing"
 )
 
-// figure is what docs/scaling.md reckons with: what a row of a table of docs/benchmarks.md takes.
-type figure struct {
-	host, way string
-	micros    float64 // of CPU time a port
-	perSecond float64 // ports a second a core
+// scaleFigure is a row of the sizing table in docs/scaling.md.
+type scaleFigure struct {
+	host, mode string
+	micros     float64 // CPU time per port
+	perSecond  float64 // ports per second and core
 }
 
-// TestScaleIsMeasured holds what docs/scaling.md reckons with to what docs/benchmarks.md has
-// measured: no better, and not far from it.
-func TestScaleIsMeasured(t *testing.T) {
+// TestScalingFigures compares the figures of docs/scaling.md with docs/benchmarks.md:
+// they must not be better, nor more than twice as high.
+func TestScalingFigures(t *testing.T) {
 	t.Parallel()
 	const ports, second = 65_535, 1e6
-	measured := document(t, "docs/benchmarks.md")
-	reckoned := figures(t, document(t, "docs/scaling.md"))
-	if len(reckoned) == 0 {
-		t.Fatal("docs/scaling.md reckons with nothing")
+	measured := readDocument(t, "docs/benchmarks.md")
+	figures := parseFigures(t, readDocument(t, "docs/scaling.md"))
+	if len(figures) == 0 {
+		t.Fatal("docs/scaling.md has no row with CPU time in µs")
 	}
-	for _, f := range reckoned {
+	for _, f := range figures {
 		cpu := measuredCPU(t, measured, f) * second / ports
 		if f.micros < cpu || f.micros > 2*cpu {
-			t.Errorf("a host that %s, %s: docs/scaling.md reckons with %v us a port, and it takes %.1f: reckon anew", f.host, f.way, f.micros, cpu)
+			t.Errorf("docs/scaling.md, a host that %s, %s: got %v µs per port, want between %.1f and %.1f", f.host, f.mode, f.micros, cpu, 2*cpu)
 		}
 		if most := second / f.micros; f.perSecond > most || f.perSecond < 0.9*most {
-			t.Errorf("a host that %s, %s: %v us a port are %.0f ports a second, and docs/scaling.md says %.0f", f.host, f.way, f.micros, most, f.perSecond)
+			t.Errorf("docs/scaling.md, a host that %s, %s: got %.0f ports per second, want %.0f for %v µs per port", f.host, f.mode, f.perSecond, most, f.micros)
 		}
 	}
 }
 
-func document(t *testing.T, name string) string {
+func readDocument(t *testing.T, name string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("..", "..", name))
 	if err != nil {
@@ -45,39 +45,39 @@ func document(t *testing.T, name string) string {
 	return string(text)
 }
 
-// figures reads the table of docs/scaling.md whose third column is in microseconds.
-func figures(t *testing.T, text string) (all []figure) {
+// parseFigures returns the rows whose third column is in microseconds.
+func parseFigures(t *testing.T, text string) (all []scaleFigure) {
 	t.Helper()
 	for line := range strings.Lines(text) {
-		c := cells(line)
+		c := splitRow(line)
 		if len(c) != 4 || !strings.HasSuffix(c[2], " µs") {
 			continue
 		}
-		all = append(all, figure{c[0], c[1], number(t, strings.TrimSuffix(c[2], " µs")), number(t, c[3])})
+		all = append(all, scaleFigure{c[0], c[1], parseNumber(t, strings.TrimSuffix(c[2], " µs")), parseNumber(t, c[3])})
 	}
 	return all
 }
 
-// measuredCPU returns the seconds that a row of docs/benchmarks.md took.
-func measuredCPU(t *testing.T, text string, f figure) float64 {
+// measuredCPU returns the CPU time of a row of docs/benchmarks.md, in seconds.
+func measuredCPU(t *testing.T, text string, f scaleFigure) float64 {
 	t.Helper()
 	const cpuColumn = 3
 	_, section, ok := strings.Cut(text, "\n## A host that "+f.host+"\n")
 	if !ok {
-		t.Fatalf("docs/benchmarks.md has no host that %s", f.host)
+		t.Fatalf("docs/benchmarks.md has no section \"A host that %s\"", f.host)
 	}
 	section, _, _ = strings.Cut(section, "\n## ")
 	for line := range strings.Lines(section) {
-		if c := cells(line); len(c) > cpuColumn && c[0] == f.way {
-			return number(t, strings.TrimSuffix(c[cpuColumn], " s"))
+		if c := splitRow(line); len(c) > cpuColumn && c[0] == f.mode {
+			return parseNumber(t, strings.TrimSuffix(c[cpuColumn], " s"))
 		}
 	}
-	t.Fatalf("docs/benchmarks.md has no %s for a host that %s", f.way, f.host)
+	t.Fatalf("docs/benchmarks.md has no row %q for a host that %s", f.mode, f.host)
 	return 0
 }
 
-// cells are those of a row of a table.
-func cells(line string) (all []string) {
+// splitRow returns the cells of a table row.
+func splitRow(line string) (all []string) {
 	line = strings.TrimSpace(line)
 	if !strings.HasPrefix(line, "|") {
 		return nil
@@ -88,7 +88,7 @@ func cells(line string) (all []string) {
 	return all
 }
 
-func number(t *testing.T, text string) float64 {
+func parseNumber(t *testing.T, text string) float64 {
 	t.Helper()
 	n, err := strconv.ParseFloat(strings.ReplaceAll(text, ",", ""), 64)
 	if err != nil {

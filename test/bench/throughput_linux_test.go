@@ -3,7 +3,6 @@ package bench
 import (
 	"fmt"
 	"runtime"
-	"strings"
 	"testing"
 	"time"
 
@@ -12,23 +11,23 @@ import (
 	"portscan_exporter/internal/testnet"
 )
 
-// packetGoal is how many packets a second of CPU time are to be sent.
+// packetGoal is the goal for packets per second of CPU time.
 const packetGoal = 300_000
 
-// stretch is what the engine of half-open scans is measured at.
-type stretch struct {
+// throughputCase is a load for the half-open engine.
+type throughputCase struct {
 	name      string
 	host      testnet.Host
 	addresses int
 	cores     int
 }
 
-func stretches() (all []stretch) {
-	open := map[string]testnet.Answer{"22": testnet.Accept} // what answers nothing at all is asked slowly
+func throughputCases() (all []throughputCase) {
+	open := map[string]testnet.Answer{"22": testnet.Accept} // a host without any answer is scanned slowly
 	answers, drops := testnet.Host{Ports: open, Plain: true}, testnet.Host{Ports: open, Default: testnet.Drop}
 	for _, cores := range []int{1, 2} {
 		for _, addresses := range []int{1, 16} {
-			all = append(all, stretch{"answers with a RST", answers, addresses, cores}, stretch{"drops", drops, addresses, cores})
+			all = append(all, throughputCase{"answers with a RST", answers, addresses, cores}, throughputCase{"drops", drops, addresses, cores})
 		}
 	}
 	if *write == "" {
@@ -37,62 +36,68 @@ func stretches() (all []stretch) {
 	return all
 }
 
-// throughput measures how many packets the engine of half-open scans sends, with
-// no ceiling, in this process.
-func throughput(t *testing.T, out *strings.Builder) {
+// measureThroughput measures the packets per second of the half-open engine without a
+// rate limit, in this process.
+func (r *report) measureThroughput(t *testing.T) {
 	t.Helper()
-	fmt.Fprint(out, "\n## Packets a second of half-open scans, all 65,535 ports of each address, no ceiling\n\n")
-	fmt.Fprintln(out, "| a host that | addresses | cores | runs | packets | wall clock | CPU | of it user | packets / s | packets / s of CPU |")
+	out := &r.sections
+	fmt.Fprint(out, "\n## Packets per second of half-open scans, all 65,535 ports of each address\n\n")
+	fmt.Fprintln(out, "| a host that | addresses | cores | runs | packets | wall clock | CPU time | user time | packets per second | packets per second of CPU time |")
 	fmt.Fprintln(out, "|---|---|---|---|---|---|---|---|---|---|")
-	for _, s := range stretches() {
-		t.Run(fmt.Sprintf("%s, %d addresses, %d cores", s.name, s.addresses, s.cores), func(t *testing.T) { s.measure(t, out) })
+	for _, c := range throughputCases() {
+		t.Run(fmt.Sprintf("%s, %d addresses, %d cores", c.name, c.addresses, c.cores), func(t *testing.T) { c.measure(t, r) })
 	}
-	fmt.Fprintf(out, `
-The goal is %d packets a second of CPU time, the last column: what one core can send. The engine alone, with results kept and nothing written. The
-CPU time holds what the target's kernel does with the packets: a RST for each where it answers, and a packet filter's work where it
-drops. A host that answers keeps a core busy all the time. One that drops does not: its pacing lets the window grow step by step, and waits at
-least 250 ms between two attempts at a port, so that there the packets a second of the wall clock say little of what could be sent. How many
-packets it takes varies from run to run, so that these figures are means.
-`, packetGoal)
+	fmt.Fprint(out, `
+Figures are means, because the number of packets varies between runs. Only the engine runs, without a
+rate limit. CPU time includes the kernel of the host: a RST per packet if it answers, the packet filter
+if it drops. A host that answers keeps one core busy. A host that drops does not: the congestion window
+grows gradually, and at least 250 ms pass between two attempts at a port.
+`)
 }
 
-func (s stretch) measure(t *testing.T, out *strings.Builder) {
+func (c throughputCase) measure(t *testing.T, r *report) {
 	t.Helper()
 	addr := target
-	for range s.addresses {
-		s.host.Addrs = append(s.host.Addrs, addr)
+	for range c.addresses {
+		c.host.Addrs = append(c.host.Addrs, addr)
 		addr = addr.Next()
 	}
-	host := testnet.Start(t, s.host)[0]
-	was := runtime.GOMAXPROCS(s.cores)
-	defer runtime.GOMAXPROCS(was)
-	var all cost // of all runs together: how many packets a scan takes varies
+	host := testnet.Start(t, c.host)[0]
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(c.cores))
+	var total cost
 	var sent, times int64
 	for range *runs {
 		drops := testnet.Watch(t, host)
-		c, packets := s.scan(t)
+		one, packets := c.scan(t)
 		if why := drops.Grown(t); why != "" {
-			t.Logf("void: %s", why)
+			t.Logf("run discarded: %s", why)
 			continue
 		}
-		if !c.whole || c.open != s.addresses {
-			t.Errorf("whole %v, %d open of %d", c.whole, c.open, s.addresses)
+		if !one.complete || one.open != c.addresses {
+			t.Errorf("got complete %v, %d open, want %d open", one.complete, one.open, c.addresses)
 		}
-		all.wall, all.user, all.system = all.wall+c.wall, all.user+c.user, all.system+c.system
+		total.wall, total.user, total.system = total.wall+one.wall, total.user+one.user, total.system+one.system
 		sent, times = sent+packets, times+1
 	}
 	if times == 0 {
-		t.Fatal("every run was void")
+		t.Fatal("every run was discarded")
 	}
-	each := func(d time.Duration) float64 { return d.Seconds() / float64(times) }
-	fmt.Fprintf(out, "| %s | %d | %d | %d | %d | %.3f s | %.3f s | %.3f s | %.0f | %.0f |\n", s.name, s.addresses, s.cores, times, sent/times,
-		each(all.wall), each(all.cpu()), each(all.user), float64(sent)/all.wall.Seconds(), float64(sent)/all.cpu().Seconds())
+	mean := func(d time.Duration) float64 { return d.Seconds() / float64(times) }
+	perCPU := float64(sent) / total.cpu().Seconds()
+	fmt.Fprintf(&r.sections, "| %s | %d | %d | %d | %d | %.3f s | %.3f s | %.3f s | %.0f | %.0f |\n", c.name, c.addresses, c.cores, times, sent/times,
+		mean(total.wall), mean(total.cpu()), mean(total.user), float64(sent)/total.wall.Seconds(), perCPU)
+	if c.cores == 1 {
+		r.goals = append(r.goals, goalResult{
+			"exporter, syn", fmt.Sprintf("%s, addresses: %d", c.name, c.addresses),
+			fmt.Sprintf("%d packets per second of one core", packetGoal), fmt.Sprintf("%.0f", perCPU), perCPU >= packetGoal,
+		})
+	}
 }
 
-// scan scans all of it once and returns how many packets that took.
-func (s stretch) scan(t *testing.T) (c cost, packets int64) {
+// scan scans all addresses once and returns the number of packets.
+func (c throughputCase) scan(t *testing.T) (result cost, packets int64) {
 	t.Helper()
-	const most = 1_000_000 // attempts in flight: as many as the budget has, which is as many as there are descriptors
+	const maxInFlight = 1_000_000 // above the budget, which depends on the descriptors
 	budget, err := engine.NewBudget(engine.Limits{})
 	if err != nil {
 		t.Fatal(err)
@@ -102,8 +107,8 @@ func (s stretch) scan(t *testing.T) (c cost, packets int64) {
 		t.Fatal(err)
 	}
 	defer e.Close()
-	spec := defaults(t, "1-65535")
-	spec.Method, spec.MaxInFlight = scan.SYN, most
-	c = scanned(t, e, spec, s.host.Addrs...)
-	return c, budget.Stats().TCPAttempts
+	spec := defaultSpec(t, "1-65535")
+	spec.Method, spec.MaxInFlight = scan.SYN, maxInFlight
+	result = measureScan(t, e, spec, c.host.Addrs...)
+	return result, budget.Stats().TCPAttempts
 }

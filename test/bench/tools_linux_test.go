@@ -11,62 +11,63 @@ import (
 	"portscan_exporter/internal/scan"
 )
 
-// cost is what one run of a contender took. The CPU time holds the target's
-// kernel's, which answers in the sender's context.
+// cost is the cost and the result of one run. The CPU time includes the target's
+// kernel, which answers in the sender's context.
 type cost struct {
 	wall, user, system time.Duration
-	rss                float64 // MiB at the peak
-	kernel             float64 // MiB that the kernel's own memory grew by, at the peak
-	open, vague        int     // ports; vague are those that may be open or filtered
-	whole              bool
+	rss                float64 // peak, in MiB
+	kernel             float64 // peak growth of the kernel's memory, in MiB
+	open, openFiltered int     // ports
+	complete           bool
 }
 
 func (c cost) cpu() time.Duration { return c.user + c.system }
 
-// self measures something in this process.
-func self(f func() (open int, whole bool)) cost {
+// measureSelf measures a function in this process.
+func measureSelf(f func() (open int, complete bool)) cost {
 	var before, after unix.Rusage
 	_ = unix.Getrusage(unix.RUSAGE_SELF, &before)
-	begun := time.Now()
-	open, whole := f()
-	wall := time.Since(begun)
+	start := time.Now()
+	open, complete := f()
+	wall := time.Since(start)
 	_ = unix.Getrusage(unix.RUSAGE_SELF, &after)
 	return cost{
 		wall: wall, user: time.Duration(after.Utime.Nano() - before.Utime.Nano()),
-		system: time.Duration(after.Stime.Nano() - before.Stime.Nano()), open: open, whole: whole,
+		system: time.Duration(after.Stime.Nano() - before.Stime.Nano()), open: open, complete: complete,
 	}
 }
 
-// dialed is the portable engine: a net.Dialer and a goroutine an attempt.
-func dialed(t *testing.T, b bed) cost {
+// runDialer measures the portable engine, which uses net.Dialer and a goroutine per
+// attempt.
+func runDialer(t *testing.T, b testbed) cost {
 	t.Helper()
-	return portable(t, engine.NewDial, defaults(t, b.course.ports))
+	return runPortable(t, engine.NewDial, defaultSpec(t, b.scenario.ports))
 }
 
-// dialedUDP is the same with datagrams.
-func dialedUDP(t *testing.T, b bed) cost {
+// runUDPDialer measures the portable UDP engine.
+func runUDPDialer(t *testing.T, b testbed) cost {
 	t.Helper()
-	spec := defaults(t, b.course.ports)
+	spec := defaultSpec(t, b.scenario.ports)
 	spec.Protocol = scan.UDP
-	return portable(t, engine.NewDialUDP, spec)
+	return runPortable(t, engine.NewDialUDP, spec)
 }
 
-func portable(t *testing.T, maker func(*engine.Budget) (*engine.Engine, error), spec scan.Spec) cost {
+func runPortable(t *testing.T, newEngine func(*engine.Budget) (*engine.Engine, error), spec scan.Spec) cost {
 	t.Helper()
 	budget, err := engine.NewBudget(engine.Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	dial, err := maker(budget)
+	dial, err := newEngine(budget)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer dial.Close()
-	return scanned(t, dial, spec, target)
+	return measureScan(t, dial, spec, target)
 }
 
-// defaults is a spec with a module's defaults, and a long timeout.
-func defaults(t *testing.T, ports string) scan.Spec {
+// defaultSpec returns a spec with a module's defaults and a long timeout.
+func defaultSpec(t *testing.T, ports string) scan.Spec {
 	t.Helper()
 	set, err := scan.ParsePortSet(ports)
 	if err != nil {
@@ -78,8 +79,8 @@ func defaults(t *testing.T, ports string) scan.Spec {
 	}
 }
 
-// scanned measures a scan in this process.
-func scanned(t *testing.T, by scan.Scanner, spec scan.Spec, addrs ...netip.Addr) cost {
+// measureScan measures a scan in this process.
+func measureScan(t *testing.T, scanner scan.Scanner, spec scan.Spec, addrs ...netip.Addr) cost {
 	t.Helper()
 	plan, err := scan.NewPlan(spec)
 	if err != nil {
@@ -98,40 +99,40 @@ func scanned(t *testing.T, by scan.Scanner, spec scan.Spec, addrs ...netip.Addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	vague := 0
-	c := self(func() (open int, whole bool) {
+	openFiltered := 0
+	c := measureSelf(func() (open int, complete bool) {
 		recorder, err := scan.NewRecorder(req)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := by.Scan(t.Context(), req, recorder.Record); err != nil {
+		if err := scanner.Scan(t.Context(), req, recorder.Record); err != nil {
 			t.Fatal(err)
 		}
 		results, _, _ := recorder.Snapshot(scan.CauseDeadline)
 		unknown := 0
 		for i := range results {
 			open += results[i].Count(scan.Open)
-			vague += results[i].Count(scan.OpenFiltered)
+			openFiltered += results[i].Count(scan.OpenFiltered)
 			unknown += results[i].Count(scan.Unknown)
 		}
 		return open, unknown == 0
 	})
-	c.vague = vague
+	c.openFiltered = openFiltered
 	return c
 }
 
-// bare is the floor: a loop over the kernel that keeps its sockets, on one
-// thread, with no waits, retries or results worth the name. It is of use against
-// a host that answers every attempt, and fast.
-func bare(t *testing.T, b bed) cost {
+// runBareLoop measures the lower bound of connecting: a loop of system calls on one
+// thread that reuses its sockets, without timeouts, retries or results. It requires a
+// host that answers every attempt quickly.
+func runBareLoop(t *testing.T, b testbed) cost {
 	t.Helper()
-	set, err := scan.ParsePortSet(b.course.ports)
+	set, err := scan.ParsePortSet(b.scenario.ports)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return self(func() (open int, whole bool) {
+	return measureSelf(func() (open int, complete bool) {
 		const sockets = 64
-		fresh := func() int {
+		newSocket := func() int {
 			fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK, 0)
 			if err != nil {
 				t.Fatal(err)
@@ -139,17 +140,17 @@ func bare(t *testing.T, b bed) cost {
 			return fd
 		}
 		to := &unix.SockaddrInet4{Addr: target.As4()}
-		var flying []int
+		var inFlight []int
 		for range sockets {
-			flying = append(flying, fresh())
+			inFlight = append(inFlight, newSocket())
 		}
 		defer func() {
-			for _, fd := range flying {
+			for _, fd := range inFlight {
 				_ = unix.Close(fd)
 			}
 		}()
 		for first := 0; first < set.Len(); first += sockets {
-			batch := flying[:min(sockets, set.Len()-first)]
+			batch := inFlight[:min(sockets, set.Len()-first)]
 			for i, fd := range batch {
 				to.Port = int(set.At(first + i))
 				_ = unix.Connect(fd, to)
@@ -161,7 +162,7 @@ func bare(t *testing.T, b bed) cost {
 				case nil, unix.EISCONN:
 					open++
 					_ = unix.Close(batch[i])
-					batch[i] = fresh()
+					batch[i] = newSocket()
 				}
 				i++
 			}
