@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// noLeaks makes a test fail when it leaves a goroutine behind.
+// noLeaks fails the test if it leaves a goroutine.
 func noLeaks(t *testing.T) {
 	t.Helper()
 	ignore := goleak.IgnoreCurrent()
@@ -52,7 +52,7 @@ func writeConfig(t *testing.T, text string) string {
 	return file
 }
 
-func TestServeRefusesToStart(t *testing.T) {
+func TestRunExitStatus(t *testing.T) {
 	noLeaks(t)
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

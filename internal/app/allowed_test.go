@@ -10,9 +10,9 @@ import (
 	"portscan_exporter/internal/config"
 )
 
-// TestAddressOfAnotherTarget has an address go to another target while a scan of it
-// waits for a place: it is not scanned on the first one's word.
-func TestAddressOfAnotherTarget(t *testing.T) {
+// TestStillAllowedAddressMoved moves an address to another target while its scan is
+// queued: the first target's authorization no longer covers it.
+func TestStillAllowedAddressMoved(t *testing.T) {
 	t.Parallel()
 	const text = `modules: {m: {ports: 1}}
 targets:
@@ -38,10 +38,10 @@ targets:
 	task := selection.Task(module)
 	allow := stillAllowed(safe)
 	if now, err := allow(task); err != nil || !now.Equal(task) {
-		t.Errorf("with nothing changed it is %+v, %v", now, err)
+		t.Errorf("unchanged configuration: got %+v, %v", now, err)
 	}
 	load(strings.NewReplacer("192.0.2.1", "192.0.2.2", "192.0.2.2", "192.0.2.1").Replace(text))
 	if now, err := allow(task); err == nil || err.Error() != "192.0.2.1 now belongs to target second, not to first" {
-		t.Errorf("it is allowed as %+v, %v", now, err)
+		t.Errorf("moved address: got %+v, %v, want an error", now, err)
 	}
 }

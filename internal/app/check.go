@@ -12,7 +12,7 @@ import (
 )
 
 // checkConfig prints every error and warning of the configuration, for --config.check.
-// What only this host lacks is a warning.
+// A lack of privileges on this host is only a warning.
 func checkConfig(file string, stdout, stderr io.Writer) int {
 	cfg, warnings, err := config.Load(file, time.Now())
 	for _, w := range warnings {

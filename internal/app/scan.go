@@ -87,7 +87,7 @@ func (o ScanOptions) scan(logger *slog.Logger, screen *terminal.Screen) (termina
 	}
 	result := collector.NewProbeResult(selection.Target, module, answer, started)
 	result.AllPorts = result.AllPorts || o.AllPorts
-	return terminal.Report{Asked: task.Asked, Module: module.Name, AllPorts: o.AllPorts, ProbeResult: result}, nil
+	return terminal.Report{Asked: task.Asked, Module: module.Name, ListAll: o.AllPorts, ProbeResult: result}, nil
 }
 
 // task returns the scan of a selection as the flags change it.

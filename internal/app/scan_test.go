@@ -27,7 +27,7 @@ targets:
   - {name: db, hosts: [192.0.2.3], modules: [tcp_all], authorization: {owner: me, expires: 2020-01-01}}
 `
 
-func TestSuggest(t *testing.T) {
+func TestSuggestName(t *testing.T) {
 	t.Parallel()
 	cfg := loadConfig(t, estate)
 	for _, tc := range []struct{ target, module, want string }{
@@ -38,11 +38,11 @@ func TestSuggest(t *testing.T) {
 		{"bd", "", `"db"?`},
 		{"w", "", ""},
 		{"dns", "", ""},
-		{"192.0.2.9", "", ""}, // an address is no name
+		{"192.0.2.9", "", ""}, // addresses get no suggestion
 		{"www.example.org", "", ""},
 		{"web", "tcp_al", `"tcp_all"?`},
 		{"web", "tcp_default1", `"tcp_default"?`},
-		{"mail-relay", "tcp_aII", ""}, // it does not list what is near
+		{"mail-relay", "tcp_aII", ""}, // not a module of the target
 		{"web", "x", ""},
 		{"web", "udp", ""},
 		{"db", "", ""}, // refused for another reason
@@ -61,7 +61,7 @@ func TestSuggest(t *testing.T) {
 	}
 }
 
-func TestCompletion(t *testing.T) {
+func TestHints(t *testing.T) {
 	t.Parallel()
 	file, missing := writeConfig(t, estate), "/nonexistent.yml"
 	for _, tc := range []struct {
@@ -83,8 +83,8 @@ func TestCompletion(t *testing.T) {
 	}
 }
 
-// TestScanTask has the flags change the scan, and nothing else.
-func TestScanTask(t *testing.T) {
+// TestScanOptionsTask checks the changes of the flags to the target's scan.
+func TestScanOptionsTask(t *testing.T) {
 	t.Parallel()
 	cfg := loadConfig(t, estate)
 	selection, module, err := cfg.Authorize("mail-relay", "x", time.Now())
@@ -95,12 +95,12 @@ func TestScanTask(t *testing.T) {
 	want.MaxAge = 0
 	task, err := ScanOptions{}.task(selection, module)
 	if err != nil || !task.Equal(want) {
-		t.Errorf("without flags it is %+v, %v; want %+v", task, err, want)
+		t.Errorf("without flags: got %+v, %v, want %+v", task, err, want)
 	}
 	o := ScanOptions{AllPorts: true, Ports: "22,80-81"}
 	task, err = o.task(selection, module)
 	if err != nil || task.Plan.Ports().String() != "22,80-81" || !task.Plan.Spec().AllPorts {
-		t.Errorf("with --all and --ports it is %+v, %v", task, err)
+		t.Errorf("with --all and --ports: got %+v, %v", task, err)
 	}
 }
 
@@ -108,11 +108,11 @@ func TestExplainInterrupt(t *testing.T) {
 	t.Parallel()
 	whole := &scan.Result{Failed: map[scan.Failure]error{scan.FailedDNS: errors.New("no such host")}}
 	if got := explainInterrupt(whole); got != whole {
-		t.Error("a result that nobody interrupted has changed")
+		t.Error("explainInterrupt changed an uninterrupted result")
 	}
 	canceled := &scan.Result{Failed: map[scan.Failure]error{scan.FailedCanceled: errors.New("context canceled")}}
 	got := explainInterrupt(canceled)
 	if !errors.Is(got.Failed[scan.FailedCanceled], errInterrupted) || errors.Is(canceled.Failed[scan.FailedCanceled], errInterrupted) {
-		t.Errorf("interrupted: %v, and the result that others have: %v", got.Failed, canceled.Failed)
+		t.Errorf("interrupted: got %v, original %v", got.Failed, canceled.Failed)
 	}
 }

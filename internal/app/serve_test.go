@@ -16,7 +16,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-// noLeaks makes a test fail when it leaves a goroutine behind.
+// noLeaks fails the test if it leaves a goroutine.
 func noLeaks(t *testing.T) {
 	t.Helper()
 	ignore := goleak.IgnoreCurrent()
@@ -57,10 +57,9 @@ func fetch(t *testing.T, url string) (int, string) {
 	return resp.StatusCode, string(body)
 }
 
-// TestServeLeavesNothing runs the whole program in this process: it serves,
-// reloads on a signal, answers the probe that is under way when it is told to
-// stop, and leaves no goroutine.
-func TestServeLeavesNothing(t *testing.T) {
+// TestServeShutdown serves, reloads on a signal, answers the pending probe when it shuts
+// down, and leaves no goroutine.
+func TestServeShutdown(t *testing.T) {
 	noLeaks(t)
 	address, none := freeAddress(t), ""
 	no := false
@@ -91,7 +90,7 @@ targets: [{name: here, hosts: [127.0.0.1], modules: [slow], authorization: {owne
 	if code, body := fetch(t, "http://"+address+"/-/ready"); code != http.StatusOK {
 		t.Errorf("/-/ready answers %d, %s", code, body)
 	}
-	hup <- os.Interrupt // whatever it is, it comes from that channel
+	hup <- os.Interrupt // any value on this channel
 
 	type answer struct {
 		code int

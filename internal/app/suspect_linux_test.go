@@ -17,8 +17,8 @@ import (
 	"portscan_exporter/internal/testnet"
 )
 
-// probeOf answers probes as the whole program does, without a listener.
-func probeOf(t *testing.T, config string) func(query string) string {
+// newProber returns a function that probes a complete exporter without a listener.
+func newProber(t *testing.T, config string) func(query string) string {
 	t.Helper()
 	none, no := "", false
 	e, err := newExporter(ServeOptions{
@@ -43,10 +43,10 @@ func probeOf(t *testing.T, config string) func(query string) string {
 	}
 }
 
-// TestHostsThatAnswerForEveryone has a SYN proxy, a tarpit and a transparent mail
-// proxy, and hosts that look a little like them and are honest. The answer stays
-// small and comes in time, and what should not be open comes first in it.
-func TestHostsThatAnswerForEveryone(t *testing.T) {
+// TestProbeSuspectAddress scans a SYN proxy, a tarpit, a transparent mail proxy and two
+// ordinary hosts that resemble them. The answers are short and in time, and unexpected
+// open ports come first.
+func TestProbeSuspectAddress(t *testing.T) {
 	if !testnet.Isolated(t) {
 		return
 	}
@@ -71,7 +71,7 @@ func TestHostsThatAnswerForEveryone(t *testing.T) {
 	for name, host := range map[string]string{"proxy": "192.0.2.1", "honest": "192.0.2.2", "mailproxy": "192.0.2.3", "mail": "192.0.2.4", "tarpit": "203.0.113.5"} {
 		fmt.Fprintf(&targets, "  - {name: %s, hosts: [%s], modules: [whole, few, half], authorization: {owner: me}, expect: {tcp: {open: 22}}}\n", name, host)
 	}
-	probe := probeOf(t, `modules:
+	probe := newProber(t, `modules:
   whole: {ports: 1-65535}
   few: {ports: 1-2000}
   half: {ports: 1-2000, method: syn}
@@ -97,14 +97,14 @@ targets:
 		}
 		series := regexp.MustCompile(`(?m)^portscan_port_open\{expected="(\w+)".*port="(\d+)".*\} [01]$`).FindAllStringSubmatch(body, -1)
 		if len(series) > 1000 {
-			t.Errorf("%s by %s: %d ports are reported one by one", tc.target, tc.module, len(series))
+			t.Errorf("%s with %s: %d ports have series", tc.target, tc.module, len(series))
 		}
 		if tc.target != "proxy" {
 			continue
 		}
 		for _, s := range series {
 			if s[1] != "closed" {
-				t.Errorf("port %s, expected %s, is reported, and there was no room for all that should not be open", s[2], s[1])
+				t.Errorf("port %s, expected %s, has series although unexpected open ports were omitted", s[2], s[1])
 			}
 		}
 	}

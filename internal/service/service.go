@@ -1,9 +1,8 @@
-// Package service knows what usually listens at a port, by name. It is a courtesy to
-// the reader: nobody looks whether that is what listens there.
+// Package service provides the names of the services that usually listen on a port. No
+// port is examined for them.
 //
-// The names are a part of this program, so that they are the same on every machine:
-// many have no /etc/services, container images first of all, and each system's is
-// another one.
+// The names are embedded, so that they are the same on every host: /etc/services differs
+// between systems, and container images often have none.
 package service
 
 import (
@@ -17,19 +16,19 @@ import (
 //go:embed names.txt
 var table string
 
-// Names are the names of services. Make them with [New]; they may be used concurrently.
+// Names maps ports to service names. Create it with [New]. It may be used concurrently.
 type Names struct {
-	at map[place]string
+	names map[portKey]string
 }
 
-type place struct {
+type portKey struct {
 	protocol scan.Protocol
 	port     uint16
 }
 
-// New returns the names.
+// New returns the embedded names.
 func New() Names {
-	n := Names{at: make(map[place]string)}
+	n := Names{names: make(map[portKey]string)}
 	for line := range strings.Lines(table) {
 		if !strings.HasPrefix(line, "#") {
 			n.add(strings.Fields(line))
@@ -38,7 +37,7 @@ func New() Names {
 	return n
 }
 
-// add takes a line of the table. What is wrong with one is for the tests to find.
+// add adds a line of the table. Invalid lines are ignored; a test finds them.
 func (n Names) add(fields []string) {
 	if len(fields) < 3 {
 		return
@@ -50,12 +49,14 @@ func (n Names) add(fields []string) {
 	for protocol := range strings.SplitSeq(fields[1], ",") {
 		for _, p := range []scan.Protocol{scan.TCP, scan.UDP} {
 			if p.String() == protocol {
-				n.at[place{p, uint16(port)}] = fields[2] //nolint:gosec // it was read as one of 16 bits
+				n.names[portKey{p, uint16(port)}] = fields[2] //nolint:gosec // parsed with 16 bits
 			}
 		}
 	}
 }
 
-// Of returns the name of the service that usually listens at a port, or "" where
-// there is none.
-func (n Names) Of(protocol scan.Protocol, port uint16) string { return n.at[place{protocol, port}] }
+// Lookup returns the name of the service that usually listens on a port, or "" if the
+// table has none.
+func (n Names) Lookup(protocol scan.Protocol, port uint16) string {
+	return n.names[portKey{protocol, port}]
+}

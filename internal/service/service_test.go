@@ -28,15 +28,15 @@ func TestNames(t *testing.T) {
 		{scan.TCP, 61234, ""},
 		{0, 22, ""},
 	} {
-		if got := names.Of(tc.protocol, tc.port); got != tc.want {
-			t.Errorf("port %d of %v is called %q, want %q", tc.port, tc.protocol, got, tc.want)
+		if got := names.Lookup(tc.protocol, tc.port); got != tc.want {
+			t.Errorf("port %d of %v is named %q, want %q", tc.port, tc.protocol, got, tc.want)
 		}
 	}
 }
 
-// TestTable holds every line to what the head of the table says, and to RFC 6335
-// section 5.1: a name has at most 15 characters.
-func TestTable(t *testing.T) {
+// TestTableLines checks every line for the form that the head of the table describes,
+// and for RFC 6335 section 5.1: a name has at most 15 characters.
+func TestTableLines(t *testing.T) {
 	t.Parallel()
 	line := regexp.MustCompile(`^([0-9]{1,5}) (tcp|udp|tcp,udp) ([a-z0-9](-?[a-z0-9]){0,14})( unregistered)?\n$`)
 	last, lines, named := 0, 0, 0
@@ -51,7 +51,7 @@ func TestTable(t *testing.T) {
 		}
 		var port int
 		if _, err := fmt.Sscan(parts[1], &port); err != nil || port < max(1, last) || port > 65535 {
-			t.Errorf("out of range, or of order: %q", text)
+			t.Errorf("out of range or order: %q", text)
 		}
 		if len(parts[3]) > 15 {
 			t.Errorf("too long: %q", text)
@@ -60,7 +60,7 @@ func TestTable(t *testing.T) {
 		lines++
 		named += 1 + strings.Count(parts[2], ",")
 	}
-	if got := len(New().at); lines < 200 || got != named {
-		t.Errorf("%d lines say %d names, and %d are known: a port is there twice", lines, named, got)
+	if got := len(New().names); lines < 200 || got != named {
+		t.Errorf("%d lines with %d names give %d names: a port is listed twice", lines, named, got)
 	}
 }

@@ -10,14 +10,14 @@ import (
 	"portscan_exporter/internal/scan"
 )
 
-// tone is what a color says, which EXPECTED beside it says in words.
+// tone is the meaning of a color. The column EXPECTED has the same in words.
 type tone int
 
 const (
 	plain  tone = iota
-	good        // as it must be
+	good        // open, as expected
 	bad         // not as expected
-	unsure      // it must be open, and that is not known; or nothing at all is known
+	unsure      // unknown, or expected to be open and silent
 )
 
 func toneOf(s scan.State, e scan.Expected) tone {
@@ -33,7 +33,7 @@ func toneOf(s scan.State, e scan.Expected) tone {
 	}
 }
 
-// palette paints, or does not.
+// palette maps tones to colors. A nil palette has none.
 type palette map[tone]*color.Color
 
 func newPalette(on bool) palette {
@@ -42,12 +42,12 @@ func newPalette(on bool) palette {
 	}
 	p := palette{good: color.New(color.FgGreen), bad: color.New(color.FgRed, color.Bold), unsure: color.New(color.FgYellow)}
 	for _, c := range p {
-		c.EnableColor() // where the library would not: who makes a palette has decided
+		c.EnableColor() // overrides the library's own detection
 	}
 	return p
 }
 
-func (p palette) paint(t tone, text string) string {
+func (p palette) colorize(t tone, text string) string {
 	c, ok := p[t]
 	if !ok {
 		return text
@@ -55,12 +55,12 @@ func (p palette) paint(t tone, text string) string {
 	return c.Sprint(text)
 }
 
-// Colorful tells whether what is written to w may have colors: it is a terminal that
-// knows them, and nobody has asked for none (https://no-color.org).
-func Colorful(w io.Writer) bool { return isScreen(w) && os.Getenv("NO_COLOR") == "" }
+// Colorful reports whether w is a terminal that supports colors and NO_COLOR is unset
+// (https://no-color.org).
+func Colorful(w io.Writer) bool { return isTerminal(w) && os.Getenv("NO_COLOR") == "" }
 
-// isScreen tells whether w is a terminal on which what was written can be changed.
-func isScreen(w io.Writer) bool {
+// isTerminal reports whether w is a terminal with cursor control.
+func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	if !ok || os.Getenv("TERM") == "dumb" {
 		return false

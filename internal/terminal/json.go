@@ -11,11 +11,11 @@ import (
 	"portscan_exporter/internal/service"
 )
 
-// jsonVersion is raised when a key goes, or comes to mean something else. It is not
-// when keys are added.
+// jsonVersion increases when a key is removed or changes its meaning, not when keys are
+// added.
 const jsonVersion = 1
 
-// jsonScan is all of the document but its addresses, which come last.
+// jsonScan is the document without its addresses, which follow it.
 type jsonScan struct {
 	Version       int               `json:"version"`
 	Target        string            `json:"target"`
@@ -67,8 +67,8 @@ type jsonPort struct {
 	Service   *string  `json:"service"`
 }
 
-// writeJSON writes one object: a line for the scan, one for each address, and one that
-// ends it. Addresses are written one at a time, because each may have 65,535 ports.
+// writeJSON writes one object: a line for the scan, a line for each address, and a
+// closing line. It encodes one address at a time: each may have 65,535 ports.
 func (r Report) writeJSON(w io.Writer) error {
 	head, err := json.Marshal(r.jsonScan())
 	if err != nil {
@@ -129,7 +129,7 @@ func (r Report) jsonAddress(a *scan.AddressResult, names service.Names) jsonAddr
 		out.Unknown[cause.String()] = unknown[cause]
 	}
 	for p := range a.All() {
-		if r.shows(p) {
+		if r.lists(p) {
 			out.Ports = append(out.Ports, r.jsonPort(p, names))
 		}
 	}
@@ -146,7 +146,7 @@ func (r Report) jsonPort(p scan.PortResult, names service.Names) jsonPort {
 		seconds := p.RTT.Seconds()
 		out.Response = &seconds
 	}
-	if name := names.Of(r.Result.Plan.Spec().Protocol, p.Port); name != "" {
+	if name := names.Lookup(r.Result.Plan.Spec().Protocol, p.Port); name != "" {
 		out.Service = &name
 	}
 	return out

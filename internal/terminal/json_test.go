@@ -15,7 +15,7 @@ import (
 	"portscan_exporter/internal/scan"
 )
 
-// TestJSONEmpty has nothing to say: what is a list stays one, and the document whole.
+// TestJSONEmpty writes a result without addresses: lists stay lists.
 func TestJSONEmpty(t *testing.T) {
 	t.Parallel()
 	plan, err := scan.NewPlan(scan.Spec{
@@ -35,15 +35,15 @@ func TestJSONEmpty(t *testing.T) {
 		}
 	}
 	if complete, ok := got["complete"].(bool); !ok || complete {
-		t.Error("a scan of no address is complete")
+		t.Error("complete = true without an address")
 	}
 }
 
-// TestJSONAgrees reads the document back, and compares it with what it was made of.
-func TestJSONAgrees(t *testing.T) {
+// TestJSONRoundTrip decodes the document and compares it with the result.
+func TestJSONRoundTrip(t *testing.T) {
 	t.Parallel()
-	r := made(t)
-	r.AllPorts = true
+	r := newReport(t)
+	r.ListAll = true
 	var got struct {
 		jsonScan
 		Addresses []jsonAddress `json:"addresses"`
@@ -74,12 +74,11 @@ func TestJSONAgrees(t *testing.T) {
 		}
 	}
 	if violating != got.Violating || violating != r.Violating() || violating != 4 {
-		t.Errorf("%d ports are violating one by one, %d in all, %d in the report; want 4", violating, got.Violating, r.Violating())
+		t.Errorf("violating: %d ports, %d in total, %d in the report, want 4", violating, got.Violating, r.Violating())
 	}
 }
 
-// TestJSONDocumented compares the keys of the example in docs/cli.md with those that are
-// written.
+// TestJSONDocumented compares the keys of the example in docs/cli.md with the output.
 func TestJSONDocumented(t *testing.T) {
 	t.Parallel()
 	doc, err := os.ReadFile("../../docs/cli.md")
@@ -88,18 +87,18 @@ func TestJSONDocumented(t *testing.T) {
 	}
 	_, example, _ := strings.Cut(string(doc), "```json\n")
 	example, _, _ = strings.Cut(example, "```")
-	r := made(t)
+	r := newReport(t)
 	if diff := cmp.Diff(keys(t, example), keys(t, written(t, r, JSON))); diff != "" {
 		t.Errorf("keys (-documented +written):\n%s", diff)
 	}
 	for _, key := range keys(t, written(t, r, JSON)) {
 		if last := key[strings.LastIndex(key, ".")+1:]; strings.Count(string(doc), "`"+last+"`") == 0 {
-			t.Errorf("docs/cli.md does not say what %s is", key)
+			t.Errorf("docs/cli.md does not describe %s", key)
 		}
 	}
 }
 
-// keys returns the paths of all keys in a document, sorted.
+// keys returns the sorted paths of all keys in a document.
 func keys(t *testing.T, document string) []string {
 	t.Helper()
 	var value any

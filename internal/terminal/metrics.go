@@ -13,41 +13,39 @@ import (
 	"portscan_exporter/collector"
 )
 
-// gatherer has the metrics that /probe would answer with.
+// gatherer returns the metrics of /probe.
 func (r Report) gatherer() prometheus.Gatherer {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collector.NewProbe(r.ProbeResult))
 	return reg
 }
 
-// labeled puts labels on every series that say what was asked for, so that no two
-// scans have a series in common. A registry can't: portscan_target_info has a target
-// already, the name of the one around an address, and that would be in the file of
-// each address.
-func labeled(from prometheus.Gatherer, asked, module string) prometheus.Gatherer {
+// withScanLabels adds the labels target and module to every series, so that two scans
+// have no series in common. [prometheus.WrapRegistererWith] cannot replace the label
+// target of portscan_target_info, which is the same for every address of a target.
+func withScanLabels(from prometheus.Gatherer, asked, module string) prometheus.Gatherer {
 	return prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) {
 		families, err := from.Gather()
 		for _, f := range families {
 			for _, m := range f.Metric {
-				m.Label = with(m.Label, "target", asked)
-				m.Label = with(m.Label, "module", module)
+				m.Label = setLabel(m.Label, "target", asked)
+				m.Label = setLabel(m.Label, "module", module)
 			}
 		}
 		return families, err
 	})
 }
 
-// with returns labels, sorted as a registry has them, with one in the place of its
-// like.
-func with(labels []*dto.LabelPair, name, value string) []*dto.LabelPair {
+// setLabel returns the labels with one added or replaced, sorted as a registry sorts them.
+func setLabel(labels []*dto.LabelPair, name, value string) []*dto.LabelPair {
 	labels = slices.DeleteFunc(labels, func(l *dto.LabelPair) bool { return l.GetName() == name })
 	labels = append(labels, &dto.LabelPair{Name: &name, Value: &value})
 	slices.SortFunc(labels, func(a, b *dto.LabelPair) int { return cmp.Compare(a.GetName(), b.GetName()) })
 	return labels
 }
 
-// writeMetrics writes Prometheus's text format. There are no timestamps in it, which
-// node_exporter would refuse.
+// writeMetrics writes the text format of Prometheus, without timestamps: node_exporter
+// rejects them.
 func writeMetrics(w io.Writer, from prometheus.Gatherer) error {
 	families, err := from.Gather()
 	if err != nil {

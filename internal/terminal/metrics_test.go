@@ -10,11 +10,11 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// TestTextfilesSideBySide puts scans together as node_exporter does: of two targets,
-// of one target with two modules, and of an address by itself.
-func TestTextfilesSideBySide(t *testing.T) {
+// TestTextfilesMerged merges scans of two targets, of two modules and of a single address,
+// as node_exporter does.
+func TestTextfilesMerged(t *testing.T) {
 	t.Parallel()
-	web := made(t)
+	web := newReport(t)
 	slow, mail, alone := web, web, web
 	slow.Module = "tcp_all"
 	mail.Asked, mail.Target = "mail", "mail"
@@ -24,7 +24,7 @@ func TestTextfilesSideBySide(t *testing.T) {
 		text := written(t, r, Textfile)
 		all = append(all, prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) { return parse(t, text), nil }))
 	}
-	families, err := all.Gather() // it finds series that are there twice, and metrics with two meanings
+	families, err := all.Gather() // reports duplicate series and inconsistent metrics
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,6 @@
-// Package terminal is what the scan command shows: how far a scan is while it runs
-// ([Screen]), and what came of it ([Report]), as a table for people or in a form for
-// programs. docs/cli.md is its contract.
+// Package terminal implements the output of the scan command: the progress of a running
+// scan ([Screen]) and its result ([Report]), as a table or in a format for programs.
+// docs/cli.md documents the formats.
 package terminal
 
 import (
@@ -12,31 +12,31 @@ import (
 	"portscan_exporter/internal/scan"
 )
 
-// Format is a form in which a report is written.
+// Format is an output format, a value of the flag --output.
 type Format string
 
-// The formats. Their values are those of the flag --output.
+// Output formats.
 const (
 	Table      Format = "table"
 	JSON       Format = "json"
-	Prometheus Format = "prometheus" // what /probe answers
-	Textfile   Format = "textfile"   // the same for node_exporter's textfile collector
+	Prometheus Format = "prometheus" // the answer of /probe
+	Textfile   Format = "textfile"   // for node_exporter's textfile collector
 )
 
-// Formats lists every format.
+// Formats returns all formats.
 func Formats() []string {
 	return []string{string(Table), string(JSON), string(Prometheus), string(Textfile)}
 }
 
-// Report is what came of a scan that somebody asked for at a prompt. It is read only
-// and may be used concurrently.
+// Report is the result of a scan command. It is not changed, and may be used
+// concurrently.
 type Report struct {
 	collector.ProbeResult
 
-	Asked    string // what the command line names: the target, or an address inside it
-	Module   string
-	AllPorts bool // list all ports in the table and in JSON, not only the notable ones
-	Color    bool // of the table
+	Asked   string // the command's argument: a target, or an address inside one
+	Module  string
+	ListAll bool // list all ports in the table and in JSON, not only the notable ones
+	Color   bool // color the table
 }
 
 // Write writes the report.
@@ -51,9 +51,9 @@ func (r Report) Write(w io.Writer, f Format) error {
 	case Prometheus:
 		err = writeMetrics(out, r.gatherer())
 	case Textfile:
-		err = writeMetrics(out, labeled(r.gatherer(), r.Asked, r.Module))
+		err = writeMetrics(out, withScanLabels(r.gatherer(), r.Asked, r.Module))
 	default:
-		return fmt.Errorf("there is no output %q", f)
+		return fmt.Errorf("unknown output format %q", f)
 	}
 	if err == nil {
 		err = out.Flush()
@@ -64,7 +64,7 @@ func (r Report) Write(w io.Writer, f Format) error {
 	return nil
 }
 
-// Violating counts the ports that are not as the target's owner expects.
+// Violating returns the number of ports that are not as expected.
 func (r Report) Violating() (n int) {
 	for i := range r.Result.Addresses {
 		open, notOpen := r.Result.Addresses[i].Violating()
@@ -73,7 +73,7 @@ func (r Report) Violating() (n int) {
 	return n
 }
 
-// shows tells whether a port is listed by itself.
-func (r Report) shows(p scan.PortResult) bool {
-	return r.AllPorts || r.Result.Plan.Notable(p.Port, p.State)
+// lists reports whether the port has a row of its own.
+func (r Report) lists(p scan.PortResult) bool {
+	return r.ListAll || r.Result.Plan.Notable(p.Port, p.State)
 }

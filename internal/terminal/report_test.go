@@ -17,15 +17,15 @@ import (
 	"portscan_exporter/internal/scan"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "rewrite the golden files")
 
 var (
 	ip4 = netip.MustParseAddr("192.0.2.1")
 	ip6 = netip.MustParseAddr("2001:db8::1:ff00:42")
 )
 
-// made is a report made by hand, of two addresses with every kind of port.
-func made(t *testing.T) Report {
+// newReport returns a report of two addresses with ports in every state.
+func newReport(t *testing.T) Report {
 	t.Helper()
 	plan, err := scan.NewPlan(scan.Spec{
 		Protocol: scan.TCP, Method: scan.Connect, Timeout: 9 * time.Second, PortTimeout: time.Second, MaxInFlight: 1,
@@ -95,12 +95,12 @@ func written(t *testing.T, r Report, f Format) string {
 	return out.String()
 }
 
-// TestGolden holds every form of output to the letter: programs rely on them.
-func TestGolden(t *testing.T) {
+// TestReportGolden compares every format with its golden file.
+func TestReportGolden(t *testing.T) {
 	t.Parallel()
-	notable := made(t)
+	notable := newReport(t)
 	all, painted := notable, notable
-	all.AllPorts, painted.Color = true, true
+	all.ListAll, painted.Color = true, true
 	address := notable // asked for by itself
 	address.Asked = ip4.String()
 	for file, tc := range map[string]struct {
@@ -133,17 +133,17 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// TestAligned looks for every column at the same place in every row, whatever the
-// length of an address, and with colors as without.
-func TestAligned(t *testing.T) {
+// TestTableAligned requires aligned columns for addresses of all lengths, with and without
+// colors.
+func TestTableAligned(t *testing.T) {
 	t.Parallel()
-	r := made(t)
-	r.AllPorts = true
+	r := newReport(t)
+	r.ListAll = true
 	plain := written(t, r, Table)
 	r.Color = true
 	painted := written(t, r, Table)
 	if !strings.Contains(painted, "\x1b[") {
-		t.Error("there is no color")
+		t.Error("no color")
 	}
 	var stripped strings.Builder
 	for i, part := range strings.Split(painted, "\x1b[") {
@@ -178,8 +178,8 @@ func (f *full) Write(p []byte) (int, error) {
 
 func TestWriteFails(t *testing.T) {
 	t.Parallel()
-	r := made(t)
-	r.AllPorts = true
+	r := newReport(t)
+	r.ListAll = true
 	for _, f := range Formats() {
 		size := len(written(t, r, Format(f)))
 		for _, room := range []int{0, size - 1} {

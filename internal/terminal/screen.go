@@ -12,15 +12,15 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 )
 
-// Screen is where a progress bar and the log share a terminal. What is written to it
-// appears above the bar, as whole lines. It may be used concurrently.
+// Screen is a terminal that a progress bar and the log share. Lines written to it appear
+// above the bar. It may be used concurrently.
 type Screen struct {
 	w    io.Writer
 	mu   sync.Mutex
-	bars *mpb.Progress // nil: none is drawn
+	bars *mpb.Progress // nil while no bar is drawn
 }
 
-// NewScreen returns a screen. Where w is no terminal, no bar is ever drawn.
+// NewScreen returns a screen. It never draws a bar if w is not a terminal.
 func NewScreen(w io.Writer) *Screen { return &Screen{w: w} }
 
 // Write implements [io.Writer].
@@ -35,23 +35,23 @@ func (s *Screen) Write(p []byte) (int, error) {
 	return s.w.Write(p)
 }
 
-// Show draws how far a scan is, until the returned function is called, which leaves
-// nothing of it. name is what is scanned, and deadline when the scan ends in any case.
+// Show draws a progress bar until the returned function is called, which erases it. The
+// bar shows the name and the time left until the deadline.
 func (s *Screen) Show(name string, t *Tally, deadline time.Time) (hide func()) {
-	if !isScreen(s.w) {
+	if !isTerminal(s.w) {
 		return func() {}
 	}
 	return s.show(name, t, deadline)
 }
 
 func (s *Screen) show(name string, t *Tally, deadline time.Time, options ...mpb.ContainerOption) (hide func()) {
-	const patience = 300 * time.Millisecond // a bar that is gone at once is a nuisance
+	const delay = 300 * time.Millisecond // a short scan draws no bar
 	over := make(chan struct{})
 	var drawing sync.WaitGroup
 	drawing.Go(func() {
 		select {
 		case <-over:
-		case <-time.After(patience):
+		case <-time.After(delay):
 			s.draw(name, t, deadline, over, options)
 		}
 	})
@@ -66,10 +66,10 @@ func (s *Screen) draw(name string, t *Tally, deadline time.Time, over <-chan str
 	const refresh = 150 * time.Millisecond
 	bars := mpb.New(append(options, mpb.WithConsoleWriter(console(s.w)), mpb.WithRefreshRate(refresh))...)
 	bar := bars.AddBar(0,
-		mpb.BarFillerTrim(), // the blanks around it are ours, and there where it has no room
+		mpb.BarFillerTrim(), // the decorators have the blanks, also if the bar does not fit
 		mpb.PrependDecorators(decor.Name(name+" ")),
 		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string {
-			return " " + t.line(time.Now(), deadline)
+			return " " + t.status(time.Now(), deadline)
 		})),
 	)
 	s.mu.Lock()
@@ -80,56 +80,56 @@ func (s *Screen) draw(name string, t *Tally, deadline time.Time, over <-chan str
 	for {
 		select {
 		case <-ticker.C:
-			bar.SetTotal(t.all.Load(), false)
+			bar.SetTotal(t.total.Load(), false)
 			bar.SetCurrent(t.done.Load())
 			continue
 		case <-over:
 		}
 		break
 	}
-	s.mu.Lock() // until the bar is gone, a line would be drawn into it
+	s.mu.Lock() // a line written now would be drawn into the bar
 	defer s.mu.Unlock()
 	bar.Abort(true)
 	bars.Wait()
 	s.bars = nil
 }
 
-// console returns what draws on a terminal.
+// console returns the writer that draws on a terminal.
 func console(w io.Writer) *cupwriter.Writer {
-	c := cupwriter.New(fromMargin{w}, false)
+	c := cupwriter.New(marginWriter{w}, false)
 	if f, ok := w.(*os.File); ok {
 		c.SetTermFd(int(f.Fd()))
 	}
 	return c
 }
 
-// fromMargin begins at the left margin, whatever was typed meanwhile: a terminal
-// echoes that, the ^C of Ctrl-C too.
-type fromMargin struct{ w io.Writer }
+// marginWriter returns the cursor to the left margin before it writes: the terminal
+// echoes typed characters, for example the ^C of Ctrl-C.
+type marginWriter struct{ w io.Writer }
 
 // Write implements [io.Writer].
-func (m fromMargin) Write(p []byte) (int, error) {
+func (m marginWriter) Write(p []byte) (int, error) {
 	n, err := m.w.Write(append([]byte("\r"), p...))
 	return max(0, n-1), err
 }
 
-// line says what the bar can't show.
-func (t *Tally) line(now, deadline time.Time) string {
-	begun := t.begun.Load()
-	if begun == nil {
-		return "looking up names"
+// status returns the counts, the rate and the time left.
+func (t *Tally) status(now, deadline time.Time) string {
+	started := t.started.Load()
+	if started == nil {
+		return "resolving names"
 	}
-	all, done, open := t.all.Load(), t.done.Load(), t.open.Load()
-	rate := float64(done) / max(now.Sub(*begun), time.Millisecond).Seconds()
-	return fmt.Sprintf("%d of %d ports, %d open, %.0f/s, %s", done, all, open, rate, timeLeft(float64(all-done), rate, deadline.Sub(now)))
+	total, done, open := t.total.Load(), t.done.Load(), t.open.Load()
+	rate := float64(done) / max(now.Sub(*started), time.Millisecond).Seconds()
+	return fmt.Sprintf("%d of %d ports, %d open, %.0f/s, %s", done, total, open, rate, timeLeft(float64(total-done), rate, deadline.Sub(now)))
 }
 
-// timeLeft is by the rate so far, or no more than there is.
-func timeLeft(ports, rate float64, most time.Duration) string {
-	most = max(0, most)
-	if rate > 0 && ports/rate < most.Seconds() {
+// timeLeft estimates the time left by the rate, limited by the deadline.
+func timeLeft(ports, rate float64, limit time.Duration) string {
+	limit = max(0, limit)
+	if rate > 0 && ports/rate < limit.Seconds() {
 		left := time.Duration(ports / rate * float64(time.Second))
 		return left.Round(time.Second).String() + " left"
 	}
-	return "at most " + most.Round(time.Second).String() + " left"
+	return "at most " + limit.Round(time.Second).String() + " left"
 }

@@ -53,8 +53,8 @@ func TestTally(t *testing.T) {
 	}
 	var tally Tally
 	now := time.Now()
-	if got, want := tally.line(now, now.Add(time.Minute)), "looking up names"; got != want {
-		t.Errorf("before the scan: %q, want %q", got, want)
+	if got, want := tally.status(now, now.Add(time.Minute)), "resolving names"; got != want {
+		t.Errorf("status() before the scan = %q, want %q", got, want)
 	}
 	failed := errors.New("failed")
 	var reported []scan.PortResult
@@ -65,18 +65,18 @@ func TestTally(t *testing.T) {
 		return failed
 	}))
 	if err := engine.Scan(t.Context(), req, func(p scan.PortResult) { reported = append(reported, p) }); !errors.Is(err, failed) {
-		t.Errorf("the engine's error became %v", err)
+		t.Errorf("Scan() = %v, want the engine's error", err)
 	}
 	if len(reported) != 3 {
-		t.Errorf("%d results came through, want 3", len(reported))
+		t.Errorf("%d results reported, want 3", len(reported))
 	}
 	for after, want := range map[time.Duration]string{
 		time.Second:      "3 of 6 ports, 1 open, 3/s, 1s left",
 		30 * time.Second: "3 of 6 ports, 1 open, 0/s, at most 20s left", // at that rate it would take 30s
 		time.Hour:        "3 of 6 ports, 1 open, 0/s, at most 0s left",
 	} {
-		if got := tally.line(tally.begun.Load().Add(after), tally.begun.Load().Add(50*time.Second)); got != want {
-			t.Errorf("after %v: %q, want %q", after, got, want)
+		if got := tally.status(tally.started.Load().Add(after), tally.started.Load().Add(50*time.Second)); got != want {
+			t.Errorf("status() after %v = %q, want %q", after, got, want)
 		}
 	}
 }
@@ -87,29 +87,29 @@ func (f scannerFunc) Scan(ctx context.Context, req scan.Request, report func(sca
 	return f(ctx, req, report)
 }
 
-// TestScreen has a log beside a bar: no line of it is lost, before, while and after.
-func TestScreen(t *testing.T) {
+// TestScreenKeepsLines writes lines before, during and after a bar: none is lost.
+func TestScreenKeepsLines(t *testing.T) {
 	ignore := goleak.IgnoreCurrent()
 	t.Cleanup(func() { goleak.VerifyNone(t, ignore) })
 	var out buffer
 	s := NewScreen(&out)
 	log := func(line string) {
 		if n, err := s.Write([]byte(line + "\n")); n != len(line)+1 || err != nil {
-			t.Errorf("%q: %d bytes were written, %v", line, n, err)
+			t.Errorf("Write(%q) = %d, %v", line, n, err)
 		}
 	}
 	var tally Tally
 	log("before")
 	hide := s.show("web", &tally, time.Now().Add(time.Hour), mpb.WithAutoRefresh())
 	log("at once")
-	for !strings.Contains(out.String(), "looking up names") {
+	for !strings.Contains(out.String(), "resolving names") {
 		time.Sleep(10 * time.Millisecond)
 	}
 	log("beside the bar")
 	now := time.Now()
-	tally.all.Store(100)
+	tally.total.Store(100)
 	tally.done.Store(50)
-	tally.begun.Store(&now)
+	tally.started.Store(&now)
 	for !strings.Contains(out.String(), "50 of 100 ports, 0 open, ") {
 		time.Sleep(10 * time.Millisecond)
 	}
@@ -118,21 +118,20 @@ func TestScreen(t *testing.T) {
 	log("after")
 	for _, line := range []string{"before", "at once", "beside the bar", "at the end", "after"} {
 		if strings.Count(out.String(), line+"\n") != 1 {
-			t.Errorf("the line %q is there %d times", line, strings.Count(out.String(), line))
+			t.Errorf("line %q appears %d times, want 1", line, strings.Count(out.String(), line))
 		}
 	}
 }
 
-// TestShortScan draws nothing for a scan that is over at once, and nothing where
-// there is no terminal.
-func TestShortScan(t *testing.T) {
+// TestScreenDrawsNothing shows a short scan on a terminal, and a long one on a file.
+func TestScreenDrawsNothing(t *testing.T) {
 	ignore := goleak.IgnoreCurrent()
 	t.Cleanup(func() { goleak.VerifyNone(t, ignore) })
 	var out buffer
 	s := NewScreen(&out)
 	s.show("web", &Tally{}, time.Now().Add(time.Hour), mpb.WithAutoRefresh())()
 	if out.String() != "" {
-		t.Errorf("drawn: %q", out.String())
+		t.Errorf("output = %q, want none", out.String())
 	}
 	file, err := os.Create(t.TempDir() + "/file")
 	if err != nil {
@@ -140,12 +139,12 @@ func TestShortScan(t *testing.T) {
 	}
 	defer file.Close()
 	hide := NewScreen(file).Show("web", &Tally{}, time.Now().Add(time.Hour))
-	time.Sleep(500 * time.Millisecond) // longer than a bar waits
+	time.Sleep(500 * time.Millisecond) // longer than the delay of a bar
 	hide()
 	if info, err := file.Stat(); err != nil || info.Size() > 0 {
-		t.Errorf("%d bytes were drawn into a file, %v", info.Size(), err)
+		t.Errorf("%d bytes in the file, %v, want none", info.Size(), err)
 	}
 	if Colorful(file) || Colorful(&out) {
-		t.Error("a file has colors")
+		t.Error("Colorful() = true for a file")
 	}
 }

@@ -16,21 +16,21 @@ import (
 // columns of the table.
 const columns = 7
 
-// row is a line of the table.
-type row struct {
+// tableRow is a line of the table.
+type tableRow struct {
 	cells [columns]string
 	tone  tone // of the state
 }
 
-func header() row {
-	return row{cells: [columns]string{"ADDRESS", "PORT", "PROTOCOL", "STATE", "EXPECTED", "RESPONSE", "SERVICE"}}
+func headerRow() tableRow {
+	return tableRow{cells: [columns]string{"ADDRESS", "PORT", "PROTOCOL", "STATE", "EXPECTED", "RESPONSE", "SERVICE"}}
 }
 
-// stateColumn is the one that has a color.
+// stateColumn is the colored column.
 const stateColumn = 3
 
-// writeTable writes the ports, and below them what there is to say of the others.
-// The rows are made twice, for their widths and to be written: there may be millions.
+// writeTable writes the listed ports and the notes. It makes the rows twice, for the
+// widths and for the output, because there may be millions.
 func (r Report) writeTable(w io.Writer) error {
 	names := service.New()
 	var widths [columns]int
@@ -39,13 +39,13 @@ func (r Report) writeTable(w io.Writer) error {
 			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
 		}
 	}
-	paint := newPalette(r.Color)
+	colors := newPalette(r.Color)
 	for row := range r.rows(names) {
-		if _, err := io.WriteString(w, row.text(widths, paint)); err != nil {
+		if _, err := io.WriteString(w, row.format(widths, colors)); err != nil {
 			return err
 		}
 	}
-	for _, note := range append(r.rest(), r.Notes()...) {
+	for _, note := range append(r.hiddenNotes(), r.Notes()...) {
 		if _, err := fmt.Fprintln(w, note); err != nil {
 			return err
 		}
@@ -53,15 +53,15 @@ func (r Report) writeTable(w io.Writer) error {
 	return nil
 }
 
-// text writes a row. Its cells have letters that take one place, such as those of µs,
-// and colors take none.
-func (r row) text(widths [columns]int, p palette) string {
+// format returns the line of a row. Columns are aligned by runes: colors take no space,
+// and the µ of µs takes one cell.
+func (r tableRow) format(widths [columns]int, p palette) string {
 	const gap = 2
 	var b strings.Builder
 	for i, cell := range r.cells {
 		fill := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell)+gap)
 		if i == stateColumn {
-			cell = p.paint(r.tone, cell)
+			cell = p.colorize(r.tone, cell)
 		}
 		b.WriteString(cell)
 		if i < columns-1 {
@@ -72,14 +72,14 @@ func (r row) text(widths [columns]int, p palette) string {
 	return b.String()
 }
 
-func (r Report) rows(names service.Names) iter.Seq[row] {
-	return func(yield func(row) bool) {
-		if !yield(header()) {
+func (r Report) rows(names service.Names) iter.Seq[tableRow] {
+	return func(yield func(tableRow) bool) {
+		if !yield(headerRow()) {
 			return
 		}
 		for i := range r.Result.Addresses {
 			for p := range r.Result.Addresses[i].All() {
-				if r.shows(p) && !yield(r.row(p, names)) {
+				if r.lists(p) && !yield(r.portRow(p, names)) {
 					return
 				}
 			}
@@ -87,16 +87,16 @@ func (r Report) rows(names service.Names) iter.Seq[row] {
 	}
 }
 
-func (r Report) row(p scan.PortResult, names service.Names) row {
+func (r Report) portRow(p scan.PortResult, names service.Names) tableRow {
 	protocol, expected := r.Result.Plan.Spec().Protocol, r.Result.Plan.Expected(p.Port)
 	response := ""
 	if p.RTT > 0 {
 		response = p.RTT.Round(time.Microsecond).String()
 	}
-	return row{
+	return tableRow{
 		cells: [columns]string{
 			p.Address.String(), strconv.Itoa(int(p.Port)), protocol.String(),
-			shout(p.State), expected.String(), orDash(response), orDash(names.Of(protocol, p.Port)),
+			displayState(p.State), expected.String(), orDash(response), orDash(names.Lookup(protocol, p.Port)),
 		},
 		tone: toneOf(p.State, expected),
 	}
@@ -109,18 +109,18 @@ func orDash(cell string) string {
 	return cell
 }
 
-// shout writes a state as the table does: OPEN|FILTERED for open_filtered.
-func shout(s scan.State) string {
+// displayState returns a state in capitals: OPEN|FILTERED for open_filtered.
+func displayState(s scan.State) string {
 	return strings.ToUpper(strings.ReplaceAll(s.String(), "_", "|"))
 }
 
-// rest counts what the table leaves out, address by address.
-func (r Report) rest() (notes []string) {
+// hiddenNotes counts the ports without a row, by address.
+func (r Report) hiddenNotes() (notes []string) {
 	for i := range r.Result.Addresses {
 		a := &r.Result.Addresses[i]
 		hidden := make(map[scan.State]int)
 		for p := range a.All() {
-			if !r.shows(p) {
+			if !r.lists(p) {
 				hidden[p.State]++
 			}
 		}
