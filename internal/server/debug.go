@@ -18,9 +18,9 @@ import (
 // readable text.
 func (s *Server) writeDebug(w http.ResponseWriter, task scan.Task, a collector.ProbeResult, log *probeLog, reg prometheus.Gatherer) {
 	var b strings.Builder
-	debugPlan(&b, task)
-	debugAddresses(&b, a.Result)
-	debugPorts(&b, a)
+	writeDebugPlan(&b, task)
+	writeDebugAddresses(&b, a.Result)
+	writeDebugPorts(&b, a)
 	fmt.Fprintf(&b, "\nLogs for the probe:\n%s", log.text())
 	b.WriteString("\nMetrics that would have been returned:\n")
 	families, err := reg.Gather()
@@ -36,11 +36,11 @@ func (s *Server) writeDebug(w http.ResponseWriter, task scan.Task, a collector.P
 	writeText(w, http.StatusOK, b.String())
 }
 
-func debugPlan(b *strings.Builder, task scan.Task) {
+func writeDebugPlan(b *strings.Builder, task scan.Task) {
 	spec := task.Plan.Spec()
 	hosts := make([]string, 0, len(task.Hosts))
 	for _, h := range task.Hosts {
-		hosts = append(hosts, hostText(h))
+		hosts = append(hosts, formatHost(h))
 	}
 	method := spec.Protocol.String()
 	if spec.Protocol == scan.TCP {
@@ -58,15 +58,15 @@ func debugPlan(b *strings.Builder, task scan.Task) {
 	fmt.Fprintf(b, "  in flight     %d per address, %d packets per second (0: no limit)\n", spec.MaxInFlight, spec.Rate)
 }
 
-// hostText returns an entry of hosts, and the address if only one is scanned.
-func hostText(h scan.Host) string {
+// formatHost returns an entry of hosts, and the address if only one is scanned.
+func formatHost(h scan.Host) string {
 	if !h.IsName() && h.Network.IsSingleIP() && h.Entry != h.Network.Addr().String() {
 		return h.Network.Addr().String() + " in " + h.Entry
 	}
 	return h.Entry
 }
 
-func debugAddresses(b *strings.Builder, r *scan.Result) {
+func writeDebugAddresses(b *strings.Builder, r *scan.Result) {
 	b.WriteString("\nAddresses:\n")
 	for i := range r.Addresses {
 		a := &r.Addresses[i]
@@ -91,7 +91,7 @@ func debugAddresses(b *strings.Builder, r *scan.Result) {
 	}
 }
 
-func debugPorts(b *strings.Builder, a collector.ProbeResult) {
+func writeDebugPorts(b *strings.Builder, a collector.ProbeResult) {
 	ports, omitted := a.ReportedPorts()
 	b.WriteString("\nPorts:\n")
 	table := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
