@@ -18,22 +18,22 @@ type sourceAddress struct {
 // interfaces, and one for each module with method syn if syn returns an error.
 // syn is called only if there is such a module.
 func CheckHost(c *Config, syn func() error) []error {
-	var lacks []error
+	var missing []error
 	if len(c.synModules) > 0 {
 		if err := syn(); err != nil {
 			for _, at := range c.synModules {
-				lacks = append(lacks, at.newError(fmt.Sprintf("method syn is not available: %v; or write method: connect", err)))
+				missing = append(missing, at.newError(fmt.Sprintf("cannot use method syn: %v; or write method: connect", err)))
 			}
 		}
 	}
 	if len(c.sources) == 0 {
-		return lacks
+		return missing
 	}
 	addrs, err := net.InterfaceAddrs()
 	if err != nil {
-		return append(lacks, fmt.Errorf("listing this machine's addresses: %w", err))
+		return append(missing, fmt.Errorf("listing this machine's addresses: %w", err))
 	}
-	return append(lacks, c.missingSources(addrs)...)
+	return append(missing, c.missingSources(addrs)...)
 }
 
 func (c *Config) missingSources(addrs []net.Addr) []error {

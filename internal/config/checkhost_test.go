@@ -37,7 +37,7 @@ func TestCheckHost(t *testing.T) {
 		t.Errorf("CheckHost with syn supported = %v, want none", missing)
 	}
 	unsupported := func() error { return errors.New("it needs a capability: grant it") }
-	const want = "testdata/good/methods.yml:2: modules.syn.method: method syn is not available: it needs a capability: grant it; or write method: connect"
+	const want = "testdata/good/methods.yml:2: modules.syn.method: cannot use method syn: it needs a capability: grant it; or write method: connect"
 	if missing := CheckHost(methods, unsupported); len(missing) != 1 || missing[0].Error() != want {
 		t.Errorf("CheckHost = %v, want %s", missing, want)
 	}
