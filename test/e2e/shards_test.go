@@ -242,7 +242,8 @@ func (g *shardGroup) checkScanRate(t *testing.T, owners map[string]int) {
 // does not measure times, so it is independent of the load of the machine.
 func (g *shardGroup) checkScansMatchScrapes(t *testing.T, p *prometheusServer, owners map[string]int) {
 	t.Helper()
-	for _, target := range p.listTargets(t) {
+	active, _ := p.listActiveTargets(t)
+	for _, target := range active {
 		if target.ScrapeInterval != shardInterval.String() {
 			t.Errorf("%s: scrape interval = %s, want %v", target.name(), target.ScrapeInterval, shardInterval)
 		}
