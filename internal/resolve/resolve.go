@@ -1,5 +1,5 @@
-// Package resolve turns a target's hosts into addresses, once a scan. It
-// decides nothing about who may be touched: that is [scan.NewRequest]'s part.
+// Package resolve implements the resolution of a target's hosts to addresses. It does not
+// check the addresses against the target's networks: [scan.NewRequest] does.
 package resolve
 
 import (
@@ -13,33 +13,31 @@ import (
 	"portscan_exporter/internal/scan"
 )
 
-// A Lookup asks for the addresses of a name, as [net.Resolver.LookupNetIP]
-// does; network is "ip", "ip4" or "ip6". With "ip" it has to fail where one family
-// can't be told, as a [net.Resolver] with StrictErrors does. It may be called
-// concurrently.
+// Lookup resolves a name as [net.Resolver.LookupNetIP] does; network is "ip", "ip4" or
+// "ip6". With "ip" it must fail if the lookup of one family fails, as a [net.Resolver] with
+// StrictErrors does. It may be called concurrently.
 type Lookup interface {
 	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
 
-// Resolver resolves tasks. Make one with [New]; it may be used concurrently.
+// Resolver resolves the hosts of tasks. Create resolvers with [New]. They may be used
+// concurrently.
 type Resolver struct {
 	lookup Lookup
 }
 
-// New returns a resolver that asks lookup.
+// New returns a resolver that uses lookup.
 func New(lookup Lookup) (*Resolver, error) {
 	if lookup == nil {
-		return nil, errors.New("a resolver needs something to ask")
+		return nil, errors.New("resolve.New: lookup is required")
 	}
 	return &Resolver{lookup: lookup}, nil
 }
 
-// Resolve returns the addresses that the task's hosts lead to, of the task's
-// family and without those that the target excludes; one that several hosts
-// lead to is there for each. Names are looked up side by side. A name that
-// fails is [scan.FailedDNS], and the addresses of the others are returned all
-// the same; more addresses than the task takes are [scan.FailedTooManyAddresses],
-// and none is returned.
+// Resolve returns the addresses of the task's hosts that are of the task's family and not
+// excluded. An address of several hosts is returned for each of them. If a name fails,
+// Resolve returns the addresses of the other hosts and [scan.FailedDNS]. If there are more
+// than the task's maximum, it returns no address and [scan.FailedTooManyAddresses].
 func (r *Resolver) Resolve(ctx context.Context, task scan.Task) ([]scan.Address, map[scan.Failure]error) {
 	failed := make(map[scan.Failure]error)
 	answers := make([][]netip.Addr, len(task.Hosts))
@@ -61,7 +59,7 @@ func (r *Resolver) Resolve(ctx context.Context, task scan.Task) ([]scan.Address,
 	}
 	for i, h := range task.Hosts {
 		if !addHost(h, answers[i], add) {
-			failed[scan.FailedTooManyAddresses] = fmt.Errorf("more than the %d addresses that max_addresses of module %q allows", task.MaxAddresses, task.Module)
+			failed[scan.FailedTooManyAddresses] = fmt.Errorf("more than %d addresses, see max_addresses of module %q", task.MaxAddresses, task.Module)
 			return nil, failed
 		}
 	}
@@ -83,20 +81,20 @@ func addHost(h scan.Host, answer []netip.Addr, add func(netip.Addr, scan.Host) b
 	return true
 }
 
-// lookupAll looks the names among the hosts up, a few at a time, and fills
-// answers and errs at the hosts' places.
+// lookupAll resolves the names among the hosts, several at a time. It sets answers and errs
+// by the index of the host.
 func (r *Resolver) lookupAll(ctx context.Context, task scan.Task, answers [][]netip.Addr, errs []error) {
-	const atOnce = 16
-	places := make(chan struct{}, atOnce)
+	const maxLookups = 16
+	slots := make(chan struct{}, maxLookups)
 	var all sync.WaitGroup
 	for i, h := range task.Hosts {
 		if !h.IsName() {
 			continue
 		}
-		places <- struct{}{}
+		slots <- struct{}{}
 		all.Go(func() {
-			defer func() { <-places }()
-			addrs, err := r.ask(ctx, task.Family, h.Entry)
+			defer func() { <-slots }()
+			addrs, err := r.lookupName(ctx, task.Family, h.Entry)
 			if err != nil {
 				errs[i] = fmt.Errorf("resolving %s: %w", h.Entry, err)
 			}
@@ -106,25 +104,25 @@ func (r *Resolver) lookupAll(ctx context.Context, task scan.Task, answers [][]ne
 	all.Wait()
 }
 
-// ask looks one name up. Where that fails for one family, the addresses of the other
-// are worth having, but the error stays: they are not the whole answer.
-func (r *Resolver) ask(ctx context.Context, family scan.Family, name string) ([]netip.Addr, error) {
+// lookupName resolves a name. If the lookup of one family fails, it returns the addresses of
+// the other with the error.
+func (r *Resolver) lookupName(ctx context.Context, family scan.Family, name string) ([]netip.Addr, error) {
 	if family != scan.AnyFamily {
 		return r.lookup.LookupNetIP(ctx, family.String(), name)
 	}
 	addrs, err := r.lookup.LookupNetIP(ctx, "ip", name)
-	if err == nil || notThere(err) {
+	if err == nil || isNotFound(err) {
 		return addrs, err
 	}
 	for _, f := range []scan.Family{scan.IPv4, scan.IPv6} {
-		half, _ := r.lookup.LookupNetIP(ctx, f.String(), name) // err says what is wrong
-		addrs = append(addrs, half...)
+		partial, _ := r.lookup.LookupNetIP(ctx, f.String(), name) // err is returned
+		addrs = append(addrs, partial...)
 	}
 	return addrs, err
 }
 
-// notThere tells whether a name does not exist, as opposed to nobody knowing.
-func notThere(err error) bool {
+// isNotFound reports whether a name does not exist, unlike a failed lookup.
+func isNotFound(err error) bool {
 	dns, ok := errors.AsType[*net.DNSError](err)
 	return ok && dns.IsNotFound
 }

@@ -13,8 +13,8 @@ import (
 	"portscan_exporter/internal/scan"
 )
 
-// zone is a Lookup that answers from a table, "ip4 name" or "ip name"; "fails" is no
-// address.
+// zone is a Lookup with answers by network and name, for example "ip4 name". The answer
+// "fails" is an error.
 type zone map[string][]string
 
 func (z zone) LookupNetIP(_ context.Context, network, host string) ([]netip.Addr, error) {
@@ -32,9 +32,8 @@ func (z zone) LookupNetIP(_ context.Context, network, host string) ([]netip.Addr
 	return addrs, nil
 }
 
-// TestResolveHalf has a name server that knows one family and fails at the other: the
-// half that is known is not taken for the whole.
-func TestResolveHalf(t *testing.T) {
+// TestResolvePartialAnswer requires a failure if the lookup of one family fails.
+func TestResolvePartialAnswer(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		four, six []string
@@ -50,24 +49,24 @@ func TestResolveHalf(t *testing.T) {
 		{nil, nil, "[]", true},
 	} {
 		z := zone{"ip www": append(tc.four, tc.six...), "ip4 www": tc.four, "ip6 www": tc.six}
-		got, failed := resolved(t, z, task(t, scan.AnyFamily, 10, "", "www"))
+		got, failed := resolveTask(t, z, task(t, scan.AnyFamily, 10, "", "www"))
 		if err := failed[scan.FailedDNS]; fmt.Sprint(got) != tc.want || (err != nil) != tc.failed {
-			t.Errorf("%v, %v: got %v, %v; want %s", tc.four, tc.six, got, err, tc.want)
+			t.Errorf("%v, %v: Resolve() = %v, %v, want %s", tc.four, tc.six, got, err, tc.want)
 		}
 	}
 }
 
-func task(t *testing.T, family scan.Family, most int, exclude string, entries ...string) scan.Task {
+func task(t *testing.T, family scan.Family, maximum int, exclude string, entries ...string) scan.Task {
 	t.Helper()
-	var holes []netip.Prefix
+	var exclusions []netip.Prefix
 	if exclude != "" {
-		holes = append(holes, netip.MustParsePrefix(exclude))
+		exclusions = append(exclusions, netip.MustParsePrefix(exclude))
 	}
-	scope, err := scan.NewScope([]netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, holes)
+	scope, err := scan.NewScope([]netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, exclusions)
 	if err != nil {
 		t.Fatal(err)
 	}
-	task := scan.Task{Module: "m", Family: family, MaxAddresses: most, Scope: scope}
+	task := scan.Task{Module: "m", Family: family, MaxAddresses: maximum, Scope: scope}
 	for _, e := range entries {
 		network, err := netip.ParsePrefix(e)
 		if err != nil {
@@ -78,7 +77,7 @@ func task(t *testing.T, family scan.Family, most int, exclude string, entries ..
 	return task
 }
 
-func resolved(t *testing.T, z zone, task scan.Task) ([]string, map[scan.Failure]error) {
+func resolveTask(t *testing.T, z zone, task scan.Task) ([]string, map[scan.Failure]error) {
 	t.Helper()
 	r, err := resolve.New(z)
 	if err != nil {
@@ -97,7 +96,7 @@ func TestResolve(t *testing.T) {
 	z := zone{
 		"ip www":  {"192.0.2.7", "2001:db8::7", "::ffff:192.0.2.8", "fe80::1%eth0"},
 		"ip4 www": {"192.0.2.7"},
-		"ip6 www": {"2001:db8::7", "192.0.2.9"}, // a resolver that ignores what it was asked
+		"ip6 www": {"2001:db8::7", "192.0.2.9"}, // a resolver that ignores the network
 		"ip evil": {"169.254.169.254", "192.0.2.7"},
 	}
 	for name, tc := range map[string]struct {
@@ -111,52 +110,52 @@ func TestResolve(t *testing.T) {
 			task(t, scan.AnyFamily, 9, "192.0.2.2/32", "192.0.2.0/29", "192.0.2.1/32"),
 			[]string{"192.0.2.0/29=192.0.2.1", "192.0.2.0/29=192.0.2.3", "192.0.2.0/29=192.0.2.4", "192.0.2.0/29=192.0.2.5", "192.0.2.0/29=192.0.2.6", "192.0.2.1/32=192.0.2.1"},
 		},
-		"what is outside is for the guard": {task(t, scan.AnyFamily, 9, "", "evil"), []string{"evil=169.254.169.254", "evil=192.0.2.7"}},
-		"doubled addresses count once":     {task(t, scan.AnyFamily, 2, "", "evil", "evil", "192.0.2.7/32"), []string{"evil=169.254.169.254", "evil=192.0.2.7", "evil=169.254.169.254", "evil=192.0.2.7", "192.0.2.7/32=192.0.2.7"}},
+		"outside the scope": {task(t, scan.AnyFamily, 9, "", "evil"), []string{"evil=169.254.169.254", "evil=192.0.2.7"}},
+		"duplicates":        {task(t, scan.AnyFamily, 2, "", "evil", "evil", "192.0.2.7/32"), []string{"evil=169.254.169.254", "evil=192.0.2.7", "evil=169.254.169.254", "evil=192.0.2.7", "192.0.2.7/32=192.0.2.7"}},
 	} {
-		got, failed := resolved(t, z, tc.task)
+		got, failed := resolveTask(t, z, tc.task)
 		if len(failed) > 0 || !slices.Equal(got, tc.want) {
-			t.Errorf("%s: %v, %v; want %v", name, got, failed, tc.want)
+			t.Errorf("%s: Resolve() = %v, %v, want %v", name, got, failed, tc.want)
 		}
 	}
 }
 
-func TestResolveKeepsWhatItCan(t *testing.T) {
+func TestResolveFailedName(t *testing.T) {
 	t.Parallel()
-	got, failed := resolved(t, zone{"ip www": {"192.0.2.7"}}, task(t, scan.AnyFamily, 9, "", "nowhere", "www"))
+	got, failed := resolveTask(t, zone{"ip www": {"192.0.2.7"}}, task(t, scan.AnyFamily, 9, "", "nowhere", "www"))
 	if failed[scan.FailedDNS] == nil || !slices.Equal(got, []string{"www=192.0.2.7"}) {
-		t.Errorf("got %v, %v; want the address of www, and a DNS failure", got, failed)
+		t.Errorf("Resolve() = %v, %v, want the address of www and a DNS failure", got, failed)
 	}
 }
 
-func TestResolveTooMany(t *testing.T) {
+func TestResolveTooManyAddresses(t *testing.T) {
 	t.Parallel()
 	for name, tk := range map[string]scan.Task{
 		"a name":    task(t, scan.AnyFamily, 1, "", "www"),
 		"a network": task(t, scan.AnyFamily, 13, "", "192.0.2.0/28"),
 	} {
-		got, failed := resolved(t, zone{"ip www": {"192.0.2.7", "192.0.2.8"}}, tk)
+		got, failed := resolveTask(t, zone{"ip www": {"192.0.2.7", "192.0.2.8"}}, tk)
 		if failed[scan.FailedTooManyAddresses] == nil || len(got) != 0 {
-			t.Errorf("%s: got %v, %v; want nothing, and a failure", name, got, failed)
+			t.Errorf("%s: Resolve() = %v, %v, want no address and a failure", name, got, failed)
 		}
 	}
 }
 
-// deaf never answers before its context ends.
-type deaf struct{}
+// hangingLookup returns when its context ends.
+type hangingLookup struct{}
 
-func (deaf) LookupNetIP(ctx context.Context, _, _ string) ([]netip.Addr, error) {
+func (hangingLookup) LookupNetIP(ctx context.Context, _, _ string) ([]netip.Addr, error) {
 	<-ctx.Done()
 	return nil, ctx.Err()
 }
 
-func TestResolveEndsWithItsContext(t *testing.T) {
+func TestResolveContextCanceled(t *testing.T) {
 	t.Parallel()
-	r, err := resolve.New(deaf{})
+	r, err := resolve.New(hangingLookup{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	entries := make([]string, 40) // more than are asked at once
+	entries := make([]string, 40) // more than are looked up at once
 	for i := range entries {
 		entries[i] = fmt.Sprintf("host%d", i)
 	}
@@ -164,6 +163,6 @@ func TestResolveEndsWithItsContext(t *testing.T) {
 	cancel()
 	_, failed := r.Resolve(ctx, task(t, scan.AnyFamily, 9, "", entries...))
 	if !errors.Is(failed[scan.FailedDNS], context.Canceled) {
-		t.Errorf("failed with %v", failed)
+		t.Errorf("Resolve() failed with %v, want context.Canceled", failed)
 	}
 }

@@ -7,15 +7,15 @@ import (
 	"strings"
 )
 
-// Digest returns a text that is the same for tasks that are [Task.Equal], whichever
-// program made them, and that differs for others.
+// Digest returns a hash of the fields that [Task.Equal] compares. It is persisted: the same
+// task has the same digest in every version and process.
 func (t Task) Digest() string {
 	spec := t.Plan.spec
 	ports, exclude, expect := spec.Ports.String(), spec.Exclude.String(), "nothing"
 	if e := spec.Expect; e != nil {
 		expect = fmt.Sprintf("open %v, allow %v", e.Open, e.Allow)
 	}
-	spec.Ports, spec.Exclude, spec.Expect = PortSet{}, PortSet{}, nil // each is written out by itself
+	spec.Ports, spec.Exclude, spec.Expect = PortSet{}, PortSet{}, nil // written separately below
 	h := sha256.New()
 	fmt.Fprintf(h, "%q %q %q %v %v %v\n", t.Target, t.Module, t.Hosts, t.Family, t.MaxAddresses, int64(t.MaxAge))
 	fmt.Fprintf(h, "%v %v", t.Scope.allow, t.Scope.exclude)

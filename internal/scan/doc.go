@@ -1,10 +1,9 @@
-// Package scan holds the words of the house and nothing else: what a scan will
-// cover ([Plan]), whom it may touch ([Scope], [Request]), what came back
-// ([PortResult], [Result]) and who does the work ([Scanner]).
+// Package scan defines the domain types that all other packages share: the ports of a
+// scan ([Plan]), the addresses that it may touch ([Scope], [Request]), its results
+// ([PortResult], [Result]) and the interface of engines ([Scanner]).
 //
-// It is the ground floor: it imports nothing of ours, opens no socket and reads
-// no clock. Every type here is a value that may be read from any number of
-// goroutines; [Recorder] alone changes, and guards itself.
+// The package imports no other package of this module, opens no sockets and reads no
+// clock. All types may be used concurrently. Only [Recorder] is mutable, and it locks.
 package scan
 
 import (
@@ -12,21 +11,19 @@ import (
 	"errors"
 )
 
-// ErrUncheckedRequest is what a [Scanner] answers to a zero [Request]: one that
-// [NewRequest] has not checked.
-var ErrUncheckedRequest = errors.New("scan request was not checked: only scan.NewRequest makes one")
+// ErrUncheckedRequest is the error for a zero [Request], which [NewRequest] has not checked.
+var ErrUncheckedRequest = errors.New("unchecked scan request: use scan.NewRequest")
 
-// A Scanner is an engine: it finds out the state of every port of the plan on
-// every address of the request.
+// Scanner is an engine. It determines the state of each port of the plan on each address
+// of the request.
 //
-// Scan calls report once for every port that it has touched; report may be
-// called from several goroutines at once. A port's state is a result and never
-// an error: what could not be found out is reported as [Unknown] with its
-// [Cause], and ports that are not reported at all were not reached. An error
-// means that the scan itself could not be done.
+// Scan calls report once for each port that it has tried, possibly from several goroutines
+// at once. A port's state is a result, never an error: if an engine cannot determine a
+// state, it reports [Unknown] with a [Cause]. Ports that are not reported were not tried.
+// An error means that the scan could not be run.
 //
-// Scan returns soon after ctx is done, and by then has ended every goroutine
-// and socket of its own and calls report no more. It may be called concurrently.
+// Scan returns soon after ctx is done. It has then stopped its goroutines, closed its
+// sockets, and no longer calls report. It may be called concurrently.
 type Scanner interface {
 	Scan(ctx context.Context, req Request, report func(PortResult)) error
 }

@@ -7,47 +7,46 @@ import (
 	"time"
 )
 
-// Expectation is what a target's owner says of the ports of one protocol.
+// Expectation declares the ports of one protocol that must or may be open on a target.
 type Expectation struct {
 	Open  PortSet // must be open
 	Allow PortSet // may be open
 }
 
-// Spec is what a [Plan] is made of: how a module scans and what its target
-// expects. [NewPlan] says which values it takes.
+// Spec has the parameters of a [Plan]: the settings of a module and the expectation of a
+// target.
 type Spec struct {
 	Protocol Protocol
 	Method   Method
 	Ports    PortSet      // the module's ports
-	Exclude  PortSet      // never touched, whoever asks
-	Expect   *Expectation // nil: nothing is expected of this protocol
+	Exclude  PortSet      // never scanned
+	Expect   *Expectation // nil: no expectation for this protocol
 
-	Timeout     time.Duration // one whole scan, name lookup included
-	PortTimeout time.Duration // the longest wait for one answer
-	Retries     int           // further attempts for a silent port
-	MaxRetries  int           // the most, when retries keep paying
-	MaxInFlight int           // attempts under way to one address
-	Rate        int           // packets a second to one address; 0: no ceiling
-	Source      netip.Addr    // local address to scan from; zero: the system chooses
+	Timeout     time.Duration // of a complete scan, including name resolution
+	PortTimeout time.Duration // maximum wait for an answer
+	Retries     int           // further attempts per silent port
+	MaxRetries  int           // maximum if packet loss is detected
+	MaxInFlight int           // concurrent attempts per address
+	Rate        int           // packets per second and address; 0: unlimited
+	Source      netip.Addr    // source address; zero: chosen by the operating system
 
 	AllPorts bool // keep response times of all ports, not only of the notable ones
 }
 
-// Plan is what a scan will cover: ports, what is expected of them, and the pace.
-// Only [NewPlan] makes one that is of use; the zero value is refused wherever a
-// plan is taken. It may be used concurrently.
+// Plan has the ports of a scan, their expectations and the scan's settings. Create plans
+// with [NewPlan]: the zero value is rejected. Plans may be used concurrently.
 type Plan struct {
 	spec    Spec
 	ports   PortSet
-	watched PortSet // see Watching
+	watched PortSet // see WithWatched
 }
 
-// ErrEmptyPlan says that a plan would cover no port at all.
+// ErrEmptyPlan is the error for a plan without ports.
 var ErrEmptyPlan = errors.New("no port to scan is left")
 
-// NewPlan checks the spec and returns the plan. It covers the module's ports
-// and those that must be open, less the excluded ones. [ErrEmptyPlan] means that
-// none is left; any other error names the value that makes no sense.
+// NewPlan returns the plan for a spec. It covers the module's ports and those that must be
+// open, without the excluded ones. The error is [ErrEmptyPlan] if no port is left, and
+// names the value of the spec if that is invalid.
 func NewPlan(spec Spec) (Plan, error) {
 	ports := spec.Ports
 	if spec.Expect != nil {
@@ -71,16 +70,17 @@ func NewPlan(spec Spec) (Plan, error) {
 	return Plan{spec: spec, ports: ports}, nil
 }
 
-// Spec returns what the plan was made of.
+// Spec returns the plan's parameters.
 func (p Plan) Spec() Spec { return p.spec }
 
 // Ports returns the ports that the plan covers.
 func (p Plan) Ports() PortSet { return p.ports }
 
-// IsZero tells whether the plan did not come from [NewPlan].
+// IsZero reports whether the plan is empty: it was not created by [NewPlan], or restricted
+// to no ports.
 func (p Plan) IsZero() bool { return p.ports.IsEmpty() }
 
-// Expected returns what the target's owner expects of a port.
+// Expected returns the expectation for a port.
 func (p Plan) Expected(port uint16) Expected {
 	switch e := p.spec.Expect; {
 	case e == nil:
@@ -94,33 +94,31 @@ func (p Plan) Expected(port uint16) Expected {
 	}
 }
 
-// Declared tells whether the target's owner named the port, as one that must or
-// may be open.
+// Declared reports whether the target declares that the port must or may be open.
 func (p Plan) Declared(port uint16) bool {
 	e := p.spec.Expect
 	return e != nil && (e.Open.Contains(port) || e.Allow.Contains(port))
 }
 
-// Watching returns the plan with ports that were open before. They are tried as
-// patiently as those that the owner named, and their details are kept. The plan covers
-// no more by it.
+// WithWatched returns the plan with a set of watched ports, those that were open before.
+// They get as many attempts as declared ports, and their response times are kept. Ports
+// that the plan does not cover are ignored.
 func (p Plan) WithWatched(ports PortSet) Plan {
 	p.watched = ports.Intersect(p.ports)
 	return p
 }
 
-// Only returns the plan for some of its ports. Without any it covers nothing, and is
-// refused as the zero value is.
+// Restrict returns the plan for only those of its ports that are in the set. A plan without
+// ports is rejected like the zero value.
 func (p Plan) Restrict(ports PortSet) Plan {
 	p.ports = p.ports.Intersect(ports)
 	return p
 }
 
-// Watched tells whether the owner named the port, or it was open before.
+// Watched reports whether the port is declared or was open before.
 func (p Plan) Watched(port uint16) bool { return p.Declared(port) || p.watched.Contains(port) }
 
-// Notable tells whether somebody needs to know of the port in that state: the
-// ones that the owner named, and those that are open.
+// Notable reports whether a port in the state is notable: it is declared or open.
 func (p Plan) Notable(port uint16, state State) bool {
 	return state == Open || p.Declared(port)
 }

@@ -15,11 +15,11 @@ const (
 	maxPort = 65535
 )
 
-// PortSet is a set of ports from 1 to 65535. It is a value: its methods never
-// change it, and it may be used concurrently. The zero value is the empty set.
+// PortSet is an immutable set of ports from 1 to 65535. The zero value is the empty set. It
+// may be used concurrently.
 //
-// It is kept as sorted ranges that neither overlap nor touch, so that "1-65535"
-// takes the room of one port.
+// The set is stored as sorted ranges that neither overlap nor touch, so that "1-65535"
+// needs as much memory as a single port.
 type PortSet struct {
 	ranges []portRange
 }
@@ -27,13 +27,12 @@ type PortSet struct {
 // portRange is the ports from lo to hi, both included.
 type portRange struct {
 	lo, hi uint16
-	before uint16 // how many ports of the set are below lo: makes [PortSet.Index] a binary search
+	before uint16 // number of ports below lo, for a binary search in [PortSet.Index]
 }
 
 func (r portRange) len() int { return int(r.hi) - int(r.lo) + 1 }
 
-// NewPortSet returns the set of the given ports. Port 0 does not exist and is
-// left out.
+// NewPortSet returns the set of the ports. It ignores port 0, which does not exist.
 func NewPortSet(ports ...uint16) PortSet {
 	ranges := make([]portRange, 0, len(ports))
 	for _, p := range ports {
@@ -44,10 +43,9 @@ func NewPortSet(ports ...uint16) PortSet {
 	return normalize(ranges)
 }
 
-// ParsePortSet reads a list of ports and ranges such as "22,80,8000-8100".
-// Blanks around numbers are skipped, doubled ports are one, numbers are decimal
-// however many zeros lead them, and an empty text is the empty set. The error
-// says what to write instead.
+// ParsePortSet parses a list of ports and ranges, for example "22,80,8000-8100". Blanks
+// around numbers, leading zeros and duplicates are allowed. An empty text is the empty
+// set. Errors include a suggested fix.
 func ParsePortSet(text string) (PortSet, error) {
 	if strings.TrimSpace(text) == "" {
 		return PortSet{}, nil
@@ -86,7 +84,7 @@ func parseRange(text string) (portRange, error) {
 	return portRange{lo: lo, hi: hi}, nil
 }
 
-// parsePort reads one number; within is the part of the list that it stands in.
+// parsePort parses a number; within is the part of the list for the error.
 func parsePort(text, within string) (uint16, error) {
 	if text == "" || strings.Trim(text, "0123456789") != "" {
 		return 0, fmt.Errorf("%q is not a port or a range: write a number from 1 to 65535, or a range such as 8000-8100", shorten(within))
@@ -100,8 +98,8 @@ func parsePort(text, within string) (uint16, error) {
 
 func shorten(text string) string { return Truncate(text, 40) }
 
-// normalize sorts the ranges, joins those that overlap or touch, and counts.
-// It owns its argument.
+// normalize returns the set of the ranges, merging those that overlap or touch. It modifies
+// its argument.
 func normalize(ranges []portRange) PortSet {
 	slices.SortFunc(ranges, func(a, b portRange) int { return cmp.Compare(a.lo, b.lo) })
 	out := ranges[:0]
@@ -112,12 +110,12 @@ func normalize(ranges []portRange) PortSet {
 		}
 		out = append(out, r)
 	}
-	return counted(out)
+	return newPortSet(out)
 }
 
-// counted returns the set of ranges that rise, and neither overlap nor touch. It owns
+// newPortSet returns the set of sorted ranges that neither overlap nor touch. It modifies
 // its argument.
-func counted(ranges []portRange) PortSet {
+func newPortSet(ranges []portRange) PortSet {
 	before := 0
 	for i := range ranges {
 		ranges[i].before = uint16(before)
@@ -126,7 +124,7 @@ func counted(ranges []portRange) PortSet {
 	return PortSet{ranges: slices.Clip(ranges)}
 }
 
-// Len returns how many ports are in the set.
+// Len returns the number of ports.
 func (s PortSet) Len() int {
 	n := len(s.ranges)
 	if n == 0 {
@@ -135,11 +133,11 @@ func (s PortSet) Len() int {
 	return int(s.ranges[n-1].before) + s.ranges[n-1].len()
 }
 
-// IsEmpty tells whether no port is in the set.
+// IsEmpty reports whether the set has no ports.
 func (s PortSet) IsEmpty() bool { return len(s.ranges) == 0 }
 
-// Index returns the port's place in the set, counted from 0 in rising order,
-// and whether it is in the set at all.
+// Index returns the port's index in ascending order, and reports whether the port is in
+// the set.
 func (s PortSet) Index(port uint16) (int, bool) {
 	i, found := slices.BinarySearchFunc(s.ranges, port, func(r portRange, p uint16) int {
 		switch {
@@ -157,8 +155,7 @@ func (s PortSet) Index(port uint16) (int, bool) {
 	return int(s.ranges[i].before) + int(port-s.ranges[i].lo), true
 }
 
-// At returns the port at a place, as [PortSet.Index] counts it; 0 where there is
-// none.
+// At returns the port with an index, see [PortSet.Index], or 0 if there is none.
 func (s PortSet) At(index int) uint16 {
 	i := sort.Search(len(s.ranges), func(i int) bool { return int(s.ranges[i].before) > index }) - 1
 	if index < 0 || index >= s.Len() {
@@ -167,18 +164,18 @@ func (s PortSet) At(index int) uint16 {
 	return s.ranges[i].lo + uint16(index-int(s.ranges[i].before)) //nolint:gosec // within the range
 }
 
-// Contains tells whether the port is in the set.
+// Contains reports whether the port is in the set.
 func (s PortSet) Contains(port uint16) bool {
 	_, ok := s.Index(port)
 	return ok
 }
 
-// All yields the ports in rising order.
+// All yields the ports in ascending order.
 func (s PortSet) All() iter.Seq[uint16] {
 	return func(yield func(uint16) bool) {
 		for _, r := range s.ranges {
 			for p := int(r.lo); p <= int(r.hi); p++ {
-				if !yield(uint16(p)) { //nolint:gosec // p is within a range of ports
+				if !yield(uint16(p)) { //nolint:gosec // p is a port
 					return
 				}
 			}
@@ -186,17 +183,17 @@ func (s PortSet) All() iter.Seq[uint16] {
 	}
 }
 
-// Union returns the ports that are in either set.
+// Union returns the ports that are in at least one of the sets.
 func (s PortSet) Union(other PortSet) PortSet {
 	return normalize(slices.Concat(s.ranges, other.ranges))
 }
 
-// Minus returns the ports of s that are not in other.
+// Minus returns the ports that are not in the other set.
 func (s PortSet) Minus(other PortSet) PortSet {
 	var out []portRange
 	cuts := other.ranges
 	add := func(lo, hi int) {
-		out = append(out, portRange{lo: uint16(lo), hi: uint16(hi)}) //nolint:gosec // both are within a range of ports
+		out = append(out, portRange{lo: uint16(lo), hi: uint16(hi)}) //nolint:gosec // both are ports
 	}
 	for _, r := range s.ranges {
 		lo, hi := int(r.lo), int(r.hi)
@@ -222,14 +219,14 @@ func (s PortSet) Minus(other PortSet) PortSet {
 // Intersect returns the ports that are in both sets.
 func (s PortSet) Intersect(other PortSet) PortSet { return s.Minus(s.Minus(other)) }
 
-// Ranges returns how many ranges of neighbours the set is kept as: what it takes of memory.
+// RangeCount returns the number of ranges in which the set is stored, a measure of its size.
 func (s PortSet) RangeCount() int { return len(s.ranges) }
 
-// Equal tells whether both sets hold the same ports.
+// Equal reports whether the sets have the same ports.
 func (s PortSet) Equal(other PortSet) bool { return slices.Equal(s.ranges, other.ranges) }
 
-// String returns the set in its canonical form, which [ParsePortSet] reads back:
-// rising, no blanks, and a dash for neighbours ("22,80-90").
+// String returns the set in canonical form: in ascending order, without blanks, and with
+// ranges, for example "22,80-90". [ParsePortSet] parses it.
 func (s PortSet) String() string {
 	var b strings.Builder
 	for i, r := range s.ranges {
@@ -245,5 +242,5 @@ func (s PortSet) String() string {
 	return b.String()
 }
 
-// MarshalText writes the canonical form, see [PortSet.String].
+// MarshalText returns the canonical form, see [PortSet.String].
 func (s PortSet) MarshalText() ([]byte, error) { return []byte(s.String()), nil }

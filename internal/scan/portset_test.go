@@ -30,12 +30,12 @@ func TestParsePortSet(t *testing.T) {
 	} {
 		got, err := scan.ParsePortSet(text)
 		if err != nil || got.String() != want {
-			t.Errorf("ParsePortSet(%q) = %q, %v; want %q", text, got, err, want)
+			t.Errorf("ParsePortSet(%q) = %q, %v, want %q", text, got, err, want)
 		}
 	}
 }
 
-func TestParsePortSetRefuses(t *testing.T) {
+func TestParsePortSetInvalid(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		"0":                       `port 0 is out of range: write 1 to 65535`,
@@ -57,19 +57,19 @@ func TestParsePortSetRefuses(t *testing.T) {
 	} {
 		got, err := scan.ParsePortSet(text)
 		if err == nil || err.Error() != want {
-			t.Errorf("ParsePortSet(%q) = %q, %v; want error %q", text, got, err, want)
+			t.Errorf("ParsePortSet(%q) = %q, %v, want error %q", text, got, err, want)
 		}
 	}
 }
 
-// TestPortSetAlgebra compares every operation with the same one on plain maps.
-func TestPortSetAlgebra(t *testing.T) {
+// TestPortSetOperations compares each operation with the same operation on maps.
+func TestPortSetOperations(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 300 {
 		a, inA := randomSet(random)
 		b, inB := randomSet(random)
-		check(t, "a", a, inA)
+		checkPortSet(t, "a", a, inA)
 		union, minus, both := make(map[uint16]bool), make(map[uint16]bool), make(map[uint16]bool)
 		for p := range inA {
 			union[p] = true
@@ -82,15 +82,14 @@ func TestPortSetAlgebra(t *testing.T) {
 		for p := range inB {
 			union[p] = true
 		}
-		check(t, "a.Union(b)", a.Union(b), union)
-		check(t, "a.Minus(b)", a.Minus(b), minus)
-		check(t, "a.Intersect(b)", a.Intersect(b), both)
-		check(t, "a, unchanged", a, inA)
+		checkPortSet(t, "a.Union(b)", a.Union(b), union)
+		checkPortSet(t, "a.Minus(b)", a.Minus(b), minus)
+		checkPortSet(t, "a.Intersect(b)", a.Intersect(b), both)
+		checkPortSet(t, "a, unchanged", a, inA)
 	}
 }
 
-// randomSet returns a set near one end of the port numbers, dense enough that
-// ranges touch and overlap.
+// randomSet returns a set that is dense enough for ranges that touch and overlap.
 func randomSet(random *rand.Rand) (scan.PortSet, map[uint16]bool) {
 	base := []int{1, 30000, 65535 - 63}[random.IntN(3)]
 	in := make(map[uint16]bool)
@@ -103,7 +102,7 @@ func randomSet(random *rand.Rand) (scan.PortSet, map[uint16]bool) {
 	return scan.NewPortSet(ports...), in
 }
 
-func check(t *testing.T, what string, got scan.PortSet, want map[uint16]bool) {
+func checkPortSet(t *testing.T, name string, got scan.PortSet, want map[uint16]bool) {
 	t.Helper()
 	ports := make([]uint16, 0, len(want))
 	for p := range want {
@@ -111,35 +110,35 @@ func check(t *testing.T, what string, got scan.PortSet, want map[uint16]bool) {
 	}
 	slices.Sort(ports)
 	if diff := cmp.Diff(ports, append([]uint16{}, slices.Collect(got.All())...)); diff != "" {
-		t.Fatalf("%s = %v (-want +got):\n%s", what, got, diff)
+		t.Fatalf("%s = %v (-want +got):\n%s", name, got, diff)
 	}
 	if got.Len() != len(ports) || got.IsEmpty() != (len(ports) == 0) {
-		t.Fatalf("%s has length %d, want %d", what, got.Len(), len(ports))
+		t.Fatalf("%s.Len() = %d, want %d", name, got.Len(), len(ports))
 	}
 	for i, p := range ports {
 		if at, ok := got.Index(p); !ok || at != i {
-			t.Fatalf("%s: Index(%d) = %d, %v; want %d", what, p, at, ok, i)
+			t.Fatalf("%s.Index(%d) = %d, %v, want %d", name, p, at, ok, i)
 		}
 	}
 	for _, p := range []uint16{0, 1, 29999, 30000, 30064, 65534, 65535} {
 		if got.Contains(p) != want[p] {
-			t.Fatalf("%s contains %d: %v", what, p, got.Contains(p))
+			t.Fatalf("%s.Contains(%d) = %v", name, p, got.Contains(p))
 		}
 	}
 	back, err := scan.ParsePortSet(got.String())
 	if err != nil || !back.Equal(got) {
-		t.Fatalf("%s does not round-trip: %q reads back as %q, %v", what, got, back, err)
+		t.Fatalf("%s: ParsePortSet(%q) = %q, %v, want the same set", name, got, back, err)
 	}
 }
 
-func TestNewPortSetLeavesPortZeroOut(t *testing.T) {
+func TestNewPortSetPortZero(t *testing.T) {
 	t.Parallel()
 	if got := scan.NewPortSet(0, 1).String(); got != "1" {
 		t.Errorf("NewPortSet(0, 1) = %q, want 1", got)
 	}
 }
 
-func TestPortSetAllStops(t *testing.T) {
+func TestPortSetAllBreak(t *testing.T) {
 	t.Parallel()
 	everything, err := scan.ParsePortSet("1-65535")
 	if err != nil {
@@ -152,10 +151,10 @@ func TestPortSetAllStops(t *testing.T) {
 		}
 	}
 	if seen != 3 {
-		t.Errorf("saw %d ports after a break at the third", seen)
+		t.Errorf("got %d ports after a break at the third", seen)
 	}
 	if n := len(slices.Collect(everything.All())); n != 65535 {
-		t.Errorf("1-65535 yields %d ports", n)
+		t.Errorf("got %d ports in 1-65535, want 65535", n)
 	}
 }
 
@@ -167,18 +166,18 @@ func FuzzParsePortSet(f *testing.F) {
 		set, err := scan.ParsePortSet(text)
 		if err != nil {
 			if msg := err.Error(); msg == "" || len(msg) > 400 {
-				t.Fatalf("the error is no use: %q", msg)
+				t.Fatalf("ParsePortSet() error = %q, want 1 to 400 bytes", msg)
 			}
 			return
 		}
 		back, err := scan.ParsePortSet(set.String())
 		if err != nil || !back.Equal(set) || back.String() != set.String() {
-			t.Fatalf("%q gives %q, which reads back as %q, %v", text, set, back, err)
+			t.Fatalf("ParsePortSet(%q) = %q, parsed again = %q, %v", text, set, back, err)
 		}
 		previous := 0
 		for p := range set.All() {
 			if int(p) <= previous {
-				t.Fatalf("%q yields %d after %d", text, p, previous)
+				t.Fatalf("ParsePortSet(%q) yields %d after %d", text, p, previous)
 			}
 			previous = int(p)
 		}

@@ -8,20 +8,20 @@ import (
 	"time"
 )
 
-// Recorder gathers what an engine reports, and can say at any moment what is
-// known by then. Make one with [NewRecorder]; it may be used concurrently.
+// Recorder collects the results that an engine reports, and returns them at any time.
+// Create recorders with [NewRecorder]. They may be used concurrently.
 type Recorder struct {
 	plan Plan
 
 	mu       sync.Mutex
 	byIP     map[netip.Addr]int // index into results
 	results  []AddressResult
-	reported int // ports of addresses
+	reported int // ports with a result, all addresses together
 	attempts int
 	retries  int
 }
 
-// NewRecorder returns a recorder for the request, in which every port is unknown.
+// NewRecorder returns a recorder for a request, without results.
 func NewRecorder(req Request) (*Recorder, error) {
 	if err := req.Check(); err != nil {
 		return nil, err
@@ -39,9 +39,9 @@ func NewRecorder(req Request) (*Recorder, error) {
 	return r, nil
 }
 
-// Record takes one result. A port that the request does not cover is ignored,
-// and a state that does not go with its cause becomes unknown with
-// [CauseInternal]: what we can't explain we don't claim.
+// Record adds a result. It ignores ports that the request does not cover. A state that
+// contradicts its cause is recorded as unknown with [CauseInternal], because every state
+// must have evidence.
 func (r *Recorder) Record(p PortResult) {
 	if (p.State == Unknown) != p.Cause.explainsUnknown() {
 		p.State, p.Cause = Unknown, CauseInternal
@@ -52,14 +52,14 @@ func (r *Recorder) Record(p PortResult) {
 	if !ok {
 		return
 	}
-	at, ok := r.plan.ports.Index(p.Port)
+	index, ok := r.plan.ports.Index(p.Port)
 	if !ok {
 		return
 	}
-	if r.results[i].cells[at].cause() == CauseNone {
+	if r.results[i].cells[index].cause() == CauseNone {
 		r.reported++
 	}
-	r.results[i].cells[at] = newCell(p.State, p.Cause)
+	r.results[i].cells[index] = newCell(p.State, p.Cause)
 	if p.RTT > 0 && (r.plan.spec.AllPorts || p.State == Open || r.plan.Watched(p.Port)) {
 		r.results[i].rtts[p.Port] = p.RTT
 	}
@@ -67,17 +67,16 @@ func (r *Recorder) Record(p PortResult) {
 	r.retries += max(0, p.Attempts-1)
 }
 
-// Progress returns which part of all ports something was reported of, from 0 to 1.
+// Progress returns the ratio of ports with a result, from 0 to 1.
 func (r *Recorder) Progress() float64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	all := len(r.results) * r.plan.ports.Len()
-	return float64(r.reported) / float64(max(1, all))
+	total := len(r.results) * r.plan.ports.Len()
+	return float64(r.reported) / float64(max(1, total))
 }
 
-// Snapshot returns a copy of what is known now, address by address, with the
-// number of attempts and of retries among them. Ports that nothing was reported
-// of are unknown because of missing.
+// Snapshot returns a copy of the results by address, the number of attempts, and the number
+// of retries among these. Ports without a result are unknown with the cause missing.
 func (r *Recorder) Snapshot(missing Cause) (addresses []AddressResult, attempts, retries int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

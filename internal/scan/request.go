@@ -7,22 +7,21 @@ import (
 	"slices"
 )
 
-// Scope is whom a target's owner lets us touch: networks, and holes in them.
-// Only [NewScope] makes one; the zero value holds no address. It may be used
-// concurrently.
+// Scope is the set of addresses that a target may scan: networks without exclusions. Create
+// scopes with [NewScope]: the zero value has no addresses. They may be used concurrently.
 type Scope struct {
 	allow   []netip.Prefix
 	exclude []netip.Prefix
-	others  []hole
+	others  []partExclusion
 }
 
-// hole is what the owner of a part of the scope has excluded from that part.
-type hole struct{ part, excluded netip.Prefix }
+// partExclusion is an exclusion by a target whose network is a part of the scope.
+type partExclusion struct{ part, excluded netip.Prefix }
 
-// NewScope returns the scope of the addresses that lie in one of allow and in
-// none of exclude. Of an IPv4 network in allow the network and the broadcast
-// address are left out, unless another entry names them as a single address
-// (RFC 1122 section 3.2.1.3; a /31 or /32 has neither, RFC 3021).
+// NewScope returns the scope of the addresses that are in a network of allow and in no
+// network of exclude. The network and broadcast addresses of IPv4 networks are not
+// included, unless another entry includes them (RFC 1122 section 3.2.1.3; a /31 or /32 has
+// none, RFC 3021).
 func NewScope(allow, exclude []netip.Prefix) (Scope, error) {
 	if len(allow) == 0 {
 		return Scope{}, errors.New("scope allows no network")
@@ -35,30 +34,30 @@ func NewScope(allow, exclude []netip.Prefix) (Scope, error) {
 	return Scope{allow: slices.Clone(allow), exclude: slices.Clone(exclude)}, nil
 }
 
-// Without returns the scope without what the owner of a part of it has excluded: the
-// addresses that lie in both, where nothing in this scope that holds them is as
-// specific as the part.
+// WithExclusion returns the scope without the addresses that are in both part and excluded,
+// if the part is more specific than the networks of this scope that include them. The part
+// belongs to another target.
 func (s Scope) WithExclusion(part, excluded netip.Prefix) Scope {
-	s.others = append(slices.Clone(s.others), hole{part, excluded})
+	s.others = append(slices.Clone(s.others), partExclusion{part, excluded})
 	return s
 }
 
-// Excluded tells whether an owner named the address, or a network around it, as one
-// never to be touched: this scope's, or that of a more specific part of it.
+// Excluded reports whether the address must never be scanned, because this scope excludes
+// it, or because another target does for a more specific part of the scope.
 func (s Scope) Excluded(addr netip.Addr) bool {
 	addr = addr.Unmap()
 	if slices.ContainsFunc(s.exclude, func(p netip.Prefix) bool { return p.Contains(addr) }) {
 		return true
 	}
-	bits := s.bits(addr)
-	return slices.ContainsFunc(s.others, func(h hole) bool {
-		return h.part.Bits() > bits && h.part.Contains(addr) && h.excluded.Contains(addr)
+	bits := s.matchBits(addr)
+	return slices.ContainsFunc(s.others, func(e partExclusion) bool {
+		return e.part.Bits() > bits && e.part.Contains(addr) && e.excluded.Contains(addr)
 	})
 }
 
-// bits returns the length of the most specific network that allows the address, or
-// -1.
-func (s Scope) bits(addr netip.Addr) int {
+// matchBits returns the prefix length of the most specific network that allows the address,
+// or -1.
+func (s Scope) matchBits(addr netip.Addr) int {
 	bits := -1
 	for _, p := range s.allow {
 		if p.Contains(addr) && !isNetworkEnd(p, addr) {
@@ -68,25 +67,25 @@ func (s Scope) bits(addr netip.Addr) int {
 	return bits
 }
 
-// Match tells whether the address may be touched, and the length in bits of the
-// most specific network that says so. An IPv4-mapped IPv6 address counts as the
-// IPv4 address in it. Never in scope: an address with a zone, the unspecified
-// address, multicast and the limited broadcast address.
+// Match returns the prefix length of the most specific network that allows the address, and
+// reports whether the address may be scanned. An IPv4-mapped IPv6 address counts as IPv4.
+// Addresses with a zone, the unspecified address, multicast addresses and the limited
+// broadcast address never match.
 func (s Scope) Match(addr netip.Addr) (bits int, ok bool) {
 	addr = addr.Unmap()
-	if !unicast(addr) || s.Excluded(addr) {
+	if !isUnicast(addr) || s.Excluded(addr) {
 		return 0, false
 	}
-	bits = s.bits(addr)
+	bits = s.matchBits(addr)
 	return max(bits, 0), bits >= 0
 }
 
-func unicast(addr netip.Addr) bool {
+func isUnicast(addr netip.Addr) bool {
 	limitedBroadcast := netip.AddrFrom4([4]byte{255, 255, 255, 255})
 	return addr.IsValid() && addr.Zone() == "" && !addr.IsUnspecified() && !addr.IsMulticast() && addr != limitedBroadcast
 }
 
-// isNetworkEnd tells whether addr is the network or the broadcast address of p.
+// isNetworkEnd reports whether addr is the network or the broadcast address of p.
 func isNetworkEnd(p netip.Prefix, addr netip.Addr) bool {
 	if !p.Addr().Is4() || p.Bits() >= 31 {
 		return false
@@ -103,14 +102,14 @@ func lastAddr(p netip.Prefix) netip.Addr {
 	return netip.AddrFrom4(b)
 }
 
-// Address is one address of a scan.
+// Address is an address of a scan.
 type Address struct {
 	IP    netip.Addr
-	Hosts []string // the entries of "hosts" that led to it, as the owner wrote them
+	Hosts []string // entries of the key "hosts" that led to it, as written
 }
 
-// Request is a scan that may be done: a plan, and addresses that were checked.
-// [NewRequest] alone makes one; engines refuse the zero value. It may be used
+// Request is a permitted scan: a plan and addresses that were checked against a scope.
+// Create requests with [NewRequest]: engines reject the zero value. They may be used
 // concurrently.
 type Request struct {
 	plan      Plan
@@ -118,17 +117,16 @@ type Request struct {
 	checked   bool
 }
 
-// NewRequest is the only door to an engine. It keeps the addresses that lie in
-// the scope, in rising order and each once, and returns those outside it in
-// refused: they will get no packet. Addresses that the owner excluded are left
-// out without a word. A request for which no address is left is valid and
-// touches nobody.
+// NewRequest returns a request for those of the addresses that are in the scope, in
+// ascending order and without duplicates. It is the only constructor, so that engines
+// cannot scan an unchecked address. It returns addresses outside the scope as refused, but
+// ignores excluded ones. A request without addresses is valid.
 func NewRequest(plan Plan, scope Scope, found []Address) (req Request, refused []netip.Addr, err error) {
 	if plan.IsZero() {
-		return Request{}, nil, errors.New("making a scan request: the plan is empty")
+		return Request{}, nil, errors.New("making a scan request: plan is empty")
 	}
 	if len(scope.allow) == 0 {
-		return Request{}, nil, errors.New("making a scan request: the scope is empty")
+		return Request{}, nil, errors.New("making a scan request: scope is empty")
 	}
 	req = Request{plan: plan, checked: true}
 	for _, a := range found {
@@ -145,7 +143,7 @@ func NewRequest(plan Plan, scope Scope, found []Address) (req Request, refused [
 	return req, slices.Compact(refused), nil
 }
 
-// mergeAddresses sorts the addresses and joins doubled ones. It owns its argument.
+// mergeAddresses sorts the addresses and merges duplicates. It modifies its argument.
 func mergeAddresses(all []Address) []Address {
 	slices.SortStableFunc(all, func(a, b Address) int { return a.IP.Compare(b.IP) })
 	out := all[:0]
@@ -163,7 +161,7 @@ func mergeAddresses(all []Address) []Address {
 	return out
 }
 
-// Check returns [ErrUncheckedRequest] for a request that [NewRequest] did not make.
+// Check returns [ErrUncheckedRequest] unless [NewRequest] created the request.
 func (r Request) Check() error {
 	if !r.checked {
 		return ErrUncheckedRequest
@@ -171,8 +169,8 @@ func (r Request) Check() error {
 	return nil
 }
 
-// Plan returns what the scan will cover.
+// Plan returns the plan of the scan.
 func (r Request) Plan() Plan { return r.plan }
 
-// Addresses returns the addresses to scan, in rising order, each once.
+// Addresses returns the addresses to scan, in ascending order without duplicates.
 func (r Request) Addresses() []Address { return slices.Clone(r.addresses) }

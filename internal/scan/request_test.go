@@ -64,20 +64,20 @@ func TestScopeMatch(t *testing.T) {
 	s := scope(t,
 		[]string{"192.0.2.0/24", "192.0.2.16/28", "198.51.100.8/31", "203.0.113.255/32", "203.0.113.0/24", "2001:db8::/64", "0.0.0.0/4", "224.0.0.0/3", "ff00::/8", "fe80::/10"},
 		[]string{"192.0.2.9/32", "192.0.2.64/26"})
-	for addr, want := range map[string]int{ // bits, or -1 for outside
+	for addr, want := range map[string]int{ // prefix length, or -1 for no match
 		"192.0.2.1":           24,
 		"192.0.2.17":          28,
-		"192.0.2.16":          24, // a /28's network address, but an ordinary one of the /24
+		"192.0.2.16":          24, // network address of the /28, but not of the /24
 		"192.0.2.0":           -1, // network
 		"192.0.2.255":         -1, // broadcast
 		"192.0.2.9":           -1, // excluded
-		"192.0.2.64":          -1, // excluded network, its ends included
+		"192.0.2.64":          -1, // excluded network, including its first and last address
 		"192.0.2.127":         -1,
 		"192.0.2.128":         24,
 		"198.51.100.8":        31, // a /31 has no network address
 		"198.51.100.9":        31,
 		"198.51.100.7":        -1,
-		"203.0.113.255":       32, // broadcast of the /24, but named as an address of its own
+		"203.0.113.255":       32, // broadcast address of the /24, but listed as /32
 		"203.0.113.0":         -1,
 		"2001:db8::":          64,
 		"2001:db8::1":         64,
@@ -97,27 +97,27 @@ func TestScopeMatch(t *testing.T) {
 	} {
 		bits, ok := s.Match(netip.MustParseAddr(addr))
 		if ok != (want >= 0) || (ok && bits != want) {
-			t.Errorf("Match(%s) = %d, %v; want %d", addr, bits, ok, want)
+			t.Errorf("Match(%s) = %d, %v, want %d", addr, bits, ok, want)
 		}
 	}
 	if _, ok := s.Match(netip.Addr{}); ok {
-		t.Error("the zero address is in scope")
+		t.Error("Match() of the zero address = true, want false")
 	}
 	if _, ok := (scan.Scope{}).Match(netip.MustParseAddr("127.0.0.1")); ok {
-		t.Error("the zero scope holds an address")
+		t.Error("Match() of the zero scope = true, want false")
 	}
 }
 
-func TestNewScopeRefuses(t *testing.T) {
+func TestNewScopeInvalid(t *testing.T) {
 	t.Parallel()
 	for name, allow := range map[string][]netip.Prefix{
-		"nothing":     nil,
+		"no network":  nil,
 		"zero prefix": {{}},
 		"host bits":   {netip.MustParsePrefix("192.0.2.1/24")},
 		"mapped":      {netip.MustParsePrefix("::ffff:192.0.2.0/120")},
 	} {
 		if _, err := scan.NewScope(allow, nil); err == nil {
-			t.Errorf("%s: no error", name)
+			t.Errorf("NewScope() with %s = nil error, want an error", name)
 		}
 	}
 }
@@ -145,28 +145,28 @@ func TestNewRequest(t *testing.T) {
 		t.Errorf("refused %v, want %v", refused, wantRefused)
 	}
 	if err := req.Check(); err != nil {
-		t.Errorf("a checked request is refused: %v", err)
+		t.Errorf("Check() = %v, want nil", err)
 	}
 }
 
-func TestNewRequestRefusesZeroValues(t *testing.T) {
+func TestNewRequestZeroValues(t *testing.T) {
 	t.Parallel()
 	s := scope(t, []string{"192.0.2.0/24"}, nil)
 	if _, _, err := scan.NewRequest(scan.Plan{}, s, found("192.0.2.1")); err == nil {
-		t.Error("the zero plan was taken")
+		t.Error("NewRequest() with the zero plan = nil error, want an error")
 	}
 	if _, _, err := scan.NewRequest(plan(t, spec(22)), scan.Scope{}, found("192.0.2.1")); err == nil {
-		t.Error("the zero scope was taken")
+		t.Error("NewRequest() with the zero scope = nil error, want an error")
 	}
 	if err := (scan.Request{}).Check(); !errors.Is(err, scan.ErrUncheckedRequest) {
-		t.Errorf("the zero request: %v", err)
+		t.Errorf("Check() of the zero request = %v, want ErrUncheckedRequest", err)
 	}
 	if _, err := scan.NewRecorder(scan.Request{}); !errors.Is(err, scan.ErrUncheckedRequest) {
-		t.Errorf("a recorder for the zero request: %v", err)
+		t.Errorf("NewRecorder() with the zero request = %v, want ErrUncheckedRequest", err)
 	}
 }
 
-func TestRequestAddressesIsACopy(t *testing.T) {
+func TestRequestAddressesCopied(t *testing.T) {
 	t.Parallel()
 	req, _, err := scan.NewRequest(plan(t, spec(22)), scope(t, []string{"192.0.2.0/24"}, nil), found("192.0.2.1"))
 	if err != nil {
@@ -174,11 +174,11 @@ func TestRequestAddressesIsACopy(t *testing.T) {
 	}
 	req.Addresses()[0].IP = netip.MustParseAddr("198.51.100.1")
 	if got := req.Addresses()[0].IP.String(); got != "192.0.2.1" {
-		t.Errorf("a checked request was changed from outside: %s", got)
+		t.Errorf("Addresses() after a change of its result = %s, want 192.0.2.1", got)
 	}
 }
 
-func TestHost(t *testing.T) {
+func TestHostAddresses(t *testing.T) {
 	t.Parallel()
 	for network, want := range map[string]int{
 		"192.0.2.0/28": 14, "192.0.2.8/31": 2, "192.0.2.7/32": 1, "192.0.2.4/30": 2,
@@ -186,11 +186,11 @@ func TestHost(t *testing.T) {
 	} {
 		h := scan.Host{Entry: network, Network: netip.MustParsePrefix(network)}
 		if got := h.Count(); got != want {
-			t.Errorf("%s stands for %d addresses, want %d", network, got, want)
+			t.Errorf("Count() of %s = %d, want %d", network, got, want)
 		}
 		if want < 100 {
 			if got := len(slices.Collect(h.All())); got != want {
-				t.Errorf("%s yields %d addresses, want %d", network, got, want)
+				t.Errorf("All() of %s has %d addresses, want %d", network, got, want)
 			}
 		}
 	}
@@ -204,6 +204,6 @@ func TestHost(t *testing.T) {
 	}
 	name := scan.Host{Entry: "www.example.org"}
 	if !name.IsName() || name.Count() != 0 || len(slices.Collect(name.All())) != 0 {
-		t.Error("a name stands for addresses before it is resolved")
+		t.Error("a host name has addresses, want none before it is resolved")
 	}
 }

@@ -6,31 +6,30 @@ import (
 	"time"
 )
 
-// PortResult is what an engine found out about one port of one address.
+// PortResult is the result for one port of one address.
 type PortResult struct {
 	Address  netip.Addr
 	Port     uint16
 	State    State
-	Cause    Cause         // the evidence for the state
-	RTT      time.Duration // from the last attempt to its answer; 0 where none came
-	Attempts int           // packets or connects that it took; 0: the port was not reached
+	Cause    Cause         // evidence for the state
+	RTT      time.Duration // from the last attempt to its answer; 0 if there is none
+	Attempts int           // packets or connects; 0: the port was not tried
 }
 
-// Failure is what kept a scan from being whole, apart from ports that could not
-// be tested.
+// Failure is a reason why a scan is incomplete, apart from unknown ports.
 type Failure uint8
 
 // The failures. Their names are the values of the label "reason" of
 // portscan_scan_failed.
 const (
-	FailedDNS              Failure = iota + 1 // a name did not resolve, or not in time
-	FailedAddressRefused                      // a name led outside the target's networks
-	FailedTooManyAddresses                    // the target resolved to more addresses than its module takes
-	FailedCanceled                            // whoever asked went away, or the exporter is shutting down
-	FailedInternal                            // a fault of our own
+	FailedDNS              Failure = iota + 1 // a name was not resolved, or not in time
+	FailedAddressRefused                      // a name resolved to an address outside the target's networks
+	FailedTooManyAddresses                    // the target resolved to more than max_addresses
+	FailedCanceled                            // all waiting clients disconnected, or the exporter is shutting down
+	FailedInternal                            // a bug of the exporter
 )
 
-// Failures lists every failure, in the order in which they are shown.
+// Failures returns all failures in the order of output.
 func Failures() []Failure {
 	return []Failure{FailedDNS, FailedAddressRefused, FailedTooManyAddresses, FailedCanceled, FailedInternal}
 }
@@ -53,22 +52,22 @@ func (f Failure) String() string {
 	}
 }
 
-// Result is what is known after a scan, or at one moment of it. It does not
-// change any more and may be read concurrently.
+// Result is the result of a scan, or of its part up to a point in time. It is immutable and
+// may be used concurrently.
 type Result struct {
 	Plan      Plan
 	Started   time.Time
 	Finished  time.Time
-	Lookup    time.Duration   // how long the names took to resolve
-	Addresses []AddressResult // in rising order of address
-	Refused   []netip.Addr    // resolved, outside the target's networks, and not touched
+	Lookup    time.Duration   // duration of name resolution
+	Addresses []AddressResult // in ascending order
+	Refused   []netip.Addr    // resolved outside the target's networks and not scanned
 	Failed    map[Failure]error
-	Attempts  int // packets or connects in all
-	Retries   int // those of them that were not a port's first
+	Attempts  int // packets or connects
+	Retries   int // attempts other than a port's first
 }
 
-// Success tells whether the scan is whole: at least one address, every port of
-// the plan in a definite state on every address, and nothing failed.
+// Success reports whether the scan is complete: it has at least one address, each port has
+// a known state on each address, no address was refused, and there is no failure.
 func (r *Result) Success() bool {
 	if len(r.Failed) > 0 || len(r.Refused) > 0 || len(r.Addresses) == 0 {
 		return false
@@ -81,24 +80,24 @@ func (r *Result) Success() bool {
 	return true
 }
 
-// AddressResult is what is known of the ports of one address.
+// AddressResult has the results for the ports of one address.
 type AddressResult struct {
 	Address
 	plan  Plan
-	cells []cell                   // one a port of the plan, in rising order
-	count [256]int                 // how many cells there are of each value
-	rtts  map[uint16]time.Duration // of the ports whose details are kept
+	cells []cell                   // by index in the plan's ports
+	count [256]int                 // number of cells by value
+	rtts  map[uint16]time.Duration // by port, see All
 }
 
-// cell holds a [State] in its low 3 bits and a [Cause] in the others, so that
-// 65,535 ports take 64 KiB.
+// cell has a [State] in its low 3 bits and a [Cause] in the others, so that the results for
+// 65,535 ports need 64 KiB.
 type cell uint8
 
 func newCell(s State, c Cause) cell { return cell(s) | cell(c)<<3 }
 func (c cell) state() State         { return State(c & 7) }
 func (c cell) cause() Cause         { return Cause(c >> 3) }
 
-// Count returns how many ports are in the state.
+// Count returns the number of ports in the state.
 func (a *AddressResult) Count(s State) int {
 	n := 0
 	for c, cells := range &a.count {
@@ -109,7 +108,7 @@ func (a *AddressResult) Count(s State) int {
 	return n
 }
 
-// UnknownByCause returns how many ports are [Unknown], by cause.
+// UnknownByCause returns the number of ports in state [Unknown] by cause.
 func (a *AddressResult) UnknownByCause() map[Cause]int {
 	by := make(map[Cause]int)
 	for c, cells := range &a.count {
@@ -120,13 +119,13 @@ func (a *AddressResult) UnknownByCause() map[Cause]int {
 	return by
 }
 
-// All yields every port of the plan in rising order. RTT is set for the ports
-// whose details are kept: the open and the watched ones, or all with [Spec].AllPorts.
+// All yields the ports of the plan in ascending order. RTT is set for open and watched
+// ports, or for all with [Spec].AllPorts.
 func (a *AddressResult) All() iter.Seq[PortResult] {
 	return func(yield func(PortResult) bool) {
 		i := 0
 		for port := range a.plan.ports.All() {
-			r := a.at(port, i)
+			r := a.portResult(port, i)
 			i++
 			if !yield(r) {
 				return
@@ -135,8 +134,8 @@ func (a *AddressResult) All() iter.Seq[PortResult] {
 	}
 }
 
-// at returns the port whose cell is the i-th.
-func (a *AddressResult) at(port uint16, i int) PortResult {
+// portResult returns the result for a port and its index.
+func (a *AddressResult) portResult(port uint16, i int) PortResult {
 	c := a.cells[i]
 	r := PortResult{Address: a.IP, Port: port, State: c.state(), Cause: c.cause()}
 	if r.Cause.Answered() && len(a.rtts) > 0 {
@@ -145,32 +144,32 @@ func (a *AddressResult) at(port uint16, i int) PortResult {
 	return r
 }
 
-// Watched yields the open and the watched ports (see [Plan.Watched]) in rising order.
+// Watched yields the open and the watched ports, see [Plan.Watched], in ascending order.
 func (a *AddressResult) Watched() iter.Seq[PortResult] {
-	ports := a.split(func(c cell) uint8 { return uint8(c.state()) })[uint8(Open)].Union(a.plan.watched)
+	ports := a.groupPorts(func(c cell) uint8 { return uint8(c.state()) })[uint8(Open)].Union(a.plan.watched)
 	if e := a.plan.spec.Expect; e != nil {
 		ports = ports.Union(e.Open).Union(e.Allow)
 	}
 	return func(yield func(PortResult) bool) {
 		for port := range ports.Intersect(a.plan.ports).All() {
-			if i, ok := a.plan.ports.Index(port); ok && !yield(a.at(port, i)) {
+			if i, ok := a.plan.ports.Index(port); ok && !yield(a.portResult(port, i)) {
 				return
 			}
 		}
 	}
 }
 
-// ByState returns the ports by state: each port of the plan is in one of the sets.
+// ByState returns the ports of the plan by state.
 func (a *AddressResult) ByState() map[State]PortSet {
 	by := make(map[State]PortSet)
-	for state, ports := range a.split(func(c cell) uint8 { return uint8(c.state()) }) {
+	for state, ports := range a.groupPorts(func(c cell) uint8 { return uint8(c.state()) }) {
 		by[State(state)] = ports
 	}
 	return by
 }
 
-// split returns the ports by what key says of their cells.
-func (a *AddressResult) split(key func(cell) uint8) map[uint8]PortSet {
+// groupPorts returns the ports by the key of their cells.
+func (a *AddressResult) groupPorts(key func(cell) uint8) map[uint8]PortSet {
 	var ranges [1 << 8][]portRange
 	i := 0
 	for port := range a.plan.ports.All() {
@@ -185,7 +184,7 @@ func (a *AddressResult) split(key func(cell) uint8) map[uint8]PortSet {
 	by := make(map[uint8]PortSet)
 	for k := range ranges {
 		if r := ranges[k]; len(r) > 0 {
-			by[uint8(k)] = counted(r)
+			by[uint8(k)] = newPortSet(r)
 		}
 	}
 	return by
@@ -201,7 +200,7 @@ func (a *AddressResult) Violating() (open, notOpen int) {
 	return unexpected.Len(), missing.Len()
 }
 
-// Responding tells whether the address answered anything in this scan.
+// Responding reports whether any port of the address has an answer.
 func (a *AddressResult) Responding() bool {
 	for c, cells := range &a.count {
 		if cells > 0 && cell(c).cause().Answered() {

@@ -11,7 +11,7 @@ import (
 	"portscan_exporter/internal/scan"
 )
 
-var home = netip.MustParseAddr("192.0.2.1")
+var testAddress = netip.MustParseAddr("192.0.2.1")
 
 func recorder(t *testing.T, s scan.Spec, addrs ...string) *scan.Recorder {
 	t.Helper()
@@ -33,7 +33,7 @@ func TestNewPlan(t *testing.T) {
 	s.Expect = &scan.Expectation{Open: scan.NewPortSet(22, 8080, 9090), Allow: scan.NewPortSet(443, 7000)}
 	p := plan(t, s)
 	if got := p.Ports().String(); got != "22,443,9090" {
-		t.Errorf("the plan covers %s, want 22,443,9090: module and expected ports, less the excluded, and not the allowed", got)
+		t.Errorf("Ports() = %s, want 22,443,9090 (module and expected ports without excluded and allowed ones)", got)
 	}
 	for port, want := range map[uint16]scan.Expected{22: scan.ExpectOpen, 443: scan.ExpectAny, 80: scan.ExpectClosed, 1: scan.ExpectClosed} {
 		if got := p.Expected(port); got != want {
@@ -41,13 +41,13 @@ func TestNewPlan(t *testing.T) {
 		}
 	}
 	if got := plan(t, spec(1)).Expected(1); got != scan.ExpectAny {
-		t.Errorf("without expectations a port is expected %v, want any", got)
+		t.Errorf("Expected(1) without an expectation = %v, want any", got)
 	}
 }
 
-func TestNewPlanRefuses(t *testing.T) {
+func TestNewPlanInvalid(t *testing.T) {
 	t.Parallel()
-	for name, breakIt := range map[string]func(*scan.Spec){
+	for name, modify := range map[string]func(*scan.Spec){
 		"no protocol":     func(s *scan.Spec) { s.Protocol = 0 },
 		"no method":       func(s *scan.Spec) { s.Method = 0 },
 		"no timeout":      func(s *scan.Spec) { s.Timeout = 0 },
@@ -57,15 +57,15 @@ func TestNewPlanRefuses(t *testing.T) {
 		"rate":            func(s *scan.Spec) { s.Rate = -1 },
 	} {
 		s := spec(22)
-		breakIt(&s)
+		modify(&s)
 		if _, err := scan.NewPlan(s); err == nil {
-			t.Errorf("%s: no error", name)
+			t.Errorf("NewPlan() with invalid value (%s) = nil error, want an error", name)
 		}
 	}
 	s := spec(22)
 	s.Exclude = scan.NewPortSet(22)
 	if _, err := scan.NewPlan(s); !errors.Is(err, scan.ErrEmptyPlan) {
-		t.Errorf("an empty plan: %v", err)
+		t.Errorf("NewPlan() without ports = %v, want ErrEmptyPlan", err)
 	}
 }
 
@@ -75,107 +75,107 @@ func TestRecorder(t *testing.T) {
 	s.Expect = &scan.Expectation{Open: scan.NewPortSet(2, 5)}
 	r := recorder(t, s, "192.0.2.1")
 	for _, p := range []scan.PortResult{
-		{Address: home, Port: 1, State: scan.Open, Cause: scan.CauseHandshake, RTT: 5 * time.Millisecond, Attempts: 1},
-		{Address: home, Port: 2, State: scan.Closed, Cause: scan.CauseRST, RTT: 6 * time.Millisecond, Attempts: 1},
-		{Address: home, Port: 3, State: scan.Filtered, Cause: scan.CauseSilence, Attempts: 3},
-		{Address: home, Port: 4, State: scan.Closed, Cause: scan.CauseRST, RTT: time.Millisecond, Attempts: 1},
-		{Address: home, Port: 5, State: scan.Closed, Cause: scan.CauseNoRoute, Attempts: 1}, // contradicts itself
-		{Address: home, Port: 99, State: scan.Open, Cause: scan.CauseHandshake, Attempts: 1},
+		{Address: testAddress, Port: 1, State: scan.Open, Cause: scan.CauseHandshake, RTT: 5 * time.Millisecond, Attempts: 1},
+		{Address: testAddress, Port: 2, State: scan.Closed, Cause: scan.CauseRST, RTT: 6 * time.Millisecond, Attempts: 1},
+		{Address: testAddress, Port: 3, State: scan.Filtered, Cause: scan.CauseSilence, Attempts: 3},
+		{Address: testAddress, Port: 4, State: scan.Closed, Cause: scan.CauseRST, RTT: time.Millisecond, Attempts: 1},
+		{Address: testAddress, Port: 5, State: scan.Closed, Cause: scan.CauseNoRoute, Attempts: 1}, // contradiction
+		{Address: testAddress, Port: 99, State: scan.Open, Cause: scan.CauseHandshake, Attempts: 1},
 		{Address: netip.MustParseAddr("192.0.2.2"), Port: 1, State: scan.Open, Cause: scan.CauseHandshake, Attempts: 1},
 	} {
 		r.Record(p)
 	}
 	addresses, attempts, retries := r.Snapshot(scan.CauseDeadline)
 	if attempts != 7 || retries != 2 {
-		t.Errorf("%d attempts, %d retries; want 7, 2", attempts, retries)
+		t.Errorf("got %d attempts and %d retries, want 7 and 2", attempts, retries)
 	}
 	var got []scan.PortResult
 	for p := range addresses[0].All() {
 		got = append(got, p)
 	}
 	want := []scan.PortResult{
-		{Address: home, Port: 1, State: scan.Open, Cause: scan.CauseHandshake, RTT: 5 * time.Millisecond},
-		{Address: home, Port: 2, State: scan.Closed, Cause: scan.CauseRST, RTT: 6 * time.Millisecond},
-		{Address: home, Port: 3, State: scan.Filtered, Cause: scan.CauseSilence},
-		{Address: home, Port: 4, State: scan.Closed, Cause: scan.CauseRST}, // of no note: no details
-		{Address: home, Port: 5, State: scan.Unknown, Cause: scan.CauseInternal},
-		{Address: home, Port: 6, State: scan.Unknown, Cause: scan.CauseDeadline}, // never reported
+		{Address: testAddress, Port: 1, State: scan.Open, Cause: scan.CauseHandshake, RTT: 5 * time.Millisecond},
+		{Address: testAddress, Port: 2, State: scan.Closed, Cause: scan.CauseRST, RTT: 6 * time.Millisecond},
+		{Address: testAddress, Port: 3, State: scan.Filtered, Cause: scan.CauseSilence},
+		{Address: testAddress, Port: 4, State: scan.Closed, Cause: scan.CauseRST}, // not notable: no response time
+		{Address: testAddress, Port: 5, State: scan.Unknown, Cause: scan.CauseInternal},
+		{Address: testAddress, Port: 6, State: scan.Unknown, Cause: scan.CauseDeadline}, // no result
 	}
 	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
 		t.Errorf("ports (-want +got):\n%s", diff)
 	}
 	open, notOpen := addresses[0].Violating()
 	if open != 1 || notOpen != 1 {
-		t.Errorf("violating %d open, %d not open; want 1, 1: an unknown port violates nothing", open, notOpen)
+		t.Errorf("Violating() = %d, %d, want 1, 1", open, notOpen)
 	}
 	if by := addresses[0].UnknownByCause(); by[scan.CauseInternal] != 1 || by[scan.CauseDeadline] != 1 || len(by) != 2 {
-		t.Errorf("unknown by cause: %v", by)
+		t.Errorf("UnknownByCause() = %v, want one internal and one deadline", by)
 	}
 
-	r.Record(scan.PortResult{Address: home, Port: 6, State: scan.Open, Cause: scan.CauseHandshake, Attempts: 1})
+	r.Record(scan.PortResult{Address: testAddress, Port: 6, State: scan.Open, Cause: scan.CauseHandshake, Attempts: 1})
 	if addresses[0].Count(scan.Open) != 1 {
-		t.Error("a snapshot changed after it was taken")
+		t.Error("Record() changed an earlier Snapshot()")
 	}
 }
 
-func TestKeepAll(t *testing.T) {
+func TestRecorderAllPorts(t *testing.T) {
 	t.Parallel()
 	s := spec(4)
 	s.AllPorts = true
 	r := recorder(t, s, "192.0.2.1")
-	r.Record(scan.PortResult{Address: home, Port: 4, State: scan.Closed, Cause: scan.CauseRST, RTT: time.Millisecond})
+	r.Record(scan.PortResult{Address: testAddress, Port: 4, State: scan.Closed, Cause: scan.CauseRST, RTT: time.Millisecond})
 	addresses, _, _ := r.Snapshot(scan.CauseDeadline)
 	for p := range addresses[0].All() {
 		if p.RTT != time.Millisecond {
-			t.Errorf("response time %v, want 1ms", p.RTT)
+			t.Errorf("RTT = %v, want 1ms", p.RTT)
 		}
 	}
 }
 
-func TestSuccess(t *testing.T) {
+func TestResultSuccess(t *testing.T) {
 	t.Parallel()
-	whole := func() *scan.Result {
+	complete := func() *scan.Result {
 		r := recorder(t, spec(1), "192.0.2.1")
-		r.Record(scan.PortResult{Address: home, Port: 1, State: scan.Closed, Cause: scan.CauseRST})
+		r.Record(scan.PortResult{Address: testAddress, Port: 1, State: scan.Closed, Cause: scan.CauseRST})
 		a, _, _ := r.Snapshot(scan.CauseDeadline)
 		return &scan.Result{Addresses: a}
 	}
-	if !whole().Success() {
-		t.Error("a whole scan is no success")
+	if !complete().Success() {
+		t.Error("Success() of a complete scan = false, want true")
 	}
-	for name, breakIt := range map[string]func(*scan.Result){
-		"nothing scanned": func(r *scan.Result) { r.Addresses = nil },
-		"refused":         func(r *scan.Result) { r.Refused = []netip.Addr{home} },
-		"failed":          func(r *scan.Result) { r.Failed = map[scan.Failure]error{scan.FailedDNS: errors.New("x")} },
+	for name, modify := range map[string]func(*scan.Result){
+		"no address": func(r *scan.Result) { r.Addresses = nil },
+		"refused":    func(r *scan.Result) { r.Refused = []netip.Addr{testAddress} },
+		"failed":     func(r *scan.Result) { r.Failed = map[scan.Failure]error{scan.FailedDNS: errors.New("x")} },
 		"unknown port": func(r *scan.Result) {
 			r.Addresses, _, _ = recorder(t, spec(1), "192.0.2.1").Snapshot(scan.CauseDeadline)
 		},
 	} {
-		r := whole()
-		breakIt(r)
+		r := complete()
+		modify(r)
 		if r.Success() {
-			t.Errorf("%s: counted as success", name)
+			t.Errorf("%s: Success() = true, want false", name)
 		}
 	}
 }
 
-// TestSuspect draws the line from both sides.
-func TestSuspect(t *testing.T) {
+// TestSuspectManyOpen tests numbers of open ports around the threshold.
+func TestSuspectManyOpen(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		name             string
 		ports, open      int
-		declared         bool // the owner named the open ones
+		declared         bool // the open ports are declared
 		unknownRemainder bool
 		want             bool
 	}{
 		{name: "a SYN proxy over the default ports", ports: 1024, open: 1024, want: true},
 		{name: "more than half", ports: 1200, open: 601, want: true},
 		{name: "half", ports: 1200, open: 600, want: false},
-		{name: "an honest host with 300 open ports", ports: 300, open: 300, want: false},
-		{name: "at the line", ports: 512, open: 512, want: false},
-		{name: "over the line", ports: 513, open: 513, want: true},
-		{name: "named by the owner", ports: 1024, open: 1024, declared: true, want: false},
+		{name: "a host with 300 open ports", ports: 300, open: 300, want: false},
+		{name: "at the threshold", ports: 512, open: 512, want: false},
+		{name: "above the threshold", ports: 513, open: 513, want: true},
+		{name: "declared", ports: 1024, open: 1024, declared: true, want: false},
 		{name: "the rest is unknown", ports: 5000, open: 600, unknownRemainder: true, want: true},
 	} {
 		var all []uint16
@@ -190,20 +190,19 @@ func TestSuspect(t *testing.T) {
 		for i, p := range all {
 			switch {
 			case i < tc.open:
-				r.Record(scan.PortResult{Address: home, Port: p, State: scan.Open, Cause: scan.CauseHandshake})
+				r.Record(scan.PortResult{Address: testAddress, Port: p, State: scan.Open, Cause: scan.CauseHandshake})
 			case !tc.unknownRemainder:
-				r.Record(scan.PortResult{Address: home, Port: p, State: scan.Closed, Cause: scan.CauseRST})
+				r.Record(scan.PortResult{Address: testAddress, Port: p, State: scan.Closed, Cause: scan.CauseRST})
 			}
 		}
 		addresses, _, _ := r.Snapshot(scan.CauseDeadline)
 		if got := addresses[0].Suspect(); got != tc.want {
-			t.Errorf("%s: suspect %v, want %v", tc.name, got, tc.want)
+			t.Errorf("%s: Suspect() = %v, want %v", tc.name, got, tc.want)
 		}
 	}
 }
 
-// TestSuspectFew draws the other lines: of hosts with few open ports.
-func TestSuspectFew(t *testing.T) {
+func TestSuspectFewOpen(t *testing.T) {
 	t.Parallel()
 	silent := scan.PortResult{State: scan.Filtered, Cause: scan.CauseSilence}
 	closed := scan.PortResult{State: scan.Closed, Cause: scan.CauseRST}
@@ -221,15 +220,15 @@ func TestSuspectFew(t *testing.T) {
 		{name: "a tarpit and as many services", others: closed, ports: map[uint16]scan.PortResult{1: window, 2: window, 3: window, 4: open, 5: open, 6: open}},
 		{name: "a tarpit and fewer services", others: closed, ports: map[uint16]scan.PortResult{1: window, 2: window, 3: window, 4: open, 5: open}, want: true},
 		{name: "two ports of an overloaded server", others: closed, ports: map[uint16]scan.PortResult{1: window, 2: window}},
-		{name: "a tarpit that the owner named", others: closed, ports: map[uint16]scan.PortResult{1: window, 2: window, 3: window}, declared: []uint16{1, 2, 3}},
+		{name: "a declared tarpit", others: closed, ports: map[uint16]scan.PortResult{1: window, 2: window, 3: window}, declared: []uint16{1, 2, 3}},
 		{name: "a mail proxy", others: silent, ports: map[uint16]scan.PortResult{25: open, 110: open}, want: true},
-		{name: "a mail server that the owner named", others: silent, ports: map[uint16]scan.PortResult{25: open, 110: open}, declared: []uint16{25, 110}},
-		{name: "a mail server with one port named", others: silent, ports: map[uint16]scan.PortResult{25: open, 110: open}, declared: []uint16{25}},
-		{name: "a mail server with more to it", others: silent, ports: map[uint16]scan.PortResult{25: open, 110: open, 143: open}},
-		{name: "a mail server that refuses elsewhere", others: closed, ports: map[uint16]scan.PortResult{25: open, 110: open}},
-		{name: "one refusal amid silence", others: silent, ports: map[uint16]scan.PortResult{25: open, 110: open, 80: closed}},
-		{name: "one of the two", others: silent, ports: map[uint16]scan.PortResult{25: open}},
-		{name: "hardly anything was scanned", others: silent, ports: map[uint16]scan.PortResult{25: open, 110: open}, fewer: true},
+		{name: "a declared mail server", others: silent, ports: map[uint16]scan.PortResult{25: open, 110: open}, declared: []uint16{25, 110}},
+		{name: "a mail server with one declared port", others: silent, ports: map[uint16]scan.PortResult{25: open, 110: open}, declared: []uint16{25}},
+		{name: "a mail server with another port", others: silent, ports: map[uint16]scan.PortResult{25: open, 110: open, 143: open}},
+		{name: "a mail server with closed ports", others: closed, ports: map[uint16]scan.PortResult{25: open, 110: open}},
+		{name: "one closed port", others: silent, ports: map[uint16]scan.PortResult{25: open, 110: open, 80: closed}},
+		{name: "one of the mail ports", others: silent, ports: map[uint16]scan.PortResult{25: open}},
+		{name: "few ports scanned", others: silent, ports: map[uint16]scan.PortResult{25: open, 110: open}, fewer: true},
 		{name: "a web server behind a filter", others: silent, ports: map[uint16]scan.PortResult{80: open, 443: open}},
 	} {
 		last := uint16(500)
@@ -250,17 +249,17 @@ func TestSuspectFew(t *testing.T) {
 			if !ok {
 				one = tc.others
 			}
-			one.Address, one.Port = home, p
+			one.Address, one.Port = testAddress, p
 			r.Record(one)
 		}
 		addresses, _, _ := r.Snapshot(scan.CauseDeadline)
 		if got := addresses[0].Suspect(); got != tc.want {
-			t.Errorf("%s: suspect %v, want %v", tc.name, got, tc.want)
+			t.Errorf("%s: Suspect() = %v, want %v", tc.name, got, tc.want)
 		}
 	}
 }
 
-func TestResponding(t *testing.T) {
+func TestAddressResultResponding(t *testing.T) {
 	t.Parallel()
 	for cause, want := range map[scan.Cause]bool{
 		scan.CauseHandshake: true, scan.CauseHandshakeReset: true, scan.CauseRST: true, scan.CauseICMP: true,
@@ -271,10 +270,10 @@ func TestResponding(t *testing.T) {
 		if cause >= scan.CauseDeadline {
 			state = scan.Unknown
 		}
-		r.Record(scan.PortResult{Address: home, Port: 1, State: state, Cause: cause})
+		r.Record(scan.PortResult{Address: testAddress, Port: 1, State: state, Cause: cause})
 		addresses, _, _ := r.Snapshot(scan.CauseDeadline)
 		if got := addresses[0].Responding(); got != want {
-			t.Errorf("after %v: responding %v, want %v", cause, got, want)
+			t.Errorf("Responding() with %v = %v, want %v", cause, got, want)
 		}
 	}
 }

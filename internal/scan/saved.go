@@ -10,21 +10,21 @@ import (
 	"time"
 )
 
-// savedResult is a [Result] as it outlives the program. Its plan does not: that is the
-// configuration's.
+// savedResult is the persistent form of a [Result], without the plan, which the
+// configuration defines.
 type savedResult struct {
 	Started   time.Time         `json:"started"`
 	Finished  time.Time         `json:"finished"`
 	Lookup    time.Duration     `json:"lookup"`
 	Addresses []savedAddress    `json:"addresses"`
 	Refused   []netip.Addr      `json:"refused,omitempty"`
-	Failed    map[string]string `json:"failed,omitempty"` // by the failure's name
+	Failed    map[string]string `json:"failed,omitempty"` // by name of the failure
 	Attempts  int               `json:"attempts"`
 	Retries   int               `json:"retries"`
 }
 
-// savedAddress has the ports by state and cause: a host's ports are mostly alike, and
-// in neighbours, so that this takes little room.
+// savedAddress groups ports by state and cause. This is compact, because neighboring ports
+// mostly have the same state.
 type savedAddress struct {
 	IP    netip.Addr               `json:"ip"`
 	Hosts []string                 `json:"hosts"`
@@ -38,7 +38,7 @@ type savedPorts struct {
 	Ports string `json:"ports"`
 }
 
-// Save writes the result as JSON, which [ReadResult] reads.
+// Save returns the result as JSON for [ReadResult].
 func (r *Result) Save() ([]byte, error) {
 	s := savedResult{
 		Started: r.Started, Finished: r.Finished, Lookup: r.Lookup, Refused: r.Refused,
@@ -48,7 +48,7 @@ func (r *Result) Save() ([]byte, error) {
 		s.Failed[f.String()] = err.Error()
 	}
 	for i := range r.Addresses {
-		s.Addresses = append(s.Addresses, r.Addresses[i].saved())
+		s.Addresses = append(s.Addresses, r.Addresses[i].toSaved())
 	}
 	data, err := json.Marshal(s)
 	if err != nil {
@@ -57,9 +57,9 @@ func (r *Result) Save() ([]byte, error) {
 	return data, nil
 }
 
-func (a *AddressResult) saved() savedAddress {
+func (a *AddressResult) toSaved() savedAddress {
 	s := savedAddress{IP: a.IP, Hosts: a.Hosts, RTTs: a.rtts}
-	by := a.split(func(c cell) uint8 { return uint8(c) })
+	by := a.groupPorts(func(c cell) uint8 { return uint8(c) })
 	for _, k := range slices.Sorted(maps.Keys(by)) {
 		c := cell(k)
 		s.Ports = append(s.Ports, savedPorts{State: c.state().String(), Cause: c.cause().String(), Ports: by[k].String()})
@@ -67,10 +67,10 @@ func (a *AddressResult) saved() savedAddress {
 	return s
 }
 
-var errNotWhole = errors.New("it does not say of every port of the plan what is known, and once")
+var errWrongPorts = errors.New("ports are not exactly those of the plan")
 
-// ReadResult reads what [Result.Save] wrote of a scan of the plan. An address outside
-// the scope, or ports that are not the plan's, are an error.
+// ReadResult returns the result of a scan of the plan that [Result.Save] wrote. An address
+// outside the scope is an error, and so are ports other than those of the plan.
 func ReadResult(data []byte, plan Plan, scope Scope) (*Result, error) {
 	var s savedResult
 	if err := json.Unmarshal(data, &s); err != nil {
@@ -85,14 +85,14 @@ func ReadResult(data []byte, plan Plan, scope Scope) (*Result, error) {
 		return nil, fmt.Errorf("reading a result: %w", err)
 	}
 	if len(refused) > 0 || len(req.addresses) != len(s.Addresses) {
-		return nil, errors.New("reading a result: it has addresses that are not the target's")
+		return nil, errors.New("reading a result: addresses are outside the target's networks")
 	}
 	recorder, err := NewRecorder(req)
 	if err != nil {
 		return nil, fmt.Errorf("reading a result: %w", err)
 	}
 	for i := range s.Addresses {
-		if err := s.Addresses[i].replay(plan, recorder); err != nil {
+		if err := s.Addresses[i].recordPorts(plan, recorder); err != nil {
 			return nil, fmt.Errorf("reading a result of %v: %w", s.Addresses[i].IP, err)
 		}
 	}
@@ -106,14 +106,14 @@ func ReadResult(data []byte, plan Plan, scope Scope) (*Result, error) {
 		}
 	}
 	if len(r.Failed) != len(s.Failed) {
-		return nil, errors.New("reading a result: it failed for a reason that is not known here")
+		return nil, errors.New("reading a result: unknown failure reason")
 	}
 	r.Addresses, _, _ = recorder.Snapshot(CauseInternal)
 	return r, nil
 }
 
-// replay reports every port of the address once.
-func (s *savedAddress) replay(plan Plan, to *Recorder) error {
+// recordPorts records all ports of the address.
+func (s *savedAddress) recordPorts(plan Plan, to *Recorder) error {
 	var all PortSet
 	total := 0
 	for _, saved := range s.Ports {
@@ -131,12 +131,12 @@ func (s *savedAddress) replay(plan Plan, to *Recorder) error {
 		all, total = all.Union(ports), total+ports.Len()
 	}
 	if !all.Equal(plan.ports) || total != all.Len() {
-		return errNotWhole
+		return errWrongPorts
 	}
 	return nil
 }
 
-// parseCell finds a state and a cause by their names.
+// parseCell returns the state and the cause with the names.
 func parseCell(state, cause string) (State, Cause, error) {
 	for _, s := range States() {
 		for c := CauseHandshake; c <= CauseInternal; c++ {
@@ -145,5 +145,5 @@ func parseCell(state, cause string) (State, Cause, error) {
 			}
 		}
 	}
-	return 0, 0, fmt.Errorf("a port that is %q by %q is not known here", state, cause)
+	return 0, 0, fmt.Errorf("unknown state %q with cause %q", state, cause)
 }

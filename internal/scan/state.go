@@ -1,20 +1,19 @@
 package scan
 
-// State is what is known of one port. The zero value is [Unknown], so that a
-// port nobody looked at is never taken for a closed one.
+// State is the state of a port. The zero value is [Unknown], so that a port that was not
+// scanned is never reported as closed.
 type State uint8
 
-// The five states. They are kept apart because they mean different things to
-// the owner of the port: see the table in docs/metrics.md.
+// The states. For their meaning, see docs/metrics.md.
 const (
-	Unknown      State = iota // not found out; the [Cause] says why
-	Open                      // something accepts connections or answers datagrams
-	Closed                    // the host itself says that nothing listens
-	Filtered                  // silent, or refused by something on the way
-	OpenFiltered              // a silent UDP port: open, or filtered
+	Unknown      State = iota // could not be determined, see the [Cause]
+	Open                      // accepts connections or answers datagrams
+	Closed                    // the host reports that the port is closed
+	Filtered                  // silent, or rejected by a filter
+	OpenFiltered              // a silent UDP port: open or filtered
 )
 
-// States lists every state, in the order in which they are shown.
+// States returns all states in the order of output.
 func States() []State { return []State{Open, Closed, Filtered, OpenFiltered, Unknown} }
 
 // String returns the state's value in the label "state".
@@ -33,37 +32,36 @@ func (s State) String() string {
 	}
 }
 
-// Cause is the evidence behind a [State]: for a known state what came back, for
-// [Unknown] why nothing could be learnt.
+// Cause is the evidence for a [State]: the kind of answer for a known state, or the reason
+// for [Unknown].
 type Cause uint8
 
 // Evidence for a known state.
 const (
-	CauseNone           Cause = iota // nothing reported yet
-	CauseHandshake                   // the connection was established
-	CauseHandshakeReset              // it was accepted and reset at once
-	CauseRST                         // a RST came back: ECONNREFUSED
-	CauseICMP                        // an ICMP error came back
-	CauseSYNACK                      // a SYN+ACK came back, and no connection was made
-	CauseZeroWindow                  // a SYN+ACK came back that takes no data: a tarpit's mark
-	CauseReply                       // a datagram came back
-	CauseSilence                     // nothing came back in any attempt
+	CauseNone           Cause = iota // no result
+	CauseHandshake                   // connection established
+	CauseHandshakeReset              // connection accepted and reset at once
+	CauseRST                         // RST: ECONNREFUSED
+	CauseICMP                        // ICMP error
+	CauseSYNACK                      // SYN+ACK of a half-open scan
+	CauseZeroWindow                  // SYN+ACK with a window of 0, typical of tarpits
+	CauseReply                       // datagram
+	CauseSilence                     // no answer to any attempt
 )
 
-// Why a port is [Unknown]. Their names are the values of the label "reason" of
+// Reasons for [Unknown]. Their names are the values of the label "reason" of
 // portscan_ports_unknown.
 const (
-	CauseDeadline     Cause = iota + 16 // time ran out, or the scan was cancelled
-	CauseDescriptors                    // no file descriptor, or no memory for a socket
-	CauseSourcePorts                    // no free local port towards that destination
-	CauseNoRoute                        // this machine has no way to the address
-	CausePermission                     // this machine forbids the attempt
-	CauseUnresponsive                   // the address stopped answering in mid-scan
-	CauseInternal                       // a fault of our own
+	CauseDeadline     Cause = iota + 16 // the scan timed out or was canceled
+	CauseDescriptors                    // no file descriptor or memory for a socket
+	CauseSourcePorts                    // no free source port for that destination
+	CauseNoRoute                        // no route to the address
+	CausePermission                     // the operating system does not permit the attempt
+	CauseUnresponsive                   // the address stopped answering during the scan
+	CauseInternal                       // a bug of the exporter
 )
 
-// UnknownCauses lists the causes for which a port can be [Unknown], in the
-// order in which they are shown.
+// UnknownCauses returns the reasons for [Unknown] in the order of output.
 func UnknownCauses() []Cause {
 	return []Cause{
 		CauseDeadline, CauseDescriptors, CauseSourcePorts, CauseNoRoute,
@@ -71,29 +69,28 @@ func UnknownCauses() []Cause {
 	}
 }
 
-// explainsUnknown tells whether the cause is one of [UnknownCauses].
+// explainsUnknown reports whether the cause is one of [UnknownCauses].
 func (c Cause) explainsUnknown() bool { return c >= CauseDeadline && c <= CauseInternal }
 
-// Answered tells whether the cause is an answer from the network, a RST or an
-// ICMP error included.
+// Answered reports whether the cause is an answer, including RSTs and ICMP errors.
 func (c Cause) Answered() bool { return c >= CauseHandshake && c <= CauseReply }
 
-// String returns a word for the cause; for the [UnknownCauses] it is the value
-// of the label "reason".
+// String returns the name of the cause. For [UnknownCauses] it is the value of the label
+// "reason".
 func (c Cause) String() string {
-	words := [...]string{
+	names := [...]string{
 		CauseHandshake: "handshake", CauseHandshakeReset: "handshake_reset", CauseRST: "rst", CauseICMP: "icmp",
 		CauseSYNACK: "synack", CauseZeroWindow: "synack_zero_window", CauseReply: "reply", CauseSilence: "silence",
 		CauseDeadline: "deadline", CauseDescriptors: "descriptors", CauseSourcePorts: "source_ports",
 		CauseNoRoute: "no_route", CausePermission: "permission", CauseUnresponsive: "unresponsive", CauseInternal: "internal",
 	}
-	if int(c) >= len(words) || words[c] == "" {
+	if int(c) >= len(names) || names[c] == "" {
 		return "none"
 	}
-	return words[c]
+	return names[c]
 }
 
-// Protocol is the transport whose ports are scanned. The zero value is none.
+// Protocol is a transport protocol. The zero value is none.
 type Protocol uint8
 
 // The protocols.
@@ -114,16 +111,16 @@ func (p Protocol) String() string {
 	}
 }
 
-// Method is how a TCP port is tried. The zero value is none.
+// Method is a way to scan TCP ports. The zero value is none.
 type Method uint8
 
 // The methods.
 const (
-	Connect Method = iota + 1 // a full handshake through the operating system
-	SYN                       // half-open, with packets of our own
+	Connect Method = iota + 1 // complete handshake by the operating system
+	SYN                       // half-open, with raw packets
 )
 
-// String returns the method as config.yml writes it.
+// String returns the method's name in config.yml.
 func (m Method) String() string {
 	switch m {
 	case Connect:
@@ -135,13 +132,12 @@ func (m Method) String() string {
 	}
 }
 
-// Expected is what the target's owner says of a port. The zero value is
-// [ExpectAny]: nothing was said.
+// Expected is the expected state of a port. The zero value is [ExpectAny].
 type Expected uint8
 
-// What may be expected of a port.
+// The expected states.
 const (
-	ExpectAny    Expected = iota // may be open: allowed, or nothing is expected of that protocol
+	ExpectAny    Expected = iota // may be open: allowed, or without an expectation for the protocol
 	ExpectOpen                   // must be open
 	ExpectClosed                 // must not be open
 )

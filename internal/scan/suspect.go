@@ -1,33 +1,32 @@
 package scan
 
 const (
-	// suspectOpen is how many undeclared ports an address must show open before it
-	// can be suspect for their number: more than any honest host is likely to have.
+	// suspectOpen is the number of open undeclared ports above which an address can be
+	// suspect. Ordinary hosts have fewer.
 	suspectOpen = 512
 
-	// suspectWindows is how many undeclared ports must take no data from the start.
-	// A server that is overloaded may do so at a port or two.
+	// suspectWindows is the minimum number of undeclared ports with a window of 0. An
+	// overloaded server can have one or two.
 	suspectWindows = 3
 
-	// smtp and pop3 are the ports of mail that transparent proxies take over.
+	// smtp and pop3 are the mail ports that transparent proxies intercept.
 	smtp, pop3  = 25, 110
 	mailProxied = 2
 
-	// suspectSilent is how many silent ports there must be beside a mail proxy's.
+	// suspectSilent is the minimum number of silent ports for a mail proxy.
 	suspectSilent = 100
 )
 
-// Suspect tells whether something in between is likely to answer for the address.
-// Ports that its owner named count for nothing here, so that who knows better can
-// say so. It is one of these:
+// Suspect reports whether a middlebox probably answers for the address. It ignores declared
+// ports. An address is suspect in each of these cases:
 //
-//   - More than 512 ports are open, and they are more than half of those whose state
-//     is known: a SYN proxy.
-//   - At least three open ports take no data from the start (a window of 0), and they
-//     are more than half of the open ones: a tarpit. Half-open scans alone see that.
-//   - The ports of mail that providers and virus scanners take over (25 and 110) are
-//     both open, nothing else is, and 100 ports or more, all that are known, are
-//     silent: a transparent proxy in front of a host that says nothing itself.
+//   - More than 512 ports are open, and they are more than half of the ports with a known
+//     state: a SYN proxy.
+//   - At least three open ports have a window of 0, and they are more than half of the open
+//     ports: a tarpit. Only half-open scans detect this.
+//   - The mail ports that providers and virus scanners intercept (25 and 110) are the only
+//     open ports, and all other known ports, at least 100, are silent: a transparent proxy
+//     in front of a silent host.
 func (a *AddressResult) Suspect() bool {
 	if a.Count(Open) == 0 {
 		return false
@@ -43,14 +42,14 @@ func (a *AddressResult) Suspect() bool {
 	}
 }
 
-// undeclared counts the ports that the owner did not name.
-type undeclared struct {
+// undeclaredTally has numbers of undeclared ports.
+type undeclaredTally struct {
 	known, open, silent int
-	windows             int // open ones that take no data
-	mail                int // open ones of smtp and pop3
+	windows             int // open ports with a window of 0
+	mail                int // open ports among smtp and pop3
 }
 
-func (a *AddressResult) tallyUndeclared() (t undeclared) {
+func (a *AddressResult) tallyUndeclared() (t undeclaredTally) {
 	for r := range a.All() {
 		if r.State == Unknown || a.plan.Declared(r.Port) {
 			continue

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Family says which IP versions a target is scanned over. The zero value is both.
+// Family is a set of IP versions. The zero value is both.
 type Family uint8
 
 // The families.
@@ -18,8 +18,8 @@ const (
 	IPv6
 )
 
-// Includes tells whether the address is of the family. An IPv4-mapped IPv6
-// address counts as IPv4.
+// Includes reports whether the address is of the family. An IPv4-mapped IPv6 address counts
+// as IPv4.
 func (f Family) Includes(addr netip.Addr) bool {
 	switch f {
 	case IPv4:
@@ -31,7 +31,7 @@ func (f Family) Includes(addr netip.Addr) bool {
 	}
 }
 
-// String returns the family as config.yml writes it.
+// String returns the family's name in config.yml.
 func (f Family) String() string {
 	switch f {
 	case IPv4:
@@ -43,17 +43,17 @@ func (f Family) String() string {
 	}
 }
 
-// Host is one entry of a target's hosts.
+// Host is an entry of a target's hosts.
 type Host struct {
-	Entry   string       // as the owner wrote it
-	Network netip.Prefix // the addresses that it stands for; invalid where Entry is a name
+	Entry   string       // as written
+	Network netip.Prefix // its addresses; invalid if Entry is a name
 }
 
-// IsName tells whether the entry has to be resolved.
+// IsName reports whether the entry is a name, which must be resolved.
 func (h Host) IsName() bool { return !h.Network.IsValid() }
 
-// Count returns how many addresses the entry stands for, or [math.MaxInt] where
-// they are more than an int holds. A name stands for none yet.
+// Count returns the number of addresses of the entry, at most [math.MaxInt]. A name has
+// none before it is resolved.
 func (h Host) Count() int {
 	if h.IsName() {
 		return 0
@@ -69,8 +69,8 @@ func (h Host) Count() int {
 	return n
 }
 
-// All yields the addresses that the entry stands for, in rising order, without
-// an IPv4 network's own and broadcast address.
+// All yields the addresses of the entry in ascending order, without the network and
+// broadcast addresses of an IPv4 network.
 func (h Host) All() iter.Seq[netip.Addr] {
 	return func(yield func(netip.Addr) bool) {
 		if h.IsName() {
@@ -84,23 +84,21 @@ func (h Host) All() iter.Seq[netip.Addr] {
 	}
 }
 
-// Task is a scan that somebody asked for, before its names are resolved: whom
-// and how. What comes of it is a [Request].
+// Task is a requested scan before its names are resolved, from which a [Request] is made.
 type Task struct {
-	Asked        string // what the request names: the target, or an address inside it
+	Asked        string // target or address in the client's request
 	Target       string // the target's name
 	Module       string // the module's name
 	Hosts        []Host
 	Family       Family
-	MaxAddresses int           // a target that resolves to more is an error
-	MaxAge       time.Duration // how old a result may be that saves a scan; 0: every scan belongs to who asked
-	Expires      time.Time     // when the owner's leave to scan ends; zero: never
+	MaxAddresses int           // maximum number of resolved addresses
+	MaxAge       time.Duration // maximum age of a cached result; 0: results are not cached
+	Expires      time.Time     // end of the authorization; zero: never
 	Scope        Scope
 	Plan         Plan
 }
 
-// Equal tells whether two tasks are the same scan: whoever asked for them, in whatever
-// words, and however long they may.
+// Equal reports whether two tasks are the same scan. It ignores Asked and Expires.
 func (t Task) Equal(o Task) bool {
 	other := o
 	other.Asked, other.Expires = t.Asked, t.Expires

@@ -2,8 +2,8 @@ package scan
 
 import "strings"
 
-// Truncate returns text as a message repeats it: if it is longer than limit
-// bytes, its beginning and an ellipsis.
+// Truncate returns text for use in a message: unchanged, or its first limit bytes and an
+// ellipsis if it is longer.
 func Truncate(text string, limit int) string {
 	if len(text) <= limit {
 		return text

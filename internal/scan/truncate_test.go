@@ -13,7 +13,7 @@ func TestTruncate(t *testing.T) {
 		{"short", "short"},
 		{"longer", "longe..."},
 		{"naïve é", "naïv..."},
-		{"abcdé", "abcd..."}, // not half a character
+		{"abcdé", "abcd..."}, // no part of a character
 	}
 	for _, c := range cases {
 		if got := scan.Truncate(c.text, 5); got != c.want {

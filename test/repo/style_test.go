@@ -51,8 +51,6 @@ func unconverted() []string {
 		"internal/config/",
 		"internal/coordinator/",
 		"internal/engine/",
-		"internal/resolve/",
-		"internal/scan/",
 		"internal/server/",
 		"internal/testnet/",
 		"prometheus/",
