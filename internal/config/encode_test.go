@@ -1,6 +1,8 @@
 package config
 
 import (
+	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -76,5 +78,32 @@ limits:
 `
 	if diff := cmp.Diff(want, mustYAML(t, mustLoad(t, "minimal"))); diff != "" {
 		t.Errorf("YAML (-want +got):\n%s", diff)
+	}
+}
+
+// TestEncodeKeys checks that each key that can be loaded is encoded, in the same
+// order.
+func TestEncodeKeys(t *testing.T) {
+	l := newLoader("config.yml", testTime())
+	m := newModuleDraft(value{}, "m")
+	cases := map[string]struct {
+		fields  []field
+		encoded any
+	}{
+		"module": {l.moduleFields(&m), encodedModule{}},
+		"target": {l.targetFields(&targetDraft{Target: &Target{}}), encodedTarget{}},
+	}
+	for name, c := range cases {
+		var want, got []string
+		for _, f := range c.fields {
+			want = append(want, f.key)
+		}
+		for _, f := range reflect.VisibleFields(reflect.TypeOf(c.encoded)) {
+			key, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+			got = append(got, key)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("keys of a %s (-want +got):\n%s", name, diff)
+		}
 	}
 }
