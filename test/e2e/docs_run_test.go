@@ -17,7 +17,7 @@ func expectedOutput() map[string]string {
 	return map[string]string{
 		"README.md: promtool check config /etc/prometheus/prometheus.yml": "SUCCESS: 1 rule files found",
 		"docs/cli.md: portscan_exporter scan web --output=json | " +
-			`jq -r '.addresses[] | .address as $a | .ports[] | select(.violating) | "\($a) \(.port) is \(.state)"'`: //
+			`jq -r '.addresses[] | "\(.address) \(.ports[] | select(.violating) | "\(.port) is \(.state)")"'`: //
 		"192.0.2.10 443 is closed\n2001:db8::a 10115 is open\n",
 	}
 }
