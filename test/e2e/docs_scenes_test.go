@@ -67,7 +67,6 @@ targets:
 func (d *document) setUpConfiguration(t *testing.T) {
 	t.Helper()
 	d.writeConfig(t, "")
-	d.run(t, "cp", "/usr/bin/portscan_exporter", d.dir) // for setcap, which must not change the installed binary
 	d.scenes = []func(*testing.T){
 		func(t *testing.T) {
 			t.Helper()

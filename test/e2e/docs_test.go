@@ -35,7 +35,6 @@ func untestedCommands() map[string]string {
 		"docs/deployment.md: docker build --tag portscan_exporter .": noRegistry,
 		"docs/deployment.md: docker run --read-only --cap-drop=ALL --publish=127.0.0.1:10115:10115 " +
 			"--volume=$PWD/config.yml:/etc/portscan_exporter/config.yml:ro portscan_exporter": noRegistry,
-		"docs/configuration.md: docker run --cap-add=NET_RAW ...":                                       noRegistry,
 		"docs/deployment.md: systemctl enable --now portscan_exporter.socket portscan_exporter.service": noSystemd,
 		"deploy/compose/README.md: docker compose -f deploy/compose/compose.yaml up --build":            noRegistry,
 		"deploy/kubernetes/README.md: docker build --tag REGISTRY/portscan_exporter:0.1.0 . && " +
