@@ -50,10 +50,10 @@ func prefixRange(p netip.Prefix) addrRange {
 }
 
 // normalize sorts the ranges and joins those that overlap. It modifies its receiver.
-func (s addrSet) normalize() addrSet {
-	slices.SortFunc(s, func(a, b addrRange) int { return a.lo.Compare(b.lo) })
-	out := s[:0]
-	for _, next := range s {
+func (a addrSet) normalize() addrSet {
+	slices.SortFunc(a, func(x, y addrRange) int { return x.lo.Compare(y.lo) })
+	out := a[:0]
+	for _, next := range a {
 		if n := len(out); n > 0 && next.lo.Compare(out[n-1].hi) <= 0 {
 			if out[n-1].hi.Less(next.hi) {
 				out[n-1].hi = next.hi
@@ -66,9 +66,9 @@ func (s addrSet) normalize() addrSet {
 }
 
 // subtract returns the addresses that are not in cuts.
-func (s addrSet) subtract(cuts addrSet) addrSet {
+func (a addrSet) subtract(cuts addrSet) addrSet {
 	var out addrSet
-	for _, rest := range s {
+	for _, rest := range a {
 		for _, cut := range cuts {
 			if cut.hi.Less(rest.lo) || !rest.lo.IsValid() {
 				continue
@@ -89,9 +89,9 @@ func (s addrSet) subtract(cuts addrSet) addrSet {
 }
 
 // count returns the number of addresses.
-func (s addrSet) count() *big.Int {
+func (a addrSet) count() *big.Int {
 	total := new(big.Int)
-	for _, one := range s {
+	for _, one := range a {
 		lo, hi := new(big.Int).SetBytes(one.lo.AsSlice()), new(big.Int).SetBytes(one.hi.AsSlice())
 		total.Add(total, hi.Sub(hi, lo).Add(hi, big.NewInt(1)))
 	}

@@ -48,11 +48,12 @@ func newPrefixIndex(targets []*Target) prefixIndex {
 	return index
 }
 
-// targetsAround returns the targets with a less specific entry that contains p.
-func (x prefixIndex) targetsAround(p netip.Prefix) []*Target {
+// targetsAround returns the targets with a less specific entry that contains the
+// part.
+func (p prefixIndex) targetsAround(part netip.Prefix) []*Target {
 	var around []*Target
-	for bits := range p.Bits() {
-		for _, t := range x[netip.PrefixFrom(p.Addr(), bits).Masked()] {
+	for bits := range part.Bits() {
+		for _, t := range p[netip.PrefixFrom(part.Addr(), bits).Masked()] {
 			if !slices.Contains(around, t) {
 				around = append(around, t)
 			}
