@@ -14,8 +14,7 @@ import (
 	"time"
 )
 
-// client opens a connection for each request, so that idle connections do not affect what a test
-// measures.
+// client opens a connection for each request, so that idle connections do not affect measurements.
 var client = &http.Client{
 	Transport: &http.Transport{DisableKeepAlives: true},
 	Timeout:   30 * time.Second,

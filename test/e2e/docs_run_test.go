@@ -244,7 +244,7 @@ func normalizeOutput(text string) string {
 	return text
 }
 
-// newDocument sets up what the commands of a document need.
+// newDocument sets up the requirements of the commands of a document.
 func (s *sandbox) newDocument(t *testing.T, file string, all []codeBlock) *document {
 	t.Helper()
 	d := &document{sandbox: s, file: file, blocks: all, dir: filepath.Join(sandboxRepository, filepath.Dir(file))}
