@@ -44,7 +44,6 @@ const freeRelative = `(^|[.!?|]\s+)(What|Who)\b[^.?!]*([.!]|$)`
 func unconverted() []string {
 	return []string{
 		"config.yml",
-		"docs/benchmarks.md",
 		"docs/cli.md",
 		"docs/configuration.md",
 		"docs/dashboards.md",
@@ -54,7 +53,6 @@ func unconverted() []string {
 		"internal/server/",
 		"internal/testnet/",
 		"prometheus/",
-		"test/bench/",
 	}
 }
 
