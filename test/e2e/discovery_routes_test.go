@@ -56,16 +56,16 @@ func (e *exporter) awaitListener(t *testing.T) {
 
 // startProxiedExporter starts an exporter behind a reverse proxy, which forwards only paths below
 // path and optionally strips that prefix.
-func startProxiedExporter(t *testing.T, job, path string, cuts bool, pair *tls.Certificate) scrapeRoute {
+func startProxiedExporter(t *testing.T, job, path string, strip bool, pair *tls.Certificate) scrapeRoute {
 	t.Helper()
 	backend, probes := freeAddress(t), new(atomic.Int64)
 	proxy := httptest.NewUnstartedServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
-		rest, ours := strings.CutPrefix(r.In.URL.Path, path)
+		rest, matched := strings.CutPrefix(r.In.URL.Path, path)
 		r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = "http", backend, backend
 		switch {
-		case !ours:
+		case !matched:
 			r.Out.URL.Path = "/not/ours"
-		case cuts:
+		case strip:
 			r.Out.URL.Path = rest
 		}
 		if strings.HasSuffix(rest, "/probe") {
@@ -81,7 +81,7 @@ func startProxiedExporter(t *testing.T, job, path string, cuts bool, pair *tls.C
 	}
 	t.Cleanup(proxy.Close)
 	prefix := path
-	if cuts {
+	if strip {
 		prefix = ""
 		flags = append(flags, "--web.route-prefix=/")
 	}
@@ -89,7 +89,7 @@ func startProxiedExporter(t *testing.T, job, path string, cuts bool, pair *tls.C
 	return scrapeRoute{job: job, url: proxy.URL + path, probes: probes}
 }
 
-// TestDiscoveryRoutes scrapes exporters that Prometheus reaches in different ways. The targets of
+// TestDiscoveryRoutes scrapes exporters that Prometheus reaches in different routes. The targets of
 // each list must be reachable in the same way as the list.
 func TestDiscoveryRoutes(t *testing.T) {
 	t.Parallel()
@@ -108,7 +108,7 @@ func TestDiscoveryRoutes(t *testing.T) {
 	secret.awaitListener(t)
 	user := fmt.Sprintf("    basic_auth: {username: %s, password: %s}\n", name, password)
 
-	ways := []scrapeRoute{
+	routes := []scrapeRoute{
 		{job: "ipv4", url: two.url},
 		{job: "ipv6", url: "http://" + six},
 		{job: "prefix", url: below.url},
@@ -119,7 +119,7 @@ func TestDiscoveryRoutes(t *testing.T) {
 	}
 	var config strings.Builder
 	config.WriteString("global: {scrape_interval: 1s}\nscrape_configs:\n")
-	for _, w := range ways {
+	for _, w := range routes {
 		config.WriteString(w.config())
 	}
 	p := startPrometheus(t, config.String())
@@ -132,12 +132,12 @@ func TestDiscoveryRoutes(t *testing.T) {
 			}
 			urls[target.ScrapePool] = target.ScrapeURL
 		}
-		if len(active) != len(ways) {
-			return fmt.Errorf("got %d targets, want %d", len(active), len(ways))
+		if len(active) != len(routes) {
+			return fmt.Errorf("got %d targets, want %d", len(active), len(routes))
 		}
 		return nil
 	})
-	for _, w := range ways {
+	for _, w := range routes {
 		if want := w.url + "/probe?module=few&target=own"; urls[w.job] != want {
 			t.Errorf("%s: scrape URL = %s, want %s", w.job, urls[w.job], want)
 		}
