@@ -19,8 +19,8 @@ func badTargets() []badCase {
 			`duplicate_name.yml:12: targets[2].name: target name "web" is already used at duplicate_name.yml:4: write another name`,
 		}},
 		{"empty_lists", []string{
-			`empty_lists.yml:5: targets[0].hosts: list is empty: write hosts: [192.0.2.10]`,
-			`empty_lists.yml:6: targets[0].modules: list is empty: write modules: [tcp_default]`,
+			`empty_lists.yml:5: targets[0].hosts: must not be empty: write hosts: [192.0.2.10]`,
+			`empty_lists.yml:6: targets[0].modules: must not be empty: write modules: [tcp_default]`,
 		}},
 		{"empty_plan", []string{
 			`empty_plan.yml:7: targets[0].modules[0]: module "none" has no ports to scan for this target: write ports in the module, or expect.tcp.open in the target, that exclude_ports does not cover`,

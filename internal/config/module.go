@@ -148,7 +148,7 @@ func (l *loader) warnSlowUDP(m *moduleDraft) {
 	ports := m.Ports.Minus(m.ExcludePorts).Len()
 	need := time.Duration(ports) * time.Second
 	if m.Protocol == scan.UDP && need > m.Timeout {
-		l.warnf(m.portsAt, "scanning %d UDP ports can take %s or more because many hosts report one closed port per second, and ports not verified within the timeout (%s) are unknown: write fewer ports, or a longer timeout",
+		l.warnf(m.portsAt, "scanning %d UDP ports can take %s, longer than the timeout of %s, because many hosts report one closed port per second: write fewer ports, or a longer timeout",
 			ports, model.Duration(need), model.Duration(m.Timeout))
 	}
 }

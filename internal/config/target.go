@@ -152,6 +152,6 @@ func (l *loader) targetModules(t *targetDraft) func(value) {
 // checkNotEmpty reports an error for an empty list.
 func (l *loader) checkNotEmpty(v value) {
 	if v.node.Kind == yaml.SequenceNode && len(v.node.Content) == 0 {
-		l.errorf(v, "list is empty: write %s", v.example)
+		l.errorf(v, "must not be empty: write %s", v.example)
 	}
 }
