@@ -21,16 +21,16 @@ const (
 	mostHistories = 20_000    // changes kept in all
 )
 
-// Change is a port whose state was not the same in two complete scans of its address.
+// Change is a change of a port's state between two complete scans of its address.
 type Change struct {
-	Time     time.Time // when the scan ended that saw it
+	Time     time.Time // end of the scan that detected it
 	Module   string
 	IP       netip.Addr
 	Port     uint16
 	Protocol scan.Protocol
 	From, To scan.State
 	Expected scan.Expected
-	Flapping bool // it changes so often that its next changes are not told of
+	Flapping bool // the port changes often, and its next changes are not logged
 }
 
 // lastChange is when a port last changed, and how often in the last while.
@@ -105,7 +105,7 @@ func byWeight(a, b Change) int {
 	return cmp.Or(cmp.Compare(a.weight(), b.weight()), a.IP.Compare(b.IP), cmp.Compare(a.Port, b.Port))
 }
 
-// Violating reports whether the port violates its target's expectations since the change.
+// Violating reports whether the new state violates the target's expectations.
 func (c Change) Violating() bool { return c.Expected.ViolatedBy(c.To) }
 
 func (c Change) weight() int {
@@ -226,7 +226,7 @@ func (h *history) keep(keep func(target string, c Change) bool) {
 	}
 }
 
-// Changes returns the last changes that were seen at a target, newest first.
+// Changes returns the latest changes of a target's ports, newest first.
 func (c *Coordinator) Changes(target string) []Change {
 	c.memory.mu.Lock()
 	defer c.memory.mu.Unlock()

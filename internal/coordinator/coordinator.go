@@ -1,20 +1,17 @@
-// Package coordinator decides when scans run. Probes that ask for the same scan
-// while it is under way share it; it ends when the last of them has left, or, with a
-// max_age, at its own time, and its result is retained. The coordinator bounds how many
-// run at once, hands each to its engine, and says at a probe's deadline what is known.
-// It remembers which ports were open, tells of those that change, and can keep all that
-// in a file.
+// Package coordinator implements the scheduling of scans. Probes for the same scan share
+// it. A scan ends when its last waiting probe is answered or, with a max_age, at its own
+// timeout, and its result is then cached. The coordinator limits the number of concurrent
+// scans, selects the engine of each, and returns partial results at a probe's deadline. It
+// stores the history of ports, logs changes, and optionally persists its state in a file.
 //
-// Its contract: [Coordinator.Scan] returns by its context's end at the latest,
-// whatever resolver and engine do; whatever becomes of a scan, a panic included,
-// reaches all that wait for it; nobody joins a scan that has ended, or that has been
-// told to; a scan holds its place until the engine has really returned; after
-// [Coordinator.Close] nothing of it runs any more.
+// Guarantees: [Coordinator.Scan] returns when its context ends, even if the resolver or the
+// engine hangs. The outcome of a scan, including a panic, is returned to all waiting
+// probes. A probe never joins a scan that has ended or was canceled. A scan holds its slot
+// until its engine has returned. After [Coordinator.Close], no goroutine is running.
 //
-// There is one lock, over who waits for what. It is held across no call to anything
-// else, and a scan takes it when it begins and ends, never for a port: what is known
-// of a scan has a lock of its own (pass), and so has what scans have shown (memory).
-// No two of them are ever held at once.
+// One lock guards the waiting probes. It is not held during calls to other packages, and a
+// scan takes it only at its start and end, never for a port. The results of a running scan
+// (pass) and the history (memory) have separate locks. At most one lock is held at a time.
 package coordinator
 
 import (
@@ -32,37 +29,37 @@ import (
 	"portscan_exporter/internal/scan"
 )
 
-// Resolver turns a task's hosts into addresses; see package resolve.
+// Resolver resolves a task's hosts to addresses, see package resolve.
 type Resolver interface {
 	Resolve(ctx context.Context, task scan.Task) ([]scan.Address, map[scan.Failure]error)
 }
 
-// Kind is what an engine is chosen by.
+// Kind is the kind of scan that an engine runs.
 type Kind struct {
 	Protocol scan.Protocol
 	Method   scan.Method
 }
 
-// Options are what a coordinator is made of.
+// Options are the parameters of a coordinator.
 type Options struct {
 	Resolver Resolver
 	Engines  map[Kind]scan.Scanner
-	MaxScans int // at once; further ones wait
+	MaxScans int // maximum number of concurrent scans; further ones wait
 	Logger   *slog.Logger
-	// Allow is asked at the moment a scan starts, which may be a while after somebody
-	// asked for it. It returns the task as the configuration has it by then, or why
-	// it is allowed no more, which [Coordinator.Scan] returns. Nil: all tasks are
-	// carried out as they are.
+	// Allow is called when a scan starts, possibly long after it was requested. It
+	// returns the task according to the current configuration, or the error for
+	// [Coordinator.Scan] if the task is no longer permitted. Nil: all tasks are permitted.
 	Allow func(scan.Task) (scan.Task, error)
-	// Observe is called once at the end of each scan, with its module's name. It
-	// may be called concurrently. Nil: nobody is told.
+	// Observe is called once at the end of each scan with its module's name, possibly
+	// concurrently. Optional.
 	Observe func(module string, result *scan.Result)
-	// Joined is called once for each probe that shares a scan begun for another one,
-	// with its module's name. It may be called concurrently. Nil: nobody is told.
+	// Joined is called once for each probe that joins a scan of another probe, with its
+	// module's name, possibly concurrently. Optional.
 	Joined func(module string)
 }
 
-// Coordinator runs scans. Make one with [New]; it may be used concurrently.
+// Coordinator schedules scans. Create coordinators with [New]. They may be used
+// concurrently.
 type Coordinator struct {
 	options Options
 	slots   *semaphore
@@ -86,11 +83,11 @@ type Coordinator struct {
 }
 
 var (
-	// ErrBusy says that no place came free for a scan in time.
+	// ErrBusy is the error if no scan slot became free in time.
 	ErrBusy = errors.New("scan limit reached: try again later, or raise limits.max_scans")
-	// ErrClosing says that the exporter is shutting down.
+	// ErrClosing is the error during shutdown.
 	ErrClosing = errors.New("exporter is shutting down")
-	// ErrPanic says that a scan could not be begun because of a fault in this program.
+	// ErrPanic is the error if starting a scan panicked.
 	ErrPanic = errors.New("scan panicked: see the log of the exporter")
 )
 
@@ -119,16 +116,16 @@ func New(o Options) (*Coordinator, error) {
 	}, nil
 }
 
-// Scan carries the task out, or joins a scan of the same task that is under way, and
-// returns what is known when it is done, or when ctx ends. ctx must have a deadline. A
-// scan ends at the deadline of the last that waits for it, and its plan's timeout after
-// its start at the latest. Tasks for one target wait in one line for a place, and the
-// targets take turns. The error is [ErrBusy], [ErrClosing], [ErrPanic] or one of
-// Options.Allow; whatever goes wrong with the scan itself is in the result.
+// Scan runs the task, or joins a running scan of the same task, and returns the result when
+// the scan ends, or its results so far when ctx ends. ctx must have a deadline. A scan ends
+// at the latest deadline of its waiting probes, or at its plan's timeout if that is
+// earlier. Tasks of one target wait in one queue for a slot, and targets take turns. The
+// error is [ErrBusy], [ErrClosing], [ErrPanic] or an error of Options.Allow. Failures of
+// the scan itself are part of the result.
 //
-// With a max_age the answer may be a complete result that is not older. Otherwise there
-// is a scan, as above, but for its end: it goes on to its plan's timeout, whoever waits;
-// and a probe whose ctx ends first gets the result before, or an empty one.
+// With a max_age, the answer can be a cached complete result of at most that age. If there
+// is none, a scan runs until its plan's timeout, even if no probe waits for it. A probe
+// whose ctx ends first gets the previous result, or an empty one.
 func (c *Coordinator) Scan(ctx context.Context, task scan.Task) (Answer, error) {
 	w, a, err := c.join(ctx, task)
 	if w != nil {
@@ -257,20 +254,20 @@ func (c *Coordinator) carryOut(ctx context.Context, task scan.Task, p *pass) {
 	}
 }
 
-// SetMaxScans moves the number of scans allowed at once.
+// SetMaxScans sets the maximum number of concurrent scans.
 func (c *Coordinator) SetMaxScans(n int) { c.slots.setLimit(n) }
 
-// InFlight returns how many scans are under way.
+// InFlight returns the number of running scans.
 func (c *Coordinator) InFlight() int { return c.slots.acquiredSlots() }
 
-// UnderWay is a scan of a whole target that has begun and not ended.
+// UnderWay is a running scan of a complete target.
 type UnderWay struct {
 	Target, Module string
 	Started        time.Time
-	Progress       float64 // from 0 to 1: of how many ports something is known
+	Progress       float64 // ratio of ports with a result, from 0 to 1
 }
 
-// UnderWay returns the scans of whole targets that are under way and that probes can join.
+// UnderWay returns the running scans of complete targets that probes can join.
 func (c *Coordinator) UnderWay() (all []UnderWay) {
 	c.mu.Lock()
 	under := slices.Concat(slices.Collect(maps.Values(c.shared))...)
@@ -289,8 +286,8 @@ func (c *Coordinator) UnderWay() (all []UnderWay) {
 	return all
 }
 
-// Interrupt ends the scans under way: their probes answer at once with what is
-// known. New scans are refused from then on.
+// Interrupt cancels all scans, so that their probes return the results so far, and rejects
+// new scans.
 func (c *Coordinator) Interrupt() {
 	c.mu.Lock()
 	c.closed = true
@@ -301,8 +298,8 @@ func (c *Coordinator) Interrupt() {
 	}
 }
 
-// Close interrupts, waits until every scan's engine has returned, and saves what is to
-// outlive the program.
+// Close interrupts all scans, waits until their engines have returned, and writes the state
+// file.
 func (c *Coordinator) Close() {
 	c.Interrupt()
 	c.running.Wait()

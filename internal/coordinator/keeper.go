@@ -38,11 +38,10 @@ const (
 	saveBusy  = time.Minute // what scans with a max_age have found so far
 )
 
-// Restore reads the state file, and from then on saves in it what is retained and
-// remembered, until [Coordinator.Close]. now are the tasks of all targets and modules in
-// the configuration: of what the file holds only that is taken which goes with them. A
-// file that can't be made sense of is put aside, with a warning. The error says why the
-// file can't be read, or written. It is to be called once, before the first scan.
+// Restore reads the state file and then writes cached results and port history to it until
+// [Coordinator.Close]. now has the tasks of all configured targets and modules. Restore
+// ignores all other state in the file. It renames an unusable file and logs a warning. The
+// error is that of reading or writing the file. Call Restore once, before the first scan.
 func (c *Coordinator) Restore(file string, now []scan.Task) error {
 	data, err := readBounded(file)
 	switch {

@@ -57,13 +57,13 @@ func newMemory() *memory {
 	return &memory{seen: make(map[group]map[netip.Addr]*remembered), history: newHistory(), sights: newSights()}
 }
 
-// Memory is what earlier scans have shown of a result's addresses. It may be used
-// concurrently; the zero value knows nothing.
+// Memory is the port history of a result's addresses. The zero value is empty. It may be
+// used concurrently.
 type Memory struct {
 	byIP map[netip.Addr]*remembered
 }
 
-// Opened returns the ports of an address that a scan saw open.
+// Opened returns the ports of an address that were open in any scan.
 func (m Memory) Opened(ip netip.Addr) scan.PortSet {
 	if r := m.byIP[ip]; r != nil {
 		return r.opened
@@ -71,8 +71,8 @@ func (m Memory) Opened(ip netip.Addr) scan.PortSet {
 	return scan.PortSet{}
 }
 
-// LastChange returns when the scan ended that last saw the port in another state than
-// the one before.
+// LastChange returns the time of the port's last state change, the end of the scan that
+// detected it.
 func (m Memory) LastChange(ip netip.Addr, port uint16) (time.Time, bool) {
 	r := m.byIP[ip]
 	if r == nil {

@@ -8,13 +8,12 @@ import (
 	"portscan_exporter/internal/scan"
 )
 
-// Answer is what a probe gets to know. It may be read concurrently, and is not to be
-// changed.
+// Answer is the answer to a probe. It is read-only and may be used concurrently.
 type Answer struct {
-	Result   *scan.Result // never nil; of a scan that has not ended yet: what is known by now
-	Retained bool         // Result was there before the probe came, or is empty for want of one
-	Progress float64      // from 0 to 1: how far the scan behind the answer is that is still under way; 1: there is none
-	Memory   Memory       // what earlier scans have shown of the result's addresses
+	Result   *scan.Result // never nil; results so far if the scan is running
+	Retained bool         // Result was cached before the probe, or is empty because there is none
+	Progress float64      // of the running scan for this answer, from 0 to 1; 1 if there is none
+	Memory   Memory       // port history of the result's addresses
 }
 
 // Bounds of what is retained: so many results, and ports of addresses in them, of a
@@ -114,10 +113,10 @@ func (c *Coordinator) young(task scan.Task, now time.Time) (Answer, bool) {
 	return Answer{Result: k.result, Retained: true, Progress: 1}, true
 }
 
-// Reconfigured is to be called after the configuration has changed, with the tasks of
-// all targets and modules in it. It ends scans and drops results of tasks that
-// Options.Allow takes no more, or takes as other ones, and forgets what was seen of
-// what is no longer there. Scans that probes wait for, with no max_age, end with those.
+// Reconfigured applies a new configuration with these tasks of all targets and modules. It
+// cancels scans and drops cached results of tasks that Options.Allow rejects or changes,
+// and drops the history of removed targets and addresses. Scans without a max_age continue
+// until their waiting probes are answered.
 func (c *Coordinator) Reconfigured(now []scan.Task) {
 	c.memory.reconfigured(now)
 	c.mu.Lock()

@@ -9,19 +9,19 @@ import (
 	"portscan_exporter/internal/scan"
 )
 
-// Summary is what the last scans of a target with one module have shown, in sum. It is
-// kept up to date as they end, so that it costs nothing to ask for it.
+// Summary is the sum of the latest results of a target with one module. It is updated at
+// the end of each scan, so that reading it is cheap.
 type Summary struct {
 	Target, Module string
 	Plan           scan.Plan
-	Whole          bool // the whole target was scanned, and not only addresses of it
-	Others         bool // not so: further addresses of the target were never scanned, or may be there
+	Whole          bool // the complete target was scanned, not only some addresses
+	Others         bool // only some addresses were scanned
 	Started        time.Time
-	Finished       time.Time // of the whole target's scan; without one, of the address whose scan is the longest ago
+	Finished       time.Time // of the complete target's scan, or else of the oldest scan of an address
 	Failed         map[scan.Failure]error
-	Refused        []netip.Addr // resolved, outside the target's networks, and not touched
-	Scanned        int          // addresses of which something is known
-	Gone           int          // further addresses of that scan, of which nothing is remembered any more
+	Refused        []netip.Addr // resolved outside the target's networks and not scanned
+	Scanned        int          // number of addresses with results
+	Gone           int          // number of addresses whose results were evicted
 
 	Unexpected, Missing scan.PortSet // on any address
 	WithUnexpected      int          // addresses
@@ -30,51 +30,50 @@ type Summary struct {
 	Suspect             int          // addresses
 }
 
-// Success tells whether the state of every port of every address is known by now: by
-// the scan of the whole target, or by a later one of an address that it left unknown.
+// Success reports whether the state of each port of each address is known, from the scan of
+// the complete target or from a later scan of an address.
 func (s *Summary) Success() bool {
 	return len(s.Failed) == 0 && len(s.Refused) == 0 && s.Scanned > 0 && s.Gone == 0 && s.Unknown == 0 && !s.Others
 }
 
-// Sight is a summary with its addresses, for people to look at. It is not to be changed,
-// and may be read concurrently.
+// Sight is a summary with its addresses for the status pages. It is read-only and may be
+// used concurrently.
 type Sight struct {
 	Summary
 
-	Addresses []*AddressSight // in rising order of address
+	Addresses []*AddressSight // in ascending order
 }
 
-// AddressSight is what the last scan of an address has shown, be it with its whole
-// target or alone.
+// AddressSight is the result of the latest scan of an address.
 type AddressSight struct {
 	scan.Address
 
-	// What a verdict stands on. It is kept for as long as the configuration has the address.
+	// The fields that decide the verdict. They are stored while the address is configured.
 	Finished   time.Time
-	Unexpected scan.PortSet       // open, and should not be
-	Missing    scan.PortSet       // known not to be open, and should be
+	Unexpected scan.PortSet       // open and must not be
+	Missing    scan.PortSet       // must be open and is known not to be
 	Unknown    map[scan.Cause]int // unknown ports by cause
-	Responding bool               // it answered something
-	Suspect    bool               // something in between is likely to answer for it
-	Opened     scan.PortSet       // seen open once
+	Responding bool               // a port answered
+	Suspect    bool               // a middlebox probably answers for it
+	Opened     scan.PortSet       // open in any scan
 
-	// The picture of it. Where there are too many it is forgotten.
+	// The states of all ports. They are evicted if there are too many addresses.
 	Forgotten bool
-	States    map[scan.State]scan.PortSet // each port of the plan once
-	Details   map[uint16]scan.PortResult  // of the open and the watched ports, 1000 at the most
+	States    map[scan.State]scan.PortSet // all ports of the plan
+	Details   map[uint16]scan.PortResult  // of open and watched ports, at most 1000
 
 	counts  [scan.OpenFiltered + 1]int // ports by state
 	changed map[uint16]lastChange
 }
 
-// Count returns how many ports are in the state.
+// Count returns the number of ports in the state.
 func (a *AddressSight) Count(s scan.State) int { return a.counts[s] }
 
-// Violating tells whether a port is not as it should be.
+// Violating reports whether a port violates the target's expectations.
 func (a *AddressSight) Violating() bool { return !a.Unexpected.IsEmpty() || !a.Missing.IsEmpty() }
 
-// LastChange returns when the scan ended that last saw the port in another state than
-// the one before.
+// LastChange returns the time of the port's last state change, the end of the scan that
+// detected it.
 func (a *AddressSight) LastChange(port uint16) (time.Time, bool) {
 	c, ok := a.changed[port]
 	return c.at, ok
@@ -108,9 +107,8 @@ func (a *AddressSight) forget() *AddressSight {
 	return &less
 }
 
-// Summaries returns what the last scans of all targets have shown, in sum, in order of
-// target and module. There is none of a target that was not scanned yet as it is
-// configured now.
+// Summaries returns the summaries of all targets in order of target and module, without
+// targets that were not scanned with the current configuration.
 func (c *Coordinator) Summaries() []Summary {
 	m := c.memory
 	m.mu.Lock()
@@ -129,8 +127,8 @@ func compareSummaries(a, b *Summary) int {
 	return cmp.Or(cmp.Compare(a.Target, b.Target), cmp.Compare(a.Module, b.Module))
 }
 
-// Sights returns the same with every address: of one target, or, where target is "", of
-// all.
+// Sights returns the summaries of a target, or of all targets if target is empty, with
+// their addresses.
 func (c *Coordinator) Sights(target string) []*Sight {
 	type known struct {
 		shown *AddressSight

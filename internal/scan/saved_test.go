@@ -161,7 +161,7 @@ func TestTaskDigest(t *testing.T) {
 	for i := range reflect.TypeFor[scan.Task]().NumField() {
 		task, s := base()
 		switch name := reflect.TypeFor[scan.Task]().Field(i).Name; name {
-		case "Asked", "Expires", "Plan": // ignored, ignored, and changed below
+		case "Asked", "Expires", "Plan": // ignored, or changed below
 		case "Scope":
 			task.Scope = scope(t, []string{"192.0.2.0/25"}, nil)
 			add("allowed", task, s)
