@@ -89,7 +89,7 @@ func startProxiedExporter(t *testing.T, job, path string, strip bool, pair *tls.
 	return scrapeRoute{job: job, url: proxy.URL + path, probes: probes}
 }
 
-// TestDiscoveryRoutes scrapes exporters that Prometheus reaches in different routes. The targets of
+// TestDiscoveryRoutes scrapes exporters that Prometheus reaches over different routes. The targets of
 // each list must be reachable in the same way as the list.
 func TestDiscoveryRoutes(t *testing.T) {
 	t.Parallel()
