@@ -2,41 +2,48 @@ package config
 
 import (
 	"errors"
+	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
-func TestAuthorize(t *testing.T) {
-	cfg := mustLoad(t, "full")
-	expiry := time.Date(2027, 7, 1, 0, 0, 0, 0, time.UTC)
-	cases := []struct {
-		target, module string
-		now            time.Time
-		want           Denial // "": authorized
-		wantText       string // the module, or the message
-	}{
-		{"web", "", testTime(), "", "tcp_default"},
-		{"web", "tcp_full", testTime(), "", "tcp_full"},
-		{"192.0.2.3", "", testTime(), "", "tcp_default"},
-		{"web", "", expiry.Add(-time.Nanosecond), "", "tcp_default"},
-		{"web", "", expiry, ExpiredAuthorization, `authorization for target "web" expired at 2027-07-01T00:00:00Z`},
-		{"203.0.113.1", "", testTime(), UnknownTarget, `target "203.0.113.1" is not configured`},
-		{"a\nb", "", testTime(), UnknownTarget, `target "a\nb" is not configured`},
-		{"web", "tcp_patient", testTime(), UnlistedModule, `target "web" does not list module "tcp_patient"`},
-		{"web", "tcp", testTime(), UnknownModule, `module "tcp" is not configured`},
+func TestConfigAuthorize(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "config.yml")
+	writeFile(t, file, `
+modules: {first: {ports: "1"}, second: {ports: "2"}, spare: {ports: "3"}}
+targets:
+  - {name: web, hosts: [192.0.2.1], modules: [first, second], authorization: {owner: net team}}
+  - {name: old, hosts: [192.0.2.2], modules: [first], authorization: {owner: "net\nteam", expires: 2020-01-31}}
+  - {name: other, hosts: [192.0.2.3], modules: [spare], authorization: {owner: me}}
+`)
+	cfg, _, err := Load(file, testTime())
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, c := range cases {
-		selection, m, err := cfg.Authorize(c.target, c.module, c.now)
-		if c.want == "" {
-			if err != nil || selection.Target.Name != "web" || m.Name != c.wantText {
-				t.Errorf("Authorize(%q, %q, %v) = %v, %v, %v, want module %s of web", c.target, c.module, c.now, selection, m, err, c.wantText)
+	for _, c := range []struct {
+		target, module   string
+		wantTarget, want string // names
+		denial           Denial // "": none
+		message          string
+	}{
+		{target: "web", wantTarget: "web", want: "first"},
+		{target: "192.0.2.1", module: "second", wantTarget: "web", want: "second"},
+		{target: "db", denial: UnknownTarget, message: `target "db" is not configured: add it`},
+		{target: strings.Repeat("x", 9000), denial: UnknownTarget, message: `xxx..." is not configured`},
+		{target: "web", module: "third", denial: UnknownModule, message: `module "third" is not configured: use a module of target "web"`},
+		{target: "web", module: "spare", denial: UnlistedModule, message: `target "web" does not list module "spare"`},
+		{target: "old", denial: ExpiredAuthorization, message: `authorization for target "old" expired at 2020-02-01T00:00:00Z: ask its owner "net\nteam"`},
+	} {
+		selection, module, err := cfg.Authorize(c.target, c.module, testTime())
+		if c.denial == "" {
+			if err != nil || selection.Target.Name != c.wantTarget || module.Name != c.want {
+				t.Errorf("Authorize(%q, %q) = %v, %v, %v, want %s and %s", c.target, c.module, selection.Target, module, err, c.wantTarget, c.want)
 			}
 			continue
 		}
 		denied, ok := errors.AsType[*DeniedError](err)
-		if !ok || denied.Denial != c.want || !strings.HasPrefix(denied.Error(), c.wantText) {
-			t.Errorf("Authorize(%q, %q, %v) = %v, want %s", c.target, c.module, c.now, err, c.wantText)
+		if !ok || denied.Denial != c.denial || !strings.Contains(denied.Error(), c.message) || strings.Contains(denied.Error(), "\n") {
+			t.Errorf("Authorize(%.20q, %q) = %v, want %s", c.target, c.module, err, c.message)
 		}
 	}
 }
