@@ -58,7 +58,7 @@ func TestProbeSuspectAddress(t *testing.T) {
 		testnet.Host{Addrs: one(3), Default: testnet.Drop, Ports: map[string]testnet.Answer{"25,110": testnet.Accept}},
 		testnet.Host{Addrs: one(4), Default: testnet.Drop, Ports: map[string]testnet.Answer{"25,110,143,993": testnet.Accept}},
 	)
-	testnet.StartFar(t, testnet.Far{
+	testnet.StartSimulation(t, testnet.Simulation{
 		Prefixes: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")},
 		Reply: func(_ netip.Addr, port uint16, _ int) testnet.Reply {
 			if port%10 == 0 {

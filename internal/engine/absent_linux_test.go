@@ -42,8 +42,8 @@ func TestAbsentAndShortOfTime(t *testing.T) {
 	}
 	host := testnet.Start(t, testnet.Host{Addrs: []netip.Addr{four}})[0]
 	absent, gateway, behind := netip.MustParseAddr("192.0.2.200"), netip.MustParseAddr("192.0.2.254"), netip.MustParseAddr("203.0.113.7")
-	host.Beside(t, absent)
-	host.Beside(t, gateway)
+	host.RouteTo(t, absent)
+	host.RouteTo(t, gateway)
 	ip(t, "route", "add", "203.0.113.0/24", "via", gateway.String())
 	for name, scanned := range fastest(t) {
 		for _, tc := range []struct {
@@ -81,7 +81,7 @@ func TestOneLateErrorInTheDark(t *testing.T) {
 		return
 	}
 	target, router := netip.MustParseAddr("203.0.113.7"), netip.MustParseAddr("203.0.113.1")
-	testnet.StartFar(t, testnet.Far{
+	testnet.StartSimulation(t, testnet.Simulation{
 		Prefixes: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")},
 		Reply: func(_ netip.Addr, port uint16, attempt int) testnet.Reply {
 			if port == 1 && attempt == 1 {

@@ -24,7 +24,7 @@ func TestStrangeAnswers(t *testing.T) {
 		11: testnet.ForgedAccept, 12: testnet.ForgedReset, 13: testnet.ZeroWindow, 14: testnet.AcceptThenReset, 15: testnet.BrokenAccept,
 	}
 	answer := func(_ netip.Addr, port uint16) testnet.Answer { return answers[port%100] } // most refuse
-	testnet.StartFar(t, testnet.Far{
+	testnet.StartSimulation(t, testnet.Simulation{
 		Prefixes: []netip.Prefix{netip.PrefixFrom(host4, 32), netip.PrefixFrom(host6, 128), netip.PrefixFrom(router4, 32), netip.PrefixFrom(router6, 128)},
 		Reply: func(addr netip.Addr, port uint16, _ int) testnet.Reply {
 			r := testnet.Reply{Answer: answer(addr, port), Delay: time.Duration(port%7) * time.Millisecond}
@@ -156,7 +156,7 @@ func TestTentativeSource(t *testing.T) {
 	for i, name := range fast() {
 		ours := netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, 0xff, 0xff, 15: 0xf0 + byte(i)})
 		spec.Source = ours
-		host.Tentative(t, ours)
+		host.AddTentative(t, ours)
 		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 		if got := census(scanAll(ctx, t, all[name], testRequest(t, spec, six))); got["unknown no_route"] != 500 {
 			t.Errorf("%s, while the source address is tentative: %v", name, got)

@@ -70,7 +70,7 @@ func TestAnswersBeforeTheFirstLook(t *testing.T) {
 	}
 	answers := map[uint16]testnet.Answer{1: testnet.RejectPort, 2: testnet.RejectHost, 3: testnet.RejectAdmin, 4: testnet.Refuse, 5: testnet.Accept, 6: testnet.AcceptReset, 7: testnet.Drop}
 	four, six := netip.MustParseAddr("203.0.113.7"), netip.MustParseAddr("2001:db8:7::7")
-	testnet.StartFar(t, testnet.Far{
+	testnet.StartSimulation(t, testnet.Simulation{
 		Prefixes: []netip.Prefix{netip.PrefixFrom(four, 32), netip.PrefixFrom(six, 128)},
 		Reply: func(_ netip.Addr, port uint16, _ int) testnet.Reply {
 			return testnet.Reply{Answer: answers[port], Delay: 30 * time.Millisecond}

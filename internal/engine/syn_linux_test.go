@@ -74,7 +74,7 @@ func TestForgedFlood(t *testing.T) {
 			return testnet.Reply{Answer: testnet.Drop}
 		}
 	}
-	far := testnet.StartFar(t, testnet.Far{
+	far := testnet.StartSimulation(t, testnet.Simulation{
 		Prefixes: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")},
 		Reply:    func(_ netip.Addr, port uint16, _ int) testnet.Reply { return answer(port) },
 	})
@@ -86,7 +86,7 @@ func TestForgedFlood(t *testing.T) {
 		for ctx.Err() == nil {
 			for _, ours := range far.Sources(target, 1005) {
 				for port := uint16(1); port <= 2000; port += 7 {
-					far.Unasked(netip.AddrPortFrom(target, port), netip.AddrPortFrom(netip.MustParseAddr("198.51.100.254"), ours), 1)
+					far.SendUnsolicited(netip.AddrPortFrom(target, port), netip.AddrPortFrom(netip.MustParseAddr("198.51.100.254"), ours), 1)
 				}
 			}
 			time.Sleep(5 * time.Millisecond)
@@ -111,7 +111,7 @@ func TestCookies(t *testing.T) {
 		return
 	}
 	target := netip.MustParseAddr("203.0.113.7")
-	far := testnet.StartFar(t, testnet.Far{Prefixes: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}})
+	far := testnet.StartSimulation(t, testnet.Simulation{Prefixes: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}})
 	e := testSYN(t, Limits{})
 	const scans = 3
 	for range scans {

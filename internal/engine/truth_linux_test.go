@@ -51,7 +51,7 @@ func (c truthCase) run(t *testing.T) {
 			spec.Expect = &scan.Expectation{Open: set}
 		}
 		begun := time.Now()
-		score := testnet.Sound(t, func() testnet.Score {
+		score := testnet.MeasureWithoutDrops(t, func() testnet.Score {
 			begun = time.Now()
 			ctx, cancel := context.WithTimeout(t.Context(), max(c.within, 60*time.Second))
 			defer cancel()
@@ -157,7 +157,7 @@ func TestTruthAllOpen(t *testing.T) {
 func far(t *testing.T, spec scan.Spec, unknown int, reply func(port uint16, attempt int) testnet.Reply) {
 	t.Helper()
 	addr := netip.MustParseAddr("203.0.113.7")
-	testnet.StartFar(t, testnet.Far{
+	testnet.StartSimulation(t, testnet.Simulation{
 		Prefixes: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")},
 		Reply:    func(_ netip.Addr, port uint16, attempt int) testnet.Reply { return reply(port, attempt) },
 	})
@@ -165,7 +165,7 @@ func far(t *testing.T, spec scan.Spec, unknown int, reply func(port uint16, atte
 	withFast(t, func(t *testing.T, e *Engine) {
 		t.Helper()
 		begun := time.Now()
-		score := testnet.Sound(t, func() testnet.Score {
+		score := testnet.MeasureWithoutDrops(t, func() testnet.Score {
 			begun = time.Now()
 			ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 			defer cancel()
@@ -251,7 +251,7 @@ func TestTruthNobody(t *testing.T) { //nolint:tparallel // its parts have the sa
 	}
 	host := testnet.Start(t, testnet.Host{Addrs: []netip.Addr{four}})[0]
 	nobody := netip.MustParseAddr("192.0.2.99")
-	host.Beside(t, nobody)
+	host.RouteTo(t, nobody)
 	withFast(t, func(t *testing.T, e *Engine) {
 		t.Helper()
 		got := census(scanAll(t.Context(), t, e, testRequest(t, defaultSpec("1-500"), nobody)))

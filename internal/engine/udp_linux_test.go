@@ -188,7 +188,7 @@ func TestUDPStrangeAnswers(t *testing.T) {
 			return testnet.DatagramReply{Error: new(testnet.RejectPort)}, scan.Closed
 		}
 	}
-	testnet.StartFar(t, testnet.Far{
+	testnet.StartSimulation(t, testnet.Simulation{
 		Prefixes: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")},
 		Datagram: func(_ netip.Addr, port uint16, _ int, _ []byte) testnet.DatagramReply { r, _ := reply(port); return r },
 	})
@@ -297,9 +297,9 @@ func TestUDPRate(t *testing.T) {
 }
 
 // farUDP makes a distant network of one program's, and returns an engine.
-func farUDP(t *testing.T, l Limits, reply func(port uint16) testnet.DatagramReply) (*testnet.Distant, *Engine) {
+func farUDP(t *testing.T, l Limits, reply func(port uint16) testnet.DatagramReply) (*testnet.Simulator, *Engine) {
 	t.Helper()
-	far := testnet.StartFar(t, testnet.Far{
+	far := testnet.StartSimulation(t, testnet.Simulation{
 		Prefixes: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")},
 		Datagram: func(_ netip.Addr, port uint16, _ int, _ []byte) testnet.DatagramReply { return reply(port) },
 	})

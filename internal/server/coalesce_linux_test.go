@@ -15,7 +15,7 @@ func TestProbesCoalesced(t *testing.T) {
 	if !testnet.Isolated(t) {
 		return
 	}
-	far := testnet.StartFar(t, testnet.Far{
+	far := testnet.StartSimulation(t, testnet.Simulation{
 		Prefixes: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")},
 		Reply:    func(netip.Addr, uint16, int) testnet.Reply { return testnet.Reply{Answer: testnet.Refuse} },
 	})

@@ -19,7 +19,7 @@ const (
 	BacklogFull               // a listener that takes no more connections says nothing: filtered
 )
 
-// The answers that only the program of [StartFar] gives; [Answers] does not list
+// The answers that only the program of [StartSimulation] gives; [Answers] does not list
 // them. After ZeroWindow and BrokenAccept everything else is ignored.
 const (
 	TimeExceeded    Answer = BacklogFull + 1 + iota // a router sends ICMP, hop limit exceeded: filtered

@@ -20,20 +20,20 @@ const (
 //
 // Only what was addressed to the host counts, not what fills the backlogs of
 // [BacklogFull]. While connections come and go the number is about right.
-func (r *Running) HalfOpen(tb testing.TB) int {
+func (r *RunningHost) HalfOpen(tb testing.TB) int {
 	tb.Helper()
 	return r.connections(tb, synReceived)
 }
 
 // Established returns how many connections to the host are established, with
-// what is said at [Running.HalfOpen].
-func (r *Running) Established(tb testing.TB) int {
+// what is said at [RunningHost.HalfOpen].
+func (r *RunningHost) Established(tb testing.TB) int {
 	tb.Helper()
 	return r.connections(tb, established)
 }
 
 // connections counts those in a state that are at an address of the host's.
-func (r *Running) connections(tb testing.TB, state string) int {
+func (r *RunningHost) connections(tb testing.TB, state string) int {
 	tb.Helper()
 	ours := make([]string, 0, 2*len(r.host.Addrs))
 	for _, addr := range r.host.Addrs {

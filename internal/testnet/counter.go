@@ -8,7 +8,7 @@ import (
 )
 
 // table is the nftables table in which the counters of a namespace live.
-const table = "lab"
+const table = "testnet"
 
 // left names the counter of [Counter.Left].
 const left = "left"

@@ -23,14 +23,14 @@ type Counts struct {
 	UDPOut int
 
 	LostIn  int // by Host.LossIn
-	LostOut int // by Host.LossOut, or for want of room in Far.Queue
+	LostOut int // by Host.LossOut, or for want of room in Simulation.Queue
 	Limited int // RSTs and ICMP errors that a limit of the host held back
 
-	BrokenIn int // with a wrong checksum: no host heeds them, and only a [Distant] counts them
+	BrokenIn int // with a wrong checksum: no host heeds them, and only a [Simulator] counts them
 }
 
 // Counts returns what the host has seen and said by now.
-func (r *Running) Counts(tb testing.TB) Counts {
+func (r *RunningHost) Counts(tb testing.TB) Counts {
 	tb.Helper()
 	n := packets(tb, r.Exec(tb, "nft", "--json", "list", "counters", "table", "inet", table))
 	return Counts{

@@ -20,7 +20,7 @@ type DatagramReply struct {
 }
 
 // datagram counts a UDP datagram and answers it.
-func (d *Distant) datagram(p *ipPacket) {
+func (d *Simulator) datagram(p *ipPacket) {
 	g, intact := parseUDP(p)
 	if !intact {
 		d.broken()
@@ -49,7 +49,7 @@ func (d *Distant) datagram(p *ipPacket) {
 }
 
 // replyTo sends a datagram.
-func (d *Distant) replyTo(g *datagram, reply DatagramReply) {
+func (d *Simulator) replyTo(g *datagram, reply DatagramReply) {
 	from, ok := d.sender(g.src.Addr(), g.dst.Addr(), reply.From)
 	if !ok {
 		return
@@ -68,7 +68,7 @@ func (d *Distant) replyTo(g *datagram, reply DatagramReply) {
 }
 
 // rejectDatagram sends an ICMP error.
-func (d *Distant) rejectDatagram(g *datagram, reply DatagramReply) {
+func (d *Simulator) rejectDatagram(g *datagram, reply DatagramReply) {
 	switch *reply.Error {
 	case RejectPort, RejectHost, RejectAdmin, TimeExceeded:
 		d.reject(g.src.Addr(), g.dst.Addr(), g.packet, Reply{Answer: *reply.Error, From: reply.From, Delay: reply.Delay})

@@ -18,12 +18,12 @@ import (
 
 const (
 	// childTest names, in the environment of a child, the test that it is for.
-	childTest = "PORTSCAN_LAB_TEST"
+	childTest = "PORTSCAN_TESTNET_TEST"
 
 	// childOutcome is the file in which a child writes how its test ended. The
 	// exit status alone does not tell a test that passed from one that was
 	// skipped, or from one that was never found.
-	childOutcome = "PORTSCAN_LAB_OUTCOME"
+	childOutcome = "PORTSCAN_TESTNET_OUTCOME"
 )
 
 // The words in that file.

@@ -14,7 +14,7 @@ import (
 
 const (
 	// hostRole marks, in the environment, the process that is a host.
-	hostRole = "PORTSCAN_LAB_HOST"
+	hostRole = "PORTSCAN_TESTNET_HOST"
 
 	// readyWithin is how long a host's process may take to begin.
 	readyWithin = 30 * time.Second

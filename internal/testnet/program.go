@@ -21,7 +21,7 @@ const endsWithin = 5 * time.Second
 // When the program is ready is for the caller to find out. What it makes of a
 // port the truth of the host does not know; at a port that a filter of the host's
 // decides about it hears nothing.
-func (r *Running) Serve(tb testing.TB, name string, args ...string) {
+func (r *RunningHost) Serve(tb testing.TB, name string, args ...string) {
 	tb.Helper()
 	NeedProgram(tb, name)
 	path, err := find(name)

@@ -7,7 +7,7 @@ import (
 )
 
 // arrived counts a packet and answers it.
-func (d *Distant) arrived(packet []byte) {
+func (d *Simulator) arrived(packet []byte) {
 	p, intact := parseIP(packet)
 	switch {
 	case p.proto != protoTCP && p.proto != protoUDP:
@@ -21,7 +21,7 @@ func (d *Distant) arrived(packet []byte) {
 }
 
 // segment counts a TCP segment and answers it.
-func (d *Distant) segment(p *ipPacket) {
+func (d *Simulator) segment(p *ipPacket) {
 	s, intact := parseTCP(p)
 	switch {
 	case !intact:
@@ -36,17 +36,17 @@ func (d *Distant) segment(p *ipPacket) {
 }
 
 // broken counts a packet that nobody heeds.
-func (d *Distant) broken() { d.count(func(c *Counts) { c.BrokenIn++ }) }
+func (d *Simulator) broken() { d.count(func(c *Counts) { c.BrokenIn++ }) }
 
 // count changes the counts.
-func (d *Distant) count(change func(*Counts)) {
+func (d *Simulator) count(change func(*Counts)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	change(&d.counts)
 }
 
 // opened answers a SYN.
-func (d *Distant) opened(s *segment) {
+func (d *Simulator) opened(s *segment) {
 	d.mu.Lock()
 	port := d.ports[s.dst]
 	port.syns = append(port.syns, syn{source: s.src.Port(), seq: s.seq})
@@ -71,7 +71,7 @@ func (d *Distant) opened(s *segment) {
 }
 
 // reply sends what the reply says.
-func (d *Distant) reply(s *segment, reply Reply) {
+func (d *Simulator) reply(s *segment, reply Reply) {
 	switch reply.Answer {
 	case Accept, AcceptReset, AcceptClose, ZeroWindow, BrokenAccept:
 		d.say(s, reply, firstSeq, flagSYN|flagACK)
@@ -100,7 +100,7 @@ func (d *Distant) reply(s *segment, reply Reply) {
 }
 
 // went answers what belongs to a connection, as far as needed for a scanner's.
-func (d *Distant) went(s *segment) {
+func (d *Simulator) went(s *segment) {
 	d.mu.Lock()
 	reply := d.ports[s.dst].last
 	tallySegment(&d.counts, s)
@@ -137,7 +137,7 @@ func tallySegment(c *Counts, s *segment) {
 }
 
 // say sends a segment that acknowledges s.
-func (d *Distant) say(s *segment, reply Reply, seq uint32, flags byte) {
+func (d *Simulator) say(s *segment, reply Reply, seq uint32, flags byte) {
 	d.count(func(c *Counts) {
 		switch {
 		case flags&flagRST != 0:
@@ -158,14 +158,14 @@ func (d *Distant) say(s *segment, reply Reply, seq uint32, flags byte) {
 }
 
 // later sends a packet after that time.
-func (d *Distant) later(packet []byte, delay time.Duration) {
+func (d *Simulator) later(packet []byte, delay time.Duration) {
 	if !d.delay.add(packet, delay) {
 		d.count(func(c *Counts) { c.LostOut++ })
 	}
 }
 
 // reject sends an ICMP error about a packet from src to dst.
-func (d *Distant) reject(src, dst netip.Addr, packet []byte, reply Reply) {
+func (d *Simulator) reject(src, dst netip.Addr, packet []byte, reply Reply) {
 	from, ok := d.sender(src, dst, reply.From)
 	if !ok {
 		return
@@ -176,7 +176,7 @@ func (d *Distant) reject(src, dst netip.Addr, packet []byte, reply Reply) {
 }
 
 // sender returns who answers a packet from src to dst: dst, unless it is another.
-func (d *Distant) sender(src, dst, another netip.Addr) (from netip.Addr, ok bool) {
+func (d *Simulator) sender(src, dst, another netip.Addr) (from netip.Addr, ok bool) {
 	if another == (netip.Addr{}) {
 		return dst, true
 	}

@@ -57,7 +57,7 @@ func counted() (in, out [][2]string) {
 // rules returns what nft(8) reads to make the host: first everything is
 // counted, then some is lost, and of what arrives the answers decide. The
 // priorities lie before those of an ordinary filter, which is left to
-// [Running.Filter].
+// [RunningHost.Filter].
 func (h Host) rules(l *layout, doors map[Answer]door) string {
 	var b strings.Builder
 	in, out := counted()

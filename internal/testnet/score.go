@@ -15,7 +15,7 @@ import (
 // maxMistakes is how many wrong ports a [Score] names.
 const maxMistakes = 10
 
-// Truth of ports, as [Running.State] and [Truth] tell it.
+// Truth of ports, as [RunningHost.State] and [Truth] tell it.
 type truth = func(netip.Addr, uint16) scan.State
 
 // Score says how well a scan did, measured at the truth.

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// Running is a host that [Start] has made.
-type Running struct {
+// RunningHost is a host that [Start] has made.
+type RunningHost struct {
 	host    Host
 	layout  layout
 	process *process
@@ -29,11 +29,11 @@ type Running struct {
 //
 // Nothing of a host has a name outside its own test, so tests may run side by
 // side.
-func Start(t *testing.T, hosts ...Host) []*Running {
+func Start(t *testing.T, hosts ...Host) []*RunningHost {
 	t.Helper()
 	needIsolated(t)
 	NeedProgram(t, "nsenter", "unshare", "ip", "nft")
-	running := make([]*Running, 0, len(hosts))
+	running := make([]*RunningHost, 0, len(hosts))
 	taken := make(map[netip.Addr]bool)
 	for _, host := range hosts {
 		host.Addrs = slices.Clone(host.Addrs)
@@ -45,7 +45,7 @@ func Start(t *testing.T, hosts ...Host) []*Running {
 			taken[host.Addrs[i]] = true
 		}
 		host.check(t)
-		running = append(running, &Running{host: host, layout: host.plan(t)})
+		running = append(running, &RunningHost{host: host, layout: host.plan(t)})
 	}
 	settle(t)
 	// The processes take longest to begin, so they do it together.
@@ -62,7 +62,7 @@ func Start(t *testing.T, hosts ...Host) []*Running {
 }
 
 // task is what the host's process has to do.
-func (r *Running) task() task {
+func (r *RunningHost) task() task {
 	do := task{
 		NoICMPLimit: r.host.ICMPsPerSecond != 0,
 		Listen:      make(map[Answer]string),
@@ -83,10 +83,10 @@ func (r *Running) task() task {
 }
 
 // link is the scanner's end of the wire.
-func (r *Running) link() string { return "to" + strconv.Itoa(r.process.pid()) }
+func (r *RunningHost) link() string { return "to" + strconv.Itoa(r.process.pid()) }
 
 // plugIn waits until the host is ready and connects it, its filters first.
-func (r *Running) plugIn(t *testing.T) {
+func (r *RunningHost) plugIn(t *testing.T) {
 	t.Helper()
 	doors := r.process.await(t)
 	if !r.host.Plain {
@@ -115,7 +115,7 @@ func (r *Running) plugIn(t *testing.T) {
 }
 
 // awaitWire waits until both ends of the wire carry packets.
-func (r *Running) awaitWire(t *testing.T) {
+func (r *RunningHost) awaitWire(t *testing.T) {
 	t.Helper()
 	here, there := os.Getpid(), r.process.pid()
 	await(t, fmt.Sprintf("the wire to %v", r.host.Addrs[0]), func() bool {
@@ -162,32 +162,32 @@ func usable(t *testing.T, pid int, name string) bool {
 // Filter gives the host packet filters besides its answers, in mid-scan for
 // example: rules are what nft(8) reads, with tables of their own, and the
 // interface to the scanner is called "wire". A host that dies drops everything.
-func (r *Running) Filter(tb testing.TB, rules string) {
+func (r *RunningHost) Filter(tb testing.TB, rules string) {
 	tb.Helper()
 	r.exec(tb, rules, "nft", "-f", "-")
 }
 
 // Exec runs a program in the host's namespace to its end and returns what it
 // printed. The test fails if the program does.
-func (r *Running) Exec(tb testing.TB, name string, args ...string) string {
+func (r *RunningHost) Exec(tb testing.TB, name string, args ...string) string {
 	tb.Helper()
 	return r.exec(tb, "", name, args...)
 }
 
-func (r *Running) exec(tb testing.TB, input, name string, args ...string) string {
+func (r *RunningHost) exec(tb testing.TB, input, name string, args ...string) string {
 	tb.Helper()
 	enter := r.enter(name, args...)
 	return run(tb, input, enter[0], enter[1:]...)
 }
 
 // enter returns the command that becomes the program in the host's namespace.
-func (r *Running) enter(name string, args ...string) []string {
+func (r *RunningHost) enter(name string, args ...string) []string {
 	return slices.Concat([]string{"nsenter", "--target", strconv.Itoa(r.process.pid()), "--net", "--", name}, args)
 }
 
 // Beside leads the scanner's packets for another address to the host's wire,
 // where nobody has it.
-func (r *Running) Beside(tb testing.TB, addr netip.Addr) {
+func (r *RunningHost) RouteTo(tb testing.TB, addr netip.Addr) {
 	tb.Helper()
 	needDocumentation(tb, addr)
 	prefix := netip.PrefixFrom(addr, addr.BitLen())
@@ -197,7 +197,7 @@ func (r *Running) Beside(tb testing.TB, addr netip.Addr) {
 // Tentative gives the scanner's end of the host's wire one more IPv6 address,
 // which is not usable at once: for a second, or two, the kernel asks whether
 // anybody else has it.
-func (r *Running) Tentative(tb testing.TB, addr netip.Addr) {
+func (r *RunningHost) AddTentative(tb testing.TB, addr netip.Addr) {
 	tb.Helper()
 	needDocumentation(tb, addr)
 	for name, value := range map[string]string{"accept_dad": "1", "dad_transmits": "1"} {

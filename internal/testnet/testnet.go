@@ -18,10 +18,10 @@
 //
 // [Start] adds hosts that are real kernels, each in a namespace of its own, with
 // an [Answer] declared for every TCP port and a [UDPAnswer] for every UDP port,
-// losses and limits; [Running.Counts] says what they have seen, and
-// [Running.Serve] starts real services there. [StartFar] adds addresses for which
+// losses and limits; [RunningHost.Counts] says what they have seen, and
+// [RunningHost.Serve] starts real services there. [StartSimulation] adds addresses for which
 // a program of ours answers, when it takes thousands of them, or answers that are
-// late, out of order, doubled or forged. [Compare] measures a scan at the truth, and [Sound]
+// late, out of order, doubled or forged. [Compare] measures a scan at the truth, and [MeasureWithoutDrops]
 // sees to it that what is measured is not this machine's own failing:
 //
 //	hosts := testnet.Start(t, testnet.Host{
@@ -30,7 +30,7 @@
 //		Ports:   map[string]testnet.Answer{"22,443": testnet.Accept, "8000-8100": testnet.RejectPort},
 //		LossIn:  0.05,
 //	})
-//	results := testnet.Sound(t, func() []scan.AddressResult { ... }, hosts...)
+//	results := testnet.MeasureWithoutDrops(t, func() []scan.AddressResult { ... }, hosts...)
 //	if score := testnet.Compare(testnet.Truth(hosts...), results); score.Wrong() > 0 {
 //		t.Errorf("wrong ports:\n%v", score)
 //	}
@@ -40,7 +40,7 @@
 // interface, so that a mistake reaches nobody either.
 //
 // All of it needs Linux and the programs ip, nft and unshare, [Start] nsenter too
-// and [StartFar] a /dev/net/tun that may be opened. Where something is missing a
+// and [StartSimulation] a /dev/net/tun that may be opened. Where something is missing a
 // test is skipped, loudly; with PORTSCAN_TEST_NO_SKIP=1 it fails.
 package testnet
 

@@ -258,9 +258,9 @@ func TestEnds(t *testing.T) {
 	case "uninstalled":
 		testnet.Start(t, testnet.Host{Addrs: []netip.Addr{addr("192.0.2.1")}})[0].Serve(t, "no-such-service")
 	case "farther":
-		testnet.StartFar(t, testnet.Far{Prefixes: []netip.Prefix{netip.MustParsePrefix("192.0.0.0/16")}})
+		testnet.StartSimulation(t, testnet.Simulation{Prefixes: []netip.Prefix{netip.MustParsePrefix("192.0.0.0/16")}})
 	case "void":
-		testnet.Sound(t, func() int { dropOne(t); return 0 })
+		testnet.MeasureWithoutDrops(t, func() int { dropOne(t); return 0 })
 	case "exits":
 		syscall.Exit(0)
 	}

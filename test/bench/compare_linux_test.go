@@ -25,7 +25,7 @@ type report struct {
 // testbed is the exporter and the host that the tools scan.
 type testbed struct {
 	exporter exporter
-	host     *testnet.Running
+	host     *testnet.RunningHost
 	scenario scenario
 }
 
@@ -109,9 +109,9 @@ func (s scenario) compare(t *testing.T, r *report) {
 				continue
 			}
 			// Packets that this machine itself dropped make a run of the exporter invalid.
-			drops := testnet.Watch(t, host)
+			drops := testnet.WatchDrops(t, host)
 			c := one.runner(t, b)
-			if why := drops.Grown(t); why != "" && one.mode == "" {
+			if why := drops.Increase(t); why != "" && one.mode == "" {
 				t.Logf("%s: run discarded: %s", one.name, why)
 				continue
 			}

@@ -67,9 +67,9 @@ func (c throughputCase) measure(t *testing.T, r *report) {
 	var total cost
 	var sent, times int64
 	for range *runs {
-		drops := testnet.Watch(t, host)
+		drops := testnet.WatchDrops(t, host)
 		one, packets := c.scan(t)
-		if why := drops.Grown(t); why != "" {
+		if why := drops.Increase(t); why != "" {
 			t.Logf("run discarded: %s", why)
 			continue
 		}

@@ -14,9 +14,9 @@ import (
 )
 
 // farDatagrams makes the prefixes of [both] far away, for UDP.
-func farDatagrams(t *testing.T, reply func(netip.Addr, uint16, int, []byte) testnet.DatagramReply) *testnet.Distant {
+func farDatagrams(t *testing.T, reply func(netip.Addr, uint16, int, []byte) testnet.DatagramReply) *testnet.Simulator {
 	t.Helper()
-	return testnet.StartFar(t, testnet.Far{
+	return testnet.StartSimulation(t, testnet.Simulation{
 		Prefixes: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/48")},
 		Datagram: reply,
 	})

@@ -6,18 +6,18 @@ import (
 )
 
 // Counts returns what has arrived and what was answered by now.
-func (d *Distant) Counts() Counts {
+func (d *Simulator) Counts() Counts {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.counts
 }
 
 // Attempts returns how many SYNs have come to the port of the address.
-func (d *Distant) Attempts(addr netip.Addr, port uint16) int { return len(d.syns(addr, port)) }
+func (d *Simulator) Attempts(addr netip.Addr, port uint16) int { return len(d.syns(addr, port)) }
 
 // Sources returns the ports from which SYNs have come to the port of the address,
 // in their order.
-func (d *Distant) Sources(addr netip.Addr, port uint16) []uint16 {
+func (d *Simulator) Sources(addr netip.Addr, port uint16) []uint16 {
 	syns := d.syns(addr, port)
 	sources := make([]uint16, len(syns))
 	for i, s := range syns {
@@ -28,7 +28,7 @@ func (d *Distant) Sources(addr netip.Addr, port uint16) []uint16 {
 
 // Sequences returns the sequence numbers of the SYNs that have come to the port
 // of the address, in their order.
-func (d *Distant) Sequences(addr netip.Addr, port uint16) []uint32 {
+func (d *Simulator) Sequences(addr netip.Addr, port uint16) []uint32 {
 	syns := d.syns(addr, port)
 	sequences := make([]uint32, len(syns))
 	for i, s := range syns {
@@ -38,7 +38,7 @@ func (d *Distant) Sequences(addr netip.Addr, port uint16) []uint32 {
 }
 
 // syns returns what is remembered of them; it is only ever added to.
-func (d *Distant) syns(addr netip.Addr, port uint16) []syn {
+func (d *Simulator) syns(addr netip.Addr, port uint16) []syn {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.ports[netip.AddrPortFrom(addr.Unmap(), port)].syns
@@ -46,7 +46,7 @@ func (d *Distant) syns(addr netip.Addr, port uint16) []syn {
 
 // Datagrams returns the data of the UDP datagrams that have come to the port of
 // the address, in their order.
-func (d *Distant) Datagrams(addr netip.Addr, port uint16) [][]byte {
+func (d *Simulator) Datagrams(addr netip.Addr, port uint16) [][]byte {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	came := d.datagrams[netip.AddrPortFrom(addr.Unmap(), port)]

@@ -13,9 +13,9 @@ import (
 )
 
 // farAway makes the prefixes of [both] far away.
-func farAway(t *testing.T, reply func(netip.Addr, uint16, int) testnet.Reply) *testnet.Distant {
+func farAway(t *testing.T, reply func(netip.Addr, uint16, int) testnet.Reply) *testnet.Simulator {
 	t.Helper()
-	return testnet.StartFar(t, testnet.Far{
+	return testnet.StartSimulation(t, testnet.Simulation{
 		Prefixes: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/48")},
 		Reply:    reply,
 	})
@@ -183,7 +183,7 @@ func TestAQueueOverflows(t *testing.T) {
 	if !testnet.Isolated(t) {
 		return
 	}
-	far := testnet.StartFar(t, testnet.Far{
+	far := testnet.StartSimulation(t, testnet.Simulation{
 		Prefixes: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32")},
 		Reply:    func(netip.Addr, uint16, int) testnet.Reply { return testnet.Reply{Delay: 500 * time.Millisecond} },
 		Queue:    10,
@@ -208,7 +208,7 @@ func TestAFloodIsAnswered(t *testing.T) {
 	const sent = 15_000
 	far := farAway(t, func(netip.Addr, uint16, int) testnet.Reply { return testnet.Reply{Delay: 5 * time.Millisecond} })
 	conn := openRaw(t, addr("192.0.2.1"))
-	answered := testnet.Sound(t, func() int {
+	answered := testnet.MeasureWithoutDrops(t, func() int {
 		before := far.Counts().RSTsOut
 		begun := time.Now()
 		for range sent {
@@ -231,7 +231,7 @@ func TestSoundRepeatsARunThatIsVoid(t *testing.T) {
 		return
 	}
 	runs := 0
-	got := testnet.Sound(t, func() int {
+	got := testnet.MeasureWithoutDrops(t, func() int {
 		runs++
 		if runs == 1 {
 			dropOne(t)
@@ -241,11 +241,11 @@ func TestSoundRepeatsARunThatIsVoid(t *testing.T) {
 	if got != 2 || runs != 2 {
 		t.Errorf("%d runs, of which it returns number %d", runs, got)
 	}
-	losses := testnet.Watch(t)
+	losses := testnet.WatchDrops(t)
 	dropOne(t)
 	// Of a packet that is still at the door some kernels say that the other end has
 	// dropped it, too.
-	if got, want := losses.Grown(t), "interface outside of this side sent: 1"; !strings.HasSuffix(got, want) {
+	if got, want := losses.Increase(t), "interface outside of this side sent: 1"; !strings.HasSuffix(got, want) {
 		t.Errorf("says %q, want %q", got, want)
 	}
 }

@@ -21,8 +21,8 @@ type Reply struct {
 	Every  time.Duration // the time between them; 0: they come at once
 }
 
-// Far is a part of the net that is far away, as [StartFar] makes it.
-type Far struct {
+// Simulation is a part of the net that is far away, as [StartSimulation] makes it.
+type Simulation struct {
 	// Prefixes are the addresses in it, for documentation.
 	Prefixes []netip.Prefix
 
@@ -39,9 +39,9 @@ type Far struct {
 	Queue int
 }
 
-// Distant is a [Far] that [StartFar] has made. It may be used concurrently.
-type Distant struct {
-	far    Far
+// Simulator is a [Simulation] that [StartSimulation] has made. It may be used concurrently.
+type Simulator struct {
+	far    Simulation
 	device *os.File
 	delay  *delayer
 
@@ -76,7 +76,7 @@ const (
 	maxPacket = 1500
 )
 
-// StartFar makes addresses that a program of ours answers for, through a TUN
+// StartSimulation makes addresses that a program of ours answers for, through a TUN
 // device in the scanner's namespace. Unlike the hosts of [Start] they can be
 // thousands, their answers can take time and overtake each other, and every
 // single one can be told apart; but they are no real kernel's. Packets with wrong
@@ -85,7 +85,7 @@ const (
 // The scanner's own address is 198.51.100.254 or 2001:db8:ffff::fe; in a prefix
 // around it, it stays the scanner's. Only inside [Isolated]; it ends with the
 // test.
-func StartFar(t *testing.T, far Far) *Distant {
+func StartSimulation(t *testing.T, far Simulation) *Simulator {
 	t.Helper()
 	needIsolated(t)
 	for _, prefix := range far.Prefixes {
@@ -96,7 +96,7 @@ func StartFar(t *testing.T, far Far) *Distant {
 	}
 	settle(t)
 	device, name := openTUN(t)
-	d := &Distant{
+	d := &Simulator{
 		far: far, device: device,
 		ports:     make(map[netip.AddrPort]farPort),
 		datagrams: make(map[netip.AddrPort][][]byte),
@@ -127,7 +127,7 @@ func StartFar(t *testing.T, far Far) *Distant {
 }
 
 // read answers what arrives until the device is closed.
-func (d *Distant) read() {
+func (d *Simulator) read() {
 	packet := make([]byte, maxPacket)
 	for {
 		n, err := d.device.Read(packet)
@@ -143,14 +143,14 @@ func (d *Distant) read() {
 }
 
 // write sends a packet to the scanner.
-func (d *Distant) write(packet []byte) {
+func (d *Simulator) write(packet []byte) {
 	if _, err := d.device.Write(packet); err != nil && !errors.Is(err, os.ErrClosed) {
 		d.fail(err)
 	}
 }
 
 // fail remembers the first error.
-func (d *Distant) fail(err error) {
+func (d *Simulator) fail(err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.failed == nil {

@@ -166,8 +166,8 @@ func TestUnaskedSYNACKs(t *testing.T) {
 	far := farAway(t, nil)
 	from, ours := both()[0], netip.MustParseAddrPort("198.51.100.254:61000")
 	conn := openRaw(t, from)
-	far.Unasked(netip.AddrPortFrom(from, 0), ours, 100)
-	far.Unasked(netip.AddrPortFrom(from, 443), ours, 100)
+	far.SendUnsolicited(netip.AddrPortFrom(from, 0), ours, 100)
+	far.SendUnsolicited(netip.AddrPortFrom(from, 443), ours, 100)
 	sources, acks := make(map[uint16]int), make(map[uint32]bool)
 	for segment := make([]byte, 100); ; {
 		conn.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
@@ -194,7 +194,7 @@ func TestUnaskedSYNACKs(t *testing.T) {
 	if n.SYNACKsOut != 200 || n.RSTsIn != 200 || n.SYNsIn != 0 {
 		t.Errorf("counted %+v", n)
 	}
-	far.Unasked(netip.AddrPortFrom(both()[1], 443), netip.MustParseAddrPort("[2001:db8:ffff::fe]:61000"), 10)
+	far.SendUnsolicited(netip.AddrPortFrom(both()[1], 443), netip.MustParseAddrPort("[2001:db8:ffff::fe]:61000"), 10)
 	time.Sleep(20 * time.Millisecond)
 	if n := far.Counts(); n.RSTsIn != 210 {
 		t.Errorf("with IPv6, counted %+v", n)

@@ -5,11 +5,11 @@ import (
 	"net/netip"
 )
 
-// Unasked sends the scanner n SYN+ACKs at once that answer nothing, from there to
+// SendUnsolicited sends the scanner n SYN+ACKs at once that answer nothing, from there to
 // one of the scanner's ports, with sequence and acknowledgement numbers at random.
 // If the port of from is 0, that is at random too. The scanner's addresses are
-// those that [StartFar] names.
-func (d *Distant) Unasked(from, to netip.AddrPort, n int) {
+// those that [StartSimulation] names.
+func (d *Simulator) SendUnsolicited(from, to netip.AddrPort, n int) {
 	src := netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
 	dst := netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
 	for range n {

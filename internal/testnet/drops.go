@@ -9,26 +9,26 @@ import (
 	"testing"
 )
 
-// Losses watches what this machine itself drops, which no scanner can be blamed
-// for: it makes a measurement void. Make one with [Watch].
-type Losses struct {
-	hosts []*Running
+// Drops watches what this machine itself drops, which no scanner can be blamed
+// for: it makes a measurement void. Make one with [WatchDrops].
+type Drops struct {
+	hosts []*RunningHost
 	first map[string]uint64
 }
 
-// Watch begins to watch: the queues between the kernel's threads (of the whole
+// WatchDrops begins to watch: the queues between the kernel's threads (of the whole
 // machine, whatever else runs on it), the interfaces of the scanner's namespace
 // and those of the hosts, and connection tracking there. What a filter drops
 // does not count.
-func Watch(tb testing.TB, hosts ...*Running) *Losses {
+func WatchDrops(tb testing.TB, hosts ...*RunningHost) *Drops {
 	tb.Helper()
-	l := &Losses{hosts: hosts}
+	l := &Drops{hosts: hosts}
 	l.first = l.read(tb)
 	return l
 }
 
-// Grown says what has been dropped since [Watch], and is empty where nothing was.
-func (l *Losses) Grown(tb testing.TB) string {
+// Grown says what has been dropped since [WatchDrops], and is empty where nothing was.
+func (l *Drops) Increase(tb testing.TB) string {
 	tb.Helper()
 	var grown []string
 	for what, now := range l.read(tb) {
@@ -41,17 +41,17 @@ func (l *Losses) Grown(tb testing.TB) string {
 	return strings.Join(grown, ", ")
 }
 
-// Sound runs a measurement during which this machine itself must not have
+// MeasureWithoutDrops runs a measurement during which this machine itself must not have
 // dropped a packet: such a run is void, and is repeated, up to three runs in
 // all. After that the test fails. Judge what is returned, not in run.
-func Sound[T any](t *testing.T, run func() T, hosts ...*Running) T {
+func MeasureWithoutDrops[T any](t *testing.T, run func() T, hosts ...*RunningHost) T {
 	t.Helper()
 	const runs = 3
 	var last T
 	for i := range runs {
-		losses := Watch(t, hosts...)
+		losses := WatchDrops(t, hosts...)
 		last = run()
-		grown := losses.Grown(t)
+		grown := losses.Increase(t)
 		if grown == "" {
 			return last
 		}
@@ -62,7 +62,7 @@ func Sound[T any](t *testing.T, run func() T, hosts ...*Running) T {
 }
 
 // read returns every count of drops by name.
-func (l *Losses) read(tb testing.TB) map[string]uint64 {
+func (l *Drops) read(tb testing.TB) map[string]uint64 {
 	tb.Helper()
 	counts := make(map[string]uint64)
 	softnet(tb, counts)
