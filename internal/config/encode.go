@@ -3,7 +3,6 @@ package config
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"net/netip"
 	"strings"
 	"time"
@@ -17,10 +16,6 @@ import (
 // The encoded configuration, with the keys in the order of the documentation. Only
 // keys without a default are omitted.
 type (
-	encodedHead struct {
-		Modules *yaml.Node `yaml:"modules"`
-	}
-
 	encodedTail struct {
 		ExternalLabels map[string]string `yaml:"external_labels,omitempty"`
 		Limits         encodedLimits     `yaml:"limits"`
@@ -75,40 +70,27 @@ type (
 	}
 )
 
-// encode returns the configuration as YAML.
+// encode returns the configuration as YAML. Modules and targets are encoded one by
+// one: a map would lose the order of the modules, and the encoder keeps a complete
+// document in memory.
 func (c *Config) encode() (string, error) {
 	var b strings.Builder
-	modules, err := encodeModules(c.modules)
-	if err == nil {
-		err = appendYAML(&b, "", encodedHead{Modules: modules})
+	var errs []error
+	b.WriteString("modules:\n")
+	for _, m := range c.modules {
+		errs = append(errs, appendYAML(&b, "    ", map[string]encodedModule{m.Name: encodeModule(m)}))
 	}
+	b.WriteString("targets:")
 	if len(c.targets) == 0 {
-		b.WriteString("targets: []\n")
-	} else {
-		b.WriteString("targets:\n")
+		b.WriteString(" []")
 	}
-	for _, t := range c.targets { // separately, because the encoder keeps a complete document in memory
-		err = errors.Join(err, appendYAML(&b, "    ", []encodedTarget{encodeTarget(t)}))
+	b.WriteString("\n")
+	for _, t := range c.targets {
+		errs = append(errs, appendYAML(&b, "    ", []encodedTarget{encodeTarget(t)}))
 	}
 	tail := encodedTail{ExternalLabels: c.externalLabels, Limits: encodedLimits(c.limits)}
-	err = errors.Join(err, appendYAML(&b, "", tail))
-	if err != nil {
-		return "", fmt.Errorf("encoding configuration: %w", err)
-	}
-	return b.String(), nil
-}
-
-func encodeModules(modules []*Module) (*yaml.Node, error) {
-	node := &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"} // a map would lose the order
-	for _, m := range modules {
-		var name, body yaml.Node
-		name.SetString(m.Name)
-		if err := body.Encode(encodeModule(m)); err != nil {
-			return nil, err
-		}
-		node.Content = append(node.Content, &name, &body)
-	}
-	return node, nil
+	errs = append(errs, appendYAML(&b, "", tail))
+	return b.String(), errors.Join(errs...)
 }
 
 // appendYAML appends a value to b and indents each of its lines.

@@ -33,17 +33,10 @@ const mergeSuffix = ".<<"
 // later ones. It reports an error and returns false if the node is not a mapping.
 func (l *loader) mappingEntries(v value) ([]mappingEntry, bool) {
 	if v.node.Kind != yaml.MappingNode {
-		l.errorf(v, "must be a mapping: write %s", orKeys(v.example))
+		l.errorf(v, "must be a mapping: write %s", v.example)
 		return nil, false
 	}
 	return l.flatten(v, 0), true
-}
-
-func orKeys(example string) string {
-	if example == "" {
-		return "keys and values, such as key: value"
-	}
-	return example
 }
 
 func (l *loader) flatten(v value, depth int) []mappingEntry {
