@@ -9,7 +9,8 @@ import (
 	"portscan_exporter/internal/scan"
 )
 
-// coverageGaps returns what the results of a module do not cover, in sentences.
+// coverageGaps returns the ports, hosts and changes that the results of a module do
+// not cover, in sentences.
 func (s *targetStatus) coverageGaps() (gaps []string) {
 	view, spec := s.view, s.view.Plan.Spec()
 	if ports := allPorts().Minus(view.Plan.Ports()); !ports.IsEmpty() {

@@ -122,7 +122,7 @@ targets:
 	if words == nil {
 		t.Fatal("the row has no filter text")
 	}
-	wantTexts(t, "what a row is found by", words[1], "violating many few the &#34;team&#34; CHG-1 192.0.2.1 192.0.2.2 192.0.2.3 192.0.2.4 192.0.2.5 192.0.2.6 env=prod 10 11 12 13 14 15 16 90")
+	wantTexts(t, "filter text", words[1], "violating many few the &#34;team&#34; CHG-1 192.0.2.1 192.0.2.2 192.0.2.3 192.0.2.4 192.0.2.5 192.0.2.6 env=prod 10 11 12 13 14 15 16 90")
 	for _, link := range []string{"log", "probe", "debug"} {
 		if strings.Contains(words[1], link) {
 			t.Errorf("filter text has %s: %s", link, words[1])

@@ -164,7 +164,8 @@ func (b *htmlBuffer) statusCell(columns []statusColumn, i int, r *statusRow) {
 	b.add(`</`, tag, `>`)
 }
 
-// statusDetails writes what stands below the status.
+// statusDetails writes the details below the status: ports and age on narrow
+// screens, and scans in progress.
 func (b *htmlBuffer) statusDetails(columns []statusColumn, r *statusRow) {
 	for i := range columns {
 		if brief := columns[i].brief; brief != nil && r.Scanned {
