@@ -96,6 +96,17 @@ func listenUDP(t *testing.T, port int, mute bool) {
 	}()
 }
 
+// checkTCPScan checks the result of a TCP scan of all ports, of which listening and unexpected are
+// open.
+func (p testPorts) checkTCPScan(t *testing.T, m metrics) {
+	t.Helper()
+	m.wantValue(t, "probe_success", 1)
+	m.wantValue(t, portOpenSample("127.0.0.1", p.listening, "open"), 1)
+	m.wantValue(t, portOpenSample("127.0.0.1", p.down, "open"), 0)
+	m.wantValue(t, portOpenSample("127.0.0.1", p.unexpected, "closed"), 1)
+	m.wantValue(t, `portscan_ports{ip="127.0.0.1",protocol="tcp",state="closed"}`, 3)
+}
+
 // TestUnprivileged probes as a user without capabilities.
 func TestUnprivileged(t *testing.T) {
 	t.Parallel()
@@ -109,12 +120,7 @@ func TestUnprivileged(t *testing.T) {
 			t.Errorf("process status lacks %q:\n%s", line, status)
 		}
 	}
-	m := e.probe(t, "target=own")
-	m.wantValue(t, "probe_success", 1)
-	m.wantValue(t, portOpenSample("127.0.0.1", s.listening, "open"), 1)
-	m.wantValue(t, portOpenSample("127.0.0.1", s.down, "open"), 0)
-	m.wantValue(t, portOpenSample("127.0.0.1", s.unexpected, "closed"), 1)
-	m.wantValue(t, `portscan_ports{ip="127.0.0.1",protocol="tcp",state="closed"}`, 3)
+	s.checkTCPScan(t, e.probe(t, "target=own"))
 	postReload(t, e, http.StatusOK)
 	if own := e.scrapeMetrics(t); own["process_open_fds"] < 1 || own["portscan_exporter_attempts_in_flight_limit"] < 50 {
 		t.Errorf("attempts limit = %v, want at least 50", own["portscan_exporter_attempts_in_flight_limit"])
@@ -132,14 +138,8 @@ func TestScanWithNetRawOnly(t *testing.T) {
 	listenUDP(t, s.unexpected, true)
 	e := startUnprivilegedExporter(t, []uintptr{capNetRaw}, rawConfig(s))
 
-	m := e.probe(t, "target=own&module=half")
-	m.wantValue(t, "probe_success", 1)
-	m.wantValue(t, portOpenSample("127.0.0.1", s.listening, "open"), 1)
-	m.wantValue(t, portOpenSample("127.0.0.1", s.down, "open"), 0)
-	m.wantValue(t, portOpenSample("127.0.0.1", s.unexpected, "closed"), 1)
-	m.wantValue(t, `portscan_ports{ip="127.0.0.1",protocol="tcp",state="closed"}`, 3)
-
-	m = e.probe(t, "target=own&module=datagrams")
+	s.checkTCPScan(t, e.probe(t, "target=own&module=half"))
+	m := e.probe(t, "target=own&module=datagrams")
 	udp := func(name string, port int) string {
 		return fmt.Sprintf(`%s{expected="open",ip="127.0.0.1",port="%d",protocol="udp"}`, name, port)
 	}

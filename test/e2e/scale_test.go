@@ -3,7 +3,6 @@ package e2e
 import (
 	"flag"
 	"fmt"
-	"net"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -96,20 +95,12 @@ func (s scaleLoad) config() string {
 // addresses.
 func (s scaleLoad) startExporter(t *testing.T) *exporter {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
 	script := "ip link set lo up"
 	if s.silent {
 		needProgram(t, "nft")
 		script += ` && nft 'add table inet lab; add chain inet lab in { type filter hook input priority 0; }; add rule inet lab in ip daddr 127.1.0.0/16 tcp dport { 1-21, 23-442, 444-1000 } drop'`
 	}
-	command := append(networkNamespace(t, script), plainBinary(t), "--web.systemd-socket", "--config.file="+writeFile(t, "config.yml", s.config()))
-	e := startCommandWithSocket(t, l.(*net.TCPListener), command...)
-	e.awaitReady(t)
-	return e
+	return startInNamespace(t, script, plainBinary(t), s.config())
 }
 
 // TestScaleMillionPorts scans a million ports a minute and logs the resources for docs/scaling.md.

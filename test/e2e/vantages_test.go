@@ -32,16 +32,16 @@ func networkNamespace(t *testing.T, script string) []string {
 	return append(unshare, "sh", "-c", script+` && exec "$0" "$@"`)
 }
 
-// startOutsideExporter starts an exporter in another network, in which no port is open. It listens
-// in this network.
-func startOutsideExporter(t *testing.T, config string) *exporter {
+// startInNamespace runs the script and the exporter in a new network namespace. The exporter listens
+// on a socket of the test's namespace.
+func startInNamespace(t *testing.T, script, path, config string) *exporter {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	command := append(networkNamespace(t, "ip link set lo up"), binary(t), "--web.systemd-socket", "--config.file="+writeFile(t, "config.yml", config))
+	command := append(networkNamespace(t, script), path, "--web.systemd-socket", "--config.file="+writeFile(t, "config.yml", config))
 	e := startCommandWithSocket(t, l.(*net.TCPListener), command...)
 	e.awaitReady(t)
 	return e
@@ -90,7 +90,7 @@ func TestVantagesDiffer(t *testing.T) {
 	s := newTestPorts(t)
 	listenLocal(t, s.listening)
 	shut := listenLocal(t, s.unexpected)
-	in, out := startExporter(t, vantageConfig("inside", s)), startOutsideExporter(t, vantageConfig("outside", s))
+	in, out := startExporter(t, vantageConfig("inside", s)), startInNamespace(t, "ip link set lo up", binary(t), vantageConfig("outside", s))
 	lists := fmt.Sprintf("http_sd_configs: [{url: %s/sd}, {url: %s/sd}]", in.url, out.url)
 	p := startPrometheus(t, fmt.Sprintf(`global: {scrape_interval: 1s, evaluation_interval: 1s}
 rule_files: [%s]
