@@ -97,9 +97,7 @@ func TestAuditEntries(t *testing.T) {
 	if err := os.Rename(file, file+".1"); err != nil {
 		t.Fatal(err)
 	}
-	if err := e.cmd.Process.Signal(syscall.SIGHUP); err != nil {
-		t.Fatal(err)
-	}
+	e.signal(t, syscall.SIGHUP)
 	awaitAuditEntries(t, file, 0)
 	e.probe(t, "target=own")
 	awaitAuditEntries(t, file, 1)

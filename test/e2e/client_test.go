@@ -74,6 +74,14 @@ func checkStatus(url string, want int) error {
 	return err
 }
 
+// wantStatus fails the test unless a GET request has this status.
+func wantStatus(t *testing.T, url string, want int) {
+	t.Helper()
+	if err := checkStatus(url, want); err != nil {
+		t.Error(err)
+	}
+}
+
 func getJSON(t *testing.T, url string, into any) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(getBody(t, url)), into); err != nil {

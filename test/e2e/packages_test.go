@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"net"
 	"os"
 	"os/exec"
 	"regexp"
@@ -195,12 +194,9 @@ func testInstalledCommand(t *testing.T, r systemRoot) {
 	if start == nil {
 		t.Fatal("unit has no ExecStart")
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := listenTCP(t)
 	defer l.Close()
-	socket, err := l.(*net.TCPListener).File()
+	socket, err := l.File()
 	if err != nil {
 		t.Fatal(err)
 	}

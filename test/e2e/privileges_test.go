@@ -78,7 +78,7 @@ targets:
 // listenUDP opens a UDP port, which answers unless it is mute.
 func listenUDP(t *testing.T, port int, mute bool) {
 	t.Helper()
-	c, err := net.ListenPacket("udp", fmt.Sprintf("127.0.0.1:%d", port))
+	c, err := net.ListenPacket("udp", localAddress(port))
 	if err != nil {
 		t.Fatal(err)
 	}

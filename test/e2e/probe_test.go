@@ -73,9 +73,7 @@ func TestProbeTwoAddresses(t *testing.T) {
 	if strings.Contains(fmt.Sprint(m), "127.0.0.1") {
 		t.Error("a probe of one address has series of another")
 	}
-	if err := checkStatus(e.url+"/probe?target=127.0.0.2", http.StatusForbidden); err != nil {
-		t.Error(err)
-	}
+	wantStatus(t, e.url+"/probe?target=127.0.0.2", http.StatusForbidden)
 }
 
 func TestPagesContent(t *testing.T) {

@@ -35,9 +35,7 @@ func TestReload(t *testing.T) {
 	}{
 		{"SIGHUP", nil, func(t *testing.T, e *exporter, _ int) {
 			t.Helper()
-			if err := e.cmd.Process.Signal(syscall.SIGHUP); err != nil {
-				t.Fatal(err)
-			}
+			e.signal(t, syscall.SIGHUP)
 		}},
 		{"POST", nil, postReload},
 		{
@@ -49,9 +47,7 @@ func TestReload(t *testing.T) {
 		t.Run(way.name, func(t *testing.T) {
 			t.Parallel()
 			e := startExporter(t, targetsConfig("first"), way.flags...)
-			if err := checkStatus(e.url+"/probe?target=second", http.StatusForbidden); err != nil {
-				t.Error(err)
-			}
+			wantStatus(t, e.url+"/probe?target=second", http.StatusForbidden)
 
 			replaceFile(t, e.config, targetsConfig("first", "second"))
 			way.reload(t, e, http.StatusOK)
@@ -61,9 +57,7 @@ func TestReload(t *testing.T) {
 			way.reload(t, e, http.StatusInternalServerError)
 			awaitReloadStatus(t, e, 0)
 			awaitTarget(t, e, "second")
-			if err := checkStatus(e.url+"/probe?target=third", http.StatusForbidden); err != nil {
-				t.Error(err)
-			}
+			wantStatus(t, e.url+"/probe?target=third", http.StatusForbidden)
 			if !strings.Contains(e.output.String(), e.config+":2: ") {
 				t.Errorf("log does not name %s:2", e.config)
 			}
@@ -72,9 +66,7 @@ func TestReload(t *testing.T) {
 			way.reload(t, e, http.StatusOK)
 			awaitReloadStatus(t, e, 1)
 			awaitTarget(t, e, "third")
-			if err := checkStatus(e.url+"/probe?target=first", http.StatusForbidden); err != nil {
-				t.Error(err)
-			}
+			wantStatus(t, e.url+"/probe?target=first", http.StatusForbidden)
 		})
 	}
 }
@@ -136,9 +128,7 @@ func TestReloadDuringProbe(t *testing.T) {
 
 	replaceFile(t, e.config, targetsConfig("another"))
 	postReload(t, e, http.StatusOK)
-	if err := checkStatus(e.url+"/probe?target=own", http.StatusForbidden); err != nil {
-		t.Error(err)
-	}
+	wantStatus(t, e.url+"/probe?target=own", http.StatusForbidden)
 	select {
 	case r := <-probe:
 		t.Fatalf("probe ended before the reload: %+v", r)

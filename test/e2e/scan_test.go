@@ -175,7 +175,7 @@ targets:
 // acceptOnce opens a port. The returned channel is closed after the first connection.
 func acceptOnce(t *testing.T, port int) (connected <-chan struct{}) {
 	t.Helper()
-	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	l, err := net.Listen("tcp", localAddress(port))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package e2e
 import (
 	"io"
 	"net/http"
+	"os"
 	"syscall"
 	"testing"
 	"time"
@@ -11,10 +12,15 @@ import (
 // terminate sends SIGTERM and returns the time.
 func (p *process) terminate(t *testing.T) time.Time {
 	t.Helper()
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	p.signal(t, syscall.SIGTERM)
+	return time.Now()
+}
+
+func (p *process) signal(t *testing.T, signal os.Signal) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(signal); err != nil {
 		t.Fatal(err)
 	}
-	return time.Now()
 }
 
 // checkEndsWithin fails the test unless the program ends within the limit, with status 0.
@@ -41,9 +47,7 @@ func TestShutdownDuringProbe(t *testing.T) {
 	probe := startProbe(e)
 	awaitScan(t, e)
 	open := connect(t, e.addr) // connections are refused during the shutdown
-	if err := checkStatus(e.url+"/-/ready", http.StatusOK); err != nil {
-		t.Error(err)
-	}
+	wantStatus(t, e.url+"/-/ready", http.StatusOK)
 
 	since := e.terminate(t)
 	eventually(t, 2*time.Second, "the listener is closed", func() error {
@@ -101,8 +105,6 @@ func TestShutdownSlowClients(t *testing.T) {
 func TestShutdownByInterrupt(t *testing.T) {
 	t.Parallel()
 	e := startExporter(t, targetsConfig("own"))
-	if err := e.cmd.Process.Signal(syscall.SIGINT); err != nil {
-		t.Fatal(err)
-	}
+	e.signal(t, syscall.SIGINT)
 	e.checkEndsWithin(t, 2*time.Second, time.Now())
 }

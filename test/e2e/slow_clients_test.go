@@ -122,9 +122,7 @@ func TestProbesReleaseResources(t *testing.T) {
 		var all sync.WaitGroup
 		for range atOnce {
 			all.Go(func() {
-				if err := checkStatus(e.url+"/probe?target=own", http.StatusOK); err != nil {
-					t.Error(err)
-				}
+				wantStatus(t, e.url+"/probe?target=own", http.StatusOK)
 			})
 		}
 		all.Wait()

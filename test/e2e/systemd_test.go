@@ -10,15 +10,18 @@ import (
 	"testing"
 )
 
-// startWithSocket starts the exporter with a listening socket, as systemd does: as descriptor 3,
-// announced by environment variables.
-func startWithSocket(t *testing.T, l *net.TCPListener, args ...string) *exporter {
+func listenTCP(t *testing.T) *net.TCPListener {
 	t.Helper()
-	return startCommandWithSocket(t, l, append([]string{binary(t)}, args...)...)
+	l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
 }
 
-// startCommandWithSocket is [startWithSocket] for a command that executes the exporter.
-func startCommandWithSocket(t *testing.T, l *net.TCPListener, command ...string) *exporter {
+// startWithSocket starts the exporter, or a command that executes it, with a listening socket as
+// systemd does: as descriptor 3, announced by environment variables.
+func startWithSocket(t *testing.T, l *net.TCPListener, command ...string) *exporter {
 	t.Helper()
 	shell := needProgram(t, "sh")
 	socket, err := l.File()
@@ -38,16 +41,13 @@ func startCommandWithSocket(t *testing.T, l *net.TCPListener, command ...string)
 func TestSystemdSocket(t *testing.T) {
 	t.Parallel()
 	binary(t) // build before the first request is sent
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := listenTCP(t)
 	defer l.Close()
 	early := connect(t, l.Addr().String())
 	if _, err := io.WriteString(early, rawRequest("GET", "/-/healthy")); err != nil {
 		t.Fatal(err)
 	}
-	e := startWithSocket(t, l.(*net.TCPListener), "--web.systemd-socket", "--config.file="+writeFile(t, "config.yml", targetsConfig("own")))
+	e := startWithSocket(t, l, binary(t), "--web.systemd-socket", "--config.file="+writeFile(t, "config.yml", targetsConfig("own")))
 	e.awaitReady(t)
 	if a, err := readResponse(early); err != nil || a.status != http.StatusOK {
 		t.Errorf("early request got %d, %v, want 200", a.status, err)

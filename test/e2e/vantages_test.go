@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -36,13 +35,10 @@ func networkNamespace(t *testing.T, script string) []string {
 // on a socket of the test's namespace.
 func startInNamespace(t *testing.T, script, path, config string) *exporter {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := listenTCP(t)
 	defer l.Close()
 	command := append(networkNamespace(t, script), path, "--web.systemd-socket", "--config.file="+writeFile(t, "config.yml", config))
-	e := startCommandWithSocket(t, l.(*net.TCPListener), command...)
+	e := startWithSocket(t, l, command...)
 	e.awaitReady(t)
 	return e
 }

@@ -30,12 +30,8 @@ func TestPprofFlag(t *testing.T) {
 	paths := []string{"/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/goroutine?debug=2", "/debug/pprof/cmdline", "/debug/pprof/symbol", "/debug/pprof/profile?seconds=1"}
 	without, with := startExporter(t, targetsConfig("own")), startExporter(t, targetsConfig("own"), "--web.enable-pprof")
 	for _, path := range paths {
-		if err := checkStatus(without.url+path, http.StatusNotFound); err != nil {
-			t.Error(err)
-		}
-		if err := checkStatus(with.url+path, http.StatusOK); err != nil {
-			t.Error(err)
-		}
+		wantStatus(t, without.url+path, http.StatusNotFound)
+		wantStatus(t, with.url+path, http.StatusOK)
 		checkSecurityHeaders(t, with, "GET", path, fetchPage(t, "GET", with.url+path))
 	}
 }
