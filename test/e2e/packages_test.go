@@ -205,9 +205,8 @@ func testInstalledCommand(t *testing.T, r systemRoot) {
 	r.run(t, "install", "-d", "-o", "portscan_exporter", "-m", "700", "/var/lib/portscan_exporter")
 	enter := r.enter[:len(r.enter)-1] // chroot takes the user before the root
 	script := ". /etc/default/portscan_exporter; export LISTEN_FDS=1 LISTEN_PID=$$; exec " + start[1]
-	cmd := exec.CommandContext(t.Context(), enter[0], append(enter[1:len(enter):len(enter)],
+	cmd := exec.Command(enter[0], append(enter[1:len(enter):len(enter)],
 		"--userspec=portscan_exporter:portscan_exporter", r.root, "/bin/sh", "-c", script)...)
-	cmd.Cancel = func() error { return nil } // the cleanup sends SIGTERM
 	cmd.ExtraFiles = []*os.File{socket}
 	e := &exporter{addr: l.Addr().String()}
 	e.process = startCommand(t, cmd)

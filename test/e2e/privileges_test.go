@@ -22,8 +22,7 @@ func unprivilegedCommand(t *testing.T, caps []uintptr, args ...string) *exec.Cmd
 	if os.Getuid() != 0 {
 		skip(t, "only root can switch to another user")
 	}
-	cmd := exec.CommandContext(t.Context(), binary(t), args...)
-	cmd.Cancel = func() error { return nil } // the cleanup sends SIGTERM
+	cmd := exec.Command(binary(t), args...)
 	cmd.Dir = "/"
 	const nobody = 65534
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}, AmbientCaps: caps}

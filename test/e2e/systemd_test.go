@@ -30,8 +30,7 @@ func startWithSocket(t *testing.T, l *net.TCPListener, command ...string) *expor
 	}
 	defer socket.Close()
 	script := `export LISTEN_FDS=1 LISTEN_PID=$$; exec "$0" "$@"`
-	cmd := exec.CommandContext(t.Context(), shell, append([]string{"-c", script}, command...)...)
-	cmd.Cancel = func() error { return nil } // the cleanup sends SIGTERM
+	cmd := exec.Command(shell, append([]string{"-c", script}, command...)...)
 	cmd.ExtraFiles = []*os.File{socket}
 	return &exporter{addr: l.Addr().String(), process: startCommand(t, cmd)}
 }
