@@ -2,38 +2,38 @@ package testnet
 
 import "portscan_exporter/internal/scan"
 
-// Answer is what a host does with an attempt at one of its ports.
+// Answer is the behavior of a TCP port.
 type Answer uint8
 
-// The answers, and what a scanner has to say of a port that gives them.
+// The answers, with the states that a scanner must report.
 const (
-	Refuse      Answer = iota // nothing listens, and the kernel sends a RST: closed
-	Accept                    // accepted and held: open
+	Refuse      Answer = iota // no listener, the kernel sends a RST: closed
+	Accept                    // accepted and kept open: open
 	AcceptReset               // accepted and reset at once: open
-	AcceptClose               // accepted and closed in order: open
-	Drop                      // swallowed by a filter: filtered
+	AcceptClose               // accepted and closed: open
+	Drop                      // dropped by a filter: filtered
 	RejectPort                // a filter sends ICMP, port unreachable: filtered
 	RejectHost                // a filter sends ICMP, host or address unreachable: filtered
 	RejectAdmin               // a filter sends ICMP, administratively prohibited: filtered
 	RejectReset               // a filter sends a RST: closed
-	BacklogFull               // a listener that takes no more connections says nothing: filtered
+	BacklogFull               // a listener with a full backlog, no answer: filtered
 )
 
-// The answers that only the program of [StartSimulation] gives; [Answers] does not list
-// them. After ZeroWindow and BrokenAccept everything else is ignored.
+// The answers that only a [Simulator] supports. [Answers] does not return them. After
+// ZeroWindow and BrokenAccept, the simulator ignores further packets.
 const (
 	TimeExceeded    Answer = BacklogFull + 1 + iota // a router sends ICMP, hop limit exceeded: filtered
-	Forged                                          // somebody sends ICMP, port unreachable, about another sequence number: filtered
-	BareReset                                       // a RST that acknowledges nothing, as anybody could send: filtered
-	Challenge                                       // an ACK of something else, as of a connection that is still there (RFC 5961 section 4): filtered
-	ForgedAccept                                    // a SYN+ACK that acknowledges another sequence number: filtered
-	ForgedReset                                     // a RST that does: filtered
-	ZeroWindow                                      // accepted with a window of 0, as a tarpit does: open
-	AcceptThenReset                                 // accepted and reset at once, without waiting for the ACK, as some load balancers do: open
-	BrokenAccept                                    // a SYN+ACK with a wrong checksum, which everybody has to ignore: filtered
+	Forged                                          // spoofed ICMP, port unreachable, that quotes another sequence number: filtered
+	BareReset                                       // spoofed RST without acknowledgment: filtered
+	Challenge                                       // challenge ACK of another connection (RFC 5961 section 4): filtered
+	ForgedAccept                                    // SYN+ACK that acknowledges another sequence number: filtered
+	ForgedReset                                     // RST that acknowledges another sequence number: filtered
+	ZeroWindow                                      // accepted with a window of 0, like a tarpit: open
+	AcceptThenReset                                 // accepted and reset before the ACK, like some load balancers: open
+	BrokenAccept                                    // SYN+ACK with a wrong checksum, which must be ignored: filtered
 )
 
-// Answers lists them all.
+// Answers returns the answers of test hosts.
 func Answers() []Answer {
 	return []Answer{
 		Refuse, Accept, AcceptReset, AcceptClose, Drop,
@@ -41,8 +41,7 @@ func Answers() []Answer {
 	}
 }
 
-// State returns the state of a port that answers so, as far as it can be seen
-// from outside.
+// State returns the state that a scanner must report for a port with the answer.
 func (a Answer) State() scan.State {
 	switch a {
 	case Refuse, RejectReset:
@@ -57,9 +56,9 @@ func (a Answer) State() scan.State {
 	}
 }
 
-// String returns a word for the answer.
+// String returns the name of the answer.
 func (a Answer) String() string {
-	words := [...]string{
+	names := [...]string{
 		Refuse: "refuse", Accept: "accept", AcceptReset: "accept_reset", AcceptClose: "accept_close",
 		Drop: "drop", RejectPort: "reject_port", RejectHost: "reject_host", RejectAdmin: "reject_admin",
 		RejectReset: "reject_reset", BacklogFull: "backlog_full",
@@ -67,8 +66,8 @@ func (a Answer) String() string {
 		ForgedAccept: "forged_accept", ForgedReset: "forged_reset", ZeroWindow: "zero_window",
 		AcceptThenReset: "accept_then_reset", BrokenAccept: "broken_accept",
 	}
-	if int(a) >= len(words) {
+	if int(a) >= len(names) {
 		return "none"
 	}
-	return words[a]
+	return names[a]
 }

@@ -8,43 +8,42 @@ import (
 	"testing"
 )
 
-// The states of connections in the kernel's table.
+// The connection states in the kernel's table.
 const (
 	established = "01"
 	synReceived = "03"
 )
 
-// HalfOpen returns how many connections the host's kernel holds half open: it has
-// answered a SYN, and the ACK is yet to come. A scanner that resets what it has
-// found open leaves none.
+// HalfOpen returns the number of half-open connections to the host: its kernel has answered a
+// SYN, and no ACK was received. A scanner that resets its half-open connections leaves none.
 //
-// Only what was addressed to the host counts, not what fills the backlogs of
-// [BacklogFull]. While connections come and go the number is about right.
+// Connections that fill the backlogs of [BacklogFull] are not included. While connections
+// are opened and closed, the number is approximate.
 func (r *RunningHost) HalfOpen(tb testing.TB) int {
 	tb.Helper()
-	return r.connections(tb, synReceived)
+	return r.countConnections(tb, synReceived)
 }
 
-// Established returns how many connections to the host are established, with
-// what is said at [RunningHost.HalfOpen].
+// Established returns the number of established connections to the host, with the limits of
+// [RunningHost.HalfOpen].
 func (r *RunningHost) Established(tb testing.TB) int {
 	tb.Helper()
-	return r.connections(tb, established)
+	return r.countConnections(tb, established)
 }
 
-// connections counts those in a state that are at an address of the host's.
-func (r *RunningHost) connections(tb testing.TB, state string) int {
+// countConnections returns the number of connections of the host's addresses in the state.
+func (r *RunningHost) countConnections(tb testing.TB, state string) int {
 	tb.Helper()
 	ours := make([]string, 0, 2*len(r.host.Addrs))
 	for _, addr := range r.host.Addrs {
 		mapped := addr.As16()
-		ours = append(ours, inTable(addr.AsSlice()), inTable(mapped[:]))
+		ours = append(ours, tableAddr(addr.AsSlice()), tableAddr(mapped[:]))
 	}
 	n := 0
 	for _, name := range []string{"tcp", "tcp6"} {
-		for _, fields := range rows(tb, fmt.Sprintf("/proc/%d/net/%s", r.process.pid(), name)) {
-			// Number, local address and port, those of the peer, state. A listener that
-			// is for both families has its IPv4 connections in the table of IPv6.
+		for _, fields := range readRows(tb, fmt.Sprintf("/proc/%d/net/%s", r.process.pid(), name)) {
+			// Number, local address and port, remote address and port, state. The IPv4
+			// connections of dual-stack listeners are in the IPv6 table.
 			if len(fields) < 4 || fields[3] != state {
 				continue
 			}
@@ -56,9 +55,9 @@ func (r *RunningHost) connections(tb testing.TB, state string) int {
 	return n
 }
 
-// inTable writes an address as the kernel's table does: in hexadecimal, every
-// four bytes as a number in the order of this machine.
-func inTable(addr []byte) string {
+// tableAddr returns an address in the format of the kernel's table: hexadecimal numbers of four
+// bytes in native byte order.
+func tableAddr(addr []byte) string {
 	var b strings.Builder
 	for word := range slices.Chunk(addr, 4) {
 		fmt.Fprintf(&b, "%08X", binary.NativeEndian.Uint32(word))

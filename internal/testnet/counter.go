@@ -7,25 +7,25 @@ import (
 	"testing"
 )
 
-// table is the nftables table in which the counters of a namespace live.
+// table is the nftables table for the counters of a namespace.
 const table = "testnet"
 
-// left names the counter of [Counter.Left].
-const left = "left"
+// sentCounter is the counter of [Counter.Left].
+const sentCounter = "left"
 
-// Counter counts the packets that this machine sends, by destination. Make one
-// with [CountTo].
+// Counter counts the packets that this machine sends, by destination. Create counters with
+// [CountTo].
 type Counter struct {
 	names map[netip.Addr]string
 }
 
-// CountTo begins to count the packets that go out to these addresses, whichever
-// they are: a packet is counted when the kernel sends it, over loopback too,
-// whether or not anything arrives. What the kernel refuses to send for want of a
-// route is no packet; see [DefaultRoute]. Only inside [Isolated], and once.
+// CountTo starts to count the packets to the addresses. A packet is counted when the kernel
+// sends it, including over loopback and regardless of its delivery. If there is no route, the
+// kernel sends no packet, see [DefaultRoute]. CountTo requires [Isolated] and can be called
+// once.
 //
-// An address that is this machine's own counts both ways: the answers from it
-// to itself go to the same address.
+// For a local address, both directions are counted, because answers have the same
+// destination.
 func CountTo(tb testing.TB, addrs ...netip.Addr) *Counter {
 	tb.Helper()
 	needIsolated(tb)
@@ -47,45 +47,43 @@ func CountTo(tb testing.TB, addrs ...netip.Addr) *Counter {
 		fmt.Fprintf(&script, "add counter inet %s %s\n", table, name)
 		fmt.Fprintf(&script, "add rule inet %s out %s daddr %s counter name %s\n", table, family, addr, name)
 	}
-	// The kernel's own talk to groups (MLD, router solicitations) says nothing about the test.
-	fmt.Fprintf(&script, "add counter inet %s %s\n", table, left)
-	fmt.Fprintf(&script, `add rule inet %s out oifname != "lo" fib daddr type != multicast counter name %s`+"\n", table, left)
+	// Multicast packets (MLD, router solicitations) are sent by the kernel, not by the test.
+	fmt.Fprintf(&script, "add counter inet %s %s\n", table, sentCounter)
+	fmt.Fprintf(&script, `add rule inet %s out oifname != "lo" fib daddr type != multicast counter name %s`+"\n", table, sentCounter)
 	run(tb, script.String(), "nft", "-f", "-")
 	return counter
 }
 
-// Packets returns how many packets have gone out to the address, which is one
-// of those that [CountTo] was given.
+// Packets returns the number of packets to an address of [CountTo].
 func (c *Counter) Packets(tb testing.TB, addr netip.Addr) int {
 	tb.Helper()
 	name, ok := c.names[addr.Unmap()]
 	if !ok {
-		tb.Fatalf("packets to %v are not counted: name it in testnet.CountTo", addr)
+		tb.Fatalf("packets to %v are not counted: add the address to testnet.CountTo", addr)
 	}
-	return read(tb, name)
+	return readCounter(tb, name)
 }
 
-// Left returns how many packets have left the machine, whoever they were for:
-// all that went out over anything but loopback, but for those to multicast
-// groups.
+// Left returns the number of packets that left the machine: to any destination, except over
+// loopback and to multicast groups.
 func (c *Counter) Left(tb testing.TB) int {
 	tb.Helper()
-	return read(tb, left)
+	return readCounter(tb, sentCounter)
 }
 
-// read asks the kernel for one counter.
-func read(tb testing.TB, name string) int {
+// readCounter returns the value of a counter.
+func readCounter(tb testing.TB, name string) int {
 	tb.Helper()
 	out := run(tb, "", "nft", "--json", "list", "counter", "inet", table, name)
-	n, ok := packets(tb, out)[name]
+	n, ok := parseCounters(tb, out)[name]
 	if !ok {
-		tb.Fatalf("nft shows no counter %s:\n%s", name, out)
+		tb.Fatalf("counter %s is not in the output of nft:\n%s", name, out)
 	}
 	return n
 }
 
-// Filter gives the namespace packet filters: rules are what nft(8) reads, with
-// tables of their own. Only inside [Isolated].
+// Filter adds packet filters to the namespace. The rules are in the language of nft(8), with
+// tables of their own. Filter requires [Isolated].
 func Filter(tb testing.TB, rules string) {
 	tb.Helper()
 	needIsolated(tb)

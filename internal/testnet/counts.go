@@ -5,13 +5,12 @@ import (
 	"testing"
 )
 
-// Counts are the packets at a host's interface, all its addresses together.
-// What arrives is counted before anything of it is lost or filtered, what the
-// host says before anything of it is held back by a limit or lost.
+// Counts has numbers of packets at a host's interface, all addresses together. Received
+// packets are counted before losses and filters, sent packets before limits and losses.
 type Counts struct {
-	SYNsIn int // attempts: SYN without ACK
-	ACKsIn int // ACK alone, with or without data
-	DataIn int // with at least a byte of data
+	SYNsIn int // SYN without ACK
+	ACKsIn int // only ACK, with or without data
+	DataIn int // with at least one byte of data
 	RSTsIn int
 	FINsIn int
 
@@ -23,16 +22,16 @@ type Counts struct {
 	UDPOut int
 
 	LostIn  int // by Host.LossIn
-	LostOut int // by Host.LossOut, or for want of room in Simulation.Queue
-	Limited int // RSTs and ICMP errors that a limit of the host held back
+	LostOut int // by Host.LossOut, or because Simulation.Queue was full
+	Limited int // RSTs and ICMP errors that a rate limit dropped
 
-	BrokenIn int // with a wrong checksum: no host heeds them, and only a [Simulator] counts them
+	BrokenIn int // with a wrong checksum, counted only by a [Simulator]
 }
 
-// Counts returns what the host has seen and said by now.
+// Counts returns the packets that the host has received and sent.
 func (r *RunningHost) Counts(tb testing.TB) Counts {
 	tb.Helper()
-	n := packets(tb, r.Exec(tb, "nft", "--json", "list", "counters", "table", "inet", table))
+	n := parseCounters(tb, r.Exec(tb, "nft", "--json", "list", "counters", "table", "inet", table))
 	return Counts{
 		SYNsIn: n[synsIn], ACKsIn: n[acksIn], DataIn: n[dataIn], RSTsIn: n[rstsIn], FINsIn: n[finsIn],
 		SYNACKsOut: n[synacksOut], RSTsOut: n[rstsOut], ICMPsOut: n[icmpsOut],
@@ -41,8 +40,8 @@ func (r *RunningHost) Counts(tb testing.TB) Counts {
 	}
 }
 
-// packets reads what nft --json says of counters, by their names.
-func packets(tb testing.TB, listing string) map[string]int {
+// parseCounters returns the packets by counter from the output of nft --json.
+func parseCounters(tb testing.TB, listing string) map[string]int {
 	tb.Helper()
 	var entries struct {
 		Nftables []struct {
@@ -53,7 +52,7 @@ func packets(tb testing.TB, listing string) map[string]int {
 		} `json:"nftables"`
 	}
 	if err := json.Unmarshal([]byte(listing), &entries); err != nil {
-		tb.Fatalf("nft: %v\n%s", err, listing)
+		tb.Fatalf("parsing the output of nft: %v\n%s", err, listing)
 	}
 	by := make(map[string]int)
 	for _, entry := range entries.Nftables {

@@ -8,16 +8,15 @@ import (
 // lenUDP is the length of a UDP header.
 const lenUDP = 8
 
-// datagram is a UDP datagram that has arrived.
+// datagram is a received UDP datagram.
 type datagram struct {
 	src, dst netip.AddrPort
-	data     []byte // not to be kept
-	packet   []byte // the IP packet, not to be kept
+	data     []byte // must not be retained
+	packet   []byte // the IP packet, must not be retained
 }
 
-// parseUDP reads a datagram (RFC 768). It is not intact where a checksum or a
-// length is wrong. To have no checksum is allowed with IPv4 alone (RFC 8200
-// section 8.1).
+// parseUDP parses a datagram (RFC 768). It is not intact if its checksum or a length is
+// wrong. The checksum is optional only with IPv4 (RFC 8200 section 8.1).
 func parseUDP(p *ipPacket) (d datagram, intact bool) {
 	udp := p.payload()
 	if len(udp) < lenUDP {
@@ -29,14 +28,14 @@ func parseUDP(p *ipPacket) (d datagram, intact bool) {
 	}
 	udp = udp[:length]
 	unsummed := binary.BigEndian.Uint16(udp[6:]) == 0
-	if unsummed && p.src.Is6() || !unsummed && checksum(pseudo(p.src, p.dst, protoUDP, length), udp) != 0 {
+	if unsummed && p.src.Is6() || !unsummed && checksum(pseudoHeaderSum(p.src, p.dst, protoUDP, length), udp) != 0 {
 		return datagram{}, false
 	}
 	return datagram{
 		src:    netip.AddrPortFrom(p.src, binary.BigEndian.Uint16(udp)),
 		dst:    netip.AddrPortFrom(p.dst, binary.BigEndian.Uint16(udp[2:])),
 		data:   udp[lenUDP:],
-		packet: p.whole,
+		packet: p.packet,
 	}, true
 }
 
@@ -47,9 +46,9 @@ func buildUDP(src, dst netip.AddrPort, data []byte) []byte {
 	binary.BigEndian.PutUint16(udp[2:], dst.Port())
 	binary.BigEndian.PutUint16(udp[4:], uint16(len(udp)))
 	copy(udp[lenUDP:], data)
-	sum := checksum(pseudo(src.Addr(), dst.Addr(), protoUDP, len(udp)), udp)
+	sum := checksum(pseudoHeaderSum(src.Addr(), dst.Addr(), protoUDP, len(udp)), udp)
 	if sum == 0 {
-		sum = 0xffff // the same number, and 0 would mean that there is none
+		sum = 0xffff // equal in ones' complement, 0 means no checksum
 	}
 	binary.BigEndian.PutUint16(udp[6:], sum)
 	return packet

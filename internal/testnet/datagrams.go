@@ -7,50 +7,50 @@ import (
 	"time"
 )
 
-// DatagramReply is what comes back to one UDP datagram: a datagram, an ICMP error,
-// both in this order, or, where neither is named, nothing.
+// DatagramReply is the reply to a UDP datagram: a datagram, an ICMP error, both in this
+// order, or none.
 type DatagramReply struct {
-	Silent   bool          // nothing comes, whatever is said below
-	Data     []byte        // of a datagram, which may be empty; nil: none comes
-	FromPort uint16        // the port that sends it; 0: the one that was asked
-	From     netip.Addr    // who sends it, or the error; zero: the address itself
-	Error    *Answer       // RejectPort, RejectHost, RejectAdmin or TimeExceeded, the ICMP error; nil: none
-	Delay    time.Duration // until it comes
-	Copies   int           // how many copies follow it at once
+	Silent   bool          // no reply, and the other fields are ignored
+	Data     []byte        // of the datagram, can be empty; nil: no datagram
+	FromPort uint16        // source port; 0: the requested port
+	From     netip.Addr    // source address; zero: the requested address
+	Error    *Answer       // ICMP error: RejectPort, RejectHost, RejectAdmin or TimeExceeded; nil: none
+	Delay    time.Duration // before the reply is sent
+	Copies   int           // number of additional copies
 }
 
-// datagram counts a UDP datagram and answers it.
-func (d *Simulator) datagram(p *ipPacket) {
+// handleDatagram counts a UDP datagram and replies to it.
+func (sim *Simulator) handleDatagram(p *ipPacket) {
 	g, intact := parseUDP(p)
 	if !intact {
-		d.broken()
+		sim.countBroken()
 		return
 	}
-	d.mu.Lock()
-	d.counts.UDPIn++
-	d.datagrams[g.dst] = append(d.datagrams[g.dst], bytes.Clone(g.data))
-	attempt := len(d.datagrams[g.dst])
-	d.mu.Unlock()
-	if d.far.Datagram == nil {
+	sim.mu.Lock()
+	sim.counts.UDPIn++
+	sim.datagrams[g.dst] = append(sim.datagrams[g.dst], bytes.Clone(g.data))
+	attempt := len(sim.datagrams[g.dst])
+	sim.mu.Unlock()
+	if sim.config.Datagram == nil {
 		return
 	}
-	reply := d.far.Datagram(g.dst.Addr(), g.dst.Port(), attempt, g.data)
+	reply := sim.config.Datagram(g.dst.Addr(), g.dst.Port(), attempt, g.data)
 	if reply.Silent {
 		return
 	}
 	for range 1 + reply.Copies {
 		if reply.Data != nil {
-			d.replyTo(&g, reply)
+			sim.sendDatagram(&g, reply)
 		}
 		if reply.Error != nil {
-			d.rejectDatagram(&g, reply)
+			sim.rejectDatagram(&g, reply)
 		}
 	}
 }
 
-// replyTo sends a datagram.
-func (d *Simulator) replyTo(g *datagram, reply DatagramReply) {
-	from, ok := d.sender(g.src.Addr(), g.dst.Addr(), reply.From)
+// sendDatagram sends a datagram.
+func (sim *Simulator) sendDatagram(g *datagram, reply DatagramReply) {
+	from, ok := sim.replySource(g.src.Addr(), g.dst.Addr(), reply.From)
 	if !ok {
 		return
 	}
@@ -60,19 +60,19 @@ func (d *Simulator) replyTo(g *datagram, reply DatagramReply) {
 	}
 	packet := buildUDP(netip.AddrPortFrom(from, port), g.src, reply.Data)
 	if len(packet) > maxPacket {
-		d.fail(fmt.Errorf("a reply of %d bytes does not fit into a packet", len(reply.Data)))
+		sim.fail(fmt.Errorf("reply of %d bytes does not fit into a packet", len(reply.Data)))
 		return
 	}
-	d.count(func(c *Counts) { c.UDPOut++ })
-	d.later(packet, reply.Delay)
+	sim.updateCounts(func(c *Counts) { c.UDPOut++ })
+	sim.sendLater(packet, reply.Delay)
 }
 
 // rejectDatagram sends an ICMP error.
-func (d *Simulator) rejectDatagram(g *datagram, reply DatagramReply) {
+func (sim *Simulator) rejectDatagram(g *datagram, reply DatagramReply) {
 	switch *reply.Error {
 	case RejectPort, RejectHost, RejectAdmin, TimeExceeded:
-		d.reject(g.src.Addr(), g.dst.Addr(), g.packet, Reply{Answer: *reply.Error, From: reply.From, Delay: reply.Delay})
+		sim.sendICMP(g.src.Addr(), g.dst.Addr(), g.packet, Reply{Answer: *reply.Error, From: reply.From, Delay: reply.Delay})
 	default:
-		d.fail(fmt.Errorf("to a datagram %v is no answer", *reply.Error))
+		sim.fail(fmt.Errorf("unsupported answer to a datagram: %v", *reply.Error))
 	}
 }

@@ -6,84 +6,84 @@ import (
 	"time"
 )
 
-// later is what waits for its time to be sent.
-type later struct {
+// delayedPacket is a packet that waits to be sent.
+type delayedPacket struct {
 	due    time.Time
-	number uint64 // of two that are due together the earlier goes first
+	number uint64 // order of packets that are due at the same time
 	packet []byte
 }
 
-// laters is a heap of them, the next on top.
-type laters []later
+// packetHeap is a heap with the packet that is due next on top.
+type packetHeap []delayedPacket
 
-// Len is for container/heap, as are the others.
-func (l *laters) Len() int { return len(*l) }
+// Len implements heap.Interface.
+func (h *packetHeap) Len() int { return len(*h) }
 
-// Less tells which is due first.
-func (l *laters) Less(i, j int) bool {
-	a, b := &(*l)[i], &(*l)[j]
+// Less implements heap.Interface.
+func (h *packetHeap) Less(i, j int) bool {
+	a, b := &(*h)[i], &(*h)[j]
 	if a.due.Equal(b.due) {
 		return a.number < b.number
 	}
 	return a.due.Before(b.due)
 }
 
-// Swap changes the places of two.
-func (l *laters) Swap(i, j int) { (*l)[i], (*l)[j] = (*l)[j], (*l)[i] }
+// Swap implements heap.Interface.
+func (h *packetHeap) Swap(i, j int) { (*h)[i], (*h)[j] = (*h)[j], (*h)[i] }
 
-// Push adds one.
-func (l *laters) Push(x any) { *l = append(*l, x.(later)) } //nolint:forcetypeassert // we alone push
+// Push implements heap.Interface.
+func (h *packetHeap) Push(x any) { *h = append(*h, x.(delayedPacket)) } //nolint:forcetypeassert // the only type in the heap
 
-// Pop takes the last away.
-func (l *laters) Pop() any {
-	last := len(*l) - 1
-	x := (*l)[last]
-	(*l)[last] = later{} // let go of the packet
-	*l = (*l)[:last]
+// Pop implements heap.Interface.
+func (h *packetHeap) Pop() any {
+	last := len(*h) - 1
+	x := (*h)[last]
+	(*h)[last] = delayedPacket{} // release the packet
+	*h = (*h)[:last]
 	return x
 }
 
 // delayer sends packets when they are due.
 type delayer struct {
-	send func([]byte)
-	most int // that may wait; 0: any number
-	wake chan struct{}
-	quit chan struct{}
+	send  func([]byte)
+	limit int // maximum number of waiting packets; 0: unlimited
+	wake  chan struct{}
+	quit  chan struct{}
 
 	mu      sync.Mutex
-	waiting laters
+	waiting packetHeap
 	number  uint64
 }
 
-func newDelayer(most int, send func([]byte)) *delayer {
-	return &delayer{send: send, most: most, wake: make(chan struct{}, 1), quit: make(chan struct{})}
+func newDelayer(limit int, send func([]byte)) *delayer {
+	return &delayer{send: send, limit: limit, wake: make(chan struct{}, 1), quit: make(chan struct{})}
 }
 
-// add lets the packet wait for so long, and tells whether there was room for it.
+// add sends the packet after the delay. It reports whether the queue had space.
 func (d *delayer) add(packet []byte, delay time.Duration) bool {
 	if delay <= 0 {
 		d.send(packet)
 		return true
 	}
 	d.mu.Lock()
-	if d.most > 0 && len(d.waiting) >= d.most {
+	if d.limit > 0 && len(d.waiting) >= d.limit {
 		d.mu.Unlock()
 		return false
 	}
 	d.number++
-	heap.Push(&d.waiting, later{due: time.Now().Add(delay), number: d.number, packet: packet})
+	heap.Push(&d.waiting, delayedPacket{due: time.Now().Add(delay), number: d.number, packet: packet})
 	first := d.waiting[0].number == d.number
 	d.mu.Unlock()
 	if first {
 		select {
 		case d.wake <- struct{}{}:
-		default: // it is awake
+		default: // already signaled
 		}
 	}
 	return true
 }
 
-// run sends until stop.
+// run sends packets until stop.
 func (d *delayer) run() {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
@@ -103,7 +103,7 @@ func (d *delayer) run() {
 	}
 }
 
-// next returns the packet that is due, or how long it takes until one is.
+// next returns a packet that is due, or the time until one is.
 func (d *delayer) next() (packet []byte, wait time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -113,8 +113,8 @@ func (d *delayer) next() (packet []byte, wait time.Duration) {
 	if wait := time.Until(d.waiting[0].due); wait > 0 {
 		return nil, wait
 	}
-	return heap.Pop(&d.waiting).(later).packet, 0 //nolint:forcetypeassert // we alone push
+	return heap.Pop(&d.waiting).(delayedPacket).packet, 0 //nolint:forcetypeassert // the only type in the heap
 }
 
-// stop ends run; what still waits is never sent.
+// stop stops run and discards waiting packets.
 func (d *delayer) stop() { close(d.quit) }

@@ -9,18 +9,17 @@ import (
 	"time"
 )
 
-// usableWithin is how long a new interface may take until it carries packets.
-const usableWithin = 10 * time.Second
+// interfaceTimeout is the maximum time until a new interface is up.
+const interfaceTimeout = 10 * time.Second
 
-// delivers tells whether the kernel takes packets for these addresses, in the
-// namespace of that process. An IPv6 address that was given to an interface may
-// wait for its route a little longer.
-func delivers(tb testing.TB, pid int, addrs ...netip.Addr) bool {
+// hasLocalRoutes reports whether the kernel accepts packets for the addresses in the
+// namespace of the process. The route of a new IPv6 address is added with a delay.
+func hasLocalRoutes(tb testing.TB, pid int, addrs ...netip.Addr) bool {
 	tb.Helper()
 	const isLocal = 0x8000_0000
 	local := make(map[string]bool)
-	for _, fields := range rows(tb, fmt.Sprintf("/proc/%d/net/ipv6_route", pid)) {
-		// Destination first, flags last but for the interface.
+	for _, fields := range readRows(tb, fmt.Sprintf("/proc/%d/net/ipv6_route", pid)) {
+		// The first field is the destination, the last but one the flags.
 		if len(fields) != 10 {
 			continue
 		}
@@ -38,12 +37,12 @@ func delivers(tb testing.TB, pid int, addrs ...netip.Addr) bool {
 	return true
 }
 
-// await waits until a new interface is ready for use.
-func await(tb testing.TB, what string, ready func() bool) {
+// waitUntil waits until a new interface is ready.
+func waitUntil(tb testing.TB, name string, ready func() bool) {
 	tb.Helper()
-	for deadline := time.Now().Add(usableWithin); !ready(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(interfaceTimeout); !ready(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			tb.Fatalf("%s carries nothing after %v", what, usableWithin)
+			tb.Fatalf("%s is not ready after %v", name, interfaceTimeout)
 		}
 	}
 }

@@ -9,118 +9,116 @@ import (
 	"testing"
 )
 
-// Drops watches what this machine itself drops, which no scanner can be blamed
-// for: it makes a measurement void. Make one with [WatchDrops].
+// Drops has the packets that this machine has dropped, which are not the scanner's fault and
+// invalidate a measurement. Create it with [WatchDrops].
 type Drops struct {
 	hosts []*RunningHost
 	first map[string]uint64
 }
 
-// WatchDrops begins to watch: the queues between the kernel's threads (of the whole
-// machine, whatever else runs on it), the interfaces of the scanner's namespace
-// and those of the hosts, and connection tracking there. What a filter drops
-// does not count.
+// WatchDrops starts to count drops: in the kernel's packet queues of the machine, including
+// those of other programs, at the interfaces of the scanner's namespace and the hosts, and
+// by connection tracking. Drops by filters are not counted.
 func WatchDrops(tb testing.TB, hosts ...*RunningHost) *Drops {
 	tb.Helper()
-	l := &Drops{hosts: hosts}
-	l.first = l.read(tb)
-	return l
+	d := &Drops{hosts: hosts}
+	d.first = d.read(tb)
+	return d
 }
 
-// Grown says what has been dropped since [WatchDrops], and is empty where nothing was.
-func (l *Drops) Increase(tb testing.TB) string {
+// Increase returns the drops since [WatchDrops], or an empty string.
+func (d *Drops) Increase(tb testing.TB) string {
 	tb.Helper()
-	var grown []string
-	for what, now := range l.read(tb) {
-		// An interface that is new has dropped all of it since.
-		if before := l.first[what]; now > before {
-			grown = append(grown, fmt.Sprintf("%s: %d", what, now-before))
+	var increases []string
+	for name, now := range d.read(tb) {
+		// New interfaces started at 0.
+		if before := d.first[name]; now > before {
+			increases = append(increases, fmt.Sprintf("%s: %d", name, now-before))
 		}
 	}
-	slices.Sort(grown)
-	return strings.Join(grown, ", ")
+	slices.Sort(increases)
+	return strings.Join(increases, ", ")
 }
 
-// MeasureWithoutDrops runs a measurement during which this machine itself must not have
-// dropped a packet: such a run is void, and is repeated, up to three runs in
-// all. After that the test fails. Judge what is returned, not in run.
+// MeasureWithoutDrops runs a measurement and repeats it if this machine dropped packets. The
+// test fails after three runs. Check the returned value, not values in run.
 func MeasureWithoutDrops[T any](t *testing.T, run func() T, hosts ...*RunningHost) T {
 	t.Helper()
 	const runs = 3
 	var last T
 	for i := range runs {
-		losses := WatchDrops(t, hosts...)
+		drops := WatchDrops(t, hosts...)
 		last = run()
-		grown := losses.Increase(t)
-		if grown == "" {
+		dropped := drops.Increase(t)
+		if dropped == "" {
 			return last
 		}
-		t.Logf("run %d of %d is void: this machine dropped %s", i+1, runs, grown)
+		t.Logf("run %d of %d is invalid: this machine dropped %s", i+1, runs, dropped)
 	}
-	t.Fatalf("void: this machine dropped packets in each of %d runs", runs)
+	t.Fatalf("this machine dropped packets in each of %d runs", runs)
 	return last
 }
 
-// read returns every count of drops by name.
-func (l *Drops) read(tb testing.TB) map[string]uint64 {
+// read returns all drop counters by name.
+func (d *Drops) read(tb testing.TB) map[string]uint64 {
 	tb.Helper()
 	counts := make(map[string]uint64)
-	softnet(tb, counts)
-	namespace(tb, counts, "this side", os.Getpid())
-	for _, r := range l.hosts {
-		namespace(tb, counts, r.host.Addrs[0].String(), r.process.pid())
+	readSoftnet(tb, counts)
+	readNamespace(tb, counts, "the scanner", os.Getpid())
+	for _, r := range d.hosts {
+		readNamespace(tb, counts, r.host.Addrs[0].String(), r.process.pid())
 	}
 	return counts
 }
 
-// namespace reads the counts of one network namespace, that of the process.
-func namespace(tb testing.TB, counts map[string]uint64, who string, pid int) {
+// readNamespace reads the counters of the network namespace of the process.
+func readNamespace(tb testing.TB, counts map[string]uint64, owner string, pid int) {
 	tb.Helper()
-	interfaces(tb, counts, who, rows(tb, fmt.Sprintf("/proc/%d/net/dev", pid)))
-	conntrack(tb, counts, who, rows(tb, fmt.Sprintf("/proc/%d/net/stat/nf_conntrack", pid)))
+	readInterfaces(tb, counts, owner, readRows(tb, fmt.Sprintf("/proc/%d/net/dev", pid)))
+	readConntrack(tb, counts, owner, readRows(tb, fmt.Sprintf("/proc/%d/net/stat/nf_conntrack", pid)))
 }
 
-// softnet reads how many packets found the queue of a processor full: the second
-// column of each processor's line, in hexadecimal.
-func softnet(tb testing.TB, counts map[string]uint64) {
+// readSoftnet reads the packets that were dropped because the queue of a processor was full.
+// They are in the second column of each processor's line, in hexadecimal.
+func readSoftnet(tb testing.TB, counts map[string]uint64) {
 	tb.Helper()
-	for _, fields := range rows(tb, "/proc/net/softnet_stat") {
+	for _, fields := range readRows(tb, "/proc/net/softnet_stat") {
 		if len(fields) > 1 {
-			counts["softnet"] += number(tb, fields[1], 16)
+			counts["softnet"] += parseNumber(tb, fields[1], 16)
 		}
 	}
 }
 
-// interfaces reads how many packets each interface dropped, in both directions.
-func interfaces(tb testing.TB, counts map[string]uint64, who string, rows [][]string) {
+// readInterfaces reads the packets that each interface dropped in both directions.
+func readInterfaces(tb testing.TB, counts map[string]uint64, owner string, rows [][]string) {
 	tb.Helper()
-	const received, sent = 4, 12 // columns of /proc/net/dev behind the name
+	const received, sent = 4, 12 // columns of /proc/net/dev after the name
 	for _, fields := range rows {
 		if len(fields) > sent && strings.HasSuffix(fields[0], ":") {
-			name := fmt.Sprintf("interface %s of %s", strings.TrimSuffix(fields[0], ":"), who)
-			counts[name+" received"] = number(tb, fields[received], 10)
-			counts[name+" sent"] = number(tb, fields[sent], 10)
+			name := fmt.Sprintf("interface %s of %s", strings.TrimSuffix(fields[0], ":"), owner)
+			counts[name+" received"] = parseNumber(tb, fields[received], 10)
+			counts[name+" sent"] = parseNumber(tb, fields[sent], 10)
 		}
 	}
 }
 
-// conntrack reads what connection tracking dropped, in hexadecimal, a line a
-// processor below one of names.
-func conntrack(tb testing.TB, counts map[string]uint64, who string, rows [][]string) {
+// readConntrack reads the drops of connection tracking: a header, and one line per processor
+// with hexadecimal numbers.
+func readConntrack(tb testing.TB, counts map[string]uint64, owner string, rows [][]string) {
 	tb.Helper()
 	for _, column := range []string{"insert_failed", "drop", "early_drop"} {
 		for i, fields := range rows {
 			at := slices.Index(rows[0], column)
 			if i > 0 && at >= 0 && at < len(fields) {
-				counts["conntrack "+column+" of "+who] += number(tb, fields[at], 16)
+				counts["conntrack "+column+" of "+owner] += parseNumber(tb, fields[at], 16)
 			}
 		}
 	}
 }
 
-// rows returns the fields of each line of a file, and nothing where there is no
-// such file: not every kernel has each of them.
-func rows(tb testing.TB, file string) [][]string {
+// readRows returns the fields of each line of a file, or none if the kernel does not have the
+// file.
+func readRows(tb testing.TB, file string) [][]string {
 	tb.Helper()
 	text, err := os.ReadFile(file)
 	if err != nil && !os.IsNotExist(err) {
@@ -128,13 +126,13 @@ func rows(tb testing.TB, file string) [][]string {
 	}
 	var rows [][]string
 	for line := range strings.Lines(string(text)) {
-		// The name of an interface may stand close to its first count.
+		// There can be no blank between the name of an interface and its first number.
 		rows = append(rows, strings.Fields(strings.Replace(line, ":", ": ", 1)))
 	}
 	return rows
 }
 
-func number(tb testing.TB, text string, base int) uint64 {
+func parseNumber(tb testing.TB, text string, base int) uint64 {
 	tb.Helper()
 	n, err := strconv.ParseUint(text, base, 64)
 	if err != nil {

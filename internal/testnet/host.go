@@ -5,59 +5,56 @@ import (
 	"testing"
 )
 
-// Host is a machine at the other end of a wire, as [Start] makes it.
+// Host is the configuration of a test host for [Start].
 type Host struct {
-	// Addrs are its addresses, of both families as one likes, at least one, and
-	// all of them for documentation. Every one of them has the same ports.
+	// Addrs are its addresses, at least one, reserved for documentation. All addresses
+	// have the same ports.
 	Addrs []netip.Addr
 
-	// Default is the answer of the ports that Ports does not name.
+	// Default is the answer of the ports that are not in Ports.
 	Default Answer
 
-	// Ports are the others. The keys are lists such as "22,80,8000-8100", which
-	// have no port in common. [BacklogFull] costs some milliseconds a port.
+	// Ports has answers by lists of ports, for example "22,80,8000-8100". The lists must
+	// not overlap. [BacklogFull] takes a few milliseconds per port.
 	Ports map[string]Answer
 
-	// UDP and DefaultUDP are the same for UDP. A thousand ports at most can have a
-	// listener; those where a filter decides can be as many as one likes.
+	// UDP and DefaultUDP are the answers of UDP ports. At most 1000 ports can have a
+	// listener.
 	UDP        map[string]UDPAnswer
 	DefaultUDP UDPAnswer
 
-	// LossIn and LossOut are the shares, from 0 to 1, of the packets that are
-	// lost on the way to the host and back: TCP, UDP and ICMP, and not the talk by
-	// which neighbors find each other.
+	// LossIn and LossOut are the ratios of TCP, UDP and ICMP packets to and from the host
+	// that are lost, from 0 to 1. Packets of neighbor discovery are never lost.
 	LossIn, LossOut float64
 
-	// RSTsPerSecond is how many RSTs the host sends, in bursts of five at most;
-	// 0 stands for no limit.
+	// RSTsPerSecond is the maximum rate of RSTs, in bursts of at most five. 0: unlimited.
 	RSTsPerSecond int
 
-	// ICMPsPerSecond is how many ICMP errors the host sends, in bursts of five at
-	// most, all its addresses together, whatever drew them. 0 leaves the kernel its
-	// own limits, which after a burst of six come to about one a second to each peer
-	// with IPv4 and ten with IPv6, and to a thousand a second in all. A negative
-	// number stands for no limit, not even the kernel's own.
+	// ICMPsPerSecond is the maximum rate of ICMP errors, all addresses together, in bursts
+	// of at most five. 0: the kernel's limits, after a burst of six about one per second
+	// and peer with IPv4, ten with IPv6, and 1000 per second in total. Negative:
+	// unlimited, without the kernel's limits.
 	ICMPsPerSecond int
 
-	// Plain hosts have no packet filter at all, which takes time for every packet:
-	// for benchmarks. They refuse and accept and nothing else, and count nothing;
-	// with UDP they refuse, reply or are mute.
+	// Plain hosts have no packet filter, because it takes time for each packet. They are
+	// for benchmarks. They only refuse and accept, with UDP refuse, reply or stay mute,
+	// and count no packets.
 	Plain bool
 }
 
-// check fails the test unless the host can be made.
+// check fails the test if the configuration is invalid.
 func (h Host) check(tb testing.TB) {
 	tb.Helper()
 	if len(h.Addrs) == 0 {
-		tb.Fatal("a host has no address")
+		tb.Fatal("host has no address")
 	}
 	for _, addr := range h.Addrs {
 		needDocumentation(tb, addr)
-		if addr == oursFor(addr) {
+		if addr == scannerFor(addr) {
 			tb.Fatalf("%v is the scanner's own address", addr)
 		}
 	}
 	if !(h.LossIn >= 0 && h.LossIn <= 1 && h.LossOut >= 0 && h.LossOut <= 1) {
-		tb.Fatalf("host %v: the share of packets that are lost goes from 0 to 1: %v in, %v out", h.Addrs[0], h.LossIn, h.LossOut)
+		tb.Fatalf("host %v: loss ratios are %v in and %v out, must be from 0 to 1", h.Addrs[0], h.LossIn, h.LossOut)
 	}
 }

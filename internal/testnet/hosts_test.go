@@ -20,23 +20,22 @@ import (
 	"portscan_exporter/internal/testnet"
 )
 
-// dial connects to the port and leaves the connection to the caller.
+// dial connects to the port. The caller must close the connection.
 func dial(t *testing.T, to netip.Addr, port uint16, timeout time.Duration) (net.Conn, error) {
 	t.Helper()
 	dialer := net.Dialer{Timeout: timeout}
 	return dialer.DialContext(t.Context(), "tcp", netip.AddrPortFrom(to, port).String())
 }
 
-// see says what a client meets at the port, in words of its own, so that it is
-// not the lab that judges the lab.
-func see(t *testing.T, to netip.Addr, port uint16) string {
+// observe returns the behavior of a port as a client sees it, independently of package testnet.
+func observe(t *testing.T, to netip.Addr, port uint16) string {
 	t.Helper()
 	conn, err := dial(t, to, port, 1500*time.Millisecond)
 	timeout, isTimeout := errors.AsType[net.Error](err)
 	switch {
 	case err == nil:
 		defer conn.Close()
-		return "accepted, then " + then(conn)
+		return "accepted, then " + observeConn(conn)
 	case errors.Is(err, syscall.ECONNRESET):
 		return "accepted, then reset"
 	case errors.Is(err, syscall.ECONNREFUSED):
@@ -52,8 +51,8 @@ func see(t *testing.T, to netip.Addr, port uint16) string {
 	}
 }
 
-// then says what becomes of a connection.
-func then(conn net.Conn) string {
+// observeConn returns the behavior of a connection.
+func observeConn(conn net.Conn) string {
 	conn.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
 	_, err := conn.Read(make([]byte, 1))
 	switch {
@@ -68,8 +67,8 @@ func then(conn net.Conn) string {
 	}
 }
 
-// seen is what [see] has to say of each answer, with IPv4 and with IPv6.
-func seen() map[testnet.Answer][2]string {
+// observations returns the results of observe by answer, with IPv4 and IPv6.
+func observations() map[testnet.Answer][2]string {
 	return map[testnet.Answer][2]string{
 		testnet.Refuse:      {"refused", "refused"},
 		testnet.Accept:      {"accepted, then held", "accepted, then held"},
@@ -84,18 +83,18 @@ func seen() map[testnet.Answer][2]string {
 	}
 }
 
-// both are an address of each family.
+// both returns an address of each family.
 func both() [2]netip.Addr { return [2]netip.Addr{addr("192.0.2.1"), addr("2001:db8::1")} }
 
-// seeAll looks at these ports of both addresses, all at once.
-func seeAll(t *testing.T, ports map[uint16]testnet.Answer) {
+// observeAll checks the ports of both addresses concurrently.
+func observeAll(t *testing.T, ports map[uint16]testnet.Answer) {
 	t.Helper()
 	var wait sync.WaitGroup
 	for i, to := range both() {
 		for port, answer := range ports {
 			wait.Go(func() {
-				if got, want := see(t, to, port), seen()[answer][i]; got != want {
-					t.Errorf("%v port %d (%v): %s, want %s", to, port, answer, got, want)
+				if got, want := observe(t, to, port), observations()[answer][i]; got != want {
+					t.Errorf("%v port %d (%v): got %s, want %s", to, port, answer, got, want)
 				}
 			})
 		}
@@ -103,7 +102,7 @@ func seeAll(t *testing.T, ports map[uint16]testnet.Answer) {
 	wait.Wait()
 }
 
-func TestEveryAnswer(t *testing.T) {
+func TestHostAnswers(t *testing.T) {
 	t.Parallel()
 	if !testnet.Isolated(t) {
 		return
@@ -122,21 +121,21 @@ func TestEveryAnswer(t *testing.T) {
 	}
 	addrs := both()
 	host := testnet.Start(t, testnet.Host{Addrs: addrs[:], Default: testnet.Drop, Ports: ports, ICMPsPerSecond: -1})[0]
-	seeAll(t, look)
+	observeAll(t, look)
 	for port, answer := range look {
 		for _, to := range addrs {
 			if got := host.State(to, port); got != state[answer] {
-				t.Errorf("%v port %d: the truth is %v, want %v", to, port, got, state[answer])
+				t.Errorf("State(%v, %d) = %v, want %v", to, port, got, state[answer])
 			}
 		}
 	}
 	if got := host.State(addr("192.0.2.2"), 1000); got != scan.Unknown {
-		t.Errorf("of another address is known: %v", got)
+		t.Errorf("State() of another address = %v, want unknown", got)
 	}
 }
 
-// TestManyOpenPorts has more open ports than listeners, so that they share some.
-func TestManyOpenPorts(t *testing.T) {
+// TestHostSharedListeners has more open ports than separate listeners.
+func TestHostSharedListeners(t *testing.T) {
 	t.Parallel()
 	if !testnet.Isolated(t) {
 		return
@@ -166,12 +165,12 @@ func TestManyOpenPorts(t *testing.T) {
 		}
 	}
 	if listeners != 6 {
-		t.Errorf("%d shared listeners, want one an answer and family", listeners)
+		t.Errorf("got %d shared listeners, want one per answer and family", listeners)
 	}
-	seeAll(t, look)
+	observeAll(t, look)
 }
 
-func TestManyAddresses(t *testing.T) {
+func TestHostManyAddresses(t *testing.T) {
 	t.Parallel()
 	if !testnet.Isolated(t) {
 		return
@@ -182,33 +181,33 @@ func TestManyAddresses(t *testing.T) {
 	}
 	hosts[1].Addrs = []netip.Addr{addr("192.0.2.1"), addr("2001:db8:1::1")}
 	hosts[1].Default = testnet.Accept
-	begun := time.Now()
+	started := time.Now()
 	running := testnet.Start(t, hosts[:]...)
-	t.Logf("made in %v", time.Since(begun))
+	t.Logf("started in %v", time.Since(started))
 	for _, to := range hosts[0].Addrs {
-		if got := see(t, to, 80); got != "refused" {
+		if got := observe(t, to, 80); got != "refused" {
 			t.Errorf("%v: %s", to, got)
 		}
 	}
 	for _, to := range hosts[1].Addrs {
-		if got := see(t, to, 80); got != "accepted, then held" {
+		if got := observe(t, to, 80); got != "accepted, then held" {
 			t.Errorf("%v: %s", to, got)
 		}
 	}
 	if n := running[0].Counts(t).SYNsIn; n != 254 {
-		t.Errorf("%d SYNs at the first host, want 254", n)
+		t.Errorf("got %d SYNs at the first host, want 254", n)
 	}
 	truth := testnet.Truth(running...)
 	for at, want := range map[string]scan.State{
 		"203.0.113.9": scan.Closed, "2001:db8:1::1": scan.Open, "203.0.113.255": scan.Unknown,
 	} {
 		if got := truth(addr(at), 80); got != want {
-			t.Errorf("the truth of %s is %v, want %v", at, got, want)
+			t.Errorf("State(%s) = %v, want %v", at, got, want)
 		}
 	}
 }
 
-func TestCountsAreExact(t *testing.T) {
+func TestRunningHostCounts(t *testing.T) {
 	t.Parallel()
 	if !testnet.Isolated(t) {
 		return
@@ -218,29 +217,29 @@ func TestCountsAreExact(t *testing.T) {
 		Addrs: addrs[:], Ports: map[string]testnet.Answer{"22": testnet.Accept, "23": testnet.Drop, "24": testnet.RejectAdmin}, ICMPsPerSecond: -1,
 	})[0]
 	if got := host.Counts(t); got != (testnet.Counts{}) {
-		t.Errorf("before anything was sent: %+v", got)
+		t.Errorf("Counts() before a packet was sent = %+v, want zeros", got)
 	}
 	for _, to := range addrs {
-		closes(t, to, func(*net.TCPConn) {})
-		closes(t, to, func(c *net.TCPConn) { c.Write([]byte("hello")) })
-		closes(t, to, func(c *net.TCPConn) { c.SetLinger(0); c.Close() })
+		connectAndClose(t, to, func(*net.TCPConn) {})
+		connectAndClose(t, to, func(c *net.TCPConn) { c.Write([]byte("hello")) })
+		connectAndClose(t, to, func(c *net.TCPConn) { c.SetLinger(0); c.Close() })
 		dial(t, to, 25, time.Second)           // refused
 		dial(t, to, 23, 100*time.Millisecond)  // dropped
 		dial(t, to, 24, 1500*time.Millisecond) // rejected, and with IPv6 tried again
 	}
 	got := host.Counts(t)
 	got.ACKsIn = 0 // of these a kernel sends as it likes
-	// With IPv6 the error waits for the kernel's second SYN, whose error nobody awaits.
+	// With IPv6 the error waits for the kernel's second SYN, after the client has stopped waiting.
 	extra := got.SYNsIn - 12
 	want := testnet.Counts{SYNsIn: 12 + extra, DataIn: 2, RSTsIn: 2, FINsIn: 4, SYNACKsOut: 6, RSTsOut: 2, ICMPsOut: 2 + extra}
 	if got != want || extra < 0 || extra > 2 {
-		t.Errorf("counted\n%+v, want\n%+v", got, want)
+		t.Errorf("Counts() =\n%+v, want\n%+v", got, want)
 	}
 }
 
-// closes connects to port 22, does something with the connection, and waits
-// until the host has closed it too.
-func closes(t *testing.T, to netip.Addr, do func(*net.TCPConn)) {
+// connectAndClose connects to port 22, calls a function with the connection, and waits until
+// the host has closed it.
+func connectAndClose(t *testing.T, to netip.Addr, do func(*net.TCPConn)) {
 	t.Helper()
 	conn, err := dial(t, to, 22, time.Second)
 	if err != nil {
@@ -254,9 +253,9 @@ func closes(t *testing.T, to netip.Addr, do func(*net.TCPConn)) {
 	tcp.Close()
 }
 
-// TestHostsEnd sees to it that nothing of a host outlives its test, and that its
-// addresses can be given again.
-func TestHostsEnd(t *testing.T) { //nolint:tparallel // its subtests are one after the other on purpose
+// TestHostsStop requires that hosts stop with their test, and that their addresses can be
+// used again.
+func TestHostsStop(t *testing.T) { //nolint:tparallel // subtests must run in order
 	t.Parallel()
 	if !testnet.Isolated(t) {
 		return
@@ -268,7 +267,7 @@ func TestHostsEnd(t *testing.T) { //nolint:tparallel // its subtests are one aft
 			host := testnet.Start(t, testnet.Host{Addrs: addrs[:], Default: testnet.RejectReset})[0]
 			namespaces = append(namespaces, strings.TrimSpace(host.Exec(t, "readlink", "/proc/self/ns/net")))
 			for _, to := range addrs {
-				if got := see(t, to, 80); got != "refused" {
+				if got := observe(t, to, 80); got != "refused" {
 					t.Errorf("%v: %s", to, got)
 				}
 			}
@@ -279,14 +278,14 @@ func TestHostsEnd(t *testing.T) { //nolint:tparallel // its subtests are one aft
 		t.Fatal(err)
 	}
 	if namespaces[0] == ours || namespaces[1] == ours || !strings.HasPrefix(namespaces[0], "net:") {
-		t.Errorf("the hosts were in %v, this test is in %v", namespaces, ours)
+		t.Errorf("got namespaces %v of hosts, want others than %v", namespaces, ours)
 	}
 	if left, err := net.Interfaces(); err != nil || len(left) != 1 {
-		t.Errorf("interfaces are left: %v, %v", left, err)
+		t.Errorf("remaining interfaces: %v, %v", left, err)
 	}
 	for _, namespace := range namespaces {
 		if pids := inNamespace(t, namespace); len(pids) > 0 {
-			t.Errorf("processes %v are still in %s", pids, namespace)
+			t.Errorf("processes %v are still running in %s", pids, namespace)
 		}
 	}
 }
@@ -307,22 +306,22 @@ func inNamespace(t *testing.T, namespace string) []string {
 	return pids
 }
 
-// TestNoHostOutlivesItsTest ends a test's process without a word.
-func TestNoHostOutlivesItsTest(t *testing.T) {
+// TestHostStopsAfterCrash kills a test's process.
+func TestHostStopsAfterCrash(t *testing.T) {
 	t.Parallel()
 	testnet.NeedProgram(t, "unshare", "nsenter", "ip", "nft")
 	binary, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.CommandContext(t.Context(), binary, "-test.run=^TestEnds$", "-test.v", "-ends=dies").CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), binary, "-test.run=^TestOutcome$", "-test.v", "-outcome=dies").CombinedOutput()
 	if err == nil {
-		t.Fatal("the test that dies has passed")
+		t.Fatal("killed test passed, want a failure")
 	}
 	_, after, found := strings.Cut(string(out), "NAMESPACE ")
 	namespace, _, _ := strings.Cut(after, "\n")
 	if !found || !strings.HasPrefix(namespace, "net:") {
-		t.Fatalf("it does not say where its host is:\n%s", out)
+		t.Fatalf("output has no namespace of the host:\n%s", out)
 	}
 	var pids []string
 	for range 100 {
@@ -331,5 +330,5 @@ func TestNoHostOutlivesItsTest(t *testing.T) {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	t.Errorf("the host is still there: %v in %s", pids, namespace)
+	t.Errorf("host is still running: %v in %s", pids, namespace)
 }

@@ -12,14 +12,13 @@ import (
 	"portscan_exporter/internal/testnet"
 )
 
-// raw sends and receives TCP segments that no kernel's connection belongs to,
-// over IPv4.
+// raw sends and receives TCP segments over IPv4 without connections of the kernel.
 type raw struct {
 	*net.IPConn
 	src, dst [4]byte
 }
 
-// openRaw opens it, towards that address.
+// openRaw opens a raw socket for segments to the address.
 func openRaw(t *testing.T, to netip.Addr) *raw {
 	t.Helper()
 	conn, err := (&net.Dialer{}).DialContext(t.Context(), "ip4:tcp", to.String())
@@ -35,7 +34,7 @@ func openRaw(t *testing.T, to netip.Addr) *raw {
 	return r
 }
 
-// syn sends a SYN whose checksum is off by the last argument.
+// syn sends a SYN with an error of its checksum.
 func (r *raw) syn(t *testing.T, port, off uint16) {
 	t.Helper()
 	segment := make([]byte, 20)
@@ -57,7 +56,7 @@ func (r *raw) syn(t *testing.T, port, off uint16) {
 	}
 }
 
-// flood sends so many SYNs to port 80, in bursts that no queue minds.
+// flood sends n SYNs to port 80, in bursts that fit into queues.
 func (r *raw) flood(t *testing.T, n int) {
 	t.Helper()
 	for i := range n {
@@ -68,8 +67,7 @@ func (r *raw) flood(t *testing.T, n int) {
 	}
 }
 
-// answers counts what comes back until nothing does for a while: SYN+ACKs, and
-// RSTs that acknowledge the SYN.
+// answers counts received SYN+ACKs, and RSTs that acknowledge the SYN, until a timeout.
 func (r *raw) answers(t *testing.T) (synacks, resets int) {
 	t.Helper()
 	buffer := make([]byte, 1500)
@@ -97,11 +95,11 @@ func (r *raw) answers(t *testing.T) (synacks, resets int) {
 func within(t *testing.T, what string, got, least, most int) {
 	t.Helper()
 	if got < least || got > most {
-		t.Errorf("%s: %d, want %d to %d", what, got, least, most)
+		t.Errorf("%s: got %d, want %d to %d", what, got, least, most)
 	}
 }
 
-func TestLoss(t *testing.T) {
+func TestHostLoss(t *testing.T) {
 	t.Parallel()
 	if !testnet.Isolated(t) {
 		return
@@ -127,12 +125,12 @@ func TestLoss(t *testing.T) {
 		within(t, "lost on the way back", n.LostOut, want.lostOut[0], want.lostOut[1])
 		within(t, "answered", back, want.back[0], want.back[1])
 		if n.RSTsOut != sent-n.LostIn || back != n.RSTsOut-n.LostOut {
-			t.Errorf("this does not add up: %d came back; %+v", back, n)
+			t.Errorf("got %d answers, which do not match the counts %+v", back, n)
 		}
 	}
 }
 
-func TestLimits(t *testing.T) {
+func TestHostLimits(t *testing.T) {
 	t.Parallel()
 	if !testnet.Isolated(t) {
 		return
@@ -148,11 +146,11 @@ func TestLimits(t *testing.T) {
 	)
 	for i, host := range hosts {
 		conn := openRaw(t, to(i + 1)[0])
-		begun := time.Now()
+		started := time.Now()
 		conn.flood(t, sent)
 		time.Sleep(20 * time.Millisecond)
 		n := host.Counts(t)
-		took := time.Since(begun)
+		took := time.Since(started)
 		said := n.RSTsOut + n.ICMPsOut
 		passed := said - n.Limited
 		switch i {
@@ -165,27 +163,27 @@ func TestLimits(t *testing.T) {
 			within(t, "with a limit", passed, 5, 6+int(took.Seconds()*100))
 		}
 		if icmp := i >= 2; icmp && n.RSTsOut > 0 || !icmp && n.ICMPsOut > 0 {
-			t.Errorf("host %d says the wrong thing: %+v", i, n)
+			t.Errorf("host %d: Counts() = %+v", i, n)
 		}
 	}
 }
 
-// TestABanInMidScan changes what a host does while it runs.
-func TestABanInMidScan(t *testing.T) {
+// TestRunningHostFilter adds a filter to a running host.
+func TestRunningHostFilter(t *testing.T) {
 	t.Parallel()
 	if !testnet.Isolated(t) {
 		return
 	}
 	addrs := both()
 	host := testnet.Start(t, testnet.Host{Addrs: addrs[:1]})[0]
-	if got := see(t, addrs[0], 80); got != "refused" {
-		t.Errorf("before the ban: %s", got)
+	if got := observe(t, addrs[0], 80); got != "refused" {
+		t.Errorf("before the ban: got %s", got)
 	}
 	host.Filter(t, "table inet ban { chain in { type filter hook input priority 0 ; iifname wire drop ; }\n}\n")
-	if got := see(t, addrs[0], 80); got != "silent" {
-		t.Errorf("after the ban: %s", got)
+	if got := observe(t, addrs[0], 80); got != "silent" {
+		t.Errorf("after the ban: got %s", got)
 	}
 	if n := host.Counts(t).SYNsIn; n < 2 {
-		t.Errorf("%d SYNs counted: what a ban swallows has still arrived", n)
+		t.Errorf("got %d SYNs, want those that the filter dropped, too", n)
 	}
 }

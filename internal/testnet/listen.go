@@ -14,69 +14,68 @@ import (
 )
 
 const (
-	// maxListeners is how many ports get a listener each; more share one.
+	// maxListeners is the maximum number of ports with separate listeners.
 	maxListeners = 1000
 
-	// queue is the length of the backlog of a listener that never accepts.
-	queue = 1
+	// fullBacklog is the backlog of a listener that never accepts.
+	fullBacklog = 1
 )
 
-// open makes the listeners of a host, in the host's process.
-func (do *task) open(t *testing.T) map[Answer]door {
+// openListeners opens the listeners of a host in the host's process.
+func (ta *task) openListeners(t *testing.T) map[Answer]sharedListener {
 	t.Helper()
-	raiseFiles(t)
-	// What a thousand attempts at once must not meet is a backlog that is full by accident.
-	set(t, "core/somaxconn", "65535")
-	set(t, "ipv4/tcp_max_syn_backlog", "65535")
-	if do.NoICMPLimit {
-		// The limit to all peers together holds for the kinds in the mask too.
-		set(t, "ipv4/icmp_ratemask", "0")
-		set(t, "ipv6/icmp/ratemask", "")
+	raiseFileLimit(t)
+	// Backlogs must not be full with 1000 concurrent attempts.
+	setSysctl(t, "core/somaxconn", "65535")
+	setSysctl(t, "ipv4/tcp_max_syn_backlog", "65535")
+	if ta.NoICMPLimit {
+		// The types in the mask are subject to the total limit, too.
+		setSysctl(t, "ipv4/icmp_ratemask", "0")
+		setSysctl(t, "ipv6/icmp/ratemask", "")
 	}
-	do.openUDP(t)
+	ta.openUDP(t)
 	sets := make(map[Answer]scan.PortSet)
 	total := 0
-	for answer, text := range do.Listen {
+	for answer, text := range ta.Listen {
 		ports, err := scan.ParsePortSet(text)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if answer == BacklogFull {
-			fillAll(t, ports)
+			fillBacklogs(t, ports)
 			continue
 		}
 		sets[answer] = ports
 		total += ports.Len()
 	}
 	if total > maxListeners {
-		return openDoors(t, sets)
+		return openShared(t, sets)
 	}
 	for answer, ports := range sets {
 		for port := range ports.All() {
-			accept(listen(t, net.ListenConfig{}, fmt.Sprintf(":%d", port)), answer)
+			acceptAll(listen(t, net.ListenConfig{}, fmt.Sprintf(":%d", port)), answer)
 		}
 	}
 	return nil
 }
 
-// openDoors makes one listener for each answer, at an address where nobody finds
-// it by chance, to which a filter hands all that comes to the answer's ports: see
-// TPROXY in nft(8).
-func openDoors(t *testing.T, sets map[Answer]scan.PortSet) map[Answer]door {
+// openShared opens one listener per answer on a loopback address. A filter redirects the
+// answer's ports to it, see TPROXY in nft(8).
+func openShared(t *testing.T, sets map[Answer]scan.PortSet) map[Answer]sharedListener {
 	t.Helper()
-	doors := make(map[Answer]door)
+	listeners := make(map[Answer]sharedListener)
 	config := net.ListenConfig{Control: transparent}
 	for answer := range sets {
 		four := listen(t, config, "127.0.0.1:0")
 		six := listen(t, config, "[::1]:0")
-		accept(four, answer)
-		accept(six, answer)
-		doors[answer] = door{V4: portOf(t, four), V6: portOf(t, six)}
+		acceptAll(four, answer)
+		acceptAll(six, answer)
+		listeners[answer] = sharedListener{V4: listenerPort(t, four), V6: listenerPort(t, six)}
 	}
-	return doors
+	return listeners
 }
 
-func portOf(t *testing.T, l net.Listener) uint16 {
+func listenerPort(t *testing.T, l net.Listener) uint16 {
 	t.Helper()
 	at, err := netip.ParseAddrPort(l.Addr().String())
 	if err != nil {
@@ -85,10 +84,10 @@ func portOf(t *testing.T, l net.Listener) uint16 {
 	return at.Port()
 }
 
-// listen listens. Without an address it does so for both families.
+// listen opens a listener, for both families if at has no address.
 func listen(t *testing.T, config net.ListenConfig, at string) net.Listener {
 	t.Helper()
-	// Not the test's own context: it is the process that ends the listener.
+	// The listener stays open until the process ends, not only until the test does.
 	l, err := config.Listen(context.Background(), "tcp", at) //nolint:usetesting // see above
 	if err != nil {
 		t.Fatal(err)
@@ -96,23 +95,23 @@ func listen(t *testing.T, config net.ListenConfig, at string) net.Listener {
 	return l
 }
 
-// accept begins to accept connections, until the process ends.
-func accept(l net.Listener, answer Answer) {
+// acceptAll accepts connections until the process ends.
+func acceptAll(l net.Listener, answer Answer) {
 	go func() {
 		for {
 			conn, err := l.Accept()
 			if err != nil {
-				// Out of descriptors for a moment, or the client has gone again.
+				// No descriptor is free, or the client has disconnected.
 				time.Sleep(time.Millisecond)
 				continue
 			}
-			greet(conn, answer)
+			handleConn(conn, answer)
 		}
 	}()
 }
 
-// greet does with a connection what the answer says.
-func greet(conn net.Conn, answer Answer) {
+// handleConn handles a connection according to the answer.
+func handleConn(conn net.Conn, answer Answer) {
 	switch answer {
 	case AcceptReset:
 		if tcp, ok := conn.(*net.TCPConn); ok {
@@ -129,17 +128,17 @@ func greet(conn net.Conn, answer Answer) {
 	}
 }
 
-// fillAll makes listeners that accept nothing, and fills their backlogs.
-func fillAll(t *testing.T, ports scan.PortSet) {
+// fillBacklogs opens listeners that never accept and fills their backlogs.
+func fillBacklogs(t *testing.T, ports scan.PortSet) {
 	t.Helper()
 	var wait sync.WaitGroup
 	for port := range ports.All() {
 		l := listen(t, net.ListenConfig{}, fmt.Sprintf(":%d", port))
-		if err := setBacklog(l, queue); err != nil {
+		if err := setBacklog(l, fullBacklog); err != nil {
 			t.Fatal(err)
 		}
 		wait.Go(func() {
-			if err := fill(l, fmt.Sprintf("127.0.0.1:%d", port)); err != nil {
+			if err := fillBacklog(l, fmt.Sprintf("127.0.0.1:%d", port)); err != nil {
 				t.Error(err)
 			}
 		})
@@ -150,29 +149,29 @@ func fillAll(t *testing.T, ports scan.PortSet) {
 	}
 }
 
-// fill connects until the listener takes no more. The connections stay.
-func fill(l net.Listener, at string) error {
-	const most = 20
-	for held := range most {
-		// A backlog of n takes n+1 connections, which get all the time they may need;
-		// an attempt more has to go unanswered.
+// fillBacklog connects until the listener's backlog is full. The connections stay open.
+func fillBacklog(l net.Listener, at string) error {
+	const limit = 20
+	for held := range limit {
+		// A backlog of n accepts n+1 connections, which have the full timeout. A further
+		// attempt must not be answered.
 		wait := 50 * time.Millisecond
-		if held <= queue {
-			wait = readyWithin
+		if held <= fullBacklog {
+			wait = hostTimeout
 		}
 		conn, err := net.DialTimeout("tcp", at, wait)
 		switch {
 		case err == nil:
-			// A socket that nobody refers to would be closed.
+			// Keep references, because unreferenced sockets are closed.
 			go func() {
 				_, _ = io.Copy(io.Discard, conn)
 				_ = l.Close()
 			}()
-		case held > queue:
+		case held > fullBacklog:
 			return nil
 		default:
 			return err
 		}
 	}
-	return fmt.Errorf("the backlog of %s is not full after %d connections", at, most)
+	return fmt.Errorf("backlog of %s is not full after %d connections", at, limit)
 }

@@ -10,17 +10,17 @@ import (
 	"testing"
 )
 
-// raiseFiles does nothing where there are no hosts.
-func raiseFiles(*testing.T) {}
+// raiseFileLimit does nothing, because test hosts require Linux.
+func raiseFileLimit(*testing.T) {}
 
-// transparent is Linux's.
+// transparent is supported only on Linux.
 func transparent(string, string, syscall.RawConn) error { return errors.ErrUnsupported }
 
-// openUDP is for hosts, and those are on Linux.
+// openUDP does nothing, because test hosts require Linux.
 func (*task) openUDP(*testing.T) {}
 
-// dieWithParent is for programs in hosts.
-func dieWithParent(*exec.Cmd) {}
+// killWithParent does nothing, because test hosts require Linux.
+func killWithParent(*exec.Cmd) {}
 
-// setBacklog is for hosts, and those are on Linux.
+// setBacklog is supported only on Linux.
 func setBacklog(net.Listener, int) error { return errors.ErrUnsupported }

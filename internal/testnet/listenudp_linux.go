@@ -14,65 +14,65 @@ import (
 	"portscan_exporter/internal/scan"
 )
 
-// openUDP makes the UDP listeners of a host, in the host's process: for each
-// port a socket of both families.
-func (do *task) openUDP(t *testing.T) {
+// openUDP opens the UDP listeners of a host in the host's process, one dual-stack socket per
+// port.
+func (ta *task) openUDP(t *testing.T) {
 	t.Helper()
-	config := net.ListenConfig{Control: tellsAddress}
-	for answer, text := range do.ListenUDP {
+	config := net.ListenConfig{Control: receiveDestination}
+	for answer, text := range ta.ListenUDP {
 		ports, err := scan.ParsePortSet(text)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for port := range ports.All() {
-			// Not the test's own context: it is the process that ends the listener.
+			// The listener stays open until the process ends, not only until the test does.
 			packets, err := config.ListenPacket(context.Background(), "udp", fmt.Sprintf(":%d", port)) //nolint:usetesting // see above
 			if err != nil {
 				t.Fatal(err)
 			}
 			conn, ok := packets.(*net.UDPConn)
 			if !ok {
-				t.Fatalf("a UDP socket is a %T", packets)
+				t.Fatalf("UDP socket has type %T, want *net.UDPConn", packets)
 			}
-			go do.attend(conn, answer)
+			go ta.handleDatagrams(conn, answer)
 		}
 	}
 }
 
-// tellsAddress has a socket say to which of the host's addresses a datagram was
-// sent, those of IPv4 in the form that IPv6 has for them.
-func tellsAddress(_, _ string, c syscall.RawConn) error {
-	return control(c, func(fd int) error { return unix.SetsockoptInt(fd, unix.SOL_IPV6, unix.IPV6_RECVPKTINFO, 1) })
+// receiveDestination enables the destination address of received datagrams. IPv4 addresses are
+// IPv4-mapped.
+func receiveDestination(_, _ string, c syscall.RawConn) error {
+	return controlSocket(c, func(fd int) error { return unix.SetsockoptInt(fd, unix.SOL_IPV6, unix.IPV6_RECVPKTINFO, 1) })
 }
 
-// attend does with every datagram what the answer says, until the process ends.
-func (do *task) attend(conn *net.UDPConn, answer UDPAnswer) {
-	reply := []byte("lab")
-	data, info := make([]byte, 1), make([]byte, unix.CmsgSpace(unix.SizeofInet6Pktinfo)) // what the datagram says does not matter
+// handleDatagrams handles datagrams according to the answer until the process ends.
+func (ta *task) handleDatagrams(conn *net.UDPConn, answer UDPAnswer) {
+	reply := []byte("testnet")
+	data, info := make([]byte, 1), make([]byte, unix.CmsgSpace(unix.SizeofInet6Pktinfo)) // the content is ignored
 	for {
 		_, n, _, from, err := conn.ReadMsgUDPAddrPort(data, info)
-		asked, told := addressed(info[:n])
-		if err != nil || !told {
-			time.Sleep(time.Millisecond) // out of memory for a moment
+		destination, ok := parseDestination(info[:n])
+		if err != nil || !ok {
+			time.Sleep(time.Millisecond) // temporarily out of memory
 			continue
 		}
-		// A reply that gets lost is an answer that is missing, which the test will see.
+		// The test detects a reply that could not be sent.
 		switch answer {
 		case UDPReply:
-			_ = sendAs(conn, reply, asked, from)
+			_ = sendAs(conn, reply, destination, from)
 		case UDPReplyElsewhere:
-			_ = sendElsewhere(asked, from)
+			_ = sendFromOtherPort(destination, from)
 		case UDPReplyOtherAddr:
-			if other, has := do.besides(asked); has {
+			if other, found := ta.otherAddr(destination); found {
 				_ = sendAs(conn, reply, other, from)
 			}
-		default: // mute
+		default: // no reply
 		}
 	}
 }
 
-// addressed returns the address to which a datagram was sent.
-func addressed(info []byte) (addr netip.Addr, told bool) {
+// parseDestination returns the destination address of a datagram.
+func parseDestination(info []byte) (addr netip.Addr, ok bool) {
 	messages, err := unix.ParseSocketControlMessage(info)
 	if err != nil {
 		return netip.Addr{}, false
@@ -85,26 +85,25 @@ func addressed(info []byte) (addr netip.Addr, told bool) {
 	return netip.Addr{}, false
 }
 
-// besides returns another address of the host's of the same family.
-func (do *task) besides(asked netip.Addr) (other netip.Addr, has bool) {
-	for _, addr := range do.Addrs {
-		if addr != asked && addr.Is4() == asked.Is4() {
+// otherAddr returns another address of the host of the same family.
+func (ta *task) otherAddr(not netip.Addr) (other netip.Addr, found bool) {
+	for _, addr := range ta.Addrs {
+		if addr != not && addr.Is4() == not.Is4() {
 			return addr, true
 		}
 	}
 	return netip.Addr{}, false
 }
 
-// sendAs sends a datagram from the socket's port of that address.
+// sendAs sends a datagram with the source address from the socket's port.
 func sendAs(conn *net.UDPConn, data []byte, src netip.Addr, to netip.AddrPort) error {
 	info := unix.PktInfo6(&unix.Inet6Pktinfo{Addr: src.As16()})
 	_, _, err := conn.WriteMsgUDPAddrPort(data, info, to)
 	return err
 }
 
-// sendElsewhere sends an error of TFTP's (RFC 1350 section 5) from a port of its
-// own, which exists for as long as that takes and hears nobody else.
-func sendElsewhere(src netip.Addr, to netip.AddrPort) error {
+// sendFromOtherPort sends a TFTP error (RFC 1350 section 5) from a temporary port.
+func sendFromOtherPort(src netip.Addr, to netip.AddrPort) error {
 	local := net.UDPAddrFromAddrPort(netip.AddrPortFrom(src, 0))
 	remote := net.UDPAddrFromAddrPort(netip.AddrPortFrom(to.Addr().Unmap(), to.Port()))
 	conn, err := net.DialUDP("udp", local, remote)

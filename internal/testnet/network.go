@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// documentation are the prefixes that belong to nobody (RFC 5737, RFC 3849).
+// documentation has the prefixes that are reserved for documentation (RFC 5737, RFC 3849).
 var documentation = []netip.Prefix{ //nolint:gochecknoglobals // a constant list
 	netip.MustParsePrefix("192.0.2.0/24"),
 	netip.MustParsePrefix("198.51.100.0/24"),
@@ -16,7 +16,7 @@ var documentation = []netip.Prefix{ //nolint:gochecknoglobals // a constant list
 	netip.MustParsePrefix("2001:db8::/32"),
 }
 
-// needDocumentation fails the test unless the address belongs to nobody.
+// needDocumentation fails the test unless the address is reserved for documentation.
 func needDocumentation(tb testing.TB, addr netip.Addr) {
 	tb.Helper()
 	for _, prefix := range documentation {
@@ -24,12 +24,11 @@ func needDocumentation(tb testing.TB, addr netip.Addr) {
 			return
 		}
 	}
-	tb.Fatalf("%v is not an address for documentation (%v)", addr, documentation)
+	tb.Fatalf("address %v is not reserved for documentation (%v)", addr, documentation)
 }
 
-// AddAddress gives these addresses to the loopback interface: from then on they
-// are this machine's, a listener can have them, and where none listens a
-// connection is refused. Only inside [Isolated].
+// AddAddress adds addresses to the loopback interface, so that listeners can use them and
+// connections to other ports are refused. It requires [Isolated].
 func AddAddress(tb testing.TB, addrs ...netip.Addr) {
 	tb.Helper()
 	needIsolated(tb)
@@ -38,43 +37,40 @@ func AddAddress(tb testing.TB, addrs ...netip.Addr) {
 		prefix := netip.PrefixFrom(addr, addr.BitLen())
 		args := []string{"address", "add", prefix.String(), "dev", "lo"}
 		if addr.Is6() {
-			// An address is not usable while the kernel still looks for another owner of it.
+			// An address is not usable during duplicate address detection.
 			args = append(args, "nodad")
 		}
 		run(tb, "", "ip", args...)
 	}
 }
 
-// The addresses of the scanner's own interfaces: of the one that the default
-// routes lead through, and of those that lead to hosts. Tests use others, so
-// they are at the far end of their prefixes.
+// The addresses of the scanner's interfaces for the default routes and for test hosts. They
+// are the last of their prefixes, because tests use the first.
 const (
-	outside4 = "198.51.100.254/32"
-	outside6 = "2001:db8:ffff::fe/128"
+	scannerPrefix4 = "198.51.100.254/32"
+	scannerPrefix6 = "2001:db8:ffff::fe/128"
 )
 
-// ours4 returns the scanner's own IPv4 address.
-func ours4() netip.Addr { return netip.MustParsePrefix(outside4).Addr() }
+// scanner4 returns the scanner's IPv4 address.
+func scanner4() netip.Addr { return netip.MustParsePrefix(scannerPrefix4).Addr() }
 
-// ours6 returns the scanner's own IPv6 address.
-func ours6() netip.Addr { return netip.MustParsePrefix(outside6).Addr() }
+// scanner6 returns the scanner's IPv6 address.
+func scanner6() netip.Addr { return netip.MustParsePrefix(scannerPrefix6).Addr() }
 
-// oursFor returns the scanner's own address of the same family.
-func oursFor(addr netip.Addr) netip.Addr {
+// scannerFor returns the scanner's address of the same family.
+func scannerFor(addr netip.Addr) netip.Addr {
 	if addr.Is4() {
-		return ours4()
+		return scanner4()
 	}
-	return ours6()
+	return scanner6()
 }
 
-// DefaultRoute gives the namespace a way out, for both address families, so
-// that a packet to anywhere is really sent and a counter (see [CountTo]) really
-// sees it. Behind the interface is nothing: every such packet is lost, and none
-// is answered. Only inside [Isolated], and once.
+// DefaultRoute adds default routes for both families, so that packets to any destination are
+// sent and counted (see [CountTo]). They are all lost. DefaultRoute requires [Isolated] and
+// can be called once.
 //
-// The way out is one end of a veth pair that does not ask for its neighbors'
-// hardware addresses: unlike the kernel's dummy interface, every kernel for
-// containers has it.
+// The routes lead to a veth pair without neighbor discovery. Kernels for containers support
+// veth pairs, but not always dummy interfaces.
 func DefaultRoute(tb testing.TB) {
 	tb.Helper()
 	needIsolated(tb)
@@ -84,8 +80,8 @@ func DefaultRoute(tb testing.TB) {
 		{"link", "set", "nowhere", "arp", "off", "addrgenmode", "none"},
 		{"link", "set", "nowhere", "up"},
 		{"link", "set", "outside", "up"},
-		{"address", "add", outside4, "dev", "outside"},
-		{"address", "add", outside6, "dev", "outside", "nodad"},
+		{"address", "add", scannerPrefix4, "dev", "outside"},
+		{"address", "add", scannerPrefix6, "dev", "outside", "nodad"},
 		{"-4", "route", "add", "default", "dev", "outside"},
 		{"-6", "route", "add", "default", "dev", "outside"},
 	} {
@@ -93,9 +89,9 @@ func DefaultRoute(tb testing.TB) {
 	}
 }
 
-// set writes one of the kernel's settings for this namespace. What this kernel
-// does not have, IPv6 switched off for one, is left alone.
-func set(tb testing.TB, name, value string) {
+// setSysctl sets a kernel parameter of this namespace. It ignores parameters that the kernel
+// does not have, for example without IPv6.
+func setSysctl(tb testing.TB, name, value string) {
 	tb.Helper()
 	err := os.WriteFile("/proc/sys/net/"+name, []byte(value+"\n"), 0o600)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -103,11 +99,11 @@ func set(tb testing.TB, name, value string) {
 	}
 }
 
-// settle makes IPv6 addresses of interfaces to come usable at once, and keeps
-// the kernel from asking for routers: nobody else is on the wire.
-func settle(tb testing.TB) {
+// disableDAD disables duplicate address detection and router discovery for new interfaces, so
+// that their IPv6 addresses are usable at once.
+func disableDAD(tb testing.TB) {
 	tb.Helper()
 	for _, name := range []string{"accept_dad", "dad_transmits", "router_solicitations", "accept_ra"} {
-		set(tb, "ipv6/conf/default/"+name, "0")
+		setSysctl(tb, "ipv6/conf/default/"+name, "0")
 	}
 }

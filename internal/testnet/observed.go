@@ -5,20 +5,19 @@ import (
 	"net/netip"
 )
 
-// Counts returns what has arrived and what was answered by now.
-func (d *Simulator) Counts() Counts {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.counts
+// Counts returns the packets that the simulator has received and sent.
+func (sim *Simulator) Counts() Counts {
+	sim.mu.Lock()
+	defer sim.mu.Unlock()
+	return sim.counts
 }
 
-// Attempts returns how many SYNs have come to the port of the address.
-func (d *Simulator) Attempts(addr netip.Addr, port uint16) int { return len(d.syns(addr, port)) }
+// Attempts returns the number of SYNs to the port of the address.
+func (sim *Simulator) Attempts(addr netip.Addr, port uint16) int { return len(sim.syns(addr, port)) }
 
-// Sources returns the ports from which SYNs have come to the port of the address,
-// in their order.
-func (d *Simulator) Sources(addr netip.Addr, port uint16) []uint16 {
-	syns := d.syns(addr, port)
+// Sources returns the source ports of the SYNs to the port of the address in order.
+func (sim *Simulator) Sources(addr netip.Addr, port uint16) []uint16 {
+	syns := sim.syns(addr, port)
 	sources := make([]uint16, len(syns))
 	for i, s := range syns {
 		sources[i] = s.source
@@ -26,10 +25,9 @@ func (d *Simulator) Sources(addr netip.Addr, port uint16) []uint16 {
 	return sources
 }
 
-// Sequences returns the sequence numbers of the SYNs that have come to the port
-// of the address, in their order.
-func (d *Simulator) Sequences(addr netip.Addr, port uint16) []uint32 {
-	syns := d.syns(addr, port)
+// Sequences returns the sequence numbers of the SYNs to the port of the address in order.
+func (sim *Simulator) Sequences(addr netip.Addr, port uint16) []uint32 {
+	syns := sim.syns(addr, port)
 	sequences := make([]uint32, len(syns))
 	for i, s := range syns {
 		sequences[i] = s.seq
@@ -37,21 +35,20 @@ func (d *Simulator) Sequences(addr netip.Addr, port uint16) []uint32 {
 	return sequences
 }
 
-// syns returns what is remembered of them; it is only ever added to.
-func (d *Simulator) syns(addr netip.Addr, port uint16) []syn {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.ports[netip.AddrPortFrom(addr.Unmap(), port)].syns
+// syns returns the SYNs to the port of the address. The slice is only appended to.
+func (sim *Simulator) syns(addr netip.Addr, port uint16) []syn {
+	sim.mu.Lock()
+	defer sim.mu.Unlock()
+	return sim.ports[netip.AddrPortFrom(addr.Unmap(), port)].syns
 }
 
-// Datagrams returns the data of the UDP datagrams that have come to the port of
-// the address, in their order.
-func (d *Simulator) Datagrams(addr netip.Addr, port uint16) [][]byte {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	came := d.datagrams[netip.AddrPortFrom(addr.Unmap(), port)]
-	copies := make([][]byte, len(came))
-	for i, data := range came {
+// Datagrams returns the data of the UDP datagrams to the port of the address in order.
+func (sim *Simulator) Datagrams(addr netip.Addr, port uint16) [][]byte {
+	sim.mu.Lock()
+	defer sim.mu.Unlock()
+	received := sim.datagrams[netip.AddrPortFrom(addr.Unmap(), port)]
+	copies := make([][]byte, len(received))
+	for i, data := range received {
 		copies[i] = bytes.Clone(data)
 	}
 	return copies

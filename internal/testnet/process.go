@@ -13,50 +13,48 @@ import (
 )
 
 const (
-	// hostRole marks, in the environment, the process that is a host.
+	// hostRole is the environment variable of the process of a test host.
 	hostRole = "PORTSCAN_TESTNET_HOST"
 
-	// readyWithin is how long a host's process may take to begin.
-	readyWithin = 30 * time.Second
+	// hostTimeout is the maximum time until a host's process is ready.
+	hostTimeout = 30 * time.Second
 
-	// toParent is the descriptor of the pipe by which a host says that it is ready.
-	toParent = 3
+	// readyDescriptor is the pipe on which a host reports that it is ready.
+	readyDescriptor = 3
 )
 
-// task tells a host's process what to do. It comes through standard input.
+// task is the task of a host's process, which it reads from standard input.
 type task struct {
-	Listen      map[Answer]string    // the ports that need a listener
-	ListenUDP   map[UDPAnswer]string // the UDP ports that do
-	Addrs       []netip.Addr         // the host's
-	NoICMPLimit bool                 // whether the kernel's limits on ICMP errors are lifted
+	Listen      map[Answer]string    // ports with a listener
+	ListenUDP   map[UDPAnswer]string // UDP ports with a listener
+	Addrs       []netip.Addr         // addresses of the host
+	NoICMPLimit bool                 // disable the kernel's limits of ICMP errors
 }
 
-// door is a listener that many ports share, by its own port in each family; see
-// [openDoors].
-type door struct{ V4, V6 uint16 }
+// sharedListener has the ports of a listener that many ports share, see [openShared].
+type sharedListener struct{ V4, V6 uint16 }
 
-// ready is what a host's process says when it is.
-type ready struct {
-	Doors map[Answer]door
+// readyReport is the report of a host's process that it is ready.
+type readyReport struct {
+	Listeners map[Answer]sharedListener
 }
 
-// process is a host's process, which keeps its namespace alive: the test's own
-// binary, executed once more.
+// process is a host's process, which keeps its namespace alive. It executes the test binary.
 type process struct {
 	cmd    *exec.Cmd
 	ready  *os.File
-	output bytes.Buffer  // not to be read before ended
-	ended  chan struct{} // closed when the process is gone
+	output bytes.Buffer  // must not be read before ended
+	ended  chan struct{} // closed when the process has exited
 }
 
-// pid is the process's, by which its namespace is found.
+// pid returns the process ID, which identifies its namespace.
 func (p *process) pid() int { return p.cmd.Process.Pid }
 
-// launch starts a host's process. It ends with the test, and if this process
-// dies without a word the host's standard input ends and the host with it.
-func launch(t *testing.T, do task) *process {
+// startProcess starts a host's process. It stops at the end of the test. If this process
+// crashes, the host's standard input is closed and the host stops, too.
+func startProcess(t *testing.T, todo task) *process {
 	t.Helper()
-	unshare, err := find("unshare")
+	unshare, err := findProgram("unshare")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,15 +62,15 @@ func launch(t *testing.T, do task) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	said, says, err := os.Pipe()
+	readEnd, writeEnd, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &process{ready: said, ended: make(chan struct{})}
+	p := &process{ready: readEnd, ended: make(chan struct{})}
 	args := append([]string{"--net", "--", binary}, childArgs(os.Getenv(childTest), 0)...)
 	p.cmd = exec.Command(unshare, args...)
 	p.cmd.Env = append(os.Environ(), hostRole+"=1")
-	p.cmd.ExtraFiles = []*os.File{says} // the first of them is descriptor 3
+	p.cmd.ExtraFiles = []*os.File{writeEnd} // becomes descriptor 3
 	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
 	input, err := p.cmd.StdinPipe()
 	if err != nil {
@@ -81,47 +79,46 @@ func launch(t *testing.T, do task) *process {
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	_ = says.Close()
+	_ = writeEnd.Close()
 	go func() {
 		defer close(p.ended)
 		_ = p.cmd.Wait()
 	}()
-	t.Cleanup(func() { p.end(t) })
-	if err := json.NewEncoder(input).Encode(do); err != nil {
-		t.Fatal(p.died(err))
+	t.Cleanup(func() { p.stop(t) })
+	if err := json.NewEncoder(input).Encode(todo); err != nil {
+		t.Fatal(p.failed(err))
 	}
 	return p
 }
 
-// await waits until the host is ready.
-func (p *process) await(t *testing.T) map[Answer]door {
+// awaitReady waits until the host is ready.
+func (p *process) awaitReady(t *testing.T) map[Answer]sharedListener {
 	t.Helper()
 	defer func() { _ = p.ready.Close() }()
-	if err := p.ready.SetReadDeadline(time.Now().Add(readyWithin)); err != nil {
+	if err := p.ready.SetReadDeadline(time.Now().Add(hostTimeout)); err != nil {
 		t.Fatal(err)
 	}
-	var is ready
-	if err := json.NewDecoder(p.ready).Decode(&is); err != nil {
-		t.Fatal(p.died(err))
+	var report readyReport
+	if err := json.NewDecoder(p.ready).Decode(&report); err != nil {
+		t.Fatal(p.failed(err))
 	}
-	return is.Doors
+	return report.Listeners
 }
 
-// died describes a process that failed to do its part.
-func (p *process) died(err error) error {
+// failed stops the process and returns an error with its output.
+func (p *process) failed(err error) error {
 	_ = p.cmd.Process.Kill()
 	<-p.ended
-	return fmt.Errorf("the process of a host: %w\n%s", err, p.output.String())
+	return fmt.Errorf("running the process of a host: %w\n%s", err, p.output.String())
 }
 
-// end ends the process. One that is gone already has left the test without a
-// host, and the test has to know.
-func (p *process) end(t *testing.T) {
+// stop stops the process. The test fails if the process has exited early.
+func (p *process) stop(t *testing.T) {
 	t.Helper()
 	select {
 	case <-p.ended:
 		if !t.Failed() {
-			t.Errorf("the process of a host ended before the test: %v\n%s", p.cmd.ProcessState, p.output.String())
+			t.Errorf("process of a host exited before the end of the test: %v\n%s", p.cmd.ProcessState, p.output.String())
 		}
 	default:
 		_ = p.cmd.Process.Kill()
@@ -129,25 +126,25 @@ func (p *process) end(t *testing.T) {
 	}
 }
 
-// isHost tells whether this process is to be a host.
+// isHost reports whether this process is a host's process.
 func isHost() bool { return os.Getenv(hostRole) != "" }
 
-// serve is the host's side: it does what it is told until its standard input
-// ends, and does not return.
-func serve(t *testing.T) {
+// runHost runs the task of a host's process until standard input is closed. It does not
+// return.
+func runHost(t *testing.T) {
 	t.Helper()
-	var do task
-	if err := json.NewDecoder(os.Stdin).Decode(&do); err != nil {
+	var todo task
+	if err := json.NewDecoder(os.Stdin).Decode(&todo); err != nil {
 		t.Fatal(err)
 	}
-	settle(t)
+	disableDAD(t)
 	run(t, "", "ip", "link", "set", "lo", "up")
-	is := ready{Doors: do.open(t)}
-	says := os.NewFile(toParent, "ready")
-	if err := json.NewEncoder(says).Encode(is); err != nil {
+	report := readyReport{Listeners: todo.openListeners(t)}
+	pipe := os.NewFile(readyDescriptor, "ready")
+	if err := json.NewEncoder(pipe).Encode(report); err != nil {
 		t.Fatal(err)
 	}
 	_, _ = io.Copy(io.Discard, os.Stdin)
-	// The test must not run here, and its outcome is not this process's to tell.
+	// The test must not run in this process.
 	os.Exit(0) //nolint:forbidigo // see above
 }

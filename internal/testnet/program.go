@@ -10,31 +10,29 @@ import (
 	"time"
 )
 
-// endsWithin is how long a program may take to end when it is asked to.
-const endsWithin = 5 * time.Second
+// stopTimeout is the maximum time for a program to stop on SIGTERM.
+const stopTimeout = 5 * time.Second
 
-// Serve starts a real program in the host's namespace, which has to stay in the
-// foreground, and ends it with the test. What it prints is shown if the test
-// fails, and a program that ends by itself fails the test. The test is skipped
-// where the program is not installed.
+// Serve starts a program in the host's namespace and stops it at the end of the test. The
+// program must run in the foreground. Its output is logged if the test fails. The test
+// fails if the program exits early, and is skipped if it is not installed.
 //
-// When the program is ready is for the caller to find out. What it makes of a
-// port the truth of the host does not know; at a port that a filter of the host's
-// decides about it hears nothing.
+// The caller must wait until the program is ready. [RunningHost.State] ignores the program,
+// and the host's filters apply to its ports.
 func (r *RunningHost) Serve(tb testing.TB, name string, args ...string) {
 	tb.Helper()
 	NeedProgram(tb, name)
-	path, err := find(name)
+	path, err := findProgram(name)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	// nsenter becomes the program, so that its process is the program's own.
-	enter := r.enter(path, args...)
+	// nsenter executes the program in its own process.
+	command := r.nsenter(path, args...)
 	var output bytes.Buffer
-	cmd := exec.Command(enter[0], enter[1:]...)
+	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Stdout, cmd.Stderr = &output, &output
-	cmd.WaitDelay = endsWithin // for what it has started and left behind
-	dieWithParent(cmd)
+	cmd.WaitDelay = stopTimeout // for child processes that it has left behind
+	killWithParent(cmd)
 	if err := cmd.Start(); err != nil {
 		tb.Fatal(err)
 	}
@@ -44,9 +42,9 @@ func (r *RunningHost) Serve(tb testing.TB, name string, args ...string) {
 		_ = cmd.Wait()
 	}()
 	tb.Cleanup(func() {
-		early := !endProgram(cmd, ended)
+		early := !stopProgram(cmd, ended)
 		if early {
-			tb.Errorf("%s ended before the test: %v", name, cmd.ProcessState)
+			tb.Errorf("%s exited before the end of the test: %v", name, cmd.ProcessState)
 		}
 		if tb.Failed() {
 			tb.Logf("%s:\n%s", strings.Join(slices.Concat([]string{name}, args), " "), output.String())
@@ -54,9 +52,9 @@ func (r *RunningHost) Serve(tb testing.TB, name string, args ...string) {
 	})
 }
 
-// endProgram ends the program and waits for it. It tells whether the program was
-// still there.
-func endProgram(cmd *exec.Cmd, ended <-chan struct{}) (there bool) {
+// stopProgram stops the program and waits for it. It reports whether the program was
+// running.
+func stopProgram(cmd *exec.Cmd, ended <-chan struct{}) (running bool) {
 	select {
 	case <-ended:
 		return false
@@ -65,7 +63,7 @@ func endProgram(cmd *exec.Cmd, ended <-chan struct{}) (there bool) {
 	_ = cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-ended:
-	case <-time.After(endsWithin):
+	case <-time.After(stopTimeout):
 		_ = cmd.Process.Kill()
 		<-ended
 	}

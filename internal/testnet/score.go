@@ -12,13 +12,13 @@ import (
 	"portscan_exporter/internal/scan"
 )
 
-// maxMistakes is how many wrong ports a [Score] names.
+// maxMistakes is the number of wrong ports that a [Score] lists.
 const maxMistakes = 10
 
-// Truth of ports, as [RunningHost.State] and [Truth] tell it.
+// truth returns the true state of a port, see [RunningHost.State] and [Truth].
 type truth = func(netip.Addr, uint16) scan.State
 
-// Score says how well a scan did, measured at the truth.
+// Score is the accuracy of a scan.
 type Score struct {
 	by        map[scan.State]tally
 	unknown   map[scan.Cause]int
@@ -27,40 +27,40 @@ type Score struct {
 	addresses map[netip.Addr]struct{}
 }
 
-// tally are the ports of one state.
+// tally has numbers of ports in one state.
 type tally struct {
-	are     int // in truth
+	actual  int
 	claimed int
 	right   int
 }
 
-// mistake is a port whose state is claimed wrongly.
+// mistake is a port with a wrong state.
 type mistake struct {
 	at      netip.AddrPort
 	claimed scan.State
 	cause   scan.Cause
-	is      scan.State
+	actual  scan.State
 }
 
-// Compare measures the results of a scan at the truth. A port whose true state
-// is unknown, one that nothing can be known of, has to be claimed to be unknown.
+// Compare compares the results of a scan with the true states. A port whose true state is
+// unknown must be reported as unknown.
 func Compare(is func(netip.Addr, uint16) scan.State, results []scan.AddressResult) Score {
 	s := newScore()
 	for i := range results {
 		for r := range results[i].All() {
-			add(&s, is, r)
+			addPort(&s, is, r)
 		}
 	}
 	return s
 }
 
-// CompareReports does as [Compare] with what an engine has reported. A port that
-// was never reported is not seen.
+// CompareReports compares the reports of an engine with the true states. It ignores ports
+// without a report.
 func CompareReports(is func(netip.Addr, uint16) scan.State, reports map[netip.AddrPort]scan.PortResult) Score {
 	s := newScore()
-	// In order, so that the mistakes named are the same each time.
+	// In order, so that the listed mistakes are deterministic.
 	for _, at := range slices.SortedFunc(maps.Keys(reports), netip.AddrPort.Compare) {
-		add(&s, is, reports[at])
+		addPort(&s, is, reports[at])
 	}
 	return s
 }
@@ -73,8 +73,8 @@ func newScore() Score {
 	}
 }
 
-// add takes one port into account.
-func add(s *Score, is truth, r scan.PortResult) {
+// addPort adds a port to the score.
+func addPort(s *Score, is truth, r scan.PortResult) {
 	state := is(r.Address, r.Port)
 	s.addresses[r.Address] = struct{}{}
 	right := 0
@@ -91,7 +91,7 @@ func add(s *Score, is truth, r scan.PortResult) {
 		s.unknown[r.Cause]++
 	}
 	t := s.by[state]
-	t.are++
+	t.actual++
 	s.by[state] = t
 	t = s.by[r.State]
 	t.claimed++
@@ -99,50 +99,49 @@ func add(s *Score, is truth, r scan.PortResult) {
 	s.by[r.State] = t
 }
 
-// True returns how many ports are in the state in truth.
-func (s Score) True(state scan.State) int { return s.by[state].are }
+// True returns the number of ports whose true state it is.
+func (s Score) True(state scan.State) int { return s.by[state].actual }
 
-// Claimed returns how many ports the scan says are in the state.
+// Claimed returns the number of ports that the scan reports in the state.
 func (s Score) Claimed(state scan.State) int { return s.by[state].claimed }
 
-// Right returns how many ports the scan says are in the state, and are.
+// Right returns the number of ports that the scan correctly reports in the state.
 func (s Score) Right(state scan.State) int { return s.by[state].right }
 
-// Precision returns the share, of the ports claimed to be in the state, that
-// are: 1 where none is claimed to be.
+// Precision returns the ratio of correct ports among those that the scan reports in the
+// state, or 1 if there are none.
 func (s Score) Precision(state scan.State) float64 {
-	return share(s.by[state].right, s.by[state].claimed)
+	return ratio(s.by[state].right, s.by[state].claimed)
 }
 
-// Recall returns the share, of the ports that are in the state, that the scan
-// found: 1 where none is.
+// Recall returns the ratio of correctly reported ports among those whose true state it is,
+// or 1 if there are none.
 func (s Score) Recall(state scan.State) float64 {
-	return share(s.by[state].right, s.by[state].are)
+	return ratio(s.by[state].right, s.by[state].actual)
 }
 
-func share(part, of int) float64 {
-	if of == 0 {
+func ratio(part, total int) float64 {
+	if total == 0 {
 		return 1
 	}
-	return float64(part) / float64(of)
+	return float64(part) / float64(total)
 }
 
-// Wrong returns how many ports the scan says are in a state that they are not
-// in. To say that a port is unknown is no mistake.
+// Wrong returns the number of ports that the scan reports in a wrong state. Unknown ports
+// are not wrong.
 func (s Score) Wrong() int { return s.wrong }
 
-// Unknown returns how many ports the scan leaves unknown.
+// Unknown returns the number of ports that the scan reports as unknown.
 func (s Score) Unknown() int { return s.by[scan.Unknown].claimed }
 
-// UnknownByCause returns how many ports the scan leaves unknown for that cause.
+// UnknownByCause returns the number of ports that the scan reports as unknown for the cause.
 func (s Score) UnknownByCause(cause scan.Cause) int { return s.unknown[cause] }
 
-// Mistakes describes the first few wrong ports, a line each; it is empty where
-// there are none.
+// Mistakes returns a line for each of the first wrong ports. It is empty if there are none.
 func (s Score) Mistakes() string {
 	var b strings.Builder
 	for _, m := range s.mistakes {
-		fmt.Fprintf(&b, "%v is said to be %v (%v) and is %v\n", m.at, m.claimed, m.cause, m.is)
+		fmt.Fprintf(&b, "%v is reported as %v (%v), want %v\n", m.at, m.claimed, m.cause, m.actual)
 	}
 	if more := s.wrong - len(s.mistakes); more > 0 {
 		fmt.Fprintf(&b, "and %d more\n", more)
@@ -150,14 +149,14 @@ func (s Score) Mistakes() string {
 	return b.String()
 }
 
-// String prints the score as a table, with the mistakes below.
+// String returns a table of the score, followed by the mistakes.
 func (s Score) String() string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "state\ttrue\tclaimed\tright\tprecision\trecall\t")
 	for _, state := range scan.States() {
 		if t := s.by[state]; t != (tally{}) {
-			fmt.Fprintf(w, "%v\t%d\t%d\t%d\t%.4f\t%.4f\t\n", state, t.are, t.claimed, t.right, s.Precision(state), s.Recall(state))
+			fmt.Fprintf(w, "%v\t%d\t%d\t%d\t%.4f\t%.4f\t\n", state, t.actual, t.claimed, t.right, s.Precision(state), s.Recall(state))
 		}
 	}
 	_ = w.Flush() // to memory

@@ -10,7 +10,7 @@ import (
 	"portscan_exporter/internal/testnet"
 )
 
-// results records these states of ports 1, 2, 3... of 192.0.2.1, as a scan does.
+// results returns a result with the states for ports 1, 2, 3... of 192.0.2.1.
 func results(t *testing.T, states ...scan.PortResult) []scan.AddressResult {
 	t.Helper()
 	ports := make([]uint16, len(states))
@@ -76,17 +76,17 @@ func TestScore(t *testing.T) {
 			{scan.OpenFiltered, 0, 0, 0, 1, 1},
 		} {
 			if a, b, d := score.True(c.state), score.Claimed(c.state), score.Right(c.state); a != c.are || b != c.said || d != c.right {
-				t.Errorf("%s: %v: true %d, claimed %d, right %d, want %d, %d, %d", name, c.state, a, b, d, c.are, c.said, c.right)
+				t.Errorf("%s: %v: True() = %d, Claimed() = %d, Right() = %d, want %d, %d, %d", name, c.state, a, b, d, c.are, c.said, c.right)
 			}
 			if p, r := score.Precision(c.state), score.Recall(c.state); p != c.precision || r != c.recall {
-				t.Errorf("%s: %v: precision %v, recall %v, want %v, %v", name, c.state, p, r, c.precision, c.recall)
+				t.Errorf("%s: %v: Precision() = %v, Recall() = %v, want %v, %v", name, c.state, p, r, c.precision, c.recall)
 			}
 		}
 		if score.Wrong() != 3 || score.Unknown() != 2 {
-			t.Errorf("%s: %d wrong, %d unknown, want 3 and 2", name, score.Wrong(), score.Unknown())
+			t.Errorf("%s: Wrong() = %d, Unknown() = %d, want 3 and 2", name, score.Wrong(), score.Unknown())
 		}
 		if a, b, d := score.UnknownByCause(scan.CauseDeadline), score.UnknownByCause(scan.CauseUnresponsive), score.UnknownByCause(scan.CauseNoRoute); a != 1 || b != 1 || d != 0 {
-			t.Errorf("%s: unknown by deadline, unresponsive, no_route: %d, %d, %d, want 1, 1, 0", name, a, b, d)
+			t.Errorf("%s: UnknownByCause() of deadline, unresponsive and no_route = %d, %d, %d, want 1, 1, 0", name, a, b, d)
 		}
 		want := `         state  true  claimed  right  precision  recall
           open     4        3      2     0.6667  0.5000
@@ -94,17 +94,17 @@ func TestScore(t *testing.T) {
       filtered     1        3      1     0.3333  1.0000
        unknown     2        2      1     0.5000  0.5000
 1 addresses, 3 wrong, 2 unknown, 1 of them by deadline, 1 of them by unresponsive
-192.0.2.1:3 is said to be filtered (silence) and is open
-192.0.2.1:6 is said to be open (handshake) and is closed
-192.0.2.1:9 is said to be filtered (silence) and is unknown
+192.0.2.1:3 is reported as filtered (silence), want open
+192.0.2.1:6 is reported as open (handshake), want closed
+192.0.2.1:9 is reported as filtered (silence), want unknown
 `
 		if got := score.String(); strings.Join(strings.Fields(got), " ") != strings.Join(strings.Fields(want), " ") {
-			t.Errorf("%s: prints\n%s, want\n%s", name, got, want)
+			t.Errorf("%s: String() =\n%s, want\n%s", name, got, want)
 		}
 	}
 }
 
-func TestScoreNamesTheFirstFewMistakes(t *testing.T) {
+func TestScoreManyMistakes(t *testing.T) {
 	t.Parallel()
 	claims := make([]scan.PortResult, 13)
 	for i := range claims {
@@ -113,9 +113,9 @@ func TestScoreNamesTheFirstFewMistakes(t *testing.T) {
 	score := testnet.Compare(func(netip.Addr, uint16) scan.State { return scan.Closed }, results(t, claims...))
 	got := score.Mistakes()
 	if n := strings.Count(got, "\n"); n != 11 || !strings.HasSuffix(got, "and 3 more\n") || !strings.HasPrefix(got, "192.0.2.1:1 is") {
-		t.Errorf("%d lines:\n%s", n, got)
+		t.Errorf("got %d lines:\n%s", n, got)
 	}
 	if clean := testnet.Compare(func(netip.Addr, uint16) scan.State { return scan.Open }, results(t, claims...)); clean.Wrong() != 0 || clean.Mistakes() != "" {
-		t.Errorf("mistakes where there are none:\n%v", clean)
+		t.Errorf("got mistakes in a correct scan:\n%v", clean)
 	}
 }

@@ -17,23 +17,23 @@ const (
 
 const (
 	lenTCP = 20     // of a header without options
-	window = 64_240 // of what we accept
+	window = 64_240 // receive window
 )
 
-// segment is a TCP segment that has arrived.
+// segment is a received TCP segment.
 type segment struct {
 	src, dst netip.AddrPort
 	seq, ack uint32
 	flags    byte
-	data     int    // bytes of it
-	packet   []byte // the IP packet, not to be kept
-	header   int    // bytes of it before the segment
+	data     int    // number of bytes
+	packet   []byte // the IP packet, must not be retained
+	header   int    // number of bytes before the segment
 }
 
-// has tells whether all these flags are set.
+// has reports whether all the flags are set.
 func (s *segment) has(flags byte) bool { return s.flags&flags == flags }
 
-// next is the sequence number behind the segment: SYN and FIN count as a byte.
+// next returns the sequence number after the segment. SYN and FIN count as a byte.
 func (s *segment) next() uint32 {
 	n := s.seq + uint32(s.data)
 	if s.has(flagSYN) {
@@ -45,11 +45,10 @@ func (s *segment) next() uint32 {
 	return n
 }
 
-// forged returns a copy that claims another sequence number, as somebody would who
-// has not seen the segment.
+// forged returns a copy with a wrong sequence number, as an off-path attacker would send.
 func (s *segment) forged() *segment {
 	const (
-		off   = 1 << 30 // as far away as any window
+		off   = 1 << 30 // outside of any window
 		field = 4       // of the TCP header
 	)
 	copied := *s
@@ -59,15 +58,15 @@ func (s *segment) forged() *segment {
 	return &copied
 }
 
-// parseTCP reads a segment (RFC 9293 section 3.1). It is not intact where a
-// checksum or a length is wrong.
+// parseTCP parses a segment (RFC 9293 section 3.1). It is not intact if its checksum or a
+// length is wrong.
 func parseTCP(p *ipPacket) (s segment, intact bool) {
 	tcp := p.payload()
 	if len(tcp) < lenTCP {
 		return segment{}, false
 	}
 	offset := int(tcp[12]>>4) * 4
-	if offset < lenTCP || offset > len(tcp) || checksum(pseudo(p.src, p.dst, protoTCP, len(tcp)), tcp) != 0 {
+	if offset < lenTCP || offset > len(tcp) || checksum(pseudoHeaderSum(p.src, p.dst, protoTCP, len(tcp)), tcp) != 0 {
 		return segment{}, false
 	}
 	return segment{
@@ -77,12 +76,12 @@ func parseTCP(p *ipPacket) (s segment, intact bool) {
 		ack:    binary.BigEndian.Uint32(tcp[8:]),
 		flags:  tcp[13],
 		data:   len(tcp) - offset,
-		packet: p.whole,
+		packet: p.packet,
 		header: p.header,
 	}, true
 }
 
-// buildTCP returns a packet with a segment that has neither options nor data.
+// buildTCP returns a packet with a segment without options and data.
 func buildTCP(src, dst netip.AddrPort, seq, ack uint32, flags byte, window uint16) []byte {
 	packet, tcp := buildIP(src.Addr(), dst.Addr(), protoTCP, lenTCP)
 	binary.BigEndian.PutUint16(tcp, src.Port())
@@ -92,12 +91,12 @@ func buildTCP(src, dst netip.AddrPort, seq, ack uint32, flags byte, window uint1
 	tcp[12] = lenTCP / 4 << 4
 	tcp[13] = flags
 	binary.BigEndian.PutUint16(tcp[14:], window)
-	binary.BigEndian.PutUint16(tcp[16:], checksum(pseudo(src.Addr(), dst.Addr(), protoTCP, len(tcp)), tcp))
+	binary.BigEndian.PutUint16(tcp[16:], checksum(pseudoHeaderSum(src.Addr(), dst.Addr(), protoTCP, len(tcp)), tcp))
 	return packet
 }
 
-// spoil makes the checksum of a packet that [buildTCP] has made wrong.
-func spoil(packet []byte) {
+// breakChecksum changes the checksum of a packet of [buildTCP].
+func breakChecksum(packet []byte) {
 	const field = 16 // of the TCP header
 	packet[len(packet)-lenTCP+field] ^= 0x55
 }

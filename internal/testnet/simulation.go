@@ -12,148 +12,145 @@ import (
 	"time"
 )
 
-// Reply is what comes back to one SYN.
+// Reply is the reply to a SYN.
 type Reply struct {
 	Answer Answer
-	Delay  time.Duration // until it comes; also of what follows in the same connection
-	From   netip.Addr    // who sends an ICMP error; zero: the address itself
-	Copies int           // how many copies of the answer follow it
-	Every  time.Duration // the time between them; 0: they come at once
+	Delay  time.Duration // before this reply, and later ones of the connection
+	From   netip.Addr    // source of an ICMP error; zero: the requested address
+	Copies int           // number of additional copies
+	Every  time.Duration // interval between copies
 }
 
-// Simulation is a part of the net that is far away, as [StartSimulation] makes it.
+// Simulation is the configuration of a [Simulator].
 type Simulation struct {
-	// Prefixes are the addresses in it, for documentation.
+	// Prefixes has its addresses, reserved for documentation.
 	Prefixes []netip.Prefix
 
-	// Reply decides about every SYN that is intact; attempt counts those to this
-	// port of this address, from 1. It is called by one goroutine, and not at once.
-	// nil stands for silence.
+	// Reply returns the reply to an intact SYN. attempt counts the SYNs to the port of the
+	// address, starting at 1. Calls are not concurrent. nil: no replies.
 	Reply func(addr netip.Addr, port uint16, attempt int) Reply
 
-	// Datagram does the same for every UDP datagram, whose data it must not keep.
+	// Datagram returns the reply to a UDP datagram. It must not retain data.
 	Datagram func(addr netip.Addr, port uint16, attempt int, data []byte) DatagramReply
 
-	// Queue is how many answers may wait for their delay. More are lost, and
-	// counted in [Counts].LostOut. 0 stands for any number.
+	// Queue is the maximum number of delayed replies. Further ones are dropped and counted
+	// in [Counts].LostOut. 0: unlimited.
 	Queue int
 }
 
-// Simulator is a [Simulation] that [StartSimulation] has made. It may be used concurrently.
+// Simulator answers for simulated addresses. It may be used concurrently.
 type Simulator struct {
-	far    Simulation
+	config Simulation
 	device *os.File
 	delay  *delayer
 
 	mu        sync.Mutex
 	counts    Counts
-	ports     map[netip.AddrPort]farPort
-	datagrams map[netip.AddrPort][][]byte // what came, by where to
-	failed    error                       // the first
+	ports     map[netip.AddrPort]simulatedPort
+	datagrams map[netip.AddrPort][][]byte // received data by destination
+	failed    error                       // first error
 }
 
-// farPort is what is remembered of a port.
-type farPort struct {
+// simulatedPort is the state of a port.
+type simulatedPort struct {
 	syns []syn
 	last Reply
 }
 
-// syn is what is remembered of a SYN.
+// syn is a received SYN.
 type syn struct {
 	source uint16 // port
 	seq    uint32
 }
 
 const (
-	// firstSeq is the sequence number with which all connections begin.
+	// firstSeq is the initial sequence number of all connections.
 	firstSeq = 0x6c61_6200
 
-	// deviceQueue is how many packets wait for our program at the device; its
-	// usual 500 would be full at every burst.
+	// deviceQueue is the length of the device's queue in packets. The default of 500 is too
+	// short for bursts.
 	deviceQueue = 20_000
 
-	// maxPacket is the length of the device's longest packet.
+	// maxPacket is the MTU of the device.
 	maxPacket = 1500
 )
 
-// StartSimulation makes addresses that a program of ours answers for, through a TUN
-// device in the scanner's namespace. Unlike the hosts of [Start] they can be
-// thousands, their answers can take time and overtake each other, and every
-// single one can be told apart; but they are no real kernel's. Packets with wrong
-// checksums are counted and ignored.
+// StartSimulation starts a simulator that answers for addresses through a TUN device in the
+// scanner's namespace. Unlike the hosts of [Start], simulations can have thousands of
+// addresses, delays and reordering, and individual replies to each packet, but they do not
+// have the behavior of a kernel. Packets with wrong checksums are counted and ignored.
 //
-// The scanner's own address is 198.51.100.254 or 2001:db8:ffff::fe; in a prefix
-// around it, it stays the scanner's. Only inside [Isolated]; it ends with the
-// test.
-func StartSimulation(t *testing.T, far Simulation) *Simulator {
+// The scanner's addresses are 198.51.100.254 and 2001:db8:ffff::fe, even within one of the
+// prefixes. StartSimulation requires [Isolated]. The simulator stops at the end of the test.
+func StartSimulation(t *testing.T, config Simulation) *Simulator {
 	t.Helper()
 	needIsolated(t)
-	for _, prefix := range far.Prefixes {
+	for _, prefix := range config.Prefixes {
 		inside := func(p netip.Prefix) bool { return p.Contains(prefix.Addr()) && p.Bits() <= prefix.Bits() }
 		if prefix != prefix.Masked() || !slices.ContainsFunc(documentation, inside) {
-			t.Fatalf("%v is not a prefix for documentation (%v)", prefix, documentation)
+			t.Fatalf("prefix %v is not reserved for documentation (%v)", prefix, documentation)
 		}
 	}
-	settle(t)
+	disableDAD(t)
 	device, name := openTUN(t)
-	d := &Simulator{
-		far: far, device: device,
-		ports:     make(map[netip.AddrPort]farPort),
+	sim := &Simulator{
+		config: config, device: device,
+		ports:     make(map[netip.AddrPort]simulatedPort),
 		datagrams: make(map[netip.AddrPort][][]byte),
 	}
-	d.delay = newDelayer(far.Queue, d.write)
+	sim.delay = newDelayer(config.Queue, sim.write)
 
 	var script strings.Builder
 	fmt.Fprintf(&script, "link set %s txqueuelen %d mtu %d up\n", name, deviceQueue, maxPacket)
-	fmt.Fprintf(&script, "address add %s dev %s\naddress add %s dev %s nodad\n", outside4, name, outside6, name)
-	for _, prefix := range far.Prefixes {
-		fmt.Fprintf(&script, "route add %s dev %s src %s\n", prefix, name, oursFor(prefix.Addr()))
+	fmt.Fprintf(&script, "address add %s dev %s\naddress add %s dev %s nodad\n", scannerPrefix4, name, scannerPrefix6, name)
+	for _, prefix := range config.Prefixes {
+		fmt.Fprintf(&script, "route add %s dev %s src %s\n", prefix, name, scannerFor(prefix.Addr()))
 	}
 	run(t, script.String(), "ip", "-batch", "-")
-	await(t, name, func() bool { return delivers(t, os.Getpid(), ours6()) })
+	waitUntil(t, name, func() bool { return hasLocalRoutes(t, os.Getpid(), scanner6()) })
 
 	var wait sync.WaitGroup
-	wait.Go(d.read)
-	wait.Go(d.delay.run)
+	wait.Go(sim.read)
+	wait.Go(sim.delay.run)
 	t.Cleanup(func() {
 		_ = device.Close()
-		d.delay.stop()
+		sim.delay.stop()
 		wait.Wait()
-		if d.failed != nil {
-			t.Error(d.failed)
+		if sim.failed != nil {
+			t.Error(sim.failed)
 		}
 	})
-	return d
+	return sim
 }
 
-// read answers what arrives until the device is closed.
-func (d *Simulator) read() {
+// read handles packets until the device is closed.
+func (sim *Simulator) read() {
 	packet := make([]byte, maxPacket)
 	for {
-		n, err := d.device.Read(packet)
+		n, err := sim.device.Read(packet)
 		if errors.Is(err, os.ErrClosed) {
 			return
 		}
 		if err != nil {
-			d.fail(err)
+			sim.fail(err)
 			return
 		}
-		d.arrived(packet[:n])
+		sim.handlePacket(packet[:n])
 	}
 }
 
 // write sends a packet to the scanner.
-func (d *Simulator) write(packet []byte) {
-	if _, err := d.device.Write(packet); err != nil && !errors.Is(err, os.ErrClosed) {
-		d.fail(err)
+func (sim *Simulator) write(packet []byte) {
+	if _, err := sim.device.Write(packet); err != nil && !errors.Is(err, os.ErrClosed) {
+		sim.fail(err)
 	}
 }
 
-// fail remembers the first error.
-func (d *Simulator) fail(err error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.failed == nil {
-		d.failed = fmt.Errorf("the far end: %w", err)
+// fail stores the first error.
+func (sim *Simulator) fail(err error) {
+	sim.mu.Lock()
+	defer sim.mu.Unlock()
+	if sim.failed == nil {
+		sim.failed = fmt.Errorf("simulating hosts: %w", err)
 	}
 }

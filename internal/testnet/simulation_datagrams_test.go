@@ -13,8 +13,8 @@ import (
 	"portscan_exporter/internal/testnet"
 )
 
-// farDatagrams makes the prefixes of [both] far away, for UDP.
-func farDatagrams(t *testing.T, reply func(netip.Addr, uint16, int, []byte) testnet.DatagramReply) *testnet.Simulator {
+// simulateUDP simulates the prefixes of [both] for UDP.
+func simulateUDP(t *testing.T, reply func(netip.Addr, uint16, int, []byte) testnet.DatagramReply) *testnet.Simulator {
 	t.Helper()
 	return testnet.StartSimulation(t, testnet.Simulation{
 		Prefixes: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/48")},
@@ -22,8 +22,8 @@ func farDatagrams(t *testing.T, reply func(netip.Addr, uint16, int, []byte) test
 	})
 }
 
-// exchange sends the port these datagrams from one socket, and returns what comes
-// back until nothing does for a while: from where, what, or the error.
+// exchange sends datagrams to the port from one socket, and returns the source and content of
+// the replies, or the errors, until a timeout.
 func exchange(t *testing.T, to netip.AddrPort, datagrams ...string) []string {
 	t.Helper()
 	network := "udp4"
@@ -51,14 +51,14 @@ func exchange(t *testing.T, to netip.AddrPort, datagrams ...string) []string {
 	}
 }
 
-func TestDatagramsFromAfar(t *testing.T) {
+func TestSimulationDatagrams(t *testing.T) {
 	t.Parallel()
 	if !testnet.Isolated(t) {
 		return
 	}
 	long := strings.Repeat("x", 1401) // odd
 	others := map[bool]netip.Addr{true: addr("203.0.113.9"), false: addr("2001:db8:9::9")}
-	far := farDatagrams(t, func(to netip.Addr, port uint16, attempt int, data []byte) testnet.DatagramReply {
+	far := simulateUDP(t, func(to netip.Addr, port uint16, attempt int, data []byte) testnet.DatagramReply {
 		return map[uint16]testnet.DatagramReply{
 			1: {Data: fmt.Appendf(nil, "%d %s", attempt, data)},
 			2: {Data: []byte{}},
@@ -82,16 +82,16 @@ func TestDatagramsFromAfar(t *testing.T) {
 			9: nil,
 		} {
 			if got := exchange(t, at(port), "hello", ""); !slices.Equal(got, want) {
-				t.Errorf("%v: %d came back, want %d:\n%.200q\nwant\n%.200q", at(port), len(got), len(want), got, want)
+				t.Errorf("%v: got %d replies, want %d:\n%.200q\nwant\n%.200q", at(port), len(got), len(want), got, want)
 			}
 			if got := far.Datagrams(to, port); len(got) != 2 || string(got[0]) != "hello" || len(got[1]) != 0 {
-				t.Errorf("%v: %q came there", at(port), got)
+				t.Errorf("Datagrams(%v) = %q", at(port), got)
 			}
 		}
 	}
 	n := far.Counts()
 	// Eight ports a family, of which two say nothing and one says much.
 	if n.UDPIn != 32 || n.UDPOut != 2*(5*2+200) || n.BrokenIn != 0 || n.ICMPsOut != 0 || n.SYNsIn != 0 {
-		t.Errorf("counted %+v", n)
+		t.Errorf("Counts() = %+v", n)
 	}
 }

@@ -12,14 +12,14 @@ import (
 	"portscan_exporter/internal/testnet"
 )
 
-// TestErrorsAboutDatagrams lets the kernel judge whether they quote what was sent.
-func TestErrorsAboutDatagrams(t *testing.T) {
+// TestSimulationICMPErrors requires that the kernel accepts the errors for its datagrams.
+func TestSimulationICMPErrors(t *testing.T) {
 	t.Parallel()
 	if !testnet.Isolated(t) {
 		return
 	}
 	router := addr("203.0.113.9")
-	far := farDatagrams(t, func(_ netip.Addr, port uint16, attempt int, _ []byte) testnet.DatagramReply {
+	far := simulateUDP(t, func(_ netip.Addr, port uint16, attempt int, _ []byte) testnet.DatagramReply {
 		switch {
 		case port == 1005 && attempt == 1:
 			return testnet.DatagramReply{} // silent
@@ -42,7 +42,7 @@ func TestErrorsAboutDatagrams(t *testing.T) {
 	}
 	askAll(t, look)
 	if n := far.Counts(); n.UDPIn != 16 || n.ICMPsOut != 16 || n.UDPOut != 0 || n.BrokenIn != 0 {
-		t.Errorf("counted %+v", n)
+		t.Errorf("Counts() = %+v", n)
 	}
 
 	errors, err := (&net.ListenConfig{}).ListenPacket(t.Context(), "ip4:icmp", "0.0.0.0")
@@ -52,37 +52,37 @@ func TestErrorsAboutDatagrams(t *testing.T) {
 	defer errors.Close()
 	to := netip.AddrPortFrom(both()[0], 1005)
 	if a, b := ask(t, to, "x"), ask(t, to, "x"); a != "silent" || b != "refused" {
-		t.Errorf("%s and then %s, want silent and then refused", a, b)
+		t.Errorf("got %s and %s, want silent and refused", a, b)
 	}
 	if got := ask(t, netip.AddrPortFrom(to.Addr(), 1006), strings.Repeat("x", 1400)); got != "host unreachable" {
-		t.Errorf("a long datagram: %s", got)
+		t.Errorf("long datagram: got %s", got)
 	}
 	var lengths []int
 	for packet := make([]byte, 1500); ; {
-		errors.SetReadDeadline(time.Now().Add(patient))
+		errors.SetReadDeadline(time.Now().Add(replyTimeout))
 		n, from, err := errors.ReadFrom(packet)
 		if err != nil {
 			break
 		}
 		lengths = append(lengths, n)
 		if want := map[bool]netip.Addr{true: router, false: to.Addr()}[packet[1] == 1]; from.String() != want.String() {
-			t.Errorf("error %d is from %v, want %v", packet[1], from, want)
+			t.Errorf("error %d: got source %v, want %v", packet[1], from, want)
 		}
 	}
 	// Of the short one all is quoted, of the long one what fits into 576 bytes.
 	slices.Sort(lengths)
 	if want := []int{8 + 29, 8 + 29, 8 + 29, 556}; !slices.Equal(lengths, want) {
-		t.Errorf("errors of %v bytes, want %v", lengths, want)
+		t.Errorf("got lengths %v, want %v", lengths, want)
 	}
 }
 
-// TestBrokenDatagrams sends datagrams without a checksum, and with a wrong one.
-func TestBrokenDatagrams(t *testing.T) {
+// TestSimulationDatagramChecksum sends datagrams without a checksum and with a wrong one.
+func TestSimulationDatagramChecksum(t *testing.T) {
 	t.Parallel()
 	if !testnet.Isolated(t) {
 		return
 	}
-	far := farDatagrams(t, nil)
+	far := simulateUDP(t, nil)
 	for i, to := range both() {
 		conn, err := (&net.Dialer{}).DialContext(t.Context(), []string{"ip4:udp", "ip6:udp"}[i], to.String())
 		if err != nil {
@@ -108,16 +108,16 @@ func TestBrokenDatagrams(t *testing.T) {
 	}
 	// With IPv4 the first is right.
 	if n := far.Counts(); n.UDPIn != 1 || n.BrokenIn != 7 {
-		t.Errorf("counted %+v", n)
+		t.Errorf("Counts() = %+v", n)
 	}
 	if four, six := far.Datagrams(both()[0], 53), far.Datagrams(both()[1], 53); len(four) != 1 || string(four[0]) != "abc" || len(six) != 0 {
-		t.Errorf("%q and %q came", four, six)
+		t.Errorf("got datagrams %q and %q", four, six)
 	}
 }
 
-// TestAChecksumOfZero has a reply whose checksum comes out as 0, which would mean
-// that there is none, and with IPv6 the kernel takes no such datagram.
-func TestAChecksumOfZero(t *testing.T) {
+// TestBuildUDPChecksumZero has a reply whose computed checksum is 0, which means no checksum
+// and is invalid with IPv6.
+func TestBuildUDPChecksumZero(t *testing.T) {
 	t.Parallel()
 	if !testnet.Isolated(t) {
 		return
@@ -132,7 +132,7 @@ func TestAChecksumOfZero(t *testing.T) {
 	}
 	sum = sum>>16 + sum&0xffff
 	rest := binary.BigEndian.AppendUint16(nil, ^uint16(sum>>16+sum&0xffff))
-	farDatagrams(t, func(netip.Addr, uint16, int, []byte) testnet.DatagramReply { return testnet.DatagramReply{Data: rest} })
+	simulateUDP(t, func(netip.Addr, uint16, int, []byte) testnet.DatagramReply { return testnet.DatagramReply{Data: rest} })
 	conn, err := (&net.ListenConfig{}).ListenPacket(t.Context(), "udp6", ours.String())
 	if err != nil {
 		t.Fatal(err)
@@ -142,8 +142,8 @@ func TestAChecksumOfZero(t *testing.T) {
 		t.Fatal(err)
 	}
 	reply := make([]byte, 10)
-	conn.SetReadDeadline(time.Now().Add(patient))
+	conn.SetReadDeadline(time.Now().Add(replyTimeout))
 	if n, _, err := conn.ReadFrom(reply); err != nil || string(reply[:n]) != string(rest) {
-		t.Errorf("% x came, want % x: %v", reply[:n], rest, err)
+		t.Errorf("got % x, want % x: %v", reply[:n], rest, err)
 	}
 }

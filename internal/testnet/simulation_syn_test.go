@@ -13,8 +13,8 @@ import (
 	"portscan_exporter/internal/testnet"
 )
 
-// odd are answers that no kernel gives, and what a client sees of them.
-func odd() map[testnet.Answer]string {
+// simulatedAnswers returns answers that kernels do not give, with the behavior for a client.
+func simulatedAnswers() map[testnet.Answer]string {
 	return map[testnet.Answer]string{
 		testnet.ForgedAccept:    "silent",
 		testnet.ForgedReset:     "silent",
@@ -24,32 +24,32 @@ func odd() map[testnet.Answer]string {
 	}
 }
 
-// TestOddAnswersFromAfar lets the kernel judge the packets that are made by hand.
-func TestOddAnswersFromAfar(t *testing.T) {
+// TestSimulationSpecialAnswers checks the simulated packets with the kernel's connections.
+func TestSimulationSpecialAnswers(t *testing.T) {
 	t.Parallel()
 	if !testnet.Isolated(t) {
 		return
 	}
-	far := farAway(t, func(_ netip.Addr, port uint16, _ int) testnet.Reply {
+	far := simulateTCP(t, func(_ netip.Addr, port uint16, _ int) testnet.Reply {
 		return testnet.Reply{Answer: testnet.Answer(port - 1000)}
 	})
 	var wait sync.WaitGroup
 	for _, to := range both() {
-		for answer, want := range odd() {
+		for answer, want := range simulatedAnswers() {
 			wait.Go(func() {
-				if got := see(t, to, 1000+uint16(answer)); got != want {
-					t.Errorf("%v, %v: %s, want %s", to, answer, got, want)
+				if got := observe(t, to, 1000+uint16(answer)); got != want {
+					t.Errorf("%v, %v: got %s, want %s", to, answer, got, want)
 				}
 			})
 		}
 	}
 	wait.Wait()
 	attempts := make(map[testnet.Answer]int)
-	for answer, want := range odd() {
+	for answer, want := range simulatedAnswers() {
 		for _, to := range both() {
 			n := far.Attempts(to, 1000+uint16(answer))
 			if silent := want == "silent"; silent != (n > 1) || n == 0 { // after a second, or less, the kernel tries again
-				t.Errorf("%v, %v: %d attempts", to, answer, n)
+				t.Errorf("Attempts(%v, %v) = %d", to, answer, n)
 			}
 			attempts[answer] += n
 		}
@@ -58,24 +58,24 @@ func TestOddAnswersFromAfar(t *testing.T) {
 	accepts := attempts[testnet.ForgedAccept] + attempts[testnet.BrokenAccept] + attempts[testnet.ZeroWindow] + attempts[testnet.AcceptThenReset]
 	resets := attempts[testnet.ForgedReset] + attempts[testnet.AcceptThenReset]
 	if n.SYNACKsOut != accepts || n.RSTsOut != resets || n.BrokenIn != 0 {
-		t.Errorf("counted %+v, want %d SYN+ACKs and %d RSTs", n, accepts, resets)
+		t.Errorf("Counts() = %+v, want %d SYN+ACKs and %d RSTs", n, accepts, resets)
 	}
 	for answer, want := range map[testnet.Answer]scan.State{
 		testnet.ForgedAccept: scan.Filtered, testnet.ForgedReset: scan.Filtered, testnet.BrokenAccept: scan.Filtered,
 		testnet.ZeroWindow: scan.Open, testnet.AcceptThenReset: scan.Open,
 	} {
 		if got := answer.State(); got != want {
-			t.Errorf("%v is %v, want %v", answer, got, want)
+			t.Errorf("%v.State() = %v, want %v", answer, got, want)
 		}
 	}
 }
 
-func TestATarpitTakesNoData(t *testing.T) {
+func TestSimulationZeroWindow(t *testing.T) {
 	t.Parallel()
 	if !testnet.Isolated(t) {
 		return
 	}
-	far := farAway(t, func(netip.Addr, uint16, int) testnet.Reply { return testnet.Reply{Answer: testnet.ZeroWindow} })
+	far := simulateTCP(t, func(netip.Addr, uint16, int) testnet.Reply { return testnet.Reply{Answer: testnet.ZeroWindow} })
 	for _, to := range both() {
 		conn, err := dial(t, to, 80, 5*time.Second)
 		if err != nil {
@@ -88,16 +88,16 @@ func TestATarpitTakesNoData(t *testing.T) {
 	}
 	time.Sleep(100 * time.Millisecond)
 	if n := far.Counts(); n.DataIn != 0 || n.ACKsIn < 2 {
-		t.Errorf("counted %+v", n)
+		t.Errorf("Counts() = %+v", n)
 	}
 }
 
-func TestSourcesAndSequences(t *testing.T) {
+func TestSimulatorSourcesAndSequences(t *testing.T) {
 	t.Parallel()
 	if !testnet.Isolated(t) {
 		return
 	}
-	far := farAway(t, func(netip.Addr, uint16, int) testnet.Reply { return testnet.Reply{Answer: testnet.Accept} })
+	far := simulateTCP(t, func(netip.Addr, uint16, int) testnet.Reply { return testnet.Reply{Answer: testnet.Accept} })
 	for _, to := range both() {
 		var want []uint16
 		for range 3 {
@@ -109,10 +109,10 @@ func TestSourcesAndSequences(t *testing.T) {
 			want = append(want, netip.MustParseAddrPort(conn.LocalAddr().String()).Port())
 		}
 		if got := far.Sources(to, 80); !slices.Equal(got, want) {
-			t.Errorf("%v: SYNs from %v, want %v", to, got, want)
+			t.Errorf("Sources(%v) = %v, want %v", to, got, want)
 		}
 		if got := far.Sequences(to, 80); len(got) != 3 || got[0] == got[1] || got[1] == got[2] {
-			t.Errorf("%v: sequence numbers %v of three connections", to, got)
+			t.Errorf("Sequences(%v) = %v, want three different numbers", to, got)
 		}
 	}
 	conn := openRaw(t, both()[0])
@@ -120,20 +120,20 @@ func TestSourcesAndSequences(t *testing.T) {
 	conn.syn(t, 81, 0)
 	conn.answers(t)
 	if a, b := far.Sources(both()[0], 81), far.Sequences(both()[0], 81); !slices.Equal(a, []uint16{61000, 61000}) || !slices.Equal(b, []uint32{0xfffffff0, 0xfffffff0}) {
-		t.Errorf("SYNs from %v with %x", a, b)
+		t.Errorf("Sources() = %v, Sequences() = %x", a, b)
 	}
 	if a, b := far.Sources(both()[0], 82), far.Sequences(both()[0], 82); len(a) != 0 || len(b) != 0 {
-		t.Errorf("SYNs to a port that was sent none: %v, %v", a, b)
+		t.Errorf("Sources(), Sequences() of an unused port = %v, %v, want none", a, b)
 	}
 }
 
-// TestAFloodOfSYNACKs answers one SYN many times, at once and bit by bit.
-func TestAFloodOfSYNACKs(t *testing.T) {
+// TestSimulationCopies answers a SYN many times, at once and at intervals.
+func TestSimulationCopies(t *testing.T) {
 	t.Parallel()
 	if !testnet.Isolated(t) {
 		return
 	}
-	far := farAway(t, func(_ netip.Addr, port uint16, _ int) testnet.Reply {
+	far := simulateTCP(t, func(_ netip.Addr, port uint16, _ int) testnet.Reply {
 		if port == 80 {
 			return testnet.Reply{Answer: testnet.Accept, Copies: 499}
 		}
@@ -141,29 +141,29 @@ func TestAFloodOfSYNACKs(t *testing.T) {
 	})
 	conn := openRaw(t, both()[0])
 	for port, least := range map[uint16]time.Duration{80: 0, 81: 509 * time.Millisecond} {
-		begun := time.Now()
+		started := time.Now()
 		conn.syn(t, port, 0)
 		if synacks, _ := conn.answers(t); synacks != 500 {
-			t.Errorf("port %d: %d SYN+ACKs, want 500", port, synacks)
+			t.Errorf("port %d: got %d SYN+ACKs, want 500", port, synacks)
 		}
-		if took := time.Since(begun) - 200*time.Millisecond; took < least || took > least+200*time.Millisecond {
-			t.Errorf("port %d: they took %v, want %v", port, took, least)
+		if took := time.Since(started) - 200*time.Millisecond; took < least || took > least+200*time.Millisecond {
+			t.Errorf("port %d: answers took %v, want at least %v", port, took, least)
 		}
 	}
 	if n := far.Counts(); n.SYNACKsOut != 1000 || n.LostOut != 0 {
-		t.Errorf("counted %+v", n)
+		t.Errorf("Counts() = %+v", n)
 	}
-	if got := see(t, both()[1], 80); got != "accepted, then held" {
-		t.Errorf("a client that is flooded: %s", got)
+	if got := observe(t, both()[1], 80); got != "accepted, then held" {
+		t.Errorf("client of copied answers: got %s", got)
 	}
 }
 
-func TestUnaskedSYNACKs(t *testing.T) {
+func TestSendUnsolicited(t *testing.T) {
 	t.Parallel()
 	if !testnet.Isolated(t) {
 		return
 	}
-	far := farAway(t, nil)
+	far := simulateTCP(t, nil)
 	from, ours := both()[0], netip.MustParseAddrPort("198.51.100.254:61000")
 	conn := openRaw(t, from)
 	far.SendUnsolicited(netip.AddrPortFrom(from, 0), ours, 100)
@@ -181,7 +181,7 @@ func TestUnaskedSYNACKs(t *testing.T) {
 		}
 	}
 	if len(acks) != 200 || sources[443] < 100 || len(sources) < 80 {
-		t.Errorf("%d acknowledgement numbers from %d ports, of which 443 sends %d", len(acks), len(sources), sources[443])
+		t.Errorf("got %d acknowledgment numbers from %d ports, and %d from 443", len(acks), len(sources), sources[443])
 	}
 	// The kernel takes them for what they are, and not for broken.
 	n := far.Counts()
@@ -192,14 +192,14 @@ func TestUnaskedSYNACKs(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	if n.SYNACKsOut != 200 || n.RSTsIn != 200 || n.SYNsIn != 0 {
-		t.Errorf("counted %+v", n)
+		t.Errorf("Counts() = %+v", n)
 	}
 	far.SendUnsolicited(netip.AddrPortFrom(both()[1], 443), netip.MustParseAddrPort("[2001:db8:ffff::fe]:61000"), 10)
 	time.Sleep(20 * time.Millisecond)
 	if n := far.Counts(); n.RSTsIn != 210 {
-		t.Errorf("with IPv6, counted %+v", n)
+		t.Errorf("IPv6: Counts() = %+v", n)
 	}
 	if _, err := (&net.Dialer{Timeout: 100 * time.Millisecond}).DialContext(t.Context(), "tcp", netip.AddrPortFrom(from, 80).String()); err == nil {
-		t.Error("a port that nobody answers for is open")
+		t.Error("connecting to a port without a reply succeeded")
 	}
 }

@@ -12,8 +12,8 @@ import (
 	"portscan_exporter/internal/testnet"
 )
 
-// farAway makes the prefixes of [both] far away.
-func farAway(t *testing.T, reply func(netip.Addr, uint16, int) testnet.Reply) *testnet.Simulator {
+// simulateTCP simulates the prefixes of [both] for TCP.
+func simulateTCP(t *testing.T, reply func(netip.Addr, uint16, int) testnet.Reply) *testnet.Simulator {
 	t.Helper()
 	return testnet.StartSimulation(t, testnet.Simulation{
 		Prefixes: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/48")},
@@ -21,8 +21,8 @@ func farAway(t *testing.T, reply func(netip.Addr, uint16, int) testnet.Reply) *t
 	})
 }
 
-// TestEveryAnswerFromAfar lets the kernel judge the packets that are made by hand.
-func TestEveryAnswerFromAfar(t *testing.T) {
+// TestSimulationAnswers checks the simulated packets with the kernel's connections.
+func TestSimulationAnswers(t *testing.T) {
 	t.Parallel()
 	if !testnet.Isolated(t) {
 		return
@@ -31,26 +31,26 @@ func TestEveryAnswerFromAfar(t *testing.T) {
 	for _, answer := range testnet.Answers() {
 		look[1000+uint16(answer)] = answer
 	}
-	far := farAway(t, func(_ netip.Addr, port uint16, _ int) testnet.Reply { return testnet.Reply{Answer: look[port]} })
-	seeAll(t, look)
+	far := simulateTCP(t, func(_ netip.Addr, port uint16, _ int) testnet.Reply { return testnet.Reply{Answer: look[port]} })
+	observeAll(t, look)
 	n := far.Counts()
 	if n.BrokenIn != 0 || n.SYNACKsOut != 6 || n.RSTsOut < 6 || n.ICMPsOut < 6 || n.FINsIn != 4 {
-		t.Errorf("counted %+v", n)
+		t.Errorf("Counts() = %+v", n)
 	}
 	if got := far.Attempts(both()[0], 1000); got != 1 {
-		t.Errorf("%d attempts at a closed port, want 1", got)
+		t.Errorf("Attempts() of a closed port = %d, want 1", got)
 	}
 	if got := far.Attempts(both()[1], 1004); got < 2 {
-		t.Errorf("%d attempts at a silent port, and the kernel tries again after a second", got)
+		t.Errorf("Attempts() of a silent port = %d, want retries of the kernel", got)
 	}
 }
 
-func TestTheFarEndClosesInOrder(t *testing.T) {
+func TestSimulationClose(t *testing.T) {
 	t.Parallel()
 	if !testnet.Isolated(t) {
 		return
 	}
-	far := farAway(t, func(_ netip.Addr, port uint16, _ int) testnet.Reply {
+	far := simulateTCP(t, func(_ netip.Addr, port uint16, _ int) testnet.Reply {
 		return map[uint16]testnet.Reply{22: {Answer: testnet.Accept}, 80: {Answer: testnet.AcceptClose}}[port]
 	})
 	for _, to := range both() {
@@ -63,8 +63,8 @@ func TestTheFarEndClosesInOrder(t *testing.T) {
 				t.Error(err)
 			}
 			conn.(*net.TCPConn).CloseWrite()
-			if got := then(conn); got != "closed" {
-				t.Errorf("%v port %d: %s after both sides have closed", to, port, got)
+			if got := observeConn(conn); got != "closed" {
+				t.Errorf("%v port %d: got %s after both sides have closed", to, port, got)
 			}
 			conn.Close()
 		}
@@ -77,16 +77,16 @@ func TestTheFarEndClosesInOrder(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	if n.FINsIn != 4 || n.RSTsIn != 0 || n.DataIn != 4 {
-		t.Errorf("counted %+v", n)
+		t.Errorf("Counts() = %+v", n)
 	}
 }
 
-func TestDelaysAndOrder(t *testing.T) {
+func TestSimulationDelay(t *testing.T) {
 	t.Parallel()
 	if !testnet.Isolated(t) {
 		return
 	}
-	farAway(t, func(_ netip.Addr, port uint16, _ int) testnet.Reply {
+	simulateTCP(t, func(_ netip.Addr, port uint16, _ int) testnet.Reply {
 		return testnet.Reply{Delay: time.Duration(port) * time.Millisecond}
 	})
 	// Those that are sent first take longest, so that each overtakes all before it.
@@ -97,11 +97,11 @@ func TestDelaysAndOrder(t *testing.T) {
 	)
 	for _, port := range []uint16{450, 350, 250, 150, 50} {
 		wait.Go(func() {
-			begun := time.Now()
-			got := see(t, both()[port/50%2], port)
-			took := time.Since(begun)
+			started := time.Now()
+			got := observe(t, both()[port/50%2], port)
+			took := time.Since(started)
 			if least := time.Duration(port) * time.Millisecond; got != "refused" || took < least || took > least+100*time.Millisecond {
-				t.Errorf("%s after %v, want refused after %v", got, took, least)
+				t.Errorf("got %s after %v, want refused after %v", got, took, least)
 			}
 			mu.Lock()
 			defer mu.Unlock()
@@ -110,16 +110,16 @@ func TestDelaysAndOrder(t *testing.T) {
 	}
 	wait.Wait()
 	if got := fmt.Sprint(order); got != "[50 150 250 350 450]" {
-		t.Errorf("answered in the order %s", got)
+		t.Errorf("got answers in order %s", got)
 	}
 }
 
-func TestAttemptsCopiesAndBrokenPackets(t *testing.T) {
+func TestSimulatorCounts(t *testing.T) {
 	t.Parallel()
 	if !testnet.Isolated(t) {
 		return
 	}
-	far := farAway(t, func(_ netip.Addr, port uint16, attempt int) testnet.Reply {
+	far := simulateTCP(t, func(_ netip.Addr, port uint16, attempt int) testnet.Reply {
 		switch {
 		case attempt < 3:
 			return testnet.Reply{Answer: testnet.Drop}
@@ -137,29 +137,29 @@ func TestAttemptsCopiesAndBrokenPackets(t *testing.T) {
 		conn.syn(t, 24, 1)
 	}
 	if synacks, resets := conn.answers(t); synacks != 3 || resets != 5 {
-		t.Errorf("%d SYN+ACKs and %d RSTs, want 3 and 5", synacks, resets)
+		t.Errorf("got %d SYN+ACKs and %d RSTs, want 3 and 5", synacks, resets)
 	}
 	for port, want := range map[uint16]int{22: 3, 23: 3, 24: 0, 25: 0} {
 		if got := far.Attempts(to, port); got != want {
-			t.Errorf("port %d: %d attempts, want %d", port, got, want)
+			t.Errorf("Attempts(%d) = %d, want %d", port, got, want)
 		}
 	}
 	n := far.Counts()
 	if n.SYNsIn != 6 || n.BrokenIn != 3 || n.SYNACKsOut != 3 || n.RSTsOut != 5 {
-		t.Errorf("counted %+v", n)
+		t.Errorf("Counts() = %+v", n)
 	}
 	if n.RSTsIn != 3 { // of our kernel, which knows of no connection
-		t.Errorf("%d RSTs came, want one for each SYN+ACK", n.RSTsIn)
+		t.Errorf("got %d RSTs, want one per SYN+ACK", n.RSTsIn)
 	}
 }
 
-func TestAnotherSendsTheError(t *testing.T) {
+func TestSimulationErrorFromRouter(t *testing.T) {
 	t.Parallel()
 	if !testnet.Isolated(t) {
 		return
 	}
 	router := addr("203.0.113.9")
-	farAway(t, func(netip.Addr, uint16, int) testnet.Reply {
+	simulateTCP(t, func(netip.Addr, uint16, int) testnet.Reply {
 		return testnet.Reply{Answer: testnet.RejectHost, From: router}
 	})
 	errors, err := (&net.ListenConfig{}).ListenPacket(t.Context(), "ip4:icmp", "0.0.0.0")
@@ -167,18 +167,18 @@ func TestAnotherSendsTheError(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer errors.Close()
-	if got := see(t, both()[0], 80); got != "host unreachable" {
+	if got := observe(t, both()[0], 80); got != "host unreachable" {
 		t.Error(got)
 	}
 	packet := make([]byte, 1500)
 	errors.SetReadDeadline(time.Now().Add(time.Second))
 	n, from, err := errors.ReadFrom(packet)
 	if err != nil || from.String() != router.String() || n < 8+20+8 || packet[0] != 3 || packet[1] != 1 {
-		t.Errorf("% x from %v, %v", packet[:n], from, err)
+		t.Errorf("got % x from %v, %v", packet[:n], from, err)
 	}
 }
 
-func TestAQueueOverflows(t *testing.T) {
+func TestSimulationFullQueue(t *testing.T) {
 	t.Parallel()
 	if !testnet.Isolated(t) {
 		return
@@ -192,40 +192,40 @@ func TestAQueueOverflows(t *testing.T) {
 	conn.flood(t, 100)
 	time.Sleep(600 * time.Millisecond)
 	if _, resets := conn.answers(t); resets != 10 {
-		t.Errorf("%d RSTs, want 10", resets)
+		t.Errorf("got %d RSTs, want 10", resets)
 	}
 	if n := far.Counts(); n.SYNsIn != 100 || n.LostOut != 90 {
-		t.Errorf("counted %+v", n)
+		t.Errorf("Counts() = %+v", n)
 	}
 }
 
-// TestAFloodIsAnswered sends as fast as it can, what fits into the device's queue.
-func TestAFloodIsAnswered(t *testing.T) {
+// TestSimulationFlood sends as many SYNs as fit into the device's queue.
+func TestSimulationFlood(t *testing.T) {
 	t.Parallel()
 	if !testnet.Isolated(t) {
 		return
 	}
 	const sent = 15_000
-	far := farAway(t, func(netip.Addr, uint16, int) testnet.Reply { return testnet.Reply{Delay: 5 * time.Millisecond} })
+	far := simulateTCP(t, func(netip.Addr, uint16, int) testnet.Reply { return testnet.Reply{Delay: 5 * time.Millisecond} })
 	conn := openRaw(t, addr("192.0.2.1"))
 	answered := testnet.MeasureWithoutDrops(t, func() int {
 		before := far.Counts().RSTsOut
-		begun := time.Now()
+		started := time.Now()
 		for range sent {
 			conn.syn(t, 80, 0)
 		}
-		for far.Counts().RSTsOut < before+sent && time.Since(begun) < 5*time.Second {
+		for far.Counts().RSTsOut < before+sent && time.Since(started) < 5*time.Second {
 			time.Sleep(time.Millisecond)
 		}
-		t.Logf("%.0f packets a second", sent/time.Since(begun).Seconds())
+		t.Logf("%.0f packets per second", sent/time.Since(started).Seconds())
 		return far.Counts().RSTsOut - before
 	})
 	if answered != sent {
-		t.Errorf("of %d SYNs %d were answered", sent, answered)
+		t.Errorf("sent %d SYNs, got %d answers", sent, answered)
 	}
 }
 
-func TestSoundRepeatsARunThatIsVoid(t *testing.T) {
+func TestMeasureWithoutDropsRepeats(t *testing.T) {
 	t.Parallel()
 	if !testnet.Isolated(t) {
 		return
@@ -234,18 +234,17 @@ func TestSoundRepeatsARunThatIsVoid(t *testing.T) {
 	got := testnet.MeasureWithoutDrops(t, func() int {
 		runs++
 		if runs == 1 {
-			dropOne(t)
+			dropPacket(t)
 		}
 		return runs
 	})
 	if got != 2 || runs != 2 {
-		t.Errorf("%d runs, of which it returns number %d", runs, got)
+		t.Errorf("got %d runs and the result of run %d", runs, got)
 	}
 	losses := testnet.WatchDrops(t)
-	dropOne(t)
-	// Of a packet that is still at the door some kernels say that the other end has
-	// dropped it, too.
-	if got, want := losses.Increase(t), "interface outside of this side sent: 1"; !strings.HasSuffix(got, want) {
-		t.Errorf("says %q, want %q", got, want)
+	dropPacket(t)
+	// Some kernels also count the packet as dropped by the other end.
+	if got, want := losses.Increase(t), "interface outside of the scanner sent: 1"; !strings.HasSuffix(got, want) {
+		t.Errorf("Increase() = %q, want %q", got, want)
 	}
 }

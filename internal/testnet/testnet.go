@@ -1,10 +1,8 @@
-// Package testnet gives tests hosts with a known truth: a network namespace of a
-// test's own, addresses in it, hosts at the other end of a wire, and counters
-// that say which packets really left. It is for tests alone; a linter keeps
-// everything else from importing it.
+// Package testnet provides test networks: network namespaces with hosts whose port states
+// are known, and counters of the packets that were sent. Only tests may import it.
 //
-// A test begins with [Isolated]. From there on it has a network to itself, with
-// nothing in it but a loopback interface, and whatever it sends reaches nobody:
+// A test calls [Isolated] first. It then runs in a separate network namespace that has only
+// a loopback interface, so that its packets reach no other machine:
 //
 //	func TestNothingLeaves(t *testing.T) {
 //		if !testnet.Isolated(t) {
@@ -16,13 +14,13 @@
 //		...
 //		if n := counter.Packets(t, outside); n != 0 {
 //
-// [Start] adds hosts that are real kernels, each in a namespace of its own, with
-// an [Answer] declared for every TCP port and a [UDPAnswer] for every UDP port,
-// losses and limits; [RunningHost.Counts] says what they have seen, and
-// [RunningHost.Serve] starts real services there. [StartSimulation] adds addresses for which
-// a program of ours answers, when it takes thousands of them, or answers that are
-// late, out of order, doubled or forged. [Compare] measures a scan at the truth, and [MeasureWithoutDrops]
-// sees to it that what is measured is not this machine's own failing:
+// [Start] adds test hosts. Each is a network namespace with the kernel's own network stack,
+// an [Answer] for each TCP port, a [UDPAnswer] for each UDP port, packet loss and rate
+// limits. [RunningHost.Counts] returns the packets that a host received and sent, and
+// [RunningHost.Serve] starts a service on it. [StartSimulation] adds addresses that a
+// simulator answers for, for tests that need thousands of addresses, or answers that are
+// late, reordered, duplicated or forged. [Compare] compares a scan with the true states, and
+// [MeasureWithoutDrops] repeats a measurement if this machine dropped packets:
 //
 //	hosts := testnet.Start(t, testnet.Host{
 //		Addrs:   []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")},
@@ -35,13 +33,12 @@
 //		t.Errorf("wrong ports:\n%v", score)
 //	}
 //
-// Only addresses that are kept for documentation (192.0.2.0/24,
-// 198.51.100.0/24, 203.0.113.0/24, 2001:db8::/32) are ever given to an
-// interface, so that a mistake reaches nobody either.
+// Interfaces have only addresses that are reserved for documentation (192.0.2.0/24,
+// 198.51.100.0/24, 203.0.113.0/24, 2001:db8::/32).
 //
-// All of it needs Linux and the programs ip, nft and unshare, [Start] nsenter too
-// and [StartSimulation] a /dev/net/tun that may be opened. Where something is missing a
-// test is skipped, loudly; with PORTSCAN_TEST_NO_SKIP=1 it fails.
+// Requirements: Linux and the programs ip, nft and unshare. [Start] also requires nsenter,
+// and [StartSimulation] access to /dev/net/tun. If a requirement is not met, the test is
+// skipped with a message, or fails if PORTSCAN_TEST_NO_SKIP=1 is set.
 package testnet
 
 import (
@@ -55,32 +52,31 @@ import (
 )
 
 const (
-	// noSkip is the environment variable that turns skips into failures: on a
-	// machine that is meant to have everything, a skipped test is a hole.
+	// noSkip is the environment variable that turns skips into failures, for machines
+	// that must meet all requirements.
 	noSkip = "PORTSCAN_TEST_NO_SKIP"
 
-	// adminPath is where Debian keeps ip and nft, which the PATH of an ordinary
-	// user leaves out.
+	// adminPath has the folders of ip and nft on Debian, which the PATH of an ordinary
+	// user does not include.
 	adminPath = "/usr/local/sbin:/usr/sbin:/sbin"
 )
 
-// Skip ends the test because something is missing on this machine; why says
-// what. With PORTSCAN_TEST_NO_SKIP=1 the test fails instead.
-func Skip(tb testing.TB, why string) {
+// Skip skips the test because this machine does not meet a requirement. With
+// PORTSCAN_TEST_NO_SKIP=1 the test fails instead.
+func Skip(tb testing.TB, reason string) {
 	tb.Helper()
 	if os.Getenv(noSkip) == "1" {
-		tb.Fatalf("%s (and %s=1 allows no skip)", why, noSkip)
+		tb.Fatalf("%s (skipping is disabled by %s=1)", reason, noSkip)
 	}
-	tb.Skipf("SKIPPED, NOT TESTED: %s", why)
+	tb.Skipf("SKIPPED, NOT TESTED: %s", reason)
 }
 
-// NeedProgram skips the test, as [Skip] does, unless all these programs are
-// installed.
+// NeedProgram skips the test, see [Skip], unless all the programs are installed.
 func NeedProgram(tb testing.TB, names ...string) {
 	tb.Helper()
 	var missing []string
 	for _, name := range names {
-		if _, err := find(name); err != nil {
+		if _, err := findProgram(name); err != nil {
 			missing = append(missing, name)
 		}
 	}
@@ -89,9 +85,8 @@ func NeedProgram(tb testing.TB, names ...string) {
 	}
 }
 
-// find says where a program is, in the PATH or where administrators' programs
-// are kept.
-func find(name string) (string, error) {
+// findProgram returns the path of a program in PATH or in a folder of adminPath.
+func findProgram(name string) (string, error) {
 	path, err := exec.LookPath(name)
 	if err == nil {
 		return path, nil
@@ -104,16 +99,16 @@ func find(name string) (string, error) {
 	return "", err
 }
 
-// run runs a program to its end and returns what it printed; input, where not
-// empty, is its standard input. The test fails if the program does.
+// run runs a program with the standard input and returns its standard output. The test
+// fails if the program fails.
 func run(tb testing.TB, input, name string, args ...string) string {
 	tb.Helper()
-	path, err := find(name)
+	path, err := findProgram(name)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	var stdout, stderr bytes.Buffer
-	// Not the test's own context: that one has ended by the time cleanups run.
+	// The context of the test is canceled before cleanups run.
 	cmd := exec.Command(path, args...)
 	cmd.Stdin = strings.NewReader(input)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

@@ -15,18 +15,16 @@ import (
 	"portscan_exporter/internal/testnet"
 )
 
-// ends makes TestEnds, which exists to be run as a program of its own, end in
-// different ways.
-var ends = flag.String("ends", "", "how TestEnds ends")
+// outcome selects the outcome of TestOutcome.
+var outcome = flag.String("outcome", "", "how TestOutcome ends")
 
-// quickExit spares a program with the race detector in it its second of sleep
-// before it exits.
+// quickExit shortens the wait of programs with the race detector before they exit.
 const quickExit = "GORACE=atexit_sleep_ms=10"
 
-// addr is short for what every test here needs.
+// addr parses an address.
 func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
 
-// send sends one UDP datagram to the address and leaves it at that.
+// send sends a UDP datagram to the address.
 func send(t *testing.T, to netip.Addr) error {
 	t.Helper()
 	conn, err := (&net.Dialer{}).DialContext(t.Context(), "udp", netip.AddrPortFrom(to, 9).String())
@@ -38,7 +36,7 @@ func send(t *testing.T, to netip.Addr) error {
 	return err
 }
 
-func TestCounterCountsWhatIsSentAndNothingElse(t *testing.T) {
+func TestCounterDatagrams(t *testing.T) {
 	if !testnet.Isolated(t) {
 		return
 	}
@@ -47,7 +45,7 @@ func TestCounterCountsWhatIsSentAndNothingElse(t *testing.T) {
 	unused := []netip.Addr{addr("192.0.2.2"), addr("2001:db8::2"), addr("169.254.169.254")}
 	counter := testnet.CountTo(t, append(used, unused...)...)
 	if n := counter.Left(t); n != 0 {
-		t.Errorf("%d packets left before one was sent", n)
+		t.Errorf("Left() before a packet was sent = %d, want 0", n)
 	}
 	for _, to := range used {
 		for range 3 {
@@ -58,23 +56,23 @@ func TestCounterCountsWhatIsSentAndNothingElse(t *testing.T) {
 	}
 	for _, to := range used {
 		if n := counter.Packets(t, to); n != 3 {
-			t.Errorf("%v: %d packets counted, 3 sent", to, n)
+			t.Errorf("Packets(%v) = %d, want 3", to, n)
 		}
 	}
 	for _, to := range unused {
 		if n := counter.Packets(t, to); n != 0 {
-			t.Errorf("%v: %d packets counted, none sent", to, n)
+			t.Errorf("Packets(%v) = %d, want 0", to, n)
 		}
 	}
 	if n := counter.Packets(t, addr("::ffff:192.0.2.1")); n != 3 {
-		t.Errorf("as an IPv4-mapped address: %d packets counted, 3 sent", n)
+		t.Errorf("Packets() of the IPv4-mapped address = %d, want 3", n)
 	}
 	if n := counter.Left(t); n != 6 {
-		t.Errorf("%d packets left, 6 sent", n)
+		t.Errorf("Left() = %d, want 6", n)
 	}
 }
 
-func TestCounterSeesConnects(t *testing.T) {
+func TestCounterConnect(t *testing.T) {
 	if !testnet.Isolated(t) {
 		return
 	}
@@ -84,63 +82,63 @@ func TestCounterSeesConnects(t *testing.T) {
 	dialer := net.Dialer{Timeout: 100 * time.Millisecond}
 	_, err := dialer.DialContext(t.Context(), "tcp", netip.AddrPortFrom(dark, 22).String())
 	if timeout, ok := errors.AsType[net.Error](err); !ok || !timeout.Timeout() {
-		t.Errorf("connect to an address that nobody has: %v, not a timeout", err)
+		t.Errorf("connecting to an unused address = %v, want a timeout", err)
 	}
 	if n := counter.Packets(t, dark); n != 1 {
-		t.Errorf("%d packets counted, one SYN sent", n)
+		t.Errorf("Packets() = %d, want 1", n)
 	}
 }
 
-func TestNothingLeavesWithoutARoute(t *testing.T) {
+func TestCounterNoRoute(t *testing.T) {
 	if !testnet.Isolated(t) {
 		return
 	}
 	counter := testnet.CountTo(t, addr("192.0.2.1"), addr("2001:db8::1"))
 	for _, to := range []netip.Addr{addr("192.0.2.1"), addr("2001:db8::1")} {
 		if err := send(t, to); !errors.Is(err, syscall.ENETUNREACH) {
-			t.Errorf("%v: %v, not ENETUNREACH", to, err)
+			t.Errorf("send(%v) = %v, want ENETUNREACH", to, err)
 		}
 		if n := counter.Packets(t, to); n != 0 {
-			t.Errorf("%v: %d packets counted, none can have been sent", to, n)
+			t.Errorf("Packets(%v) = %d, want 0", to, n)
 		}
 	}
 }
 
-func TestAddedAddressesAreOurOwn(t *testing.T) {
+func TestAddAddressLocal(t *testing.T) {
 	if !testnet.Isolated(t) {
 		return
 	}
 	testnet.DefaultRoute(t)
-	ours := []netip.Addr{addr("192.0.2.10"), addr("2001:db8::10")}
-	testnet.AddAddress(t, ours...)
-	counter := testnet.CountTo(t, ours...)
-	for _, to := range ours {
+	local := []netip.Addr{addr("192.0.2.10"), addr("2001:db8::10")}
+	testnet.AddAddress(t, local...)
+	counter := testnet.CountTo(t, local...)
+	for _, to := range local {
 		listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", netip.AddrPortFrom(to, 0).String())
 		if err != nil {
 			t.Fatal(err)
 		}
 		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", listener.Addr().String())
 		if err != nil {
-			t.Errorf("%v: a listener does not answer: %v", to, err)
+			t.Errorf("connecting to the listener of %v: %v", to, err)
 		} else {
 			conn.Close()
 		}
 		listener.Close()
 		_, err = (&net.Dialer{}).DialContext(t.Context(), "tcp", listener.Addr().String())
 		if !errors.Is(err, syscall.ECONNREFUSED) {
-			t.Errorf("%v: %v where nobody listens, not ECONNREFUSED", to, err)
+			t.Errorf("connecting to %v without a listener = %v, want ECONNREFUSED", to, err)
 		}
 		if n := counter.Packets(t, to); n < 4 {
-			t.Errorf("%v: only %d packets counted", to, n)
+			t.Errorf("Packets(%v) = %d, want at least 4", to, n)
 		}
 	}
 	if n := counter.Left(t); n != 0 {
-		t.Errorf("%d packets left; all of them are for this machine", n)
+		t.Errorf("Left() = %d, want 0, because all packets are local", n)
 	}
 }
 
-// Two tests must not see each other's networks: 192.0.2.10 is there above.
-func TestANamespaceIsFresh(t *testing.T) {
+// TestIsolatedNewNamespace requires a namespace without the addresses of other tests.
+func TestIsolatedNewNamespace(t *testing.T) {
 	if !testnet.Isolated(t) {
 		return
 	}
@@ -149,30 +147,30 @@ func TestANamespaceIsFresh(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(interfaces) != 1 || interfaces[0].Flags&net.FlagLoopback == 0 || interfaces[0].Flags&net.FlagUp == 0 {
-		t.Errorf("not loopback alone, and up: %v", interfaces)
+		t.Errorf("Interfaces() = %v, want only loopback, and up", interfaces)
 	}
 	addrs, err := net.InterfaceAddrs()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(addrs) != 2 {
-		t.Errorf("not the two of loopback alone: %v", addrs)
+		t.Errorf("InterfaceAddrs() = %v, want the two of loopback", addrs)
 	}
-	t.Run("and its subtests are in it", func(t *testing.T) {
+	t.Run("subtest", func(t *testing.T) {
 		if again, err := net.Interfaces(); err != nil || len(again) != 1 {
-			t.Errorf("%v, %v", again, err)
+			t.Errorf("Interfaces() in a subtest = %v, %v, want only loopback", again, err)
 		}
 	})
 }
 
-// dropOne makes this machine drop a packet: one that goes into a wire whose other
-// end is not in use.
-func dropOne(t *testing.T) {
+// dropPacket makes this machine drop a packet, by sending it into a veth pair whose other end
+// is down.
+func dropPacket(t *testing.T) {
 	t.Helper()
 	if _, err := net.InterfaceByName("outside"); err != nil {
 		testnet.DefaultRoute(t)
 		if out, err := exec.CommandContext(t.Context(), "ip", "link", "set", "nowhere", "down").CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, out)
+			t.Fatalf("running ip: %v: %s", err, out)
 		}
 	}
 	if err := send(t, addr("192.0.2.1")); err != nil {
@@ -180,13 +178,13 @@ func dropOne(t *testing.T) {
 	}
 }
 
-// TestEnds is what TestIsolatedPassesTheOutcomeOn runs; on its own it does nothing.
-func TestEnds(t *testing.T) {
-	switch *ends {
+// TestOutcome does nothing unless TestIsolatedOutcome executes it.
+func TestOutcome(t *testing.T) {
+	switch *outcome {
 	case "":
 		return
 	case "subtest":
-		t.Run("below", func(t *testing.T) { testnet.Isolated(t) })
+		t.Run("subtest", func(t *testing.T) { testnet.Isolated(t) })
 		return
 	case "changes":
 		testnet.AddAddress(t, addr("192.0.2.1"))
@@ -207,19 +205,19 @@ func TestEnds(t *testing.T) {
 	if !testnet.Isolated(t) {
 		return
 	}
-	switch *ends {
+	switch *outcome {
 	case "passes":
 		t.Log("in the namespace")
 	case "fails":
-		t.Error("wrong in the namespace")
+		t.Error("failure in the namespace")
 	case "skips":
-		t.Skip("no use in the namespace")
+		t.Skip("skip in the namespace")
 	case "outside":
 		testnet.AddAddress(t, addr("10.0.0.1"))
 	case "uncounted":
 		testnet.CountTo(t).Packets(t, addr("192.0.2.1"))
 	case "cleanup":
-		t.Cleanup(func() { t.Error("wrong in a cleanup") })
+		t.Cleanup(func() { t.Error("failure in a cleanup") })
 	case "hangs":
 		select {}
 	case "dies":
@@ -253,77 +251,77 @@ func TestEnds(t *testing.T) {
 		testnet.Start(t, testnet.Host{Addrs: []netip.Addr{addr("192.0.2.1")}, Plain: true, DefaultUDP: testnet.UDPRejectHost})
 	case "quits":
 		host := testnet.Start(t, testnet.Host{Addrs: []netip.Addr{addr("192.0.2.1")}})[0]
-		host.Serve(t, "sh", "-c", "echo my service is no more")
+		host.Serve(t, "sh", "-c", "echo service exits")
 		time.Sleep(500 * time.Millisecond)
 	case "uninstalled":
 		testnet.Start(t, testnet.Host{Addrs: []netip.Addr{addr("192.0.2.1")}})[0].Serve(t, "no-such-service")
 	case "farther":
 		testnet.StartSimulation(t, testnet.Simulation{Prefixes: []netip.Prefix{netip.MustParsePrefix("192.0.0.0/16")}})
-	case "void":
-		testnet.MeasureWithoutDrops(t, func() int { dropOne(t); return 0 })
+	case "dropped":
+		testnet.MeasureWithoutDrops(t, func() int { dropPacket(t); return 0 })
 	case "exits":
 		syscall.Exit(0)
 	}
 }
 
-func TestIsolatedPassesTheOutcomeOn(t *testing.T) {
+func TestIsolatedOutcome(t *testing.T) {
 	t.Parallel()
 	testnet.NeedProgram(t, "unshare", "ip", "nft")
 	for _, c := range []struct {
-		ends, noSkip string
-		ok           bool
-		says         []string
+		outcome, noSkip string
+		ok              bool
+		output          []string
 	}{
-		{ends: "passes", ok: true, says: []string{"in the namespace", "--- PASS: TestEnds"}},
-		{ends: "passes", noSkip: "1", ok: true, says: []string{"--- PASS: TestEnds"}},
-		{ends: "fails", says: []string{"wrong in the namespace", "TestEnds failed in its namespace", "--- FAIL: TestEnds"}},
-		{ends: "cleanup", says: []string{"wrong in a cleanup", "TestEnds failed in its namespace"}},
-		{ends: "skips", ok: true, says: []string{"no use in the namespace", "--- SKIP: TestEnds"}},
-		{ends: "skips", noSkip: "1", says: []string{"no use in the namespace", "--- FAIL: TestEnds"}},
-		{ends: "lacks", ok: true, says: []string{"not installed: no-such-program", "--- SKIP: TestEnds"}},
-		{ends: "lacks", noSkip: "1", says: []string{"not installed: no-such-program", "--- FAIL: TestEnds"}},
-		{ends: "subtest", says: []string{"TestEnds/below is a subtest"}},
-		{ends: "changes", says: []string{"call testnet.Isolated at the beginning"}},
-		{ends: "outside", says: []string{"10.0.0.1 is not an address for documentation"}},
-		{ends: "uncounted", says: []string{"192.0.2.1 are not counted"}},
-		{ends: "hostless", says: []string{"has no address"}},
-		{ends: "foreign", says: []string{"10.0.0.1 is not an address for documentation"}},
-		{ends: "own", says: []string{"198.51.100.254 is the scanner's own address"}},
-		{ends: "twice", says: []string{"192.0.2.1 is given twice"}},
-		{ends: "overlap", says: []string{"are named twice"}},
-		{ends: "noports", says: []string{`"http" is not a port`}},
-		{ends: "overlap_udp", says: []string{"are named twice"}},
-		{ends: "listeners", says: []string{"has 1001 UDP ports with a listener, and can have 1000"}},
-		{ends: "filterless", says: []string{"has no packet filter, and is to reject_host datagrams"}},
-		{ends: "quits", says: []string{"sh ended before the test: exit status 0", "my service is no more"}},
-		{ends: "uninstalled", ok: true, says: []string{"not installed: no-such-service", "--- SKIP: TestEnds"}},
-		{ends: "farther", says: []string{"192.0.0.0/16 is not a prefix for documentation"}},
-		{ends: "void", says: []string{"run 3 of 3 is void", "interface outside of this side sent: 1", "in each of 3 runs"}},
-		{ends: "hangs", says: []string{"test timed out", "TestEnds failed in its namespace"}},
-		{ends: "exits", says: []string{"TestEnds was never run in its namespace"}},
+		{outcome: "passes", ok: true, output: []string{"in the namespace", "--- PASS: TestOutcome"}},
+		{outcome: "passes", noSkip: "1", ok: true, output: []string{"--- PASS: TestOutcome"}},
+		{outcome: "fails", output: []string{"failure in the namespace", "TestOutcome in its namespace: exit status", "--- FAIL: TestOutcome"}},
+		{outcome: "cleanup", output: []string{"failure in a cleanup", "TestOutcome in its namespace: exit status"}},
+		{outcome: "skips", ok: true, output: []string{"skip in the namespace", "--- SKIP: TestOutcome"}},
+		{outcome: "skips", noSkip: "1", output: []string{"skip in the namespace", "--- FAIL: TestOutcome"}},
+		{outcome: "lacks", ok: true, output: []string{"not installed: no-such-program", "--- SKIP: TestOutcome"}},
+		{outcome: "lacks", noSkip: "1", output: []string{"not installed: no-such-program", "--- FAIL: TestOutcome"}},
+		{outcome: "subtest", output: []string{"TestOutcome/subtest is a subtest"}},
+		{outcome: "changes", output: []string{"call testnet.Isolated first"}},
+		{outcome: "outside", output: []string{"10.0.0.1 is not reserved for documentation"}},
+		{outcome: "uncounted", output: []string{"192.0.2.1 are not counted"}},
+		{outcome: "hostless", output: []string{"has no address"}},
+		{outcome: "foreign", output: []string{"10.0.0.1 is not reserved for documentation"}},
+		{outcome: "own", output: []string{"198.51.100.254 is the scanner's own address"}},
+		{outcome: "twice", output: []string{"192.0.2.1 is used twice"}},
+		{outcome: "overlap", output: []string{"overlap with others"}},
+		{outcome: "noports", output: []string{`"http" is not a port`}},
+		{outcome: "overlap_udp", output: []string{"overlap with others"}},
+		{outcome: "listeners", output: []string{"has 1001 UDP ports with a listener, at most 1000 are allowed"}},
+		{outcome: "filterless", output: []string{"has no packet filter for answer reject_host"}},
+		{outcome: "quits", output: []string{"sh exited before the end of the test: exit status 0", "service exits"}},
+		{outcome: "uninstalled", ok: true, output: []string{"not installed: no-such-service", "--- SKIP: TestOutcome"}},
+		{outcome: "farther", output: []string{"192.0.0.0/16 is not reserved for documentation"}},
+		{outcome: "dropped", output: []string{"run 3 of 3 is invalid", "interface outside of the scanner sent: 1", "in each of 3 runs"}},
+		{outcome: "hangs", output: []string{"test timed out", "TestOutcome in its namespace: exit status"}},
+		{outcome: "exits", output: []string{"TestOutcome did not run in its namespace"}},
 	} {
-		t.Run(strings.TrimSuffix(c.ends+"/"+c.noSkip, "/"), func(t *testing.T) {
+		t.Run(strings.TrimSuffix(c.outcome+"/"+c.noSkip, "/"), func(t *testing.T) {
 			t.Parallel()
 			binary, err := os.Executable()
 			if err != nil {
 				t.Fatal(err)
 			}
 			timeout := "1m"
-			if c.ends == "hangs" {
+			if c.outcome == "hangs" {
 				timeout = "3s"
 			}
-			cmd := exec.CommandContext(t.Context(), binary, "-test.run=^TestEnds$", "-test.v", "-test.timeout="+timeout, "-ends="+c.ends)
+			cmd := exec.CommandContext(t.Context(), binary, "-test.run=^TestOutcome$", "-test.v", "-test.timeout="+timeout, "-outcome="+c.outcome)
 			cmd.Env = append(os.Environ(), "PORTSCAN_TEST_NO_SKIP="+c.noSkip, quickExit)
 			out, err := cmd.CombinedOutput()
 			if _, exited := errors.AsType[*exec.ExitError](err); err != nil && !exited {
 				t.Fatal(err)
 			}
 			if (err == nil) != c.ok {
-				t.Errorf("passed is %v, want %v", err == nil, c.ok)
+				t.Errorf("passed = %v, want %v", err == nil, c.ok)
 			}
-			for _, text := range c.says {
+			for _, text := range c.output {
 				if !strings.Contains(string(out), text) {
-					t.Errorf("it does not say %q", text)
+					t.Errorf("output does not contain %q", text)
 				}
 			}
 			if t.Failed() {

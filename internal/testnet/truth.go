@@ -7,8 +7,8 @@ import (
 	"portscan_exporter/internal/scan"
 )
 
-// State returns the truth of a TCP port: what a scanner has to find. Of an
-// address that is not the host's nothing is known.
+// State returns the true state of a TCP port, which a scanner must report. It is unknown for
+// an address of another host.
 func (r *RunningHost) State(addr netip.Addr, port uint16) scan.State {
 	if !slices.Contains(r.host.Addrs, addr.Unmap()) {
 		return scan.Unknown
@@ -16,8 +16,7 @@ func (r *RunningHost) State(addr netip.Addr, port uint16) scan.State {
 	return r.layout.state(port)
 }
 
-// UDPState returns the truth of a UDP port, as [RunningHost.State] does of a TCP
-// port.
+// UDPState returns the true state of a UDP port, see [RunningHost.State].
 func (r *RunningHost) UDPState(addr netip.Addr, port uint16) scan.State {
 	if !slices.Contains(r.host.Addrs, addr.Unmap()) {
 		return scan.Unknown
@@ -25,18 +24,18 @@ func (r *RunningHost) UDPState(addr netip.Addr, port uint16) scan.State {
 	return r.layout.udpState(port)
 }
 
-// Truth joins what is known of the TCP ports of several hosts, for [Compare].
+// Truth returns the true states of the TCP ports of several hosts for [Compare].
 func Truth(hosts ...*RunningHost) func(netip.Addr, uint16) scan.State {
-	return join(hosts, (*layout).state)
+	return joinStates(hosts, (*layout).state)
 }
 
-// TruthUDP joins what is known of the UDP ports of several hosts, for [Compare].
+// TruthUDP returns the true states of the UDP ports of several hosts for [Compare].
 func TruthUDP(hosts ...*RunningHost) func(netip.Addr, uint16) scan.State {
-	return join(hosts, (*layout).udpState)
+	return joinStates(hosts, (*layout).udpState)
 }
 
-// join asks the host that has the address.
-func join(hosts []*RunningHost, state func(*layout, uint16) scan.State) truth {
+// joinStates returns the state from the host with the address.
+func joinStates(hosts []*RunningHost, state func(*layout, uint16) scan.State) truth {
 	by := make(map[netip.Addr]*RunningHost)
 	for _, r := range hosts {
 		for _, addr := range r.host.Addrs {

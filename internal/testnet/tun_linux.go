@@ -8,19 +8,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openTUN makes a TUN device in this namespace, which lives as long as the file
-// is open, and returns its name. What is read and written are IP packets.
+// openTUN creates a TUN device in this namespace and returns its file, which reads and writes
+// IP packets, and its name. The device exists while the file is open.
 func openTUN(t *testing.T) (device *os.File, name string) {
 	t.Helper()
 	const path = "/dev/net/tun"
 	fd, err := unix.Open(path, unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) {
-		Skip(t, "no TUN device to be had: "+path+": "+err.Error())
+		Skip(t, "cannot open a TUN device: "+path+": "+err.Error())
 	}
 	if err != nil {
 		t.Fatalf("%s: %v", path, err)
 	}
-	request, err := unix.NewIfreq("far%d") // the kernel counts
+	request, err := unix.NewIfreq("simulated%d") // the kernel assigns the number
 	if err == nil {
 		request.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI)
 		err = unix.IoctlIfreq(fd, unix.TUNSETIFF, request)
@@ -29,7 +29,6 @@ func openTUN(t *testing.T) (device *os.File, name string) {
 		_ = unix.Close(fd)
 		t.Fatalf("%s: %v", path, err)
 	}
-	// Only now: the runtime waits for a file from the moment it knows it, and this
-	// one was none to wait for without a device.
+	// The runtime can poll the file only after the device is attached.
 	return os.NewFile(uintptr(fd), path), request.Name()
 }

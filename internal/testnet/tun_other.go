@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// openTUN skips the test: the device is Linux's.
+// openTUN skips the test.
 func openTUN(t *testing.T) (device *os.File, name string) {
 	t.Helper()
-	Skip(t, "TUN devices are made on Linux alone")
+	Skip(t, "TUN devices require Linux")
 	return nil, ""
 }

@@ -19,11 +19,10 @@ import (
 	"portscan_exporter/internal/testnet"
 )
 
-// patient is how long a test waits for a datagram that may not come.
-const patient = 300 * time.Millisecond
+// replyTimeout is the maximum wait for a datagram.
+const replyTimeout = 300 * time.Millisecond
 
-// openUDP opens a socket that hears of all ICMP errors, and of datagrams from
-// everywhere.
+// openUDP opens a socket that receives all ICMP errors, and datagrams from all addresses.
 func openUDP(t *testing.T, to netip.Addr) *net.UDPConn {
 	t.Helper()
 	network, level, option := "udp4", unix.SOL_IP, unix.IP_RECVERR
@@ -41,19 +40,19 @@ func openUDP(t *testing.T, to netip.Addr) *net.UDPConn {
 	return conn.(*net.UDPConn)
 }
 
-// ask sends the port a datagram and says what comes back first.
+// ask sends a datagram to the port and returns the first reply.
 func ask(t *testing.T, to netip.AddrPort, data string) string {
 	t.Helper()
 	conn := openUDP(t, to.Addr())
 	if _, err := conn.WriteToUDPAddrPort([]byte(data), to); err != nil {
 		t.Error(err)
 	}
-	return hear(conn, to)
+	return receive(conn, to)
 }
 
-// hear says what comes, as an answer to what was sent there.
-func hear(conn *net.UDPConn, to netip.AddrPort) string {
-	conn.SetReadDeadline(time.Now().Add(patient))
+// receive returns the next reply from the port.
+func receive(conn *net.UDPConn, to netip.AddrPort) string {
+	conn.SetReadDeadline(time.Now().Add(replyTimeout))
 	reply := make([]byte, 1500)
 	n, from, err := conn.ReadFromUDPAddrPort(reply)
 	switch {
@@ -76,7 +75,7 @@ func hear(conn *net.UDPConn, to netip.AddrPort) string {
 	}
 }
 
-// askAll asks for something at each of these ports of the addresses, at once.
+// askAll sends datagrams to the ports concurrently and checks the replies.
 func askAll(t *testing.T, look map[netip.AddrPort]string) {
 	t.Helper()
 	var wait sync.WaitGroup
@@ -84,7 +83,7 @@ func askAll(t *testing.T, look map[netip.AddrPort]string) {
 		for _, data := range []string{"", "hello"} {
 			wait.Go(func() {
 				if got := ask(t, at, data); got != want {
-					t.Errorf("%v, sent %q: %s, want %s", at, data, got, want)
+					t.Errorf("%v, sent %q: got %s, want %s", at, data, got, want)
 				}
 			})
 		}
@@ -92,7 +91,7 @@ func askAll(t *testing.T, look map[netip.AddrPort]string) {
 	wait.Wait()
 }
 
-func TestEveryUDPAnswer(t *testing.T) {
+func TestHostUDPAnswers(t *testing.T) {
 	t.Parallel()
 	if !testnet.Isolated(t) {
 		return
@@ -104,14 +103,14 @@ func TestEveryUDPAnswer(t *testing.T) {
 		seen, seen6 string
 	}{
 		testnet.UDPRefuse:         {scan.Closed, "refused", "refused"},
-		testnet.UDPReply:          {scan.Open, `"lab"`, `"lab"`},
+		testnet.UDPReply:          {scan.Open, `"testnet"`, `"testnet"`},
 		testnet.UDPMute:           {scan.OpenFiltered, "silent", "silent"},
 		testnet.UDPDrop:           {scan.OpenFiltered, "silent", "silent"},
 		testnet.UDPRejectHost:     {scan.Filtered, "host unreachable", "host unreachable"},
 		testnet.UDPRejectAdmin:    {scan.Filtered, "host unreachable", "prohibited"},
 		testnet.UDPRejectPort:     {scan.Closed, "refused", "refused"},
 		testnet.UDPReplyElsewhere: {scan.Open, tftp, tftp},
-		testnet.UDPReplyOtherAddr: {scan.OpenFiltered, `"lab" from 192.0.2.2:1008`, `"lab" from [2001:db8::2]:1008`},
+		testnet.UDPReplyOtherAddr: {scan.OpenFiltered, `"testnet" from 192.0.2.2:1008`, `"testnet" from [2001:db8::2]:1008`},
 	}
 	ports := map[string]testnet.UDPAnswer{"3000-33000": testnet.UDPRejectPort}
 	look := make(map[netip.AddrPort]string)
@@ -122,27 +121,27 @@ func TestEveryUDPAnswer(t *testing.T) {
 		look[netip.AddrPortFrom(addrs[2], port)] = is[answer].seen6
 	}
 	for _, to := range addrs {
-		look[netip.AddrPortFrom(to, 7)] = "silent"      // by default
-		look[netip.AddrPortFrom(to, 1001)] = `"lab"`    // from the address that was asked
-		look[netip.AddrPortFrom(to, 33000)] = "refused" // one of many
+		look[netip.AddrPortFrom(to, 7)] = "silent"       // by default
+		look[netip.AddrPortFrom(to, 1001)] = `"testnet"` // from the address that was asked
+		look[netip.AddrPortFrom(to, 33000)] = "refused"  // one of many
 	}
 	host := testnet.Start(t, testnet.Host{Addrs: addrs, DefaultUDP: testnet.UDPDrop, UDP: ports, ICMPsPerSecond: -1})[0]
 	askAll(t, look)
 	for _, answer := range testnet.UDPAnswers() {
 		if got := host.UDPState(addrs[2], 1000+uint16(answer)); got != is[answer].state {
-			t.Errorf("the truth of %v is %v, want %v", answer, got, is[answer].state)
+			t.Errorf("UDPState() of %v = %v, want %v", answer, got, is[answer].state)
 		}
 	}
 	truth := testnet.TruthUDP(host)
 	if a, b := truth(addrs[0], 1001), truth(addr("192.0.2.3"), 1001); a != scan.Open || b != scan.Unknown {
-		t.Errorf("the truth is %v, and %v of another address", a, b)
+		t.Errorf("UDPState() = %v, and %v of another address", a, b)
 	}
 	if got := host.State(addrs[0], 1001); got != scan.Closed {
-		t.Errorf("with TCP the port is %v", got)
+		t.Errorf("State() = %v", got)
 	}
 }
 
-func TestUDPWithoutAFilter(t *testing.T) {
+func TestPlainHostUDP(t *testing.T) {
 	t.Parallel()
 	if !testnet.Isolated(t) {
 		return
@@ -155,15 +154,14 @@ func TestUDPWithoutAFilter(t *testing.T) {
 	})
 	look := make(map[netip.AddrPort]string)
 	for _, to := range addrs {
-		for port, want := range map[uint16]string{53: `"lab"`, 1990: `"lab"`, 54: "silent", 55: "silent", 56: "refused"} {
+		for port, want := range map[uint16]string{53: `"testnet"`, 1990: `"testnet"`, 54: "silent", 55: "silent", 56: "refused"} {
 			look[netip.AddrPortFrom(to, port)] = want
 		}
 	}
 	askAll(t, look)
 }
 
-// burst sends so many datagrams, each to a port of its own, as fast as queues
-// allow.
+// burst sends n datagrams to different ports, as fast as queues permit.
 func burst(t *testing.T, to netip.Addr, n int) *net.UDPConn {
 	t.Helper()
 	network := "udp4"
@@ -187,7 +185,7 @@ func burst(t *testing.T, to netip.Addr, n int) *net.UDPConn {
 	return conn
 }
 
-func TestUDPLossAndCounts(t *testing.T) {
+func TestHostUDPLoss(t *testing.T) {
 	t.Parallel()
 	if !testnet.Isolated(t) {
 		return
@@ -198,7 +196,7 @@ func TestUDPLossAndCounts(t *testing.T) {
 	back := 0
 	for _, to := range addrs {
 		conn := burst(t, to, sent)
-		for conn.SetReadDeadline(time.Now().Add(patient)); ; back++ {
+		for conn.SetReadDeadline(time.Now().Add(replyTimeout)); ; back++ {
 			if _, err := conn.Read(make([]byte, 10)); err != nil {
 				break
 			}
@@ -210,12 +208,12 @@ func TestUDPLossAndCounts(t *testing.T) {
 	within(t, "lost on the way there", n.LostIn, 124, 276)
 	within(t, "lost on the way back", n.LostOut, 307, 493)
 	if n.UDPOut != n.UDPIn-n.LostIn || back != n.UDPOut-n.LostOut || n.ICMPsOut != 0 || n.SYNsIn != 0 {
-		t.Errorf("this does not add up: %d came back; %+v", back, n)
+		t.Errorf("got %d replies, which do not match the counts %+v", back, n)
 	}
 }
 
-// TestUDPLimits counts the ICMP errors that closed ports draw.
-func TestUDPLimits(t *testing.T) {
+// TestHostICMPLimits counts the ICMP errors of closed ports.
+func TestHostICMPLimits(t *testing.T) {
 	t.Parallel()
 	if !testnet.Isolated(t) {
 		return
@@ -232,20 +230,20 @@ func TestUDPLimits(t *testing.T) {
 	)
 	for i, host := range hosts {
 		for _, to := range addrs(i + 1) {
-			before, begun := host.Counts(t), time.Now()
+			before, started := host.Counts(t), time.Now()
 			burst(t, to, sent)
 			time.Sleep(20 * time.Millisecond)
 			n := host.Counts(t)
 			said := n.ICMPsOut - before.ICMPsOut
 			passed := said - (n.Limited - before.Limited)
-			t.Logf("%v: %d errors in %v, of which %d come through", to, said, time.Since(begun), passed)
+			t.Logf("%v: %d errors in %v, of which %d were received", to, said, time.Since(started), passed)
 			within(t, "arrived", n.UDPIn-before.UDPIn, sent, sent)
 			switch i {
 			case 1:
 				within(t, "with the kernel's limit", passed, 1, 20)
 			case 2:
 				within(t, "said", said, sent, sent)
-				within(t, "with a limit", passed, 1, 6+int(time.Since(begun).Seconds()*100))
+				within(t, "with a limit", passed, 1, 6+int(time.Since(started).Seconds()*100))
 			default:
 				within(t, "without a limit", passed, sent, sent)
 			}
@@ -253,8 +251,8 @@ func TestUDPLimits(t *testing.T) {
 	}
 }
 
-// TestAServiceOfItsOwn has a program reply at a host.
-func TestAServiceOfItsOwn(t *testing.T) { //nolint:tparallel // its subtest has to have ended before the rest
+// TestRunningHostServe runs a program on a host.
+func TestRunningHostServe(t *testing.T) { //nolint:tparallel // the subtest must end before the rest
 	t.Parallel()
 	if !testnet.Isolated(t) {
 		return
@@ -267,29 +265,29 @@ func TestAServiceOfItsOwn(t *testing.T) { //nolint:tparallel // its subtest has 
 	host := testnet.Start(t, testnet.Host{Addrs: addrs[:], ICMPsPerSecond: -1})[0]
 	at := netip.AddrPortFrom(addrs[1], 5353)
 	if got := ask(t, at, ""); got != "refused" {
-		t.Errorf("before the service: %s", got)
+		t.Errorf("before the service: got %s", got)
 	}
 	t.Run("service", func(t *testing.T) {
-		host.Serve(t, binary, "-test.run=^TestEnds$", "-ends=serves")
+		host.Serve(t, binary, "-test.run=^TestOutcome$", "-outcome=serves")
 		for range 100 {
 			if ask(t, at, "") == `"a service"` {
 				return
 			}
 			time.Sleep(20 * time.Millisecond)
 		}
-		t.Error("the service is not there")
+		t.Error("service does not reply")
 	})
 	if got := ask(t, at, ""); got != "refused" {
-		t.Errorf("after its end: %s", got)
+		t.Errorf("after the service: got %s", got)
 	}
 	namespace := strings.TrimSpace(host.Exec(t, "readlink", "/proc/self/ns/net"))
 	if pids := inNamespace(t, namespace); len(pids) != 1 {
-		t.Errorf("processes %v are in the host, want its own alone", pids)
+		t.Errorf("processes %v are running on the host, want only its own", pids)
 	}
 }
 
-// TestConnectionsOfAHost tells half-open connections from established ones.
-func TestConnectionsOfAHost(t *testing.T) { //nolint:tparallel // its subtests have the same addresses
+// TestRunningHostConnections counts half-open and established connections.
+func TestRunningHostConnections(t *testing.T) { //nolint:tparallel // subtests use the same addresses
 	t.Parallel()
 	if !testnet.Isolated(t) {
 		return
@@ -307,7 +305,7 @@ func TestConnectionsOfAHost(t *testing.T) { //nolint:tparallel // its subtests h
 					}
 					time.Sleep(5 * time.Millisecond)
 				}
-				t.Errorf("%d half open and %d established, want %d and %d", a, b, halfOpen, established)
+				t.Errorf("HalfOpen() = %d, Established() = %d, want %d and %d", a, b, halfOpen, established)
 			}
 			connect := func() []net.Conn {
 				var conns []net.Conn

@@ -2,24 +2,23 @@ package testnet
 
 import "portscan_exporter/internal/scan"
 
-// UDPAnswer is what a host does with a datagram that comes to one of its UDP
-// ports.
+// UDPAnswer is the behavior of a UDP port.
 type UDPAnswer uint8
 
-// The answers, and what a scanner has to say of a port that gives them.
+// The answers, with the states that a scanner must report.
 const (
-	UDPRefuse         UDPAnswer = iota // nothing listens, and the kernel sends ICMP, port unreachable: closed
-	UDPReply                           // a listener replies to whatever comes, an empty datagram too: open
-	UDPMute                            // a listener reads and never replies: open_filtered
-	UDPDrop                            // swallowed by a filter, which from outside looks like UDPMute: open_filtered
+	UDPRefuse         UDPAnswer = iota // no listener, the kernel sends ICMP, port unreachable: closed
+	UDPReply                           // a listener replies to each datagram, including empty ones: open
+	UDPMute                            // a listener never replies: open_filtered
+	UDPDrop                            // dropped by a filter: open_filtered
 	UDPRejectHost                      // a filter sends ICMP, host or address unreachable: filtered
 	UDPRejectAdmin                     // a filter sends ICMP, administratively prohibited: filtered
-	UDPRejectPort                      // a filter sends ICMP, port unreachable, as the host itself would: closed
-	UDPReplyElsewhere                  // a listener replies from another port of the address, as TFTP does, with an error of TFTP's: open
-	UDPReplyOtherAddr                  // a listener replies from another address of the host's, if it has one of that family: open_filtered
+	UDPRejectPort                      // a filter sends ICMP, port unreachable, like the kernel: closed
+	UDPReplyElsewhere                  // a listener replies with a TFTP error from another port of the address: open
+	UDPReplyOtherAddr                  // a listener replies from another address of the host, if there is one of that family: open_filtered
 )
 
-// UDPAnswers lists them all.
+// UDPAnswers returns all UDP answers.
 func UDPAnswers() []UDPAnswer {
 	return []UDPAnswer{
 		UDPRefuse, UDPReply, UDPMute, UDPDrop, UDPRejectHost, UDPRejectAdmin, UDPRejectPort,
@@ -27,18 +26,19 @@ func UDPAnswers() []UDPAnswer {
 	}
 }
 
-// heard are the answers for which something has to listen.
-func heard() []UDPAnswer { return []UDPAnswer{UDPReply, UDPMute, UDPReplyElsewhere, UDPReplyOtherAddr} }
+// listeningAnswers returns the answers that need a listener.
+func listeningAnswers() []UDPAnswer {
+	return []UDPAnswer{UDPReply, UDPMute, UDPReplyElsewhere, UDPReplyOtherAddr}
+}
 
-// State returns the state of a port that answers so, as far as it can be seen
-// from outside.
+// State returns the state that a scanner must report for a port with the answer.
 func (a UDPAnswer) State() scan.State {
 	switch a {
 	case UDPRefuse, UDPRejectPort:
 		return scan.Closed
 	case UDPReply, UDPReplyElsewhere:
 		return scan.Open
-	case UDPMute, UDPDrop, UDPReplyOtherAddr: // the last: nobody can tell who that was
+	case UDPMute, UDPDrop, UDPReplyOtherAddr: // the reply from another address cannot be attributed
 		return scan.OpenFiltered
 	case UDPRejectHost, UDPRejectAdmin:
 		return scan.Filtered
@@ -47,15 +47,15 @@ func (a UDPAnswer) State() scan.State {
 	}
 }
 
-// String returns a word for the answer.
+// String returns the name of the answer.
 func (a UDPAnswer) String() string {
-	words := [...]string{
+	names := [...]string{
 		UDPRefuse: "refuse", UDPReply: "reply", UDPMute: "mute", UDPDrop: "drop",
 		UDPRejectHost: "reject_host", UDPRejectAdmin: "reject_admin", UDPRejectPort: "reject_port",
 		UDPReplyElsewhere: "reply_elsewhere", UDPReplyOtherAddr: "reply_other_addr",
 	}
-	if int(a) >= len(words) {
+	if int(a) >= len(names) {
 		return "none"
 	}
-	return words[a]
+	return names[a]
 }

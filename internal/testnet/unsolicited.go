@@ -5,18 +5,17 @@ import (
 	"net/netip"
 )
 
-// SendUnsolicited sends the scanner n SYN+ACKs at once that answer nothing, from there to
-// one of the scanner's ports, with sequence and acknowledgement numbers at random.
-// If the port of from is 0, that is at random too. The scanner's addresses are
-// those that [StartSimulation] names.
-func (d *Simulator) SendUnsolicited(from, to netip.AddrPort, n int) {
+// SendUnsolicited sends n unsolicited SYN+ACKs with random sequence and acknowledgment numbers
+// to a port of the scanner. If the port of from is 0, source ports are random. For the
+// scanner's addresses, see [StartSimulation].
+func (sim *Simulator) SendUnsolicited(from, to netip.AddrPort, n int) {
 	src := netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
 	dst := netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
 	for range n {
 		if from.Port() == 0 {
 			src = netip.AddrPortFrom(src.Addr(), uint16(1+rand.IntN(65_535)))
 		}
-		d.count(func(c *Counts) { c.SYNACKsOut++ })
-		d.write(buildTCP(src, dst, rand.Uint32(), rand.Uint32(), flagSYN|flagACK, window))
+		sim.updateCounts(func(c *Counts) { c.SYNACKsOut++ })
+		sim.write(buildTCP(src, dst, rand.Uint32(), rand.Uint32(), flagSYN|flagACK, window))
 	}
 }

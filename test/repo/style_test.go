@@ -51,7 +51,6 @@ func unconverted() []string {
 		"internal/coordinator/",
 		"internal/engine/",
 		"internal/server/",
-		"internal/testnet/",
 		"prometheus/",
 	}
 }
