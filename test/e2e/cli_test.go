@@ -55,7 +55,7 @@ func TestConfigCheck(t *testing.T) {
   one:
     ports: "70000"
     timeout: 0s
-    colour: blue
+    color: blue
 targets:
   - name: own
     hosts: [127.0.0.1]

@@ -27,11 +27,11 @@ func newContainerEngine(t *testing.T) containerEngine {
 	if runtime.GOOS != "linux" {
 		skip(t, "containers' addresses are reachable only on Linux")
 	}
-	d := containerEngine{needProgram(t, "docker")}
-	if out, err := exec.Command(d.path, "info").CombinedOutput(); err != nil {
+	e := containerEngine{needProgram(t, "docker")}
+	if out, err := exec.Command(e.path, "info").CombinedOutput(); err != nil {
 		skip(t, fmt.Sprintf("container engine does not respond: %v: %s", err, out))
 	}
-	return d
+	return e
 }
 
 // run runs a command of the client, which must succeed, and returns its output.

@@ -18,19 +18,19 @@ var hardenedFlags = []string{"--read-only", "--cap-drop=ALL"}
 
 func TestImage(t *testing.T) {
 	t.Parallel()
-	d := newContainerEngine(t)
-	image := d.buildImage(t)
+	engine := newContainerEngine(t)
+	image := engine.buildImage(t)
 	t.Run("content", func(t *testing.T) {
 		t.Parallel()
-		testImageContent(t, d, image)
+		testImageContent(t, engine, image)
 	})
 	t.Run("network", func(t *testing.T) {
 		t.Parallel()
-		testImageNetwork(t, d, image)
+		testImageNetwork(t, engine, image)
 	})
 	t.Run("refusals", func(t *testing.T) {
 		t.Parallel()
-		testImageRefusals(t, d, image)
+		testImageRefusals(t, engine, image)
 	})
 	t.Run("compose", func(t *testing.T) {
 		t.Parallel()
@@ -39,7 +39,7 @@ func TestImage(t *testing.T) {
 }
 
 // testImageContent checks the metadata, the files and the version of the image.
-func testImageContent(t *testing.T, d containerEngine, image string) {
+func testImageContent(t *testing.T, engine containerEngine, image string) {
 	t.Helper()
 	var info struct {
 		Size   int64
@@ -49,7 +49,7 @@ func testImageContent(t *testing.T, d containerEngine, image string) {
 			Healthcheck      struct{ Test []string }
 		}
 	}
-	d.inspect(t, image, &info)
+	engine.inspect(t, image, &info)
 	const most = 25 << 20
 	if info.Size > most {
 		t.Errorf("image size = %d bytes, want at most %d", info.Size, most)
@@ -62,7 +62,7 @@ func testImageContent(t *testing.T, d containerEngine, image string) {
 	if got := append(c.Entrypoint, c.Healthcheck.Test...); !slices.Equal(got, []string{"/bin/portscan_exporter", "CMD", "/bin/portscan_exporter", "healthcheck"}) {
 		t.Errorf("entrypoint and health check = %q", got)
 	}
-	files := d.imageFiles(t, image)
+	files := engine.imageFiles(t, image)
 	var names []string
 	for name := range files {
 		names = append(names, name)
@@ -82,7 +82,7 @@ func testImageContent(t *testing.T, d containerEngine, image string) {
 		t.Error("config.yml of the image differs from the repository's")
 	}
 	version := readFile(t, repository+"/VERSION")
-	printed := d.run(t, slices.Concat([]string{"run", "--rm"}, hardenedFlags, []string{image, "--version"})...)
+	printed := engine.run(t, slices.Concat([]string{"run", "--rm"}, hardenedFlags, []string{image, "--version"})...)
 	if first, rest, _ := strings.Cut(printed, "\n"); !strings.HasPrefix(first, "portscan_exporter, version "+strings.TrimSpace(version)+" (branch: , revision: ") ||
 		strings.Contains(first, "revision: )") || strings.Contains(first, "modified") || !strings.Contains(rest, "20260102-03:04:05") {
 		t.Errorf("version = %q", printed)
@@ -107,22 +107,22 @@ targets:
 
 // testImageNetwork scans two containers from a third one, which has CAP_NET_RAW, reloads that one
 // and stops it.
-func testImageNetwork(t *testing.T, d containerEngine, image string) {
+func testImageNetwork(t *testing.T, engine containerEngine, image string) {
 	t.Helper()
-	network, prefix := d.createNetwork(t)
+	network, prefix := engine.createNetwork(t)
 	on := func(name string) []string {
 		return slices.Concat(hardenedFlags, []string{"--network=" + network, "--network-alias=" + name})
 	}
-	one := d.startContainer(t, append(on("one"), image, "--web.listen-address=:8001", "--web.listen-address=:9001")...).address(t)
-	two := d.startContainer(t, append(on("two"), image, "--web.listen-address=:8001")...).address(t)
+	one := engine.startContainer(t, append(on("one"), image, "--web.listen-address=:8001", "--web.listen-address=:9001")...).address(t)
+	two := engine.startContainer(t, append(on("two"), image, "--web.listen-address=:8001")...).address(t)
 
 	file := writeReadable(t, strings.Replace(imageConfig(prefix, "pair"), "full, half_open", "full", 1))
-	c := d.startContainer(t, append(on("exporter"), "--cap-add=NET_RAW", "--health-interval=500ms",
+	c := engine.startContainer(t, append(on("exporter"), "--cap-add=NET_RAW", "--health-interval=500ms",
 		"--volume="+filepath.Dir(file)+":/etc/portscan_exporter:ro", image)...)
 	e := &exporter{url: "http://" + c.address(t) + ":10115", config: file}
 	eventually(t, time.Minute, "the container is ready", func() error { return checkStatus(e.url+"/-/ready", 200) })
 	eventually(t, time.Minute, "the container is healthy", func() error {
-		if health := d.run(t, "inspect", "--format={{.State.Health.Status}}", c.id); health != "healthy" {
+		if health := engine.run(t, "inspect", "--format={{.State.Health.Status}}", c.id); health != "healthy" {
 			return errors.New(health)
 		}
 		return nil
@@ -148,14 +148,14 @@ func testImageNetwork(t *testing.T, d containerEngine, image string) {
 		t.Fatalf("POST /-/reload: %v, status %d, want 200: %s", err, a.status, a.body)
 	}
 	check("target=renamed&module=half_open")
-	checkNoEffectiveCapability(t, d.run(t, "inspect", "--format={{.State.Pid}}", c.id))
+	checkNoEffectiveCapability(t, engine.run(t, "inspect", "--format={{.State.Pid}}", c.id))
 	replaceFileMode(t, file, imageConfig(prefix, "again"), 0o644)
-	d.run(t, "kill", "--signal=HUP", c.id)
+	engine.run(t, "kill", "--signal=HUP", c.id)
 	eventually(t, 20*time.Second, "SIGHUP reloads the configuration", func() error { return checkStatus(e.url+"/probe?target=again", 200) })
 
 	// After 5 s the engine sends SIGKILL, which results in another status.
-	d.run(t, "stop", "--time=5", c.id)
-	if status := d.run(t, "inspect", "--format={{.State.ExitCode}}", c.id); status != "0" {
+	engine.run(t, "stop", "--time=5", c.id)
+	if status := engine.run(t, "inspect", "--format={{.State.ExitCode}}", c.id); status != "0" {
 		t.Errorf("exit status after SIGTERM = %s, want 0", status)
 	}
 }
@@ -180,7 +180,7 @@ func checkNoEffectiveCapability(t *testing.T, pid string) {
 
 // testImageRefusals uses half-open scans without CAP_NET_RAW. The exporter must report the missing
 // capability.
-func testImageRefusals(t *testing.T, d containerEngine, image string) {
+func testImageRefusals(t *testing.T, engine containerEngine, image string) {
 	t.Helper()
 	file := writeReadable(t, imageConfig("192.0.2.0/24", "pair"))
 	mount := "--volume=" + filepath.Dir(file) + ":/etc/portscan_exporter:ro"
@@ -188,15 +188,15 @@ func testImageRefusals(t *testing.T, d containerEngine, image string) {
 		"dropped":           nil,
 		"no new privileges": {"--cap-add=NET_RAW", "--security-opt=no-new-privileges"},
 	} {
-		c := d.startContainer(t, slices.Concat([]string{"--network=none", mount}, hardenedFlags, options, []string{image})...)
+		c := engine.startContainer(t, slices.Concat([]string{"--network=none", mount}, hardenedFlags, options, []string{image})...)
 		eventually(t, time.Minute, name+": the container has ended", func() error {
-			if status := d.run(t, "inspect", "--format={{.State.Status}}", c.id); status != "exited" {
+			if status := engine.run(t, "inspect", "--format={{.State.Status}}", c.id); status != "exited" {
 				return errors.New(status)
 			}
 			return nil
 		})
-		out, err := exec.Command(d.path, "logs", c.id).CombinedOutput()
-		if status := d.run(t, "inspect", "--format={{.State.ExitCode}}", c.id); err != nil || status != "1" || !strings.Contains(string(out), "CAP_NET_RAW") {
+		out, err := exec.Command(engine.path, "logs", c.id).CombinedOutput()
+		if status := engine.run(t, "inspect", "--format={{.State.ExitCode}}", c.id); err != nil || status != "1" || !strings.Contains(string(out), "CAP_NET_RAW") {
 			t.Errorf("%s: exit status = %s, want 1 and CAP_NET_RAW in the log: %v: %s", name, status, err, out)
 		}
 	}

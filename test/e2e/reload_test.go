@@ -21,7 +21,7 @@ func targetsConfig(names ...string) string {
 
 // badConfig is [targetsConfig] with an error in line 2.
 func badConfig(names ...string) string {
-	return strings.Replace(targetsConfig(names...), "few: {", "few: {colour: blue, ", 1)
+	return strings.Replace(targetsConfig(names...), "few: {", "few: {color: blue, ", 1)
 }
 
 const reloadSuccessful = "portscan_exporter_config_last_reload_successful"
