@@ -10,7 +10,7 @@ import (
 )
 
 // TestProbeNameRebinding changes the addresses of a name between probes: the name
-// is resolved once per scan, and each response is checked, whatever its TTL.
+// is resolved once per scan, and each response is checked, independently of its TTL.
 func TestProbeNameRebinding(t *testing.T) {
 	if !testnet.Isolated(t) {
 		return

@@ -166,7 +166,7 @@ func TestTableAligned(t *testing.T) {
 	}
 }
 
-// full fails after so many bytes, as a disk does that is full.
+// full is the number of bytes after which writes fail, as on a full disk.
 type full int
 
 func (f *full) Write(p []byte) (int, error) {

@@ -309,7 +309,8 @@ func inNamespace(t *testing.T, namespace string) []string {
 // TestHostStopsAfterCrash kills a test's process.
 func TestHostStopsAfterCrash(t *testing.T) {
 	t.Parallel()
-	testnet.NeedProgram(t, "unshare", "nsenter", "ip", "nft")
+	testnet.NeedProgram(t, "nsenter")
+	testnet.NeedNamespaces(t)
 	binary, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

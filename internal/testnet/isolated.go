@@ -151,6 +151,13 @@ func runChild(t *testing.T) {
 	}
 }
 
+// NeedNamespaces skips the test, see [Skip], unless the machine permits network namespaces.
+func NeedNamespaces(t *testing.T) {
+	t.Helper()
+	NeedProgram(t, "unshare", "ip", "nft")
+	unshareCommand(t)
+}
+
 // unshareCommand returns the command that runs another one in a new network namespace. The
 // test is skipped if the machine does not permit it.
 func unshareCommand(t *testing.T) []string {

@@ -90,7 +90,7 @@ func TestSimulationDatagrams(t *testing.T) {
 		}
 	}
 	n := far.Counts()
-	// Eight ports a family, of which two say nothing and one says much.
+	// Eight ports per family, of which two are silent and one sends many replies.
 	if n.UDPIn != 32 || n.UDPOut != 2*(5*2+200) || n.BrokenIn != 0 || n.ICMPsOut != 0 || n.SYNsIn != 0 {
 		t.Errorf("Counts() = %+v", n)
 	}

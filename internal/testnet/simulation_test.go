@@ -148,7 +148,7 @@ func TestSimulatorCounts(t *testing.T) {
 	if n.SYNsIn != 6 || n.BrokenIn != 3 || n.SYNACKsOut != 3 || n.RSTsOut != 5 {
 		t.Errorf("Counts() = %+v", n)
 	}
-	if n.RSTsIn != 3 { // of our kernel, which knows of no connection
+	if n.RSTsIn != 3 { // by the kernel, which has no connection
 		t.Errorf("got %d RSTs, want one per SYN+ACK", n.RSTsIn)
 	}
 }

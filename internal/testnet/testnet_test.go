@@ -266,7 +266,7 @@ func TestOutcome(t *testing.T) {
 
 func TestIsolatedOutcome(t *testing.T) {
 	t.Parallel()
-	testnet.NeedProgram(t, "unshare", "ip", "nft")
+	testnet.NeedNamespaces(t)
 	for _, c := range []struct {
 		outcome, noSkip string
 		ok              bool

@@ -34,14 +34,14 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-// filesWith returns the project's files with the extensions.
+// filesWith returns the project's files with the extensions, without test data.
 func filesWith(t *testing.T, extensions ...string) (files []string) {
 	t.Helper()
 	err := filepath.WalkDir(".", func(path string, e fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
-		case e.IsDir() && path != "." && (strings.HasPrefix(e.Name(), ".") || e.Name() == "dist"):
+		case e.IsDir() && path != "." && (strings.HasPrefix(e.Name(), ".") || slices.Contains([]string{"dist", "testdata"}, e.Name())):
 			return filepath.SkipDir
 		case slices.Contains(extensions, filepath.Ext(path)):
 			files = append(files, path)

@@ -18,20 +18,25 @@ import (
 // to use. They match complete words in upper and lower case; a space matches a line break.
 func avoidedWords() map[string]string {
 	return map[string]string{
-		`nobody|somebody|no one|whoever|whomever|whatever`: "the name of the person or thing",
-		`\w+ alone`:                   `"only" before the noun`,
-		`whole`:                       `"complete", "entire" or "integer"`,
-		`anew|begun|learnt`:           `"again", "started" or "learned"`,
-		`reckon\w*`:                   `"estimate" or "assume"`,
-		`leave to \w+`:                `"permission to"`,
-		`(tells?|says?) (whether|if)`: `"reports whether"`,
-		`(tells?|says?) (that|what|who|which|how|why)`: `"reports", "returns" or "logs"`,
-		`keeps? in mind`: `"store"`,
-		`houses?|doors?|arrows?|shelf|shelves|sieges?|sights?|rooms?`: "the technical term",
-		`ground floor`:                                                                       `"lowest layer"`,
-		`(neighb|behavi|col|fav|hon|lab)our\w*`:                                              `the American spelling, with "-or"`,
-		`(cancel|label|relabel|model|travel|signal)l(ed|ing)`:                                `the American spelling, with one "l"`,
-		`licences?|defences?|catalogues?|centres?|metres?|grey`:                              `"license", "defense", "catalog", "center", "meter" or "gray"`,
+		`(no|some|any|every)body|someone|anyone|no one|who(m)?ever|whatever`: "the name of the person or thing",
+		`\w+ alone`:                             `"only" before the noun`,
+		`whole`:                                 `"complete", "entire" or "integer"`,
+		`anew|begun|learnt`:                     `"again", "started" or "learned"`,
+		`reckon\w*`:                             `"estimate" or "assume"`,
+		`leave to \w+`:                          `"permission to"`,
+		`(tells?|says?|told|said) whether`:      `"reports whether"`,
+		`tells?|says?|told|said`:                `"reports", "returns" or "logs"`,
+		`knows|hears?|believes?`:                `"stores", "receives" or "assumes"`,
+		`keeps? in mind`:                        `"store"`,
+		`houses?|doors?|arrows?|rooms?`:         "the technical term",
+		`shelf|shelves|sieges?|sights?`:         "the technical term",
+		`ground floor`:                          `"lowest layer"`,
+		`at the most|so many|hardly`:            `"at most", a number or "rarely"`,
+		`(is|are) to be|might|shall`:            `"must", "should", "can" or "will"`,
+		`(neighb|behavi|col|fav|hon|lab)our\w*`: `the American spelling, with "-or"`,
+		`(cancel|label|relabel|model|travel|signal)l(ed|ing)`: `the American spelling, with one "l"`,
+		`licences?|defences?|catalogues?|centres?|metres?`:    `"license", "defense", "catalog", "center" or "meter"`,
+		`grey`: `"gray"`,
 		`(organ|recogn|initial|optim|normal|serial|summar|minim|maxim)is(e|es|ed|ing|ation)`: `the American spelling, with "-ize"`,
 	}
 }
@@ -40,19 +45,9 @@ func avoidedWords() map[string]string {
 // clause without a noun.
 const freeRelative = `(^|[.!?|]\s+)(What|Who)\b[^.?!]*([.!]|$)`
 
-// unconverted returns the folders and files whose text does not follow the style yet.
+// unconverted returns the folders whose text does not follow the style yet.
 func unconverted() []string {
-	return []string{
-		"config.yml",
-		"docs/cli.md",
-		"docs/configuration.md",
-		"docs/dashboards.md",
-		"internal/config/",
-		"internal/coordinator/",
-		"internal/engine/",
-		"internal/server/",
-		"prometheus/",
-	}
+	return []string{"internal/coordinator", "internal/engine", "internal/engine/pace"}
 }
 
 func TestStyleWords(t *testing.T) {
@@ -63,7 +58,7 @@ func TestStyleWords(t *testing.T) {
 	}
 	files := 0
 	for _, file := range filesWith(t, ".go", ".md", ".yml", ".yaml") {
-		if slices.ContainsFunc(unconverted(), func(dir string) bool { return strings.HasPrefix(file, dir) }) {
+		if slices.Contains(unconverted(), filepath.Dir(file)) {
 			continue
 		}
 		files++
@@ -73,8 +68,8 @@ func TestStyleWords(t *testing.T) {
 			}
 		}
 	}
-	if files < 50 {
-		t.Errorf("checked %d files, want at least 50", files)
+	if files < 200 {
+		t.Errorf("checked %d files, want at least 200", files)
 	}
 }
 
