@@ -57,7 +57,7 @@ func TestStyleWords(t *testing.T) {
 		t.Errorf("check() = %q, want 3 violations", got)
 	}
 	files := 0
-	for _, file := range filesWith(t, ".go", ".md", ".yml", ".yaml") {
+	for _, file := range filesWith(t, ".go", ".html", ".md", ".sh", ".yaml", ".yml") {
 		if slices.Contains(unconverted(), filepath.Dir(file)) {
 			continue
 		}
