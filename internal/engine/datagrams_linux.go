@@ -23,7 +23,7 @@ type datagrams struct {
 	waker   *waker
 	slots   []datagramSlot
 	gone    []int32 // slots that were shut
-	under   map[datagramKey]int32
+	under   map[datagramKey]attemptID
 	asked   map[netip.Addr]struct{} // for a file, by TFTP
 	queue   errorQueue
 	buffer  [2048]byte
@@ -41,6 +41,7 @@ type datagramSocket struct {
 
 type datagramSlot struct {
 	key  datagramKey
+	id   attemptID
 	busy bool
 }
 
@@ -61,7 +62,7 @@ func newDatagrams(s *udpSystem, source netip.Addr) (*datagrams, error) {
 	}
 	return &datagrams{
 		system: s, source: source, waker: w,
-		under: make(map[datagramKey]int32), asked: make(map[netip.Addr]struct{}),
+		under: make(map[datagramKey]attemptID), asked: make(map[netip.Addr]struct{}),
 	}, nil
 }
 
@@ -149,25 +150,30 @@ func (d *datagrams) giveUp(fd int, family, variant uint8) {
 	for slot := range d.slots {
 		if s := &d.slots[slot]; s.busy && s.key.variant == variant && slotFamily(s.key.to.Addr()) == family {
 			d.drop(int32(slot))
-			d.ended = append(d.ended, ending{slot: int32(slot), verdict: verdict{cause: scan.CauseSilence}})
+			d.ended = append(d.ended, ending{id: s.id, verdict: verdict{cause: scan.CauseSilence}})
 		}
 	}
 }
 
-func (d *datagrams) send(slot int32, to netip.AddrPort, variant int) scan.Cause {
+func (d *datagrams) send(id attemptID, to netip.AddrPort, variant int) scan.Cause {
 	if d.system.isOurs(to) && !d.makeWay(to) {
 		return scan.CauseSourcePorts
 	}
 	fd := d.sockets[slotFamily(to.Addr())][variant].fd
 	key := datagramKey{to, uint8(variant)} //nolint:gosec // one of a few
-	d.slots[slot] = datagramSlot{key, true}
-	d.under[key] = slot
+	s := &d.slots[id.slot]
+	*s = datagramSlot{key, id, true}
+	d.under[key] = id
 	if to.Port() == tftpPort {
 		d.asked[to.Addr()] = struct{}{}
 	}
 	for _, p := range payload.ForPort(to.Port()) {
-		if err := d.transmit(fd, p.Data, to); err != nil {
-			d.drop(slot)
+		err := d.transmit(fd, p.Data, to)
+		if !s.busy { // what was read in between answers an earlier datagram
+			return scan.CauseNone
+		}
+		if err != nil {
+			d.drop(id.slot)
 			return sendFailure(err)
 		}
 	}
@@ -283,11 +289,12 @@ func (d *datagrams) readErrors(fd int, ended []ending) []ending {
 // answer finds the attempt of the socket that is answered.
 func (d *datagrams) answer(fd int, from netip.AddrPort, v verdict, ended []ending) []ending {
 	variant := d.variant(fd, from)
-	if slot, ok := d.under[datagramKey{from, variant}]; ok {
-		d.drop(slot)
-		return append(ended, ending{slot: slot, verdict: v})
+	e := ending{id: attemptID{slot: lateAnswer}, verdict: v, from: from, first: variant == 0}
+	if id, ok := d.under[datagramKey{from, variant}]; ok {
+		d.drop(id.slot)
+		e.id = id
 	}
-	return append(ended, ending{slot: lateAnswer, verdict: v, from: from, first: variant == 0})
+	return append(ended, e)
 }
 
 // variant returns which of the family's sockets it is.
@@ -302,7 +309,7 @@ func (d *datagrams) variant(fd int, from netip.AddrPort) uint8 {
 
 func (d *datagrams) drop(slot int32) {
 	s := &d.slots[slot]
-	if s.busy && d.under[s.key] == slot {
+	if s.busy && d.under[s.key] == s.id {
 		delete(d.under, s.key)
 	}
 	s.busy = false

@@ -73,8 +73,8 @@ func (*dialer) ours(netip.Addr) bool { return false }
 
 func (d *dialer) line(ctx context.Context, source netip.Addr, _ int) (line, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	l := &dials{cancel: cancel, ended: make(chan dialEnding)}
-	l.begin = func(slot int32, nth int, to netip.AddrPort) context.CancelFunc {
+	l := &dials{cancel: cancel, ended: make(chan ending)}
+	l.begin = func(id attemptID, to netip.AddrPort) context.CancelFunc {
 		ctx, cancel := context.WithCancel(ctx)
 		l.all.Go(func() {
 			attempt := d.attempt
@@ -83,7 +83,7 @@ func (d *dialer) line(ctx context.Context, source netip.Addr, _ int) (line, erro
 			}
 			v := attempt(ctx, source, to)
 			select {
-			case l.ended <- dialEnding{ending{slot: slot, verdict: v}, nth}:
+			case l.ended <- ending{id: id, verdict: v}:
 			case <-ctx.Done():
 			}
 		})
@@ -95,25 +95,18 @@ func (d *dialer) line(ctx context.Context, source netip.Addr, _ int) (line, erro
 // dials is the portable line: a goroutine an attempt, which ends with the
 // attempt or when it is dropped.
 type dials struct {
-	begin  func(slot int32, nth int, to netip.AddrPort) context.CancelFunc
+	begin  func(id attemptID, to netip.AddrPort) context.CancelFunc
 	cancel context.CancelFunc // of all
-	slots  []dialSlot
+	slots  []dialSlot // the attempts under way
 	gone   []int32 // slots that were shut
-	ended  chan dialEnding
+	ended  chan ending
 	all    sync.WaitGroup
 }
 
-// dialSlot counts the attempts in a slot, so that the end of one that was
-// dropped is not taken for the next one's.
+// dialSlot is an attempt, which cancel ends; nil where none is under way.
 type dialSlot struct {
-	nth    int
+	id     attemptID
 	cancel context.CancelFunc
-}
-
-type dialEnding struct {
-	ending
-
-	nth int
 }
 
 func (d *dials) open(uint8) (int32, scan.Cause) {
@@ -126,9 +119,8 @@ func (d *dials) open(uint8) (int32, scan.Cause) {
 	return int32(len(d.slots) - 1), scan.CauseNone //nolint:gosec // no more than mostDials
 }
 
-func (d *dials) send(slot int32, to netip.AddrPort, _ int) scan.Cause {
-	d.slots[slot].nth++
-	d.slots[slot].cancel = d.begin(slot, d.slots[slot].nth, to)
+func (d *dials) send(id attemptID, to netip.AddrPort, _ int) scan.Cause {
+	d.slots[id.slot] = dialSlot{id, d.begin(id, to)}
 	return scan.CauseNone
 }
 
@@ -136,7 +128,7 @@ func (d *dials) wait(patience time.Duration, ended []ending) (all []ending, more
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	for most := cap(ended) + batch; len(ended) < most; {
-		var e dialEnding
+		var e ending
 		if len(ended) > 0 || patience == 0 {
 			select {
 			case e = <-d.ended:
@@ -150,10 +142,10 @@ func (d *dials) wait(patience time.Duration, ended []ending) (all []ending, more
 				return ended, false
 			}
 		}
-		if s := &d.slots[e.slot]; s.nth == e.nth && s.cancel != nil {
+		if s := &d.slots[e.id.slot]; s.id == e.id && s.cancel != nil {
 			s.cancel()
 			s.cancel = nil
-			ended = append(ended, e.ending)
+			ended = append(ended, e)
 		}
 	}
 	return ended, true

@@ -253,7 +253,8 @@ func (r *run) lookForLate() {
 	}
 }
 
-// heard takes an answer to an attempt that had been given up.
+// heard takes an answer to an attempt that had been given up, if its line tells whose
+// it is.
 func (r *run) heard(e ending) {
 	index, ok := r.plan.Ports().Index(e.from.Port())
 	if !ok || e.verdict.state == scan.Unknown {

@@ -25,8 +25,8 @@ type halfOpen struct {
 	ways   [2]*way  // by family; nil until the first attempt
 	route  router
 	slots  []halfSlot
-	gone   []int32          // slots that were shut
-	under  map[uint32]int32 // attempts under way, by sequence number: their slots
+	gone   []int32              // slots that were shut
+	under  map[uint32]attemptID // attempts under way, by sequence number
 	waker  *waker
 	failed []ending // attempts that could not be made
 }
@@ -35,6 +35,7 @@ type halfOpen struct {
 type halfSlot struct {
 	local, remote netip.AddrPort
 	sequence      uint32
+	id            attemptID
 	busy          bool
 }
 
@@ -64,7 +65,7 @@ func newHalfOpen(s *rawSystem, source netip.Addr, ring ringSize) (*halfOpen, err
 	}
 	return &halfOpen{
 		system: s, source: source, ring: ring, key: key, waker: w, held: held, ports: ports,
-		route: newRouter(source), under: make(map[uint32]int32),
+		route: newRouter(source), under: make(map[uint32]attemptID),
 	}, nil
 }
 
@@ -114,17 +115,17 @@ func (h *halfOpen) openWay(family uint8) error {
 	return nil
 }
 
-func (h *halfOpen) send(slot int32, to netip.AddrPort, variant int) scan.Cause {
+func (h *halfOpen) send(id attemptID, to netip.AddrPort, variant int) scan.Cause {
 	from, err := h.route.source(to.Addr())
 	if err != nil {
 		return ownSide(classify(err, never))
 	}
 	local := netip.AddrPortFrom(from, h.ports[variant%len(h.ports)])
-	s := &h.slots[slot]
-	*s = halfSlot{local: local, remote: to, sequence: h.key.Sequence(local, to), busy: true}
-	h.under[s.sequence] = slot
+	s := &h.slots[id.slot]
+	*s = halfSlot{local: local, remote: to, sequence: h.key.Sequence(local, to), id: id, busy: true}
+	h.under[s.sequence] = id
 	w := h.ways[slotFamily(to.Addr())]
-	if w.out.add(slot, local, to, s.sequence) {
+	if w.out.add(id, local, to, s.sequence) {
 		h.flush(w)
 	}
 	return scan.CauseNone
@@ -132,10 +133,10 @@ func (h *halfOpen) send(slot int32, to netip.AddrPort, variant int) scan.Cause {
 
 // flush sends what waits to be sent.
 func (h *halfOpen) flush(w *way) {
-	w.out.flush(func(slot int32, err error) {
-		if s := &h.slots[slot]; s.busy {
-			h.drop(slot)
-			h.failed = append(h.failed, ending{slot: slot, verdict: verdict{cause: sendFailure(err)}})
+	w.out.flush(func(id attemptID, err error) {
+		if s := &h.slots[id.slot]; s.busy && s.id == id {
+			h.drop(id.slot)
+			h.failed = append(h.failed, ending{id: id, verdict: verdict{cause: sendFailure(err)}})
 		}
 	})
 }
@@ -194,7 +195,7 @@ func (h *halfOpen) read(ended []ending) (all []ending, more bool) {
 		})
 		more = more || again
 		if w.in.overflown() {
-			ended = append(ended, ending{slot: answersLost})
+			ended = append(ended, ending{id: attemptID{slot: answersLost}})
 		}
 	}
 	return ended, more
@@ -204,16 +205,17 @@ func (h *halfOpen) read(ended []ending) (all []ending, more bool) {
 // nothing.
 func (h *halfOpen) answer(a packet.Response, ended []ending) []ending {
 	v := h.verdict(a)
-	if slot, ok := h.under[a.Sequence]; ok {
-		if s := &h.slots[slot]; s.remote == a.Remote && s.local == a.Local {
-			h.drop(slot)
-			return append(ended, ending{slot: slot, verdict: v})
+	first := a.Local.Port() == h.ports[0]
+	if id, ok := h.under[a.Sequence]; ok {
+		if s := &h.slots[id.slot]; s.remote == a.Remote && s.local == a.Local {
+			h.drop(id.slot)
+			return append(ended, ending{id: id, verdict: v, from: a.Remote, first: first})
 		}
 	}
 	if !slices.Contains(h.ports, a.Local.Port()) || h.key.Sequence(a.Local, a.Remote) != a.Sequence {
 		return ended
 	}
-	return append(ended, ending{slot: lateAnswer, verdict: v, from: a.Remote, first: a.Local.Port() == h.ports[0]})
+	return append(ended, ending{id: attemptID{slot: lateAnswer}, verdict: v, from: a.Remote, first: first})
 }
 
 // verdict reads an answer (RFC 9293 section 3.10.7.3, in the state SYN-SENT).
@@ -235,7 +237,7 @@ func (h *halfOpen) verdict(a packet.Response) verdict {
 func (h *halfOpen) drop(slot int32) {
 	s := &h.slots[slot]
 	s.busy = false
-	if h.under[s.sequence] == slot {
+	if h.under[s.sequence] == s.id {
 		delete(h.under, s.sequence)
 	}
 }

@@ -27,6 +27,7 @@ const (
 type slot struct {
 	host       *host
 	try        pace.Try
+	number     uint32 // of the attempt
 	sent       time.Duration
 	next, prev int32 // in the list of its host and kind, by the time of sending
 	family     uint8
@@ -48,6 +49,7 @@ type lane struct {
 	ended []ending
 	heard time.Duration // when all that had come by then had been read
 	tries [batch]pace.Try
+	made  uint32 // attempts
 
 	refused scan.Cause // why no slot could be opened
 	until   time.Duration
@@ -207,11 +209,12 @@ func (l *lane) send(h *host, try pace.Try) {
 	family := slotFamily(h.addr)
 	cause := l.refused
 	if free := l.free[family]; len(free) > 0 {
-		s := free[len(free)-1]
-		cause = l.line.send(s, netip.AddrPortFrom(h.addr, l.run.plan.Ports().At(int(try.Index))), try.Variant())
+		l.made++
+		id := attemptID{free[len(free)-1], l.made}
+		cause = l.line.send(id, netip.AddrPortFrom(h.addr, l.run.plan.Ports().At(int(try.Index))), try.Variant())
 		if cause == scan.CauseNone {
 			l.free[family] = free[:len(free)-1]
-			l.occupy(s, h, try, now)
+			l.occupy(id, h, try, now)
 			return
 		}
 	}
@@ -222,9 +225,9 @@ func (l *lane) send(h *host, try pace.Try) {
 	}
 }
 
-func (l *lane) occupy(s int32, h *host, try pace.Try, now time.Duration) {
-	line := &l.lists[h.at][try.Kind]
-	l.slots[s] = slot{host: h, try: try, sent: now, next: -1, prev: line.last, family: slotFamily(h.addr), busy: true}
+func (l *lane) occupy(id attemptID, h *host, try pace.Try, now time.Duration) {
+	line, s := &l.lists[h.at][try.Kind], id.slot
+	l.slots[s] = slot{host: h, try: try, number: id.number, sent: now, next: -1, prev: line.last, family: slotFamily(h.addr), busy: true}
 	if line.last >= 0 {
 		l.slots[line.last].next = s
 	} else {
@@ -288,23 +291,28 @@ func (l *lane) endAll(ended []ending) {
 	now := l.run.now()
 	for _, e := range ended {
 		switch {
-		case e.slot == lateAnswer:
-			unlock()
-			l.run.heard(e)
-		case e.slot == answersLost:
+		case e.id.slot == answersLost:
 			unlock()
 			l.run.lostAnswers()
-		case l.slots[e.slot].busy:
-			s := &l.slots[e.slot]
+		case !l.underWay(e.id):
+			unlock()
+			l.run.heard(e)
+		default:
+			s := &l.slots[e.id.slot]
 			if s.host != locked {
 				unlock()
 				locked = s.host
 				locked.mu.Lock()
 			}
 			s.end(now, e.verdict)
-			l.vacate(e.slot)
+			l.vacate(e.id.slot)
 		}
 	}
+}
+
+// underWay reports whether the attempt has not been given up.
+func (l *lane) underWay(id attemptID) bool {
+	return id.slot != lateAnswer && l.slots[id.slot].busy && l.slots[id.slot].number == id.number
 }
 
 // end tells the host's path, whose lock is held, what came of the attempt.

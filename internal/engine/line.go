@@ -16,9 +16,9 @@ type line interface {
 	// why there can be none.
 	open(family uint8) (slot int32, cause scan.Cause)
 
-	// send begins an attempt in the slot; see [pace.Try.Variant]. A cause is why it
-	// could not be made.
-	send(slot int32, to netip.AddrPort, variant int) scan.Cause
+	// send begins an attempt; see [pace.Try.Variant]. A cause is why it could not be
+	// made, and then nothing ends it.
+	send(id attemptID, to netip.AddrPort, variant int) scan.Cause
 
 	// wait returns, appended to ended, the attempts that something came of; it
 	// waits for the first of them no longer than d. More may have come than it
@@ -34,18 +34,25 @@ type line interface {
 	close()
 }
 
-// ending is what came of the attempt in a slot, which is free by then. A verdict
-// with a cause that is no answer is our own side's doing.
+// attemptID names one attempt of a lane. Slots are used again, and what came of an
+// attempt may be read after its slot has been: the number tells the two apart.
+type attemptID struct {
+	slot   int32 // or one of those below
+	number uint32
+}
+
+// ending is what came of an attempt, whose slot is free by then. A verdict with a
+// cause that is no answer is our own side's doing.
 type ending struct {
-	slot    int32 // or one of those below
+	id      attemptID
 	verdict verdict
 
-	// Of a late answer: whose it is, and whether to the port's first attempt.
+	// Where late answers are heard: whose it is, and whether to the port's first attempt.
 	from  netip.AddrPort
 	first bool
 }
 
-// Endings of no slot's attempt.
+// Slots of endings that belong to no attempt.
 const (
 	lateAnswer  = -1 // to one that had been dropped
 	answersLost = -2 // nobody knows whose: there was no room for them

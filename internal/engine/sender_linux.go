@@ -19,7 +19,7 @@ type sender struct {
 	fd       int
 	family   uint8
 	buffer   []byte
-	slots    []int32
+	ids      []attemptID
 	vectors  [batch]unix.Iovec
 	headers  [batch]mmsghdr
 	names    [batch]unix.RawSockaddrInet6 // or the smaller one of IPv4
@@ -64,8 +64,8 @@ func newSender(family uint8, source netip.Addr) (*sender, error) {
 func (s *sender) close() { _ = unix.Close(s.fd) }
 
 // add lets a SYN wait to be sent, and tells whether there is no room for more.
-func (s *sender) add(slot int32, from, to netip.AddrPort, sequence uint32) (full bool) {
-	n, begin := len(s.slots), len(s.buffer)
+func (s *sender) add(id attemptID, from, to netip.AddrPort, sequence uint32) (full bool) {
+	n, begin := len(s.ids), len(s.buffer)
 	s.buffer = packet.AppendSYN(s.buffer, from, to, sequence)
 	s.vectors[n].Base = &s.buffer[begin]
 	s.vectors[n].SetLen(len(s.buffer) - begin)
@@ -75,21 +75,21 @@ func (s *sender) add(slot int32, from, to netip.AddrPort, sequence uint32) (full
 	} else {
 		s.names[n] = unix.RawSockaddrInet6{Family: unix.AF_INET6, Addr: to.Addr().As16()}
 	}
-	s.slots = append(s.slots, slot)
-	return len(s.slots) == batch
+	s.ids = append(s.ids, id)
+	return len(s.ids) == batch
 }
 
 // flush sends all that waits. What can't be sent is told to failed.
-func (s *sender) flush(failed func(slot int32, err error)) {
-	for i := range s.slots {
+func (s *sender) flush(failed func(id attemptID, err error)) {
+	for i := range s.ids {
 		h := &s.headers[i].header
 		h.Name = (*byte)(unsafe.Pointer(&s.names[i])) //nolint:gosec // the kernel reads it at once
 		h.Namelen = s.nameSize
 		h.Iov = &s.vectors[i]
 		h.SetIovlen(1)
 	}
-	for from, tried := 0, false; from < len(s.slots); {
-		n, err := s.transmit(s.headers[from:len(s.slots)])
+	for from, tried := 0, false; from < len(s.ids); {
+		n, err := s.transmit(s.headers[from:len(s.ids)])
 		switch {
 		case err == nil:
 			from += n
@@ -97,12 +97,12 @@ func (s *sender) flush(failed func(slot int32, err error)) {
 		case !tried: // the error may belong to an earlier packet
 			tried = true
 		default:
-			failed(s.slots[from], err)
+			failed(s.ids[from], err)
 			from++
 			tried = false
 		}
 	}
-	s.slots, s.buffer = s.slots[:0], s.buffer[:0]
+	s.ids, s.buffer = s.ids[:0], s.buffer[:0]
 }
 
 func (s *sender) transmit(headers []mmsghdr) (int, error) {

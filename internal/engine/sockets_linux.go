@@ -43,6 +43,7 @@ type sockets struct {
 type socket struct {
 	fd      int
 	to      netip.AddrPort
+	number  uint32 // of the attempt
 	busy    bool
 	watched bool // by epoll
 }
@@ -95,14 +96,14 @@ func (s *sockets) connect(fd int, to netip.AddrPort) error {
 	return unix.Connect(fd, &s.six)
 }
 
-func (s *sockets) send(slot int32, to netip.AddrPort, _ int) scan.Cause {
-	socket := &s.slots[slot]
-	socket.to = to
+func (s *sockets) send(id attemptID, to netip.AddrPort, _ int) scan.Cause {
+	socket := &s.slots[id.slot]
+	socket.to, socket.number = to, id.number
 	switch err := s.connect(socket.fd, to); err {
 	case unix.EINPROGRESS, nil: //nolint:errorlint // a bare number; an established one raises its event as well
 		socket.busy = true
 		if !socket.watched {
-			s.fresh = append(s.fresh, slot)
+			s.fresh = append(s.fresh, id.slot)
 		}
 		return scan.CauseNone
 	default:
@@ -155,7 +156,7 @@ func (s *sockets) wait(d time.Duration, ended []ending) (all []ending, more bool
 
 func (s *sockets) end(slot int32, v verdict, ended []ending) []ending {
 	s.slots[slot].busy = false
-	return append(ended, ending{slot: slot, verdict: v})
+	return append(ended, ending{id: attemptID{slot, s.slots[slot].number}, verdict: v})
 }
 
 // glance looks at an attempt that epoll does not watch, and has epoll watch it

@@ -20,7 +20,7 @@ func oneSocket(t *testing.T, addr netip.Addr) (s *sockets, attempt func(port uin
 	t.Cleanup(s.close)
 	slot, _ := s.open(slotFamily(addr))
 	return s, func(port uint16) int32 {
-		if cause := s.send(slot, netip.AddrPortFrom(addr, port), 0); cause != scan.CauseNone {
+		if cause := s.send(attemptID{slot: slot}, netip.AddrPortFrom(addr, port), 0); cause != scan.CauseNone {
 			t.Fatalf("%v: %v", addr, cause)
 		}
 		time.Sleep(200 * time.Millisecond)

@@ -181,11 +181,11 @@ func TestRingOverflows(t *testing.T) {
 	lo := netip.MustParseAddr("127.0.0.1")
 	sendMany := func(count int) {
 		for i := range count {
-			if out.add(0, netip.AddrPortFrom(lo, ports[0]), netip.AddrPortFrom(lo, uint16(1+i%1000)), uint32(i)) {
-				out.flush(func(_ int32, err error) { t.Error(err) })
+			if out.add(attemptID{}, netip.AddrPortFrom(lo, ports[0]), netip.AddrPortFrom(lo, uint16(1+i%1000)), uint32(i)) {
+				out.flush(func(_ attemptID, err error) { t.Error(err) })
 			}
 		}
-		out.flush(func(_ int32, err error) { t.Error(err) })
+		out.flush(func(_ attemptID, err error) { t.Error(err) })
 	}
 	count := func() (n int) {
 		for more := true; more; {
