@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"syscall"
 	"time"
 
 	"portscan_exporter/internal/scan"
@@ -218,6 +219,9 @@ func onLink(addr netip.Addr) bool {
 
 func dialSystem(ctx context.Context, source netip.Addr, network string, to netip.AddrPort) (net.Conn, error) {
 	dialer := net.Dialer{KeepAlive: -1}
+	if source.IsValid() && source.Is4() != to.Addr().Is4() {
+		return nil, syscall.EAFNOSUPPORT // the library has no error number for it
+	}
 	if source.IsValid() {
 		dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(source, 0))
 		if network == "udp" {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"syscall"
 
 	"golang.org/x/sys/windows"
 )
@@ -22,7 +23,7 @@ func classOf(err error) errnoClass {
 	case windows.WSAEHOSTUNREACH, windows.WSAENETUNREACH, windows.WSAEHOSTDOWN,
 		windows.ERROR_HOST_UNREACHABLE, windows.ERROR_NETWORK_UNREACHABLE, windows.ERROR_PORT_UNREACHABLE:
 		return errnoUnreachable
-	case windows.WSAEINVAL, windows.WSAENETDOWN, windows.WSAEAFNOSUPPORT:
+	case windows.WSAEINVAL, windows.WSAENETDOWN, windows.WSAEAFNOSUPPORT, syscall.EAFNOSUPPORT:
 		return errnoNoRoute
 	case windows.WSAEACCES:
 		return errnoForbidden

@@ -40,19 +40,19 @@ type list struct{ first, last int32 }
 // lane is one goroutine of a scan: it makes attempts at all addresses of the
 // scan, with slots of its own.
 type lane struct {
-	run   *run
-	line  line
-	slots []slot
-	free  [2][]int32 // by family
-	open  int
-	lists [][pace.Kinds]list // by host
-	ended []ending
-	heard time.Duration // when all that had come by then had been read
-	tries [batch]pace.Try
-	made  uint32 // attempts
+	run    *run
+	line   line
+	slots  []slot
+	free   [2][]int32         // by family
+	opened [2]int             // by family
+	lists  [][pace.Kinds]list // by host
+	ended  []ending
+	heard  time.Duration // when all that had come by then had been read
+	tries  [batch]pace.Try
+	made   uint32 // attempts
 
-	refused scan.Cause // why no slot could be opened
-	until   time.Duration
+	refused [2]scan.Cause // why no slot could be opened, by family
+	until   [2]time.Duration
 }
 
 func newLane(r *run, l line) *lane {
@@ -165,7 +165,7 @@ func (l *lane) serve(h *host) (sent int, late bool) {
 func (l *lane) room(family uint8, now time.Duration) int {
 	const atOnce = 16 // sockets opened at a look: a start needs no more, and a host that answers few
 	for range atOnce {
-		if len(l.free[family]) >= batch || now < l.until {
+		if len(l.free[family]) >= batch || now < l.until[family] {
 			break
 		}
 		if !l.run.share.take() {
@@ -178,18 +178,18 @@ func (l *lane) room(family uint8, now time.Duration) int {
 		s, cause := l.line.open(family)
 		if cause != scan.CauseNone {
 			l.run.share.give()
-			l.refused, l.until = cause, now+reopen
+			l.refused[family], l.until[family] = cause, now+reopen
 			break
 		}
-		l.refused = scan.CauseNone
-		l.open++
+		l.refused[family] = scan.CauseNone
+		l.opened[family]++
 		for int(s) >= len(l.slots) {
 			l.slots = append(l.slots, slot{})
 		}
 		l.slots[s] = slot{family: family}
 		l.free[family] = append(l.free[family], s)
 	}
-	if len(l.free[family]) == 0 && l.open == 0 && l.refused != scan.CauseNone {
+	if len(l.free[family]) == 0 && l.opened[family] == 0 && l.refused[family] != scan.CauseNone {
 		return 1 // of which the host will hear that it could not be made
 	}
 	return min(batch, len(l.free[family]))
@@ -199,7 +199,7 @@ func (l *lane) shut(family uint8) {
 	last := len(l.free[family]) - 1
 	l.line.shut(l.free[family][last])
 	l.free[family] = l.free[family][:last]
-	l.open--
+	l.opened[family]--
 	l.run.share.give()
 }
 
@@ -207,7 +207,7 @@ func (l *lane) shut(family uint8) {
 func (l *lane) send(h *host, try pace.Try) {
 	now := l.run.now()
 	family := slotFamily(h.addr)
-	cause := l.refused
+	cause := l.refused[family]
 	if free := l.free[family]; len(free) > 0 {
 		l.made++
 		id := attemptID{free[len(free)-1], l.made}
