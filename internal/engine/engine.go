@@ -272,13 +272,12 @@ func (r *run) heard(e ending) {
 	}
 }
 
-// lostAnswers tells every host that answers have come that nobody could read: what
-// was silent may not have been.
+// lostAnswers tells every host that answers have come that could not be read.
 func (r *run) lostAnswers() {
 	for _, h := range *r.active.Load() {
 		h.mu.Lock()
 		if h.path != nil {
-			h.path.Late(r.now(), true)
+			h.path.Lost(r.now())
 		}
 		h.mu.Unlock()
 	}

@@ -66,6 +66,8 @@ type Path struct {
 	held    queue        // silent for good, unless late answers turn up
 
 	lateCame instant  // when they last did; below 0: never
+	lostAt   instant  // when answers were last lost; below 0: never
+	walked   instant  // since when the ports are walked over
 	firsts   []uint16 // when each port was first tried, where late answers are heard; see noteFirst
 
 	blocks
@@ -99,7 +101,7 @@ func NewPath(o Options) (*Path, error) {
 	p := &Path{
 		spec: spec, order: o.Order, ports: cursor{order: o.Order, seed: o.Seed}, report: o.Report,
 		late: o.Late, hears: o.Hears, ahead: mostAhead / max(1, o.Addresses), udp: spec.Protocol == scan.UDP,
-		left: n, lateCame: -1, trips: roundTrips{lag: o.Lag}, done: newBitset(n), window: newWindow(spec.MaxInFlight),
+		left: n, lateCame: -1, lostAt: -1, trips: roundTrips{lag: o.Lag}, done: newBitset(n), window: newWindow(spec.MaxInFlight),
 		rate: perSecond(spec.Rate), careful: perSecond(unknownRate),
 	}
 	if o.Hears {
@@ -193,9 +195,12 @@ func (p *Path) ordinary(now instant) (Try, bool) {
 		}
 	}
 	for p.again.used > 0 && p.again.front().sent <= now {
-		if e := p.again.pop(); !p.done.has(int(e.Index)) { // it may have been heard late
-			return e.Try, true
+		e := p.again.pop()
+		if p.done.has(int(e.Index)) { // it was heard late
+			continue
 		}
+		p.unproven(&e.Try, e.sent-apart)
+		return e.Try, true
 	}
 	return p.fresh()
 }
@@ -324,12 +329,7 @@ func (p *Path) Tick(now time.Duration) {
 	case p.stuck(now):
 		p.conclude(scan.PortResult{Cause: p.lack})
 	case p.inFlight == 0 && p.ports.ended() && p.again.used == 0 && p.held.used == 0 && !p.weighing():
-		if p.darkened == 0 || !p.canaries.known() {
-			return // nothing is left, or [Path.Dark] has to be asked
-		}
-		p.darkened = 0
-		p.dark = nil
-		p.ports = cursor{order: p.order, seed: p.ports.seed}
+		p.walkAgain(now)
 	}
 }
 

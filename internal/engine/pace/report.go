@@ -5,7 +5,7 @@ import "portscan_exporter/internal/scan"
 // Dark tells whether all that is left to say is that the address was silent
 // wherever it was asked; [Path.End] then says it.
 func (p *Path) Dark() bool {
-	return p.left > 0 && p.left == p.darkened && p.inFlight == 0 && !p.canaries.known()
+	return p.left > 0 && p.left == p.darkened && p.inFlight == 0 && !p.canaries.known() && p.lostAt < p.walked
 }
 
 // End reports all ports that are left. With cause none, those that were silent

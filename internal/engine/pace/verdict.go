@@ -42,7 +42,7 @@ func (p *Path) weigh(now instant, q *queue) {
 		one.vain = one.vain || one.pace != p.quota.nth
 		one.count(p.quota.nth)
 		loss := p.loss(now)
-		if proof == answered && !one.vain {
+		if lost := p.unproven(&one.Try, one.sent); proof == answered && !one.vain && !lost {
 			if one.counted == 0 {
 				p.noteFirst(int(one.Index), one.sent)
 			}
