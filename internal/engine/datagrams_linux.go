@@ -279,7 +279,7 @@ func (d *datagrams) readErrors(fd int, ended []ending) []ending {
 		switch {
 		case d.system.ownWord(report, report.to.Addr()):
 			v = verdict{cause: scan.CauseNoRoute}
-		case report.portUnreachable():
+		case report.portUnreachable() && report.offender == report.to.Addr(): // a router may refuse for it
 			v.state = scan.Closed
 		}
 		ended = d.answer(fd, report.to, v, ended)

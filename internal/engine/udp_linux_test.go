@@ -413,3 +413,36 @@ func TestUDPTooBig(t *testing.T) {
 		}
 	}
 }
+
+// TestUDPRefusedByRouter has a router say "port unreachable" in the place of hosts:
+// that is a filter's answer. Only the address itself says that a port is closed.
+func TestUDPRefusedByRouter(t *testing.T) {
+	if !testnet.Isolated(t) {
+		return
+	}
+	distant6 := netip.MustParseAddr("2001:db8:7::7")
+	routers := map[netip.Addr]netip.Addr{distant: netip.MustParseAddr("203.0.113.1"), distant6: netip.MustParseAddr("2001:db8:7::1")}
+	testnet.StartSimulation(t, testnet.Simulation{
+		Prefixes: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("2001:db8:7::/64")},
+		Datagram: func(addr netip.Addr, port uint16, _ int, _ []byte) testnet.DatagramReply {
+			r := testnet.DatagramReply{Error: new(testnet.RejectPort)}
+			if port > 10 {
+				r.From = routers[addr]
+			}
+			return r
+		},
+	})
+	e, err := NewUDP(testBudget(t, Limits{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at, r := range scanAll(t.Context(), t, e, testRequest(t, udpSpec("1-20"), distant, distant6)) {
+		want := scan.Closed
+		if at.Port() > 10 {
+			want = scan.Filtered
+		}
+		if r.State != want || r.Cause != scan.CauseICMP {
+			t.Errorf("%v is %v (%v), want %v (%v)", at, r.State, r.Cause, want, scan.CauseICMP)
+		}
+	}
+}
