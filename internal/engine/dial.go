@@ -68,7 +68,7 @@ func (d *dialer) packets(port uint16) int { return max(1, d.many[port]) }
 
 func (*dialer) close() {}
 
-func (*dialer) resolved(netip.Addr) bool { return true }
+func (*dialer) resolved(netip.Addr, netip.Addr) bool { return true }
 
 func (*dialer) ours(netip.Addr) bool { return false }
 
@@ -98,8 +98,8 @@ func (d *dialer) line(ctx context.Context, source netip.Addr, _ int) (line, erro
 type dials struct {
 	begin  func(id attemptID, to netip.AddrPort) context.CancelFunc
 	cancel context.CancelFunc // of all
-	slots  []dialSlot // the attempts under way
-	gone   []int32 // slots that were shut
+	slots  []dialSlot         // the attempts under way
+	gone   []int32            // slots that were shut
 	ended  chan ending
 	all    sync.WaitGroup
 }

@@ -112,7 +112,7 @@ func (e *Engine) Scan(ctx context.Context, req scan.Request, report func(scan.Po
 // gateway to it, is no neighbour that anybody could find.
 func (r *run) end(h *host) {
 	cause := scan.CauseNone
-	if !r.engine.system.resolved(h.addr) {
+	if !r.engine.system.resolved(r.plan.Spec().Source, h.addr) {
 		cause = scan.CauseNoRoute
 	}
 	h.path.End(cause)

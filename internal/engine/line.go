@@ -69,9 +69,9 @@ type system interface {
 	// attempt was given up; ok is false where that can't be told.
 	late() (count int64, ok bool)
 
-	// resolved tells whether the neighbour that packets to the address are handed to is
-	// known; true where that can't be told.
-	resolved(addr netip.Addr) bool
+	// resolved reports whether the link-layer address of the next hop to the address is
+	// known; true if the system cannot tell. An invalid source is the system's choice.
+	resolved(source, addr netip.Addr) bool
 
 	// ours tells whether the address is this machine's own.
 	ours(addr netip.Addr) bool

@@ -19,7 +19,10 @@ type ownAddresses struct {
 }
 
 // resolved implements [system].
-func (*machine) resolved(addr netip.Addr) bool { return !neighbourLost(nextHop(addr)) }
+func (*machine) resolved(source, addr netip.Addr) bool {
+	hop, err := nextHopOf(source, addr)
+	return err == nil && hop.resolved()
+}
 
 // ours tells whether the address is one of this machine's; what they are is read
 // again every second.

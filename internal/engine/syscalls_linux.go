@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"os"
-	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -182,101 +181,4 @@ func parseExtended(data []byte) (r icmpReport) {
 		r.offender = netip.AddrFrom16([16]byte(data[8:24])).Unmap()
 	}
 	return r
-}
-
-// nextHop returns whom packets to the address are handed to: the gateway of its route,
-// or the address itself (rtnetlink(7), RTM_GETROUTE).
-func nextHop(addr netip.Addr) netip.Addr {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
-	if err != nil {
-		return addr
-	}
-	defer func() { _ = unix.Close(fd) }()
-	if err := unix.Sendto(fd, routeQuestion(addr), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-		return addr
-	}
-	answer := make([]byte, unix.Getpagesize())
-	n, _, err := unix.Recvfrom(fd, answer, 0)
-	if err != nil {
-		return addr
-	}
-	messages, err := syscall.ParseNetlinkMessage(answer[:n])
-	if err != nil || len(messages) == 0 || messages[0].Header.Type != unix.RTM_NEWROUTE {
-		return addr
-	}
-	if gateway, ok := attributeAddr(messages[0].Data, unix.RTA_GATEWAY); ok {
-		return gateway
-	}
-	return addr
-}
-
-// routeQuestion is an RTM_GETROUTE for one address: a struct nlmsghdr, a struct rtmsg
-// and the attribute RTA_DST.
-func routeQuestion(addr netip.Addr) []byte {
-	const header, message, attribute = 16, 12, 4
-	raw, family := addr.AsSlice(), byte(unix.AF_INET6)
-	if addr.Is4() {
-		family = unix.AF_INET
-	}
-	b := make([]byte, header+message+attribute, header+message+attribute+len(raw))
-	binary.NativeEndian.PutUint32(b, uint32(cap(b))) //nolint:gosec // some dozen
-	binary.NativeEndian.PutUint16(b[4:], unix.RTM_GETROUTE)
-	binary.NativeEndian.PutUint16(b[6:], unix.NLM_F_REQUEST)
-	b[header], b[header+1] = family, byte(addr.BitLen())                          //nolint:gosec // 32 or 128
-	binary.NativeEndian.PutUint16(b[header+message:], uint16(attribute+len(raw))) //nolint:gosec // 20 at most
-	binary.NativeEndian.PutUint16(b[header+message+2:], unix.RTA_DST)
-	return append(b, raw...)
-}
-
-// neighbourLost tells whether the kernel has looked for the neighbour with that
-// address in vain, or still is (rtnetlink(7), RTM_GETNEIGH).
-func neighbourLost(addr netip.Addr) bool {
-	family := unix.AF_INET6
-	if addr.Is4() {
-		family = unix.AF_INET
-	}
-	table, err := syscall.NetlinkRIB(unix.RTM_GETNEIGH, family)
-	if err != nil {
-		return false
-	}
-	messages, err := syscall.ParseNetlinkMessage(table)
-	if err != nil {
-		return false
-	}
-	lost := false
-	for _, m := range messages {
-		if m.Header.Type != unix.RTM_NEWNEIGH || neighbourAddr(m.Data) != addr {
-			continue
-		}
-		const stateAt, states = 8, unix.NUD_INCOMPLETE | unix.NUD_FAILED
-		if binary.NativeEndian.Uint16(m.Data[stateAt:])&states == 0 {
-			return false
-		}
-		lost = true
-	}
-	return lost
-}
-
-// neighbourAddr reads the address out of a neighbour message.
-func neighbourAddr(data []byte) netip.Addr {
-	addr, _ := attributeAddr(data, unix.NDA_DST)
-	return addr
-}
-
-// attributeAddr reads an address out of a message of routes or neighbours: a struct
-// rtmsg or ndmsg, of 12 bytes both, then attributes.
-func attributeAddr(data []byte, wanted uint16) (netip.Addr, bool) {
-	const header, attribute = 12, 4
-	for at := header; at+attribute <= len(data); {
-		size := int(binary.NativeEndian.Uint16(data[at:]))
-		kind := binary.NativeEndian.Uint16(data[at+2:])
-		if size < attribute || at+size > len(data) {
-			break
-		}
-		if kind == wanted {
-			return netip.AddrFromSlice(data[at+attribute : at+size])
-		}
-		at += (size + 3) &^ 3
-	}
-	return netip.Addr{}, false
 }

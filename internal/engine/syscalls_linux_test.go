@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"bytes"
 	"encoding/binary"
 	"net/netip"
 	"testing"
@@ -54,48 +53,6 @@ func FuzzParseExtended(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if r := parseExtended(data); r.fromNetwork && len(data) < 16 || r.offender.Is4In6() {
 			t.Errorf("%x: %+v", data, r)
-		}
-	})
-}
-
-// neighbour makes an RTM_NEWNEIGH message's body: another attribute, then the
-// address.
-func neighbour(addr netip.Addr) []byte {
-	data := bytes.Repeat([]byte{0}, 12)
-	add := func(kind uint16, value []byte) {
-		data = binary.NativeEndian.AppendUint16(data, uint16(4+len(value)))
-		data = append(binary.NativeEndian.AppendUint16(data, kind), value...)
-		for len(data)%4 != 0 {
-			data = append(data, 0)
-		}
-	}
-	add(unix.NDA_LLADDR, []byte{2, 0, 0, 0, 0, 1})
-	add(unix.NDA_DST, addr.AsSlice())
-	return data
-}
-
-func TestNeighbourAddr(t *testing.T) {
-	t.Parallel()
-	for _, addr := range []netip.Addr{netip.MustParseAddr("192.0.2.7"), netip.MustParseAddr("2001:db8::7")} {
-		data := neighbour(addr)
-		if got := neighbourAddr(data); got != addr {
-			t.Errorf("%v, want %v", got, addr)
-		}
-		for cut := range data {
-			if got := neighbourAddr(data[:cut]); got.IsValid() {
-				t.Errorf("of %d bytes: %v", cut, got)
-			}
-		}
-	}
-}
-
-func FuzzNeighbourAddr(f *testing.F) {
-	f.Add(neighbour(netip.MustParseAddr("192.0.2.7")))
-	f.Add(neighbour(netip.MustParseAddr("2001:db8::7")))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		// The state is read from the header of any message that has an address.
-		if addr := neighbourAddr(data); addr.IsValid() && len(data) < 12+4+4 {
-			t.Errorf("%x: %v", data, addr)
 		}
 	})
 }
