@@ -33,7 +33,7 @@ type Limits struct {
 // NewBudget returns a budget with these limits, which are not negative.
 func NewBudget(l Limits) (*Budget, error) {
 	if l.MaxInFlight < 0 || l.Rate < 0 {
-		return nil, errors.New("a budget's limits are not negative")
+		return nil, errors.New("engine.NewBudget: limits must not be negative")
 	}
 	b := &Budget{shares: make(map[*share]struct{})}
 	b.SetLimits(l)
@@ -237,4 +237,4 @@ func (s *share) packets(count int) {
 // how many there may be.
 const descriptorsUnknown = 1000
 
-var errNoBudget = errors.New("an engine needs a budget")
+var errNoBudget = errors.New("engine: Budget is required")

@@ -33,7 +33,7 @@ func NewSYN(budget *Budget) (*Engine, error) {
 
 // ErrNoRaw says that this process may not make packets of its own, and what to
 // grant.
-var ErrNoRaw = errors.New("it needs the capability CAP_NET_RAW, which this process does not have: " +
+var ErrNoRaw = errors.New("missing capability CAP_NET_RAW: " +
 	"grant it with setcap cap_net_raw=ep on the binary, AmbientCapabilities=CAP_NET_RAW in systemd, or --cap-add=NET_RAW in a container")
 
 // CheckSYN returns why half-open scans can't be made here: [ErrNoRaw] for want of

@@ -5,7 +5,7 @@ package engine
 import "errors"
 
 // ErrNoRaw says that this process may not make packets of its own.
-var ErrNoRaw = errors.New("it needs Linux")
+var ErrNoRaw = errors.New("not supported on this operating system: Linux is required")
 
 // CheckSYN returns [ErrNoRaw]: half-open scans are Linux's.
 func CheckSYN() error { return ErrNoRaw }

@@ -94,7 +94,7 @@ type Options struct {
 // NewPath returns the pace of a scan of one address.
 func NewPath(o Options) (*Path, error) {
 	if o.Plan.IsZero() || o.Order == nil || o.Report == nil || o.Lag < 0 || o.Late && o.Hears {
-		return nil, errors.New("pacing needs a plan, its order, somebody to report to, no lag below zero, and one way to learn of late answers")
+		return nil, errors.New("pace.NewPath: Plan, Order and Report are required, Lag must not be negative, and Late excludes Hears")
 	}
 	n := o.Plan.Ports().Len()
 	spec := o.Plan.Spec()
