@@ -1,3 +1,3 @@
-// Package repo provides tests of the repository: links and wording of documents, names of
-// metrics, and documentation of messages.
+// Package repo provides tests of the repository: links in documents, words of documents,
+// comments and messages, names of metrics, and documentation of messages.
 package repo
