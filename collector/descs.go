@@ -4,6 +4,8 @@ import "github.com/prometheus/client_golang/prometheus"
 
 // probeDescs are the descriptors of all metrics of a probe.
 type probeDescs struct {
+	all []*prometheus.Desc
+
 	success, duration, lookup                        *prometheus.Desc
 	portOpen, portFiltered, portResponse, portChange *prometheus.Desc
 	ports, violating, omitted, responding, suspect   *prometheus.Desc
@@ -14,11 +16,13 @@ type probeDescs struct {
 }
 
 func newProbeDescs() *probeDescs {
+	var all []*prometheus.Desc
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
-		return prometheus.NewDesc(name, help, labels, nil)
+		all = append(all, prometheus.NewDesc(name, help, labels, nil))
+		return all[len(all)-1]
 	}
 	const ip, port, protocol, expected, state, reason = "ip", "port", "protocol", "expected", "state", "reason"
-	return &probeDescs{
+	d := &probeDescs{
 		success:  desc("probe_success", "Whether every port has a definite state on every address, no address was refused, nothing failed, and the result is not older than max_age plus timeout."),
 		duration: desc("probe_duration_seconds", "Time from the arrival of the request to this answer in seconds."),
 		lookup:   desc("probe_dns_lookup_time_seconds", "Time taken to resolve the target's names in seconds."),
@@ -51,16 +55,6 @@ func newProbeDescs() *probeDescs {
 		targetInfo: desc("portscan_target_info", "Target name, owner and authorization reference. Always 1.", "target", "owner", "reference"),
 		expiry:     desc("portscan_authorization_expiry_timestamp_seconds", "Unix timestamp of the authorization's expiry. Absent if it does not expire."),
 	}
-}
-
-func (d *probeDescs) list() []*prometheus.Desc {
-	return []*prometheus.Desc{
-		d.success, d.duration, d.lookup,
-		d.portOpen, d.portFiltered, d.portResponse, d.portChange,
-		d.ports, d.violating, d.omitted, d.responding, d.suspect,
-		d.addresses, d.refused, d.addressInfo,
-		d.scanTime, d.scanDuration, d.scanTimeout, d.scanMaxAge,
-		d.scanProgress, d.attempts, d.retries, d.unknown, d.failed,
-		d.targetInfo, d.expiry,
-	}
+	d.all = all
+	return d
 }

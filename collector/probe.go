@@ -21,7 +21,7 @@ func NewProbe(r ProbeResult) *Probe { return &Probe{descs: newProbeDescs(), resu
 
 // Describe implements [prometheus.Collector].
 func (p *Probe) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range p.descs.list() {
+	for _, d := range p.descs.all {
 		ch <- d
 	}
 }
