@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
+	"strconv"
 
 	"portscan_exporter/collector"
 	"portscan_exporter/internal/config"
@@ -96,13 +96,14 @@ func newRequestError(format string, args ...any) *requestError {
 	return &requestError{Message: findMessage(format), text: text}
 }
 
+// findMessage panics if the format is not one of [Messages].
 func findMessage(format string) Message {
-	all := Messages()
-	i := slices.IndexFunc(all, func(m Message) bool { return m.Format == format })
-	if i < 0 {
-		return Message{Status: http.StatusInternalServerError, Format: format}
+	for _, m := range Messages() {
+		if m.Format == format {
+			return m
+		}
 	}
-	return all[i]
+	panic("server: no message has the format " + strconv.Quote(format))
 }
 
 // asRequestError returns the answer to a probe that is not permitted, or for
