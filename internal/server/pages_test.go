@@ -55,6 +55,23 @@ func TestIndexStatuses(t *testing.T) {
 		`<li class="violating"><b>1</b>`, `<li class="incomplete"><b>2</b>`, `<li class="expired"><b>1</b>`, `<li class="never"><b>1</b>`, `<li class="expected"><b>1</b>`)
 }
 
+// TestStatusTableHeadings checks the columns of the tables of statuses on both pages.
+func TestStatusTableHeadings(t *testing.T) {
+	t.Parallel()
+	s := newScenario(t, scenarioConfig, nil, nil)
+	for path, want := range map[string]string{
+		"/":           "Status Target Links Module Hosts Unexpected Missing Open Unknown Age Duration Owner",
+		"/target/web": "Status Module Links Unexpected Missing Open Unknown Age Duration",
+	} {
+		_, table, _ := strings.Cut(s.getPage(t, path), `<table class="statuses sortable"`)
+		_, table, _ = strings.Cut(table, "<thead>")
+		head, _, _ := strings.Cut(table, "</thead>")
+		if got := strings.TrimSpace(plainText(head)); got != want {
+			t.Errorf("headings of %s = %q, want %q", path, got, want)
+		}
+	}
+}
+
 // TestIndexOrder checks that the worst status is first.
 func TestIndexOrder(t *testing.T) {
 	t.Parallel()

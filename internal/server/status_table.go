@@ -2,6 +2,7 @@ package server
 
 import (
 	"html/template"
+	"slices"
 	"time"
 
 	"portscan_exporter/internal/scan"
@@ -43,25 +44,31 @@ type statusColumn struct {
 
 // indexColumns are the columns of the status page.
 func indexColumns() []statusColumn {
-	columns := []statusColumn{
-		{title: "Status", sort: "number", key: func(r *statusRow) int64 { return int64(r.Status) }, write: writeStatus},
+	return slices.Concat([]statusColumn{
+		newStatusColumn(),
 		{title: "Target", sort: "text", header: true, write: func(b *htmlBuffer, r *statusRow) {
 			b.link(r.Links.Target, r.Target).add(` <small class="narrow">`).text(r.Module).add(`</small>`)
 		}},
-		{title: "Links", class: "links", write: func(b *htmlBuffer, r *statusRow) { b.rowLinks(r.Links) }},
+		newLinksColumn(),
 		{title: "Module", sort: "text", class: "wide", write: func(b *htmlBuffer, r *statusRow) { b.text(r.Module) }},
 		{title: "Hosts", sort: "text", class: "wide cut", write: func(b *htmlBuffer, r *statusRow) { b.text(r.Hosts) }},
-	}
-	columns = append(columns, resultColumns()...)
-	return append(columns, statusColumn{title: "Owner", sort: "text", class: "wide cut", write: writeOwner})
+	}, resultColumns(), []statusColumn{
+		{title: "Owner", sort: "text", class: "wide cut", write: writeOwner},
+	})
 }
 
 // moduleColumns are the columns of a target's modules on its page.
 func moduleColumns() []statusColumn {
-	columns := indexColumns()
-	status, links := columns[0], columns[2]
 	module := statusColumn{title: "Module", sort: "text", header: true, write: writeModule}
-	return append([]statusColumn{status, module, links}, resultColumns()...)
+	return append([]statusColumn{newStatusColumn(), module, newLinksColumn()}, resultColumns()...)
+}
+
+func newStatusColumn() statusColumn {
+	return statusColumn{title: "Status", sort: "number", key: func(r *statusRow) int64 { return int64(r.Status) }, write: writeStatus}
+}
+
+func newLinksColumn() statusColumn {
+	return statusColumn{title: "Links", class: "links", write: func(b *htmlBuffer, r *statusRow) { b.rowLinks(r.Links) }}
 }
 
 // resultColumns are the columns that both pages have of a module's results.
