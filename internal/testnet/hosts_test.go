@@ -151,7 +151,7 @@ func TestHostSharedListeners(t *testing.T) {
 	for port := uint16(1); port <= 20000; port += 199 {
 		look[port] = testnet.Accept
 	}
-	// The listeners have ports too, and must not be found by them.
+	// Connections to the ports of shared listeners must be refused.
 	listeners := 0
 	for line := range strings.Lines(host.Exec(t, "ss", "--no-header", "--tcp", "--listening", "--numeric")) {
 		at := strings.Fields(line)[3]
@@ -225,10 +225,10 @@ func TestRunningHostCounts(t *testing.T) {
 		connectAndClose(t, to, func(c *net.TCPConn) { c.SetLinger(0); c.Close() })
 		dial(t, to, 25, time.Second)           // refused
 		dial(t, to, 23, 100*time.Millisecond)  // dropped
-		dial(t, to, 24, 1500*time.Millisecond) // rejected, and with IPv6 tried again
+		dial(t, to, 24, 1500*time.Millisecond) // rejected, with a retry by the kernel with IPv6
 	}
 	got := host.Counts(t)
-	got.ACKsIn = 0 // of these a kernel sends as it likes
+	got.ACKsIn = 0 // depends on the kernel
 	// With IPv6 the error waits for the kernel's second SYN, after the client has stopped waiting.
 	extra := got.SYNsIn - 12
 	want := testnet.Counts{SYNsIn: 12 + extra, DataIn: 2, RSTsIn: 2, FINsIn: 4, SYNACKsOut: 6, RSTsOut: 2, ICMPsOut: 2 + extra}
@@ -247,7 +247,7 @@ func connectAndClose(t *testing.T, to netip.Addr, do func(*net.TCPConn)) {
 	}
 	tcp := conn.(*net.TCPConn)
 	do(tcp)
-	tcp.CloseWrite() // where it was reset there is nothing left to close
+	tcp.CloseWrite() // fails after a reset
 	tcp.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
 	tcp.Read(make([]byte, 1))
 	tcp.Close()

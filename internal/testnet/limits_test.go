@@ -73,7 +73,7 @@ func (r *raw) answers(t *testing.T) (synacks, resets int) {
 	buffer := make([]byte, 1500)
 	for {
 		r.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
-		n, _, err := r.ReadFromIP(buffer) // which, unlike Read, leaves the IP header out
+		n, _, err := r.ReadFromIP(buffer) // Read would include the IP header
 		if os.IsTimeout(err) {
 			return synacks, resets
 		}
@@ -110,7 +110,7 @@ func TestHostLoss(t *testing.T) {
 		testnet.Host{Addrs: []netip.Addr{addr("192.0.2.2")}, LossIn: 0.2, LossOut: 0.5},
 		testnet.Host{Addrs: []netip.Addr{addr("192.0.2.3")}, LossIn: 1},
 	)
-	// Six standard deviations to either side.
+	// Plus or minus six standard deviations.
 	for i, want := range []struct{ lostIn, lostOut, back [2]int }{
 		{back: [2]int{sent, sent}},
 		{lostIn: [2]int{468, 732}, lostOut: [2]int{1040, 1360}, back: [2]int{1040, 1360}},

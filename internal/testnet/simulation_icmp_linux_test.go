@@ -69,7 +69,7 @@ func TestSimulationICMPErrors(t *testing.T) {
 			t.Errorf("error %d: got source %v, want %v", packet[1], from, want)
 		}
 	}
-	// Of the short one all is quoted, of the long one what fits into 576 bytes.
+	// A short datagram is quoted completely, a long one up to a packet of 576 bytes.
 	slices.Sort(lengths)
 	if want := []int{8 + 29, 8 + 29, 8 + 29, 556}; !slices.Equal(lengths, want) {
 		t.Errorf("got lengths %v, want %v", lengths, want)
@@ -106,7 +106,7 @@ func TestSimulationDatagramChecksum(t *testing.T) {
 		}
 		time.Sleep(time.Millisecond)
 	}
-	// With IPv4 the first is right.
+	// With IPv4, the datagram without a checksum is valid.
 	if n := far.Counts(); n.UDPIn != 1 || n.BrokenIn != 7 {
 		t.Errorf("Counts() = %+v", n)
 	}

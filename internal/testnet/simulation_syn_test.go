@@ -48,7 +48,7 @@ func TestSimulationSpecialAnswers(t *testing.T) {
 	for answer, want := range simulatedAnswers() {
 		for _, to := range both() {
 			n := far.Attempts(to, 1000+uint16(answer))
-			if silent := want == "silent"; silent != (n > 1) || n == 0 { // after a second, or less, the kernel tries again
+			if silent := want == "silent"; silent != (n > 1) || n == 0 { // the kernel retries after at most a second
 				t.Errorf("Attempts(%v, %v) = %d", to, answer, n)
 			}
 			attempts[answer] += n
@@ -183,7 +183,7 @@ func TestSendUnsolicited(t *testing.T) {
 	if len(acks) != 200 || sources[443] < 100 || len(sources) < 80 {
 		t.Errorf("got %d acknowledgment numbers from %d ports, and %d from 443", len(acks), len(sources), sources[443])
 	}
-	// The kernel takes them for what they are, and not for broken.
+	// The kernel accepts them as intact SYN+ACKs.
 	n := far.Counts()
 	for range 100 {
 		if n = far.Counts(); n.RSTsIn >= 200 {

@@ -70,7 +70,7 @@ func TestSimulationClose(t *testing.T) {
 		}
 	}
 	n := far.Counts()
-	for range 100 { // the last segments are still on their way
+	for range 100 { // until the last segments are received
 		if n = far.Counts(); n.FINsIn == 4 {
 			break
 		}
@@ -89,7 +89,7 @@ func TestSimulationDelay(t *testing.T) {
 	simulateTCP(t, func(_ netip.Addr, port uint16, _ int) testnet.Reply {
 		return testnet.Reply{Delay: time.Duration(port) * time.Millisecond}
 	})
-	// Those that are sent first take longest, so that each overtakes all before it.
+	// Earlier packets have longer delays, so that each overtakes all before it.
 	var (
 		wait  sync.WaitGroup
 		mu    sync.Mutex

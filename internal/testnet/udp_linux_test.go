@@ -122,7 +122,7 @@ func TestHostUDPAnswers(t *testing.T) {
 	}
 	for _, to := range addrs {
 		look[netip.AddrPortFrom(to, 7)] = "silent"       // by default
-		look[netip.AddrPortFrom(to, 1001)] = `"testnet"` // from the address that was asked
+		look[netip.AddrPortFrom(to, 1001)] = `"testnet"` // from the requested address
 		look[netip.AddrPortFrom(to, 33000)] = "refused"  // one of many
 	}
 	host := testnet.Start(t, testnet.Host{Addrs: addrs, DefaultUDP: testnet.UDPDrop, UDP: ports, ICMPsPerSecond: -1})[0]
@@ -190,7 +190,7 @@ func TestHostUDPLoss(t *testing.T) {
 	if !testnet.Isolated(t) {
 		return
 	}
-	const sent = 500 // the replies wait in our socket
+	const sent = 500 // all replies fit into the socket buffer
 	addrs := both()
 	host := testnet.Start(t, testnet.Host{Addrs: addrs[:], LossIn: 0.2, LossOut: 0.5, UDP: map[string]testnet.UDPAnswer{"10000-10499": testnet.UDPReply}})[0]
 	back := 0
@@ -204,7 +204,7 @@ func TestHostUDPLoss(t *testing.T) {
 	}
 	n := host.Counts(t)
 	within(t, "datagrams", n.UDPIn, 2*sent, 2*sent)
-	// Six standard deviations to either side.
+	// Plus or minus six standard deviations.
 	within(t, "lost on the way there", n.LostIn, 124, 276)
 	within(t, "lost on the way back", n.LostOut, 307, 493)
 	if n.UDPOut != n.UDPIn-n.LostIn || back != n.UDPOut-n.LostOut || n.ICMPsOut != 0 || n.SYNsIn != 0 {
@@ -299,7 +299,7 @@ func TestRunningHostConnections(t *testing.T) { //nolint:tparallel // subtests u
 			holds := func(halfOpen, established int) {
 				t.Helper()
 				a, b := 0, 0
-				for range 100 { // a connection takes its time
+				for range 100 { // until the kernel has updated its table
 					if a, b = host.HalfOpen(t), host.Established(t); a == halfOpen && b == established {
 						return
 					}
