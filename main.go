@@ -21,43 +21,50 @@ import (
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
+// options are the flags and arguments of all commands.
+type options struct {
+	configFile string
+	logging    promslog.Config
+	serve      app.ServeOptions
+	scan       app.ScanOptions
+	health     app.HealthcheckOptions
+}
+
 // run parses the command line, runs its command, and returns the exit status.
 func run(args []string, stdout, stderr io.Writer) int {
-	var (
-		configFile string
-		logging    = promslog.Config{Writer: stderr}
-		serve      app.ServeOptions
-		scan       app.ScanOptions
-		health     app.HealthcheckOptions
-	)
+	o := options{logging: promslog.Config{Writer: stderr}}
+	a := newParser(&o, stdout, stderr)
+	command, err := a.Parse(completionArgs(a, args))
+	if err != nil {
+		fmt.Fprintf(stderr, "portscan_exporter: %v, try --help\n", err)
+		return app.ExitRefused
+	}
+	o.serve.ConfigFile, o.scan.ConfigFile = o.configFile, o.configFile
+	switch command {
+	case "scan":
+		return app.Scan(o.scan, o.logging, stdout, stderr)
+	case "healthcheck":
+		return app.Healthcheck(o.health, stdout, stderr)
+	default:
+		return app.Serve(o.serve, promslog.New(&o.logging), stdout, stderr)
+	}
+}
+
+// newParser returns the parser of the command line, which sets o.
+func newParser(o *options, stdout, stderr io.Writer) *kingpin.Application {
 	a := kingpin.New("portscan_exporter", "Prometheus exporter that scans TCP and UDP ports of hosts you own.")
 	a.UsageWriter(stdout)
 	a.ErrorWriter(stderr)
 	a.Version(version.Print("portscan_exporter"))
 	a.HelpFlag.Short('h')
 	a.UsageTemplate(usageTemplate)
-	a.Flag("config.file", "Configuration file.").Default("config.yml").StringVar(&configFile)
-	promslogflag.AddFlags(a, &logging)
-	serveFlags(a.Command("serve", "Serve probes over HTTP (default command).").Default(), &serve)
-	scanCommand := a.Command("scan", "Scan one configured target and print its ports.")
-	scanFlags(scanCommand, &scan, &configFile)
-	healthCommand := a.Command("healthcheck", "Check the health of a running exporter.")
-	healthCommand.Flag("url", "URL of the health endpoint.").Default("http://127.0.0.1:10115/-/healthy").StringVar(&health.URL)
-
-	command, err := a.Parse(completionArgs(a, args))
-	if err != nil {
-		fmt.Fprintf(stderr, "portscan_exporter: %v, try --help\n", err)
-		return app.ExitRefused
-	}
-	serve.ConfigFile, scan.ConfigFile = configFile, configFile
-	switch command {
-	case scanCommand.FullCommand():
-		return app.Scan(scan, logging, stdout, stderr)
-	case healthCommand.FullCommand():
-		return app.Healthcheck(health, stdout, stderr)
-	default:
-		return app.Serve(serve, promslog.New(&logging), stdout, stderr)
-	}
+	a.Flag("config.file", "Configuration file.").Default("config.yml").StringVar(&o.configFile)
+	promslogflag.AddFlags(a, &o.logging)
+	serveFlags(a.Command("serve", "Serve probes over HTTP (default command).").Default(), &o.serve)
+	scanFlags(a.Command("scan", "Scan one configured target and print its ports."), &o.scan, &o.configFile)
+	a.Command("healthcheck", "Check the health of a running exporter.").
+		Flag("url", "URL of the health endpoint.").Default("http://127.0.0.1:10115/-/healthy").StringVar(&o.health.URL)
+	return a
 }
 
 func serveFlags(c *kingpin.CmdClause, o *app.ServeOptions) {
@@ -78,7 +85,7 @@ func scanFlags(c *kingpin.CmdClause, o *app.ScanOptions, configFile *string) {
 	hints := app.Hints{ConfigFile: configFile, Target: &o.Target}
 	c.Arg("target", "Name of a configured target, or an address inside one.").Required().HintAction(hints.Targets).StringVar(&o.Target)
 	c.Flag("module", "Module of the target to scan with. Default: its first.").HintAction(hints.Modules).StringVar(&o.Module)
-	c.Flag("ports", "Ports to scan in place of the module's.").StringVar(&o.Ports)
+	c.Flag("ports", "Ports to scan in place of the module's and the expected ones.").StringVar(&o.Ports)
 	c.Flag("all", "List every port, not only notable ones.").BoolVar(&o.AllPorts)
 	c.Flag("output", "Output format: "+strings.Join(terminal.Formats(), ", ")+".").
 		Default(string(terminal.Table)).EnumVar(&o.Output, terminal.Formats()...)

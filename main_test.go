@@ -2,10 +2,14 @@ package main
 
 import (
 	"bytes"
+	"io"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -160,6 +164,61 @@ func TestCompletionArgs(t *testing.T) {
 			t.Errorf("%q becomes %q, want %q", line, got, want)
 		}
 	}
+}
+
+// TestDocumentedFlags requires that the tables of docs/cli.md list exactly the flags, each
+// with its default.
+func TestDocumentedFlags(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("docs/cli.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	model := newParser(&options{}, io.Discard, io.Discard).Model()
+	sections := strings.Split(string(text), "\n## ")
+	if got, want := documentedFlags(sections[0]), flagDefaults(model.Flags); !maps.Equal(got, want) {
+		t.Errorf("docs/cli.md: flags of all commands = %q, want %q", got, want)
+	}
+	for _, c := range model.Commands {
+		i := slices.IndexFunc(sections, func(s string) bool { return strings.HasPrefix(s, "Flags of "+c.Name+"\n") })
+		if i < 0 {
+			if c.Name != "help" {
+				t.Errorf("docs/cli.md has no section \"Flags of %s\"", c.Name)
+			}
+			continue
+		}
+		if got, want := documentedFlags(sections[i]), flagDefaults(c.Flags); !maps.Equal(got, want) {
+			t.Errorf("docs/cli.md: flags of %s = %q, want %q", c.Name, got, want)
+		}
+	}
+}
+
+// documentedFlags returns the defaults in tables of flags, which are in backticks.
+func documentedFlags(section string) map[string]string {
+	flags := make(map[string]string)
+	for _, row := range regexp.MustCompile("(?m)^\\| `--([^`]+)` \\| (?:`([^`]*)` )?").FindAllStringSubmatch(section, -1) {
+		flags[row[1]] = row[2]
+	}
+	return flags
+}
+
+// flagDefaults returns the default of each flag. A switch has none, but the prefix "no-"
+// if it is on.
+func flagDefaults(all []*kingpin.FlagModel) map[string]string {
+	flags := make(map[string]string)
+	for _, f := range all {
+		value := strings.Join(f.Default, ",")
+		switch {
+		case f.Hidden || f.Name == "help":
+		case f.IsBoolFlag() && value == "true":
+			flags["no-"+f.Name] = ""
+		case f.IsBoolFlag():
+			flags[f.Name] = ""
+		default:
+			flags[f.Name] = value
+		}
+	}
+	return flags
 }
 
 // TestHelpFitsScreen holds the help of each command to one screen of 100 columns.
