@@ -29,8 +29,9 @@ func untestedCommands() map[string]string {
 		"CONTRIBUTING.md: go test -run 'TestProbeTwoAddresses$' .":    partOfTest,
 		"CONTRIBUTING.md: go test -run 'TestDocuments/docs/cli.md' .": partOfTest,
 		"docs/cli.md: #!/bin/sh":                                      "TestTextfileCollector runs it with node_exporter",
-		"docs/dashboards.md: make dashboards":                         "tests of grafana/generate compare the dashboards",
 		"docs/dashboards.md: systemctl restart grafana-server":        noSystemd,
+
+		"docs/alerts.md: kubectl apply --namespace=monitoring --filename=deploy/kubernetes/operator/prometheusrule.yaml": noCluster,
 
 		"docs/deployment.md: docker build --tag portscan_exporter .": noRegistry,
 		"docs/deployment.md: docker run --read-only --cap-drop=ALL --publish=127.0.0.1:10115:10115 " +
@@ -85,24 +86,17 @@ func codeBlocks(file, text string) (all []codeBlock) {
 	return all
 }
 
-// commands returns the shell commands of a block without comments. Continued lines and braces form
-// one command.
+// commands returns the shell commands of a block without comments. Continued lines form one command.
 func (c codeBlock) commands() (all []string) {
 	text := strings.ReplaceAll(c.text, "\\\n", "")
 	if strings.HasPrefix(text, "#!") {
 		return []string{strings.SplitN(text, "\n", 2)[0]}
 	}
-	command := ""
 	for line := range strings.Lines(text) {
-		command += regexp.MustCompile(`(^|\s+)# .*`).ReplaceAllString(strings.TrimRight(line, "\n"), "")
-		switch {
-		case strings.HasPrefix(command, "{") && !strings.Contains(command, "\n}"):
-			command += "\n"
-			continue
-		case command != "":
+		command := regexp.MustCompile(`(^|\s+)# .*`).ReplaceAllString(strings.TrimRight(line, "\n"), "")
+		if command != "" {
 			all = append(all, command)
 		}
-		command = ""
 	}
 	return all
 }
