@@ -32,13 +32,13 @@ func parseNumeric(text string) (p netip.Prefix, isName bool, err error) {
 
 func urlError(text string) error {
 	if u, err := url.Parse(text); err == nil && u.Hostname() != "" {
-		return fmt.Errorf("%s is a URL: write only the host, %s", quote(text), quote(u.Hostname()))
+		return fmt.Errorf("%s is a URL: write only the host, %s", quoteValue(text), quoteValue(u.Hostname()))
 	}
-	return fmt.Errorf("%s is a URL: write only the host", quote(text))
+	return fmt.Errorf("%s is a URL: write only the host", quoteValue(text))
 }
 
 func zoneError(text string) error {
-	return fmt.Errorf("%s has an IPv6 zone, which is not supported: write the address without the zone", quote(text))
+	return fmt.Errorf("%s has an IPv6 zone, which is not supported: write the address without the zone", quoteValue(text))
 }
 
 func parseCIDR(text string) (netip.Prefix, error) {
@@ -49,14 +49,14 @@ func parseCIDR(text string) (netip.Prefix, error) {
 	if p.Addr().Is4In6() {
 		const mapped = 96 // bits before the IPv4 address
 		if p.Bits() < mapped {
-			return netip.Prefix{}, fmt.Errorf("%s is an IPv4-mapped network: write the IPv4 network, such as 192.0.2.0/24", quote(text))
+			return netip.Prefix{}, fmt.Errorf("%s is an IPv4-mapped network: write the IPv4 network, such as 192.0.2.0/24", quoteValue(text))
 		}
 		v4 := netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-mapped).Masked()
-		return netip.Prefix{}, fmt.Errorf("%s is an IPv4-mapped network: write %s", quote(text), v4)
+		return netip.Prefix{}, fmt.Errorf("%s is an IPv4-mapped network: write %s", quoteValue(text), v4)
 	}
 	if p != p.Masked() {
 		return netip.Prefix{}, fmt.Errorf("%s has host bits set: write %s for the network, or %s for the single address",
-			quote(text), p.Masked(), p.Addr())
+			quoteValue(text), p.Masked(), p.Addr())
 	}
 	return p, nil
 }
@@ -69,10 +69,10 @@ func cidrError(text string) error {
 	case strings.Contains(text, "%"):
 		return zoneError(text)
 	case err != nil:
-		return fmt.Errorf("%s is not a network: write a network in CIDR notation, such as 192.0.2.0/24 or 2001:db8::/64", quote(text))
+		return fmt.Errorf("%s is not a network: write a network in CIDR notation, such as 192.0.2.0/24 or 2001:db8::/64", quoteValue(text))
 	default:
 		return fmt.Errorf("%s is not a valid prefix length: write a number from 0 to %d after the slash, such as %s/%d",
-			quote(bits), addr.BitLen(), addr, addr.BitLen())
+			quoteValue(bits), addr.BitLen(), addr, addr.BitLen())
 	}
 }
 
@@ -111,13 +111,13 @@ func checkHostName(text string) error {
 	case strings.Contains(text, ":"):
 		return colonError(text)
 	case numberLabel.MatchString(labels[len(labels)-1]):
-		return fmt.Errorf("%s is not a valid IPv4 address: write four decimal numbers without leading zeros, such as 192.0.2.10", quote(text))
+		return fmt.Errorf("%s is not a valid IPv4 address: write four decimal numbers without leading zeros, such as 192.0.2.10", quoteValue(text))
 	case len(name) > longest:
-		return fmt.Errorf("%s is too long for a host name: write at most %d characters", quote(text), longest)
+		return fmt.Errorf("%s is too long for a host name: write at most %d characters", quoteValue(text), longest)
 	}
 	for _, label := range labels {
 		if !hostLabel.MatchString(label) {
-			return fmt.Errorf("%s is not a valid host name, address or network: write one such as www.example.org or 192.0.2.0/24", quote(text))
+			return fmt.Errorf("%s is not a valid host name, address or network: write one such as www.example.org or 192.0.2.0/24", quoteValue(text))
 		}
 	}
 	return nil
@@ -126,15 +126,15 @@ func checkHostName(text string) error {
 func bracketError(text string) error {
 	inner, _, _ := strings.Cut(strings.TrimPrefix(text, "["), "]")
 	if addr, err := netip.ParseAddr(inner); err == nil && addr.Zone() == "" {
-		return fmt.Errorf("%s has brackets: write only the address, %q", quote(text), addr)
+		return fmt.Errorf("%s has brackets: write only the address, %q", quoteValue(text), addr)
 	}
-	return fmt.Errorf("%s is not a valid address: write an address without brackets, such as \"2001:db8::10\"", quote(text))
+	return fmt.Errorf("%s is not a valid address: write an address without brackets, such as \"2001:db8::10\"", quoteValue(text))
 }
 
 func colonError(text string) error {
 	host, port, _ := strings.Cut(text, ":")
 	if host != "" && !strings.Contains(port, ":") {
-		return fmt.Errorf("%s has a port: write only the host, %s, and the ports in the module", quote(text), quote(host))
+		return fmt.Errorf("%s has a port: write only the host, %s, and the ports in the module", quoteValue(text), quoteValue(host))
 	}
-	return fmt.Errorf("%s is not a valid IPv6 address: write one such as \"2001:db8::10\"", quote(text))
+	return fmt.Errorf("%s is not a valid IPv6 address: write one such as \"2001:db8::10\"", quoteValue(text))
 }

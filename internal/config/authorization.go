@@ -46,12 +46,12 @@ func (l *loader) expires(dst *time.Time) func(value) {
 		if err == nil {
 			end = end.AddDate(0, 0, 1)
 		} else if end, err = time.Parse(time.RFC3339, text); err != nil {
-			l.errorf(v, "%s is not a date: write a date such as 2027-06-30, or a time such as 2027-06-30T18:00:00Z", quote(text))
+			l.errorf(v, "%s is not a date: write a date such as 2027-06-30, or a time such as 2027-06-30T18:00:00Z", quoteValue(text))
 			return
 		}
 		const firstYear = 2000 // the zero time means that the authorization does not expire
 		if end.UTC().Year() < firstYear {
-			l.errorf(v, "%s is before the year 2000: write the last day of the authorization, such as 2027-06-30", quote(text))
+			l.errorf(v, "%s is before the year 2000: write the last day of the authorization, such as 2027-06-30", quoteValue(text))
 			return
 		}
 		*dst = end

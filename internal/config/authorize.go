@@ -38,20 +38,20 @@ func deny(d Denial, args ...any) error {
 func (c *Config) Authorize(target, module string, now time.Time) (Selection, *Module, error) {
 	selection, ok := c.Find(target)
 	if !ok {
-		return Selection{}, nil, deny(UnknownTarget, quoteASCII(target))
+		return Selection{}, nil, deny(UnknownTarget, QuoteASCII(target))
 	}
 	t := selection.Target
 	m, ok := t.Module(module)
 	switch {
 	case ok:
 	case c.hasModule(module):
-		return Selection{}, nil, deny(UnlistedModule, quoteASCII(t.Name), quoteASCII(module))
+		return Selection{}, nil, deny(UnlistedModule, QuoteASCII(t.Name), QuoteASCII(module))
 	default:
-		return Selection{}, nil, deny(UnknownModule, quoteASCII(t.Name), quoteASCII(module))
+		return Selection{}, nil, deny(UnknownModule, QuoteASCII(t.Name), QuoteASCII(module))
 	}
 	if auth := t.Authorization; auth.Expired(now) {
 		expired := auth.Expires.UTC().Format(time.RFC3339)
-		return Selection{}, nil, deny(ExpiredAuthorization, quoteASCII(t.Name), expired, quoteASCII(auth.Owner))
+		return Selection{}, nil, deny(ExpiredAuthorization, QuoteASCII(t.Name), expired, QuoteASCII(auth.Owner))
 	}
 	return selection, m, nil
 }
@@ -61,8 +61,8 @@ func (c *Config) hasModule(name string) bool {
 	return ok
 }
 
-// quoteASCII returns a part of a request as one line of an answer can repeat it.
-func quoteASCII(text string) string {
+// QuoteASCII returns a part of a request as one line of ASCII, truncated to 64 bytes.
+func QuoteASCII(text string) string {
 	const limit = 64
 	return strconv.QuoteToASCII(scan.Truncate(text, limit))
 }

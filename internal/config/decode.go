@@ -132,7 +132,7 @@ func (l *loader) scalar(v value) (string, bool) {
 	case v.isNull():
 		l.errorf(v, "value is missing: write a value, or remove the entry")
 	case strings.HasPrefix(n.Tag, "!") && n.Style&yaml.TaggedStyle != 0 && n.Tag != "!!str":
-		l.errorf(v, "YAML tags are not supported: write the value without %s", quote(n.Tag))
+		l.errorf(v, "YAML tags are not supported: write the value without %s", quoteValue(n.Tag))
 	case n.Kind == yaml.ScalarNode:
 		return n.Value, true
 	case n.Kind == yaml.SequenceNode:

@@ -78,8 +78,7 @@ func sortErrors(found []*Error) []*Error {
 	})
 }
 
-// quote returns the text quoted and truncated.
-func quote(text string) string { return strconv.Quote(scan.Truncate(text, 60)) }
+func quoteValue(text string) string { return strconv.Quote(scan.Truncate(text, 60)) }
 
 // oneLine joins the lines of a message of a library.
 func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }

@@ -47,7 +47,7 @@ func (l *loader) matchFiles(at value, pattern string) []string {
 	}
 	files, err := filepath.Glob(filepath.Join(escapeGlob(dir), pattern))
 	if err != nil {
-		l.errorf(at, "%s is not a valid pattern because a [ or \\ is unterminated: write a pattern such as targets.d/*.yml", quote(pattern))
+		l.errorf(at, "%s is not a valid pattern because a [ or \\ is unterminated: write a pattern such as targets.d/*.yml", quoteValue(pattern))
 	}
 	return files
 }

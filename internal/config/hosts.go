@@ -42,7 +42,7 @@ func (l *loader) networks(dst *[]netip.Prefix, touched bool) func(value) {
 			case err != nil:
 				l.errorf(items[i], "%s", err)
 			case isName:
-				l.errorf(items[i], "%s is a host name, and its addresses can change: write an address or a network, such as 192.0.2.0/24", quote(text))
+				l.errorf(items[i], "%s is a host name, and its addresses can change: write an address or a network, such as 192.0.2.0/24", quoteValue(text))
 			default:
 				*dst = append(*dst, p)
 			}

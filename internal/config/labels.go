@@ -24,7 +24,7 @@ func (l *loader) labels(dst map[string]string) func(value) {
 			at := v.child(e, "")
 			switch {
 			case !labelName.MatchString(e.name):
-				l.errorf(at, "%s is not a valid label name: write only letters, digits and _, with no leading digit", quote(e.name))
+				l.errorf(at, "%s is not a valid label name: write only letters, digits and _, with no leading digit", quoteValue(e.name))
 			case strings.HasPrefix(e.name, "__"):
 				l.errorf(at, "label names that start with __ are reserved for Prometheus: write another name")
 			case slices.Contains(reservedLabels(), e.name):

@@ -50,7 +50,7 @@ var plainKey = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
 func (v value) child(e mappingEntry, example string) value {
 	name := e.name
 	if !plainKey.MatchString(name) {
-		name = quote(name)
+		name = quoteValue(name)
 	}
 	path := name
 	if v.path != "" {

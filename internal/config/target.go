@@ -99,9 +99,9 @@ var namePattern = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
 func (l *loader) checkName(v value, name string) {
 	switch {
 	case !namePattern.MatchString(name):
-		l.errorf(v, "%s is not a valid name: write only letters, digits and the characters _ . -", quote(name))
+		l.errorf(v, "%s is not a valid name: write only letters, digits and the characters _ . -", quoteValue(name))
 	case name == "." || name == "..":
-		l.errorf(v, "%s is reserved in URL paths: write another name", quote(name))
+		l.errorf(v, "%s is reserved in URL paths: write another name", quoteValue(name))
 	}
 }
 
@@ -113,12 +113,12 @@ func (l *loader) targetName(t *targetDraft) func(value) {
 		}
 		t.Name = name
 		if _, err := netip.ParseAddr(name); err == nil {
-			l.errorf(v, "%s is an address: write a name here and the address in hosts", quote(name))
+			l.errorf(v, "%s is an address: write a name here and the address in hosts", quoteValue(name))
 		} else {
 			l.checkName(v, name)
 		}
 		if first, taken := l.targetPos[name]; taken {
-			l.errorf(v, "target name %s is already used at %s:%d: write another name", quote(name), first.file, first.line)
+			l.errorf(v, "target name %s is already used at %s:%d: write another name", quoteValue(name), first.file, first.line)
 			return
 		}
 		l.targetPos[name] = v
@@ -135,11 +135,11 @@ func (l *loader) targetModules(t *targetDraft) func(value) {
 		for i, name := range names {
 			m, ok := l.cfg.Module(name)
 			if _, doubled := t.Module(name); doubled && name != "" {
-				l.errorf(items[i], "duplicate module %s: write the module once", quote(name))
+				l.errorf(items[i], "duplicate module %s: write the module once", quoteValue(name))
 				continue
 			}
 			if !ok {
-				l.errorf(items[i], "module %s is not configured: %s", quote(name), suggest(name, known))
+				l.errorf(items[i], "module %s is not configured: %s", quoteValue(name), suggest(name, known))
 				continue
 			}
 			t.Modules = append(t.Modules, m)

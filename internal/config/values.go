@@ -51,7 +51,7 @@ func oneOf[T any](l *loader, dst *T, choices []choice[T]) func(value) {
 			}
 			words = append(words, c.name)
 		}
-		l.errorf(v, "unknown value %s: %s", quote(text), suggest(text, words))
+		l.errorf(v, "unknown value %s: %s", quoteValue(text), suggest(text, words))
 	}
 }
 
@@ -75,7 +75,7 @@ func (l *loader) integer(dst *int, least int) func(value) {
 		n, err := strconv.ParseInt(digits, 10, 32)
 		switch {
 		case digits == "" || strings.Trim(digits, "0123456789") != "":
-			l.errorf(v, "%s is not an integer: write only digits, such as %s", quote(text), v.example)
+			l.errorf(v, "%s is not an integer: write only digits, such as %s", quoteValue(text), v.example)
 		case negative || err == nil && int(n) < least:
 			l.errorf(v, "%s is too small: write %d or more", truncateNumber(text), least)
 		case err != nil:
@@ -115,13 +115,13 @@ func (l *loader) duration(dst *time.Duration, least time.Duration) func(value) {
 		isNumber := text != "" && strings.Trim(text, "0123456789") == ""
 		switch {
 		case strings.HasPrefix(text, "-"):
-			l.errorf(v, "%s is negative: write a duration such as %s", quote(text), v.example)
+			l.errorf(v, "%s is negative: write a duration such as %s", quoteValue(text), v.example)
 		case isNumber && strings.Trim(text, "0") != "":
-			l.errorf(v, "%s has no unit: write %ss for seconds", quote(text), truncateNumber(text))
+			l.errorf(v, "%s has no unit: write %ss for seconds", quoteValue(text), truncateNumber(text))
 		case err != nil && (longNumber.MatchString(text) || strings.Contains(err.Error(), "out of range")), time.Duration(d) > maxDuration:
-			l.errorf(v, "%s is too long: write 1y or less", quote(text))
+			l.errorf(v, "%s is too long: write 1y or less", quoteValue(text))
 		case err != nil:
-			l.errorf(v, "%s is not a duration: write integers with units, such as 500ms, 1m30s or %s", quote(text), v.example)
+			l.errorf(v, "%s is not a duration: write integers with units, such as 500ms, 1m30s or %s", quoteValue(text), v.example)
 		case time.Duration(d) < least:
 			l.errorf(v, "must be positive: write %s", v.example)
 		default:
@@ -170,7 +170,7 @@ func (l *loader) address(dst *netip.Addr) func(value) {
 		case err != nil:
 			l.errorf(v, "%s", err)
 		case isName || !p.IsSingleIP() || strings.Contains(text, "/"):
-			l.errorf(v, "%s is not an address: write one address of this machine, such as %s", quote(text), v.example)
+			l.errorf(v, "%s is not an address: write one address of this machine, such as %s", quoteValue(text), v.example)
 		default:
 			*dst = p.Addr()
 		}

@@ -60,9 +60,10 @@ func scanOutcome(r *scan.Result) (outcome, reason string) {
 // auditRefusal records a refused probe. Its parameters are not trusted, and are
 // truncated.
 func (s *Server) auditRefusal(r *http.Request, arrived time.Time, refused *requestError) {
+	const limit = 64 // bytes of a parameter
 	e := s.auditEntry(r, arrived, audit.EventRefusal, refused.Status)
 	query := r.URL.Query()
-	e.Target, e.Module = scan.Truncate(query.Get("target"), requestTextLimit), scan.Truncate(query.Get("module"), requestTextLimit)
+	e.Target, e.Module = scan.Truncate(query.Get("target"), limit), scan.Truncate(query.Get("module"), limit)
 	if found, ok := s.options.Config.Get().Find(query.Get("target")); ok {
 		e.Target = found.Target.Name
 		e.Owner, e.Reference = found.Target.Authorization.Owner, found.Target.Authorization.Reference

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"portscan_exporter/internal/config"
 )
 
 // probeRecord is a probe in the history.
@@ -77,7 +79,7 @@ func (s *Server) handleLogs(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if selection, ok := s.options.Config.Get().Find(found.target); ok && selection.Target.Authorization.Expired(time.Now()) {
-		writeError(w, newRequestError(expiredLog, quote(found.target)))
+		writeError(w, newRequestError(expiredLog, config.QuoteASCII(found.target)))
 		return
 	}
 	writeText(w, http.StatusOK, found.log)

@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"time"
 
-	"portscan_exporter/internal/scan"
+	"portscan_exporter/internal/config"
 )
 
 // probeParams are the parameters of a probe request.
@@ -26,7 +26,7 @@ func parseProbeParams(r *http.Request) (probeParams, *requestError) {
 	for key, values := range query {
 		switch {
 		case key != "target" && key != "module" && key != "debug":
-			return probeParams{}, newRequestError(unknownParameter, quote(key))
+			return probeParams{}, newRequestError(unknownParameter, config.QuoteASCII(key))
 		case len(values) > 1:
 			return probeParams{}, newRequestError(repeatedParameter, key, len(values))
 		}
@@ -40,7 +40,7 @@ func parseProbeParams(r *http.Request) (probeParams, *requestError) {
 	}
 	if v := query.Get("debug"); query.Has("debug") {
 		if p.debug, err = strconv.ParseBool(v); err != nil {
-			return probeParams{}, newRequestError(invalidDebug, quote(v))
+			return probeParams{}, newRequestError(invalidDebug, config.QuoteASCII(v))
 		}
 	}
 	timeout, failure := parseScrapeTimeout(r.Header)
@@ -59,15 +59,8 @@ func parseScrapeTimeout(h http.Header) (time.Duration, *requestError) {
 	}
 	seconds, err := strconv.ParseFloat(values[0], 64)
 	if err != nil || len(values) > 1 || math.IsNaN(seconds) || seconds <= 0 {
-		return 0, newRequestError(invalidTimeout, scrapeTimeoutHeader, quote(values[0]))
+		return 0, newRequestError(invalidTimeout, scrapeTimeoutHeader, config.QuoteASCII(values[0]))
 	}
 	const maxSeconds = float64(24 * time.Hour / time.Second)                         // longer than any scrape, and no overflow
 	return max(1, time.Duration(min(seconds, maxSeconds)*float64(time.Second))), nil // 0 would mean that there is no header
 }
-
-// requestTextLimit is the number of bytes of a request's text that answers and
-// audit entries repeat.
-const requestTextLimit = 64
-
-// quote returns a part of a request as one line of ASCII.
-func quote(v string) string { return strconv.QuoteToASCII(scan.Truncate(v, requestTextLimit)) }

@@ -107,7 +107,7 @@ func checkHost(host string) *requestError {
 	case host == "" || err == nil && u.Hostname() == "":
 		return newRequestError(missingHost)
 	case err != nil || u.Host != host:
-		return newRequestError(invalidHost, quote(host))
+		return newRequestError(invalidHost, config.QuoteASCII(host))
 	}
 	// Clients remove the zone from the Host header (RFC 9110 section 7.2, RFC 6874
 	// section 4), and a link-local address cannot be reached without its zone.

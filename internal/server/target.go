@@ -100,7 +100,7 @@ func (s *Server) handleTarget(w http.ResponseWriter, r *http.Request) {
 	name, query := r.PathValue("name"), r.URL.Query()
 	selection, ok := s.options.Config.Get().Find(name)
 	if !ok || selection.Addr.IsValid() {
-		writeError(w, newRequestError(unknownPage, quote(name)))
+		writeError(w, newRequestError(unknownPage, config.QuoteASCII(name)))
 		return
 	}
 	t := selection.Target
@@ -110,7 +110,7 @@ func (s *Server) handleTarget(w http.ResponseWriter, r *http.Request) {
 	if module := query.Get("module"); module != "" {
 		i := slices.IndexFunc(all, func(st *targetStatus) bool { return st.module.Name == module })
 		if i < 0 {
-			writeError(w, newRequestError(unlistedPage, quote(t.Name), quote(module)))
+			writeError(w, newRequestError(unlistedPage, config.QuoteASCII(t.Name), config.QuoteASCII(module)))
 			return
 		}
 		selected = all[i]
@@ -118,7 +118,7 @@ func (s *Server) handleTarget(w http.ResponseWriter, r *http.Request) {
 	address := query.Get("address")
 	addresses, ok := selected.selectAddresses(address)
 	if !ok {
-		writeError(w, newRequestError(unknownAddress, quote(address), quote(t.Name)))
+		writeError(w, newRequestError(unknownAddress, config.QuoteASCII(address), config.QuoteASCII(t.Name)))
 		return
 	}
 	page := s.newTargetPage(selected, now)
