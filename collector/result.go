@@ -53,8 +53,13 @@ func NewProbeResult(t *config.Target, m *config.Module, answer coordinator.Answe
 	return p
 }
 
-// Success reports whether the scan is complete and, if cached, not older than max_age
-// plus timeout.
+// Success reports whether the scan is complete and the result is not stale.
 func (p ProbeResult) Success() bool {
-	return p.Result.Success() && (p.MaxAge == 0 || p.Age <= p.MaxAge+p.Timeout)
+	return p.Result.Success() && !IsStale(p.Age, p.MaxAge, p.Timeout)
+}
+
+// IsStale reports whether a cached result is older than the module's max_age plus
+// timeout. Without max_age, no result is stale.
+func IsStale(age, maxAge, timeout time.Duration) bool {
+	return maxAge > 0 && age > maxAge+timeout
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"portscan_exporter/collector"
 	"portscan_exporter/internal/config"
 	"portscan_exporter/internal/coordinator"
 	"portscan_exporter/internal/scan"
@@ -66,7 +67,7 @@ func evaluate(t *config.Target, m *config.Module, summary *coordinator.Summary, 
 		s.status = statusNeverScanned
 		return s
 	}
-	s.stale = m.MaxAge > 0 && now.Sub(summary.Finished) > m.MaxAge+m.Timeout
+	s.stale = collector.IsStale(now.Sub(summary.Finished), m.MaxAge, m.Timeout)
 	s.reasons = s.incompleteReasons()
 	switch {
 	case summary.WithUnexpected+summary.WithMissing > 0:
