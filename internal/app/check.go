@@ -8,7 +8,6 @@ import (
 
 	"portscan_exporter/internal/config"
 	"portscan_exporter/internal/engine"
-	"portscan_exporter/internal/server"
 )
 
 // checkConfig prints every error and warning of the configuration, for --config.check.
@@ -19,7 +18,7 @@ func checkConfig(file string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "warning: %s\n", w)
 	}
 	if err != nil {
-		for _, e := range server.SplitErrors(err) {
+		for _, e := range config.SplitErrors(err) {
 			fmt.Fprintf(stderr, "error: %v\n", e)
 		}
 		return ExitFailure

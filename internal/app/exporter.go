@@ -27,7 +27,7 @@ type exporter struct {
 	registry *prometheus.Registry
 	metrics  *collector.Exporter
 	scans    *scans
-	reloader *server.Reloader
+	reloader *config.Reloader
 	http     *http.Server
 	checksum string     // of the configuration that was loaded at the start
 	audit    *audit.Log // nil: no audit
@@ -67,8 +67,8 @@ func newExporter(o ServeOptions, logger *slog.Logger) (*exporter, error) {
 
 // load loads the configuration, and then the state file.
 func (e *exporter) load() error {
-	e.reloader = &server.Reloader{
-		File: e.options.ConfigFile, Config: e.config, Exporter: e.metrics, Logger: e.logger,
+	e.reloader = &config.Reloader{
+		File: e.options.ConfigFile, Config: e.config, Logger: e.logger, Observe: e.metrics.ObserveReload,
 		Apply: func(c *config.Config) {
 			applyLimits(c, e.budget, e.scans)
 			e.scans.Reconfigured(tasks(c))

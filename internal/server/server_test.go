@@ -67,7 +67,7 @@ type harness struct {
 	file     string
 	exporter *collector.Exporter
 	registry *prometheus.Registry
-	reloader *server.Reloader
+	reloader *config.Reloader
 	scans    *coordinator.Coordinator
 	budget   *engine.Budget
 }
@@ -103,7 +103,7 @@ func newHarness(tb testing.TB, text string, names stubLookup, change func(*serve
 	})
 	must()
 	tb.Cleanup(h.scans.Close)
-	h.reloader = &server.Reloader{File: h.file, Config: safe, Exporter: h.exporter, Logger: logger, Apply: func(c *config.Config) { h.scans.SetMaxScans(c.Limits().MaxScans) }}
+	h.reloader = &config.Reloader{File: h.file, Config: safe, Logger: logger, Observe: h.exporter.ObserveReload, Apply: func(c *config.Config) { h.scans.SetMaxScans(c.Limits().MaxScans) }}
 	err = h.reloader.Reload()
 	must()
 	o := server.Options{
@@ -233,28 +233,6 @@ func TestReloadEndpoint(t *testing.T) {
 	}
 	wantTexts(t, "/config", h.get(t, "/config").Body.String(), "name: fresh")
 	wantTexts(t, "/metrics", h.get(t, "/metrics").Body.String(), "portscan_exporter_config_last_reload_successful 1")
-}
-
-func TestReloaderWatch(t *testing.T) {
-	t.Parallel()
-	text, _ := localConfig(t)
-	h := newHarness(t, text, nil, nil)
-	loaded, err := config.Checksum(h.file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		h.reloader.Watch(ctx, 10*time.Millisecond, loaded)
-	}()
-	writeFile(t, h.file, strings.ReplaceAll(text, "name: spare", "name: fresh"))
-	for !strings.Contains(h.get(t, "/config").Body.String(), "name: fresh") {
-		time.Sleep(5 * time.Millisecond) // until the test's deadline
-	}
-	cancel()
-	<-done
 }
 
 func TestIndexBelowExternalURL(t *testing.T) {

@@ -1,4 +1,4 @@
-package server
+package config
 
 import (
 	"context"
@@ -6,19 +6,16 @@ import (
 	"log/slog"
 	"sync"
 	"time"
-
-	"portscan_exporter/collector"
-	"portscan_exporter/internal/config"
 )
 
 // Reloader reloads the configuration on request or when its files change. It may
 // be used concurrently.
 type Reloader struct {
-	File     string
-	Config   *config.SafeConfig
-	Exporter *collector.Exporter
-	Logger   *slog.Logger
-	Apply    func(*config.Config) // called with each new configuration
+	File    string
+	Config  *SafeConfig
+	Logger  *slog.Logger
+	Observe func(success bool, modules []string) // called with each result; modules is nil after a failure
+	Apply   func(*Config)                        // called with each new configuration
 
 	mu sync.Mutex // configuration, metrics and limits are those of the same reload
 }
@@ -36,7 +33,7 @@ func (r *Reloader) Reload() error {
 		for _, e := range SplitErrors(err) {
 			r.Logger.Error("Failed to load configuration", "err", e)
 		}
-		r.Exporter.ObserveReload(false, nil)
+		r.Observe(false, nil)
 		return err
 	}
 	cfg := r.Config.Get()
@@ -44,7 +41,7 @@ func (r *Reloader) Reload() error {
 	for _, m := range cfg.Modules() {
 		names = append(names, m.Name)
 	}
-	r.Exporter.ObserveReload(true, names)
+	r.Observe(true, names)
 	r.Apply(cfg)
 	r.Logger.Info("Configuration loaded", "file", r.File, "targets", len(cfg.Targets()), "modules", len(names))
 	return nil
@@ -61,7 +58,7 @@ func (r *Reloader) Watch(ctx context.Context, interval time.Duration, loaded str
 			return
 		case <-ticker.C:
 		}
-		sum, err := config.Checksum(r.File)
+		sum, err := Checksum(r.File)
 		if err != nil {
 			r.Logger.Warn("Failed to read configuration files", "err", err)
 			continue
