@@ -13,8 +13,8 @@ import (
 )
 
 // auditScan records a probe that was answered with a scan or a cached result.
-func (s *Server) auditScan(r *http.Request, arrived time.Time, t *config.Target, m *config.Module, known coordinator.Answer) {
-	result := known.Result
+func (s *Server) auditScan(r *http.Request, arrived time.Time, t *config.Target, m *config.Module, answer coordinator.Answer) {
+	result := answer.Result
 	e := s.auditEntry(r, arrived, audit.EventScan, http.StatusOK)
 	e.Target, e.Module = t.Name, m.Name
 	e.Owner, e.Reference = t.Authorization.Owner, t.Authorization.Reference
@@ -26,7 +26,7 @@ func (s *Server) auditScan(r *http.Request, arrived time.Time, t *config.Target,
 	e.Ports, e.Attempts = result.Plan.Ports().Len(), result.Attempts
 	e.Duration = time.Since(arrived)
 	e.Outcome, e.Reason = scanOutcome(result)
-	if known.Retained {
+	if answer.Retained {
 		e.Outcome, e.Reason, e.Attempts = "retained", "", 0
 	}
 	s.options.Audit(e)

@@ -11,16 +11,16 @@ import (
 
 // coverageGaps returns the ports, hosts and changes that the results of a module do
 // not cover, in sentences.
-func (s *targetStatus) coverageGaps() (gaps []string) {
-	view, spec := s.view, s.view.Plan.Spec()
+func (ts *targetStatus) coverageGaps() (gaps []string) {
+	view, spec := ts.view, ts.view.Plan.Spec()
 	if ports := allPorts().Minus(view.Plan.Ports()); !ports.IsEmpty() {
 		gaps = append(gaps, fmt.Sprintf("%s of 65,535 %s ports: not scanned by this module.", formatNumber(ports.Len()), formatProtocol(spec.Protocol)))
 	}
 	if !spec.Exclude.IsEmpty() {
 		gaps = append(gaps, fmt.Sprintf("Ports %s: excluded (exclude_ports).", formatFirstPorts(spec.Exclude)))
 	}
-	gaps = append(gaps, s.otherProtocol()...)
-	if len(s.target.ExcludeHosts) > 0 {
+	gaps = append(gaps, ts.otherProtocol()...)
+	if len(ts.target.ExcludeHosts) > 0 {
 		gaps = append(gaps, "Hosts in exclude_hosts: excluded.")
 	}
 	for _, f := range scan.Failures() {
@@ -37,17 +37,17 @@ func (s *targetStatus) coverageGaps() (gaps []string) {
 	if view.Others {
 		gaps = append(gaps, "Other addresses of the target: not scanned since the exporter started or the configuration changed.")
 	}
-	gaps = append(gaps, s.unknownPorts()...)
-	if s.stale {
+	gaps = append(gaps, ts.unknownPorts()...)
+	if ts.stale {
 		gaps = append(gaps, "Changes since the last scan, which is older than max_age + timeout.")
 	}
 	return gaps
 }
 
 // unknownPorts returns the numbers of ports that are unknown, by cause.
-func (s *targetStatus) unknownPorts() (gaps []string) {
+func (ts *targetStatus) unknownPorts() (gaps []string) {
 	unknown, evicted := make(map[scan.Cause]int), 0
-	for _, a := range s.view.Addresses {
+	for _, a := range ts.view.Addresses {
 		for cause, n := range a.Unknown {
 			unknown[cause] += n
 		}
@@ -66,13 +66,13 @@ func (s *targetStatus) unknownPorts() (gaps []string) {
 
 // otherProtocol returns the module of the target that scans the other protocol,
 // or that there is none.
-func (s *targetStatus) otherProtocol() []string {
+func (ts *targetStatus) otherProtocol() []string {
 	for _, other := range []scan.Protocol{scan.TCP, scan.UDP} {
-		if other == s.module.Protocol {
+		if other == ts.module.Protocol {
 			continue
 		}
-		if i := slices.IndexFunc(s.target.Modules, func(m *config.Module) bool { return m.Protocol == other }); i >= 0 {
-			return []string{formatProtocol(other) + ": see module " + s.target.Modules[i].Name + "."}
+		if i := slices.IndexFunc(ts.target.Modules, func(m *config.Module) bool { return m.Protocol == other }); i >= 0 {
+			return []string{formatProtocol(other) + ": see module " + ts.target.Modules[i].Name + "."}
 		}
 		return []string{formatProtocol(other) + ": not scanned by any module of this target."}
 	}

@@ -49,9 +49,9 @@ func (s *Server) handleIndex(w http.ResponseWriter, _ *http.Request) {
 	page := indexPage{pageFrame: s.newPageFrame("portscan_exporter"), Limit: s.options.HistoryLimit}
 	activity := s.findActivity(now)
 	rows := make([]*statusRow, 0, len(all))
-	for _, st := range all {
-		row := s.newStatusRow(st, activity, now)
-		row.FilterText = st.filterText(row)
+	for _, ts := range all {
+		row := s.newStatusRow(ts, activity, now)
+		row.FilterText = ts.filterText(row)
 		rows = append(rows, row)
 	}
 	page.Head, page.Rows = statusTable(indexColumns(), rows)
@@ -67,8 +67,8 @@ func countStatuses(all []*targetStatus) (counts []statusCount) {
 	for _, st := range statuses() {
 		counts = append(counts, statusCount{Status: st})
 	}
-	for _, st := range all {
-		counts[st.status].Count++
+	for _, ts := range all {
+		counts[ts.status].Count++
 	}
 	return counts
 }
@@ -99,23 +99,23 @@ func (s *Server) findActivity(now time.Time) activity {
 // expiryNotice is the time before an authorization expires in which pages show it.
 const expiryNotice = 14 * 24 * time.Hour
 
-func (s *Server) newStatusRow(st *targetStatus, a activity, now time.Time) *statusRow {
-	t, k := st.target, targetModule{st.target.Name, st.module.Name}
+func (s *Server) newStatusRow(ts *targetStatus, a activity, now time.Time) *statusRow {
+	t, k := ts.target, targetModule{ts.target.Name, ts.module.Name}
 	r := &statusRow{
-		Status: st.status, Note: st.note(), Target: k.target, Module: k.module, Hosts: formatHosts(t),
+		Status: ts.status, Note: ts.note(), Target: k.target, Module: k.module, Hosts: formatHosts(t),
 		Owner: t.Authorization.Owner, Reference: t.Authorization.Reference,
-		Links: s.newRowLinks(k, st.status, a.lastLog[k]), Scans: a.scans[k],
+		Links: s.newRowLinks(k, ts.status, a.lastLog[k]), Scans: a.scans[k],
 	}
 	if left := t.Authorization.Expires.Sub(now); left > 0 && left < expiryNotice {
 		r.ExpiresIn = formatAge(left)
 	}
-	sum := st.summary
+	sum := ts.summary
 	if sum == nil {
 		return r
 	}
 	r.Scanned = true
 	r.Unexpected, r.Missing, r.Open, r.Unknown = sum.Unexpected, sum.Missing, sum.Open, sum.Unknown
-	r.UnexpectedOn, r.MissingOn = st.addressCount(sum.WithUnexpected), st.addressCount(sum.WithMissing)
+	r.UnexpectedOn, r.MissingOn = ts.addressCount(sum.WithUnexpected), ts.addressCount(sum.WithMissing)
 	r.Age = newTimestamp(sum.Finished, now)
 	if sum.Whole {
 		r.Duration = sum.Finished.Sub(sum.Started)
@@ -125,8 +125,8 @@ func (s *Server) newStatusRow(st *targetStatus, a activity, now time.Time) *stat
 
 // addressCount returns a number of addresses as text, or "" if the target has
 // only one address.
-func (s *targetStatus) addressCount(n int) string {
-	if n == 0 || s.summary.Scanned == 1 && !s.summary.Others {
+func (ts *targetStatus) addressCount(n int) string {
+	if n == 0 || ts.summary.Scanned == 1 && !ts.summary.Others {
 		return ""
 	}
 	return "on " + formatCount(n, "address")
@@ -134,17 +134,17 @@ func (s *targetStatus) addressCount(n int) string {
 
 // filterText returns the text that the filter searches, which has more hosts and
 // ports than the row shows.
-func (s *targetStatus) filterText(r *statusRow) string {
+func (ts *targetStatus) filterText(r *statusRow) string {
 	const maxHosts, maxPorts = 256, 64
 	words := []string{r.Status.String(), r.Note, r.Target, r.Module, r.Owner, r.Reference}
-	for _, h := range s.target.Hosts[:min(len(s.target.Hosts), maxHosts)] {
+	for _, h := range ts.target.Hosts[:min(len(ts.target.Hosts), maxHosts)] {
 		words = append(words, h.Entry)
 	}
-	for _, l := range sortLabels(s.target.Labels) {
+	for _, l := range sortLabels(ts.target.Labels) {
 		words = append(words, l[0]+"="+l[1])
 	}
-	if s.summary != nil {
-		for _, ports := range []scan.PortSet{s.summary.Unexpected, s.summary.Missing} {
+	if ts.summary != nil {
+		for _, ports := range []scan.PortSet{ts.summary.Unexpected, ts.summary.Missing} {
 			n := 0
 			for port := range ports.All() {
 				n++

@@ -36,23 +36,23 @@ func (s *Server) handleProbe(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 
 	log.Debug("Starting probe", "ports", task.Plan.Ports().String(), "budget", budget, "write_allowance", allowance)
-	known, err := s.options.Scans.Scan(ctx, task)
+	answer, err := s.options.Scans.Scan(ctx, task)
 	if err != nil {
 		log.Debug("Probe refused", "err", err)
 		s.refuse(w, r, arrived, asRequestError(err))
 		return
 	}
-	answer := collector.NewProbeResult(selection.Target, module, known, arrived)
-	log.logResult(answer)
-	s.auditScan(r, arrived, selection.Target, module, known)
+	result := collector.NewProbeResult(selection.Target, module, answer, arrived)
+	log.logResult(result)
+	s.auditScan(r, arrived, selection.Target, module, answer)
 	reg := prometheus.NewRegistry()
-	reg.MustRegister(collector.NewProbe(answer))
+	reg.MustRegister(collector.NewProbe(result))
 	s.history.add(probeRecord{
 		started: arrived, target: selection.Target.Name, module: module.Name,
-		success: answer.Success(), duration: answer.Duration, log: log.text(),
+		success: result.Success(), duration: result.Duration, log: log.text(),
 	})
 	if params.debug {
-		s.writeDebug(w, task, answer, log, reg)
+		s.writeDebug(w, task, result, log, reg)
 		return
 	}
 	promhttp.HandlerFor(reg, promhttp.HandlerOpts{}).ServeHTTP(w, r)

@@ -58,70 +58,70 @@ type targetStatus struct {
 // evaluate returns the status of a target and module. It shows no more than
 // /probe: no results after the authorization has expired.
 func evaluate(t *config.Target, m *config.Module, summary *coordinator.Summary, now time.Time) *targetStatus {
-	s := &targetStatus{target: t, module: m, summary: summary}
+	ts := &targetStatus{target: t, module: m, summary: summary}
 	switch {
 	case t.Authorization.Expired(now):
-		s.summary, s.status = nil, statusExpired
-		return s
+		ts.summary, ts.status = nil, statusExpired
+		return ts
 	case summary == nil:
-		s.status = statusNeverScanned
-		return s
+		ts.status = statusNeverScanned
+		return ts
 	}
-	s.stale = collector.IsStale(now.Sub(summary.Finished), m.MaxAge, m.Timeout)
-	s.reasons = s.incompleteReasons()
+	ts.stale = collector.IsStale(now.Sub(summary.Finished), m.MaxAge, m.Timeout)
+	ts.reasons = ts.incompleteReasons()
 	switch {
 	case summary.WithUnexpected+summary.WithMissing > 0:
-		s.status = statusViolating
-	case len(s.reasons) > 0:
-		s.status = statusIncomplete
+		ts.status = statusViolating
+	case len(ts.reasons) > 0:
+		ts.status = statusIncomplete
 	default:
-		s.status = statusAsExpected
+		ts.status = statusAsExpected
 	}
-	return s
+	return ts
 }
 
 // incompleteReasons returns the reasons why the results are incomplete.
-func (s *targetStatus) incompleteReasons() (reasons []string) {
-	if s.summary.Unknown > 0 {
-		reasons = append(reasons, formatCount(s.summary.Unknown, "port")+" unknown")
+func (ts *targetStatus) incompleteReasons() (reasons []string) {
+	if ts.summary.Unknown > 0 {
+		reasons = append(reasons, formatCount(ts.summary.Unknown, "port")+" unknown")
 	}
-	if s.summary.Others {
+	if ts.summary.Others {
 		reasons = append(reasons, "some addresses never scanned")
 	}
 	for _, f := range scan.Failures() {
-		if err := s.summary.Failed[f]; err != nil {
+		if err := ts.summary.Failed[f]; err != nil {
 			reasons = append(reasons, describeFailure(f))
 		}
 	}
-	if n := len(s.summary.Refused); n > 0 && s.summary.Failed[scan.FailedAddressRefused] == nil {
+	if n := len(ts.summary.Refused); n > 0 && ts.summary.Failed[scan.FailedAddressRefused] == nil {
 		reasons = append(reasons, describeFailure(scan.FailedAddressRefused))
 	}
-	if s.summary.Gone > 0 {
-		reasons = append(reasons, formatCount(s.summary.Gone, "address")+" evicted")
+	if ts.summary.Gone > 0 {
+		reasons = append(reasons, formatCount(ts.summary.Gone, "address")+" evicted")
 	}
-	if s.summary.Scanned == 0 && len(reasons) == 0 {
+	if ts.summary.Scanned == 0 && len(reasons) == 0 {
 		reasons = append(reasons, "no addresses")
 	}
-	if s.stale {
+	if ts.stale {
 		reasons = append(reasons, "older than max_age + timeout")
 	}
 	return reasons
 }
 
 // note returns the details that pages show beside the status.
-func (s *targetStatus) note() string {
+func (ts *targetStatus) note() string {
 	var notes []string
-	if s.status == statusExpired {
-		notes = append(notes, s.target.Authorization.Expires.UTC().Format(time.DateOnly))
+	if ts.status == statusExpired {
+		notes = append(notes, ts.target.Authorization.Expires.UTC().Format(time.DateOnly))
 	}
-	if s.status == statusViolating && len(s.reasons) > 0 {
+	if ts.status == statusViolating && len(ts.reasons) > 0 {
 		notes = append(notes, "and incomplete")
 	}
-	notes = append(notes, s.reasons...)
-	if s.summary != nil && s.summary.Suspect > 0 {
-		notes = append(notes, formatCount(s.summary.Suspect, "address")+" suspect")
+	notes = append(notes, ts.reasons...)
+	if ts.summary != nil && ts.summary.Suspect > 0 {
+		notes = append(notes, formatCount(ts.summary.Suspect, "address")+" suspect")
 	}
-	if s.status == statusAsExpected && s.summary.Plan.Spec().Expect == nil {
+	if ts.status == statusAsExpected && ts.summary.Plan.Spec().Expect == nil {
 		notes = append(notes, "no expectations")
 	}
 	return strings.Join(notes, ", ")
@@ -161,11 +161,11 @@ func (s *Server) moduleStatuses(t *config.Target, now time.Time) []*targetStatus
 		if view != nil {
 			summary = &view.Summary
 		}
-		st := evaluate(t, m, summary, now)
-		if st.summary != nil {
-			st.view = view
+		ts := evaluate(t, m, summary, now)
+		if ts.summary != nil {
+			ts.view = view
 		}
-		all = append(all, st)
+		all = append(all, ts)
 	}
 	return all
 }

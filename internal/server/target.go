@@ -108,7 +108,7 @@ func (s *Server) handleTarget(w http.ResponseWriter, r *http.Request) {
 	worst := slices.MinFunc(all, func(a, b *targetStatus) int { return int(a.status) - int(b.status) })
 	selected := worst
 	if module := query.Get("module"); module != "" {
-		i := slices.IndexFunc(all, func(st *targetStatus) bool { return st.module.Name == module })
+		i := slices.IndexFunc(all, func(ts *targetStatus) bool { return ts.module.Name == module })
 		if i < 0 {
 			writeError(w, newRequestError(unlistedPage, config.QuoteASCII(t.Name), config.QuoteASCII(module)))
 			return
@@ -133,10 +133,10 @@ func (s *Server) handleTarget(w http.ResponseWriter, r *http.Request) {
 }
 
 // selectAddresses returns the results of one address, or of all if ip is empty.
-func (s *targetStatus) selectAddresses(ip string) ([]*coordinator.AddressSight, bool) {
+func (ts *targetStatus) selectAddresses(ip string) ([]*coordinator.AddressSight, bool) {
 	var all []*coordinator.AddressSight
-	if s.view != nil {
-		all = s.view.Addresses
+	if ts.view != nil {
+		all = ts.view.Addresses
 	}
 	if ip == "" {
 		return all, true
@@ -150,8 +150,8 @@ func (s *targetStatus) selectAddresses(ip string) ([]*coordinator.AddressSight, 
 }
 
 // newTargetPage returns the page with the configuration of the target and module.
-func (s *Server) newTargetPage(st *targetStatus, now time.Time) *targetPage {
-	t, m := st.target, st.module
+func (s *Server) newTargetPage(ts *targetStatus, now time.Time) *targetPage {
+	t, m := ts.target, ts.module
 	plan := config.Selection{Target: t}.Task(m).Plan
 	p := &targetPage{
 		pageFrame: s.newPageFrame(""), Name: t.Name,
@@ -178,9 +178,9 @@ func (s *Server) newTargetPage(st *targetStatus, now time.Time) *targetPage {
 func (s *Server) addModules(p *targetPage, all []*targetStatus, selected *targetStatus, now time.Time) {
 	activity := s.findActivity(now)
 	rows := make([]*statusRow, 0, len(all))
-	for _, st := range all {
-		row := s.newStatusRow(st, activity, now)
-		if st == selected {
+	for _, ts := range all {
+		row := s.newStatusRow(ts, activity, now)
+		if ts == selected {
 			row.Selected, p.Selected = true, row
 		}
 		p.Scans = append(p.Scans, row.Scans...)
@@ -189,11 +189,11 @@ func (s *Server) addModules(p *targetPage, all []*targetStatus, selected *target
 	p.ModuleHead, p.ModuleRows = statusTable(moduleColumns(), rows)
 }
 
-func (s *Server) newTargetResults(st *targetStatus, addresses []*coordinator.AddressSight, address string, now time.Time) *targetResults {
-	view, target, module := st.view, st.target.Name, st.module.Name
+func (s *Server) newTargetResults(ts *targetStatus, addresses []*coordinator.AddressSight, address string, now time.Time) *targetResults {
+	view, target, module := ts.view, ts.target.Name, ts.module.Name
 	r := &targetResults{
 		Target: target, Module: module, AllLink: s.targetLink(target, module), Address: address,
-		Gaps: st.coverageGaps(), Changes: s.changeRows(target, address, now),
+		Gaps: ts.coverageGaps(), Changes: s.changeRows(target, address, now),
 	}
 	for _, a := range view.Addresses {
 		r.Addresses = append(r.Addresses, newAddressRow(r, a, now))
