@@ -15,6 +15,21 @@ type scaleFigure struct {
 	perSecond  float64 // ports per second and core
 }
 
+// benchmarkedHosts returns the scenario of docs/benchmarks.md for each host behavior.
+func benchmarkedHosts() map[string]string {
+	return map[string]string{
+		"RST":         "answers with a RST, 5 ports open, all 65,535 ports",
+		"Drop":        "drops, 5 ports open (3 of them allowed), all 65,535 ports",
+		"ICMP reject": "rejects with ICMP, 5 ports open, all 65,535 ports",
+		"No response": "is dark, all 65,535 ports",
+	}
+}
+
+// benchmarkedMethods returns the row of docs/benchmarks.md for each method.
+func benchmarkedMethods() map[string]string {
+	return map[string]string{"connect": "exporter", "syn": "exporter, syn"}
+}
+
 // TestScalingFigures compares the figures of docs/scaling.md with docs/benchmarks.md:
 // they must not be better, nor more than twice as high.
 func TestScalingFigures(t *testing.T) {
@@ -22,8 +37,8 @@ func TestScalingFigures(t *testing.T) {
 	const ports, second = 65_535, 1e6
 	measured := readDocument(t, "docs/benchmarks.md")
 	figures := parseFigures(t, readDocument(t, "docs/scaling.md"))
-	if len(figures) == 0 {
-		t.Fatal("docs/scaling.md has no row with CPU time in µs")
+	if want := len(benchmarkedHosts()) * len(benchmarkedMethods()); len(figures) != want {
+		t.Fatalf("docs/scaling.md has %d rows with CPU time in µs, want %d", len(figures), want)
 	}
 	for _, f := range figures {
 		cpu := measuredCPU(t, measured, f) * second / ports
@@ -45,7 +60,7 @@ func readDocument(t *testing.T, name string) string {
 	return string(text)
 }
 
-// parseFigures returns the rows whose third column is in microseconds.
+// parseFigures returns the rows of docs/scaling.md whose third column is in microseconds.
 func parseFigures(t *testing.T, text string) (all []scaleFigure) {
 	t.Helper()
 	for line := range strings.Lines(text) {
@@ -53,7 +68,11 @@ func parseFigures(t *testing.T, text string) (all []scaleFigure) {
 		if len(c) != 4 || !strings.HasSuffix(c[2], " µs") {
 			continue
 		}
-		all = append(all, scaleFigure{c[0], c[1], parseNumber(t, strings.TrimSuffix(c[2], " µs")), parseNumber(t, c[3])})
+		host, mode := benchmarkedHosts()[c[0]], benchmarkedMethods()[c[1]]
+		if host == "" || mode == "" {
+			t.Fatalf("docs/scaling.md: no benchmark for the host behavior %q and the method %q", c[0], c[1])
+		}
+		all = append(all, scaleFigure{host, mode, parseNumber(t, strings.TrimSuffix(c[2], " µs")), parseNumber(t, c[3])})
 	}
 	return all
 }
