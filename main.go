@@ -1,3 +1,6 @@
+// Copyright The portscan_exporter Authors
+// SPDX-License-Identifier: Apache-2.0
+
 // Command portscan_exporter is a Prometheus exporter that scans TCP and UDP ports of
 // hosts that its user owns.
 package main

@@ -1,3 +1,6 @@
+// Copyright The portscan_exporter Authors
+// SPDX-License-Identifier: Apache-2.0
+
 // Package collector implements the Prometheus collectors of the exporter. descs.go
 // has the names, labels and help texts of /probe, exporter.go those of /metrics.
 package collector

@@ -1,3 +1,6 @@
+// Copyright The portscan_exporter Authors
+// SPDX-License-Identifier: Apache-2.0
+
 // Command release builds a release from the current commit: an archive and a bill of
 // materials for each platform, packages for Linux, checksums, and release notes. The
 // output is reproducible.

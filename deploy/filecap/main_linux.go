@@ -1,3 +1,6 @@
+// Copyright The portscan_exporter Authors
+// SPDX-License-Identifier: Apache-2.0
+
 // Command filecap sets the capability CAP_NET_RAW of a file, like `setcap cap_net_raw+p
 // FILE`, for build stages that have no setcap.
 package main

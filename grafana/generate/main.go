@@ -1,3 +1,6 @@
+// Copyright The portscan_exporter Authors
+// SPDX-License-Identifier: Apache-2.0
+
 // Command generate writes the dashboards in grafana/dashboards. To run it, use
 // make dashboards.
 package main

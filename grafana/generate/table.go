@@ -1,3 +1,6 @@
+// Copyright The portscan_exporter Authors
+// SPDX-License-Identifier: Apache-2.0
+
 package main
 
 // table is a table panel of instant queries. Queries with the same labels share rows.

@@ -1,3 +1,6 @@
+// Copyright The portscan_exporter Authors
+// SPDX-License-Identifier: Apache-2.0
+
 // Package app implements the commands of portscan_exporter: it wires the other packages
 // together and contains no rules of its own.
 package app

@@ -1,3 +1,6 @@
+// Copyright The portscan_exporter Authors
+// SPDX-License-Identifier: Apache-2.0
+
 // Package audit implements the audit file: one JSON line for each scan and each
 // refused probe.
 //

@@ -1,3 +1,6 @@
+// Copyright The portscan_exporter Authors
+// SPDX-License-Identifier: Apache-2.0
+
 package config
 
 // badTargets returns fixtures with other errors in targets.

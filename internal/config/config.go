@@ -1,3 +1,6 @@
+// Copyright The portscan_exporter Authors
+// SPDX-License-Identifier: Apache-2.0
+
 // Package config implements the strict loading of config.yml and its target files.
 //
 // All errors are returned at once, each with file, line and YAML path. A [Config]

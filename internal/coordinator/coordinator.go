@@ -1,3 +1,6 @@
+// Copyright The portscan_exporter Authors
+// SPDX-License-Identifier: Apache-2.0
+
 // Package coordinator implements the scheduling of scans. Probes for the same scan share
 // it. A scan ends when its last waiting probe is answered or, with a max_age, at its own
 // timeout, and its result is then cached. The coordinator limits the number of concurrent

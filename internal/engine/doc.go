@@ -1,3 +1,6 @@
+// Copyright The portscan_exporter Authors
+// SPDX-License-Identifier: Apache-2.0
+
 // Package engine holds what implements [scan.Scanner]: how packets are sent,
 // how fast, and what the answers mean.
 //

@@ -1,3 +1,6 @@
+// Copyright The portscan_exporter Authors
+// SPDX-License-Identifier: Apache-2.0
+
 // Package resolve implements the resolution of a target's hosts to addresses. It does not
 // check the addresses against the target's networks: [scan.NewRequest] does.
 package resolve

@@ -1,3 +1,6 @@
+// Copyright The portscan_exporter Authors
+// SPDX-License-Identifier: Apache-2.0
+
 // Package scan defines the domain types that all other packages share: the ports of a
 // scan ([Plan]), the addresses that it may touch ([Scope], [Request]), its results
 // ([PortResult], [Result]) and the interface of engines ([Scanner]).

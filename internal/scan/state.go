@@ -1,3 +1,6 @@
+// Copyright The portscan_exporter Authors
+// SPDX-License-Identifier: Apache-2.0
+
 package scan
 
 // State is the state of a port. The zero value is [Unknown], so that a port that was not

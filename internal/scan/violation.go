@@ -1,3 +1,6 @@
+// Copyright The portscan_exporter Authors
+// SPDX-License-Identifier: Apache-2.0
+
 package scan
 
 // ViolatedBy reports whether a port in the state violates the expectation: it is open

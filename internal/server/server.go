@@ -1,3 +1,6 @@
+// Copyright The portscan_exporter Authors
+// SPDX-License-Identifier: Apache-2.0
+
 // Package server implements the HTTP interface of the exporter: probes,
 // discovery, metrics, status pages and reloads. It turns requests into tasks for
 // the coordinator and results into responses; it opens no sockets to targets.

@@ -1,3 +1,6 @@
+// Copyright The portscan_exporter Authors
+// SPDX-License-Identifier: Apache-2.0
+
 // Package service provides the names of the services that usually listen on a port. No
 // port is examined for them.
 //

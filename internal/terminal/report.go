@@ -1,3 +1,6 @@
+// Copyright The portscan_exporter Authors
+// SPDX-License-Identifier: Apache-2.0
+
 // Package terminal implements the output of the scan command: the progress of a running
 // scan ([Screen]) and its result ([Report]), as a table or in a format for programs.
 // docs/cli.md documents the formats.

@@ -1,3 +1,6 @@
+// Copyright The portscan_exporter Authors
+// SPDX-License-Identifier: Apache-2.0
+
 // Package testnet provides test networks: network namespaces with hosts whose port states
 // are known, and counters of the packets that were sent. Only tests may import it.
 //

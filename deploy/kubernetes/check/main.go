@@ -1,3 +1,6 @@
+// Copyright The portscan_exporter Authors
+// SPDX-License-Identifier: Apache-2.0
+
 // Command check generates the PrometheusRule of deploy/kubernetes/operator from
 // prometheus/alerts.yml. Its tests build every overlay and validate the manifests
 // against the Kubernetes and operator APIs. It is a separate module, so that the

@@ -1,3 +1,6 @@
+// Copyright The portscan_exporter Authors
+// SPDX-License-Identifier: Apache-2.0
+
 // Package pace decides, for one address, which port is tried next and when, how
 // long an answer is waited for, and what silence means. It knows no socket and
 // reads no clock: whoever sends tells it what happened and what time it is, so

@@ -1,3 +1,6 @@
+// Copyright The portscan_exporter Authors
+// SPDX-License-Identifier: Apache-2.0
+
 // Package packet implements the packet format of half-open scans for IPv4 and IPv6:
 // it builds SYN packets and parses responses. It does not use sockets.
 //

@@ -1,3 +1,6 @@
+// Copyright The portscan_exporter Authors
+// SPDX-License-Identifier: Apache-2.0
+
 // Package payload defines the datagrams that a UDP scan sends to each port.
 //
 // A service answers only requests of its protocol, so each port of a well-known

@@ -1,3 +1,6 @@
+// Copyright The portscan_exporter Authors
+// SPDX-License-Identifier: Apache-2.0
+
 package payload
 
 // natpmp requests a gateway's external address (RFC 6886 section 3.2). A PCP server

@@ -1,3 +1,6 @@
+// Copyright The portscan_exporter Authors
+// SPDX-License-Identifier: Apache-2.0
+
 package payload
 
 // ntp requests the time (RFC 5905 section 7.3). The server returns the transmit

@@ -1,3 +1,6 @@
+// Copyright The portscan_exporter Authors
+// SPDX-License-Identifier: Apache-2.0
+
 package payload
 
 // sip is an OPTIONS request (RFC 3261 section 11.1). With Max-Forwards 0 no proxy

@@ -1,3 +1,6 @@
+// Copyright The portscan_exporter Authors
+// SPDX-License-Identifier: Apache-2.0
+
 package payload
 
 // Versions (RFC 1157 section 4, RFC 1901 section 3, RFC 3412 section 6).

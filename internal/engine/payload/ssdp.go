@@ -1,3 +1,6 @@
+// Copyright The portscan_exporter Authors
+// SPDX-License-Identifier: Apache-2.0
+
 package payload
 
 // ssdp is a unicast search for root devices (UPnP Device Architecture 2.0 section
