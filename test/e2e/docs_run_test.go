@@ -262,8 +262,9 @@ func (s *sandbox) newDocument(t *testing.T, file string, all []codeBlock) *docum
 	case "docs/dashboards.md": // in the root of the repository, with directories of Grafana's package
 		d.dir = sandboxRepository
 		s.run(t, "mkdir", "-p", "/etc/grafana/provisioning/datasources", "/etc/grafana/provisioning/dashboards")
-	case "docs/deployment.md": // for setcap, which must not change the installed binary
+	case "docs/deployment.md": // a binary for setcap, and the configuration of the package
 		s.run(t, "cp", "/usr/bin/portscan_exporter", d.dir)
+		s.run(t, "install", "-D", "-m", "644", sandboxRepository+"/config.yml", "/etc/portscan_exporter/config.yml")
 	case "deploy/systemd/README.md": // run in the root of an archive
 		d.dir = sandboxRepository
 		s.run(t, "cp", "/usr/bin/portscan_exporter", sandboxRepository)

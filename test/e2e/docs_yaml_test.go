@@ -39,7 +39,7 @@ func (d *document) checkYAML(t *testing.T, b codeBlock) {
 		cert, key, _ := writeServerCertificate(t)
 		d.copyIn(t, cert, "/yaml/tls.crt")
 		d.copyIn(t, key, "/yaml/tls.key")
-		d.checkFile(t, b, strings.ReplaceAll(b.text, "$2b$12$...", hashPassword(t, "secret")), "promtool", "check", "web-config")
+		d.checkFile(t, b, strings.ReplaceAll(b.text, "$2y$10$...", hashPassword(t, "secret")), "promtool", "check", "web-config")
 	case has("route"):
 		d.checkFile(t, b, b.text+"receivers: [{name: default}, {name: net_team}]\n", "amtool", "check-config")
 	case asMapping(content)["kind"] == "Kustomization":
