@@ -52,19 +52,25 @@ func FuzzAttributes(f *testing.F) {
 	})
 }
 
+// addLinks adds interfaces with a wire to nowhere.
+func addLinks(t *testing.T, links ...string) {
+	t.Helper()
+	for _, link := range links {
+		ip(t, "link", "add", link, "type", "veth", "peer", "name", link+"2")
+		ip(t, "link", "set", link, "up")
+		ip(t, "link", "set", link+"2", "up")
+	}
+}
+
 // TestNextHopResolved has next hops with and without a neighbor entry: on the link, by a
 // gateway, by another one for another source, and by one of the other family.
 func TestNextHopResolved(t *testing.T) {
 	if !testnet.Isolated(t) {
 		return
 	}
-	for _, link := range []string{"wa", "wb"} {
-		ip(t, "link", "add", link, "type", "veth", "peer", "name", link+"2")
-		ip(t, "link", "set", link, "up")
-		ip(t, "link", "set", link+"2", "up")
-	}
-	ip(t, "link", "add", "nowhere", "type", "veth", "peer", "name", "nowhere2")
-	ip(t, "link", "set", "nowhere", "arp", "off", "up")
+	addLinks(t, "wa", "wb")
+	addLinks(t, "nowhere")
+	ip(t, "link", "set", "nowhere", "arp", "off")
 	ip(t, "address", "add", "192.0.2.1/25", "dev", "wa")
 	ip(t, "address", "add", "192.0.2.129/25", "dev", "wb")
 	ip(t, "address", "add", "2001:db8:5::1/64", "dev", "wa", "nodad")
@@ -74,7 +80,7 @@ func TestNextHopResolved(t *testing.T) {
 	}
 	alive("192.0.2.2", "wa")
 	alive("192.0.2.130", "wb")
-	alive("fe80::1", "wb") // on wa nobody has it
+	alive("fe80::1", "wb") // no node on wa has this address
 	alive("fe80::2", "wa")
 	ip(t, "route", "add", "198.51.100.0/24", "via", "192.0.2.2")
 	ip(t, "route", "add", "198.51.100.0/24", "via", "192.0.2.131", "table", "100")
@@ -120,11 +126,7 @@ func TestScanGatewayOnOtherLink(t *testing.T) {
 	if !testnet.Isolated(t) {
 		return
 	}
-	for _, link := range []string{"wa", "wb"} {
-		ip(t, "link", "add", link, "type", "veth", "peer", "name", link+"2")
-		ip(t, "link", "set", link, "up")
-		ip(t, "link", "set", link+"2", "up")
-	}
+	addLinks(t, "wa", "wb")
 	ip(t, "address", "add", "2001:db8:5::1/64", "dev", "wa", "nodad")
 	time.Sleep(2500 * time.Millisecond) // link-local addresses become usable
 	ip(t, "route", "add", "2001:db8:7::/64", "via", "fe80::1", "dev", "wa")
