@@ -86,9 +86,9 @@ func (p *Probe) collectAddress(g gaugeWriter, a *scan.AddressResult, omitted map
 	for _, s := range scan.States() {
 		g.putValue(d.ports, float64(a.Count(s)), ip, protocol, s.String())
 	}
-	open, notOpen := a.Violating()
-	g.putValue(d.violating, float64(open), ip, protocol, scan.ExpectClosed.String())
-	g.putValue(d.violating, float64(notOpen), ip, protocol, scan.ExpectOpen.String())
+	unexpected, missing := a.CountViolations()
+	g.putValue(d.violating, float64(unexpected), ip, protocol, scan.ExpectClosed.String())
+	g.putValue(d.violating, float64(missing), ip, protocol, scan.ExpectOpen.String())
 	g.putValue(d.omitted, float64(omitted[a.IP]), ip, protocol)
 	g.putBool(d.responding, a.Responding(), ip, protocol)
 	g.putBool(d.suspect, a.Suspect(), ip, protocol)

@@ -55,7 +55,7 @@ func Scan(o ScanOptions, logging promslog.Config, stdout, stderr io.Writer) int 
 		}
 	}
 	switch {
-	case report.Violating() > 0:
+	case report.CountViolations() > 0:
 		return ExitFailure
 	case !report.Success():
 		return ExitRefused

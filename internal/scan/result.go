@@ -193,14 +193,14 @@ func (a *AddressResult) groupPorts(key func(cell) uint8) map[uint8]PortSet {
 	return by
 }
 
-// Violating returns the number of ports that are open and must not be, and of those that
+// CountViolations returns the number of ports that are open and must not be, and of those that
 // must be open and are known not to be, see [Expected.ViolatedBy].
-func (a *AddressResult) Violating() (open, notOpen int) {
+func (a *AddressResult) CountViolations() (unexpected, missing int) {
 	if a.plan.spec.Expect == nil {
 		return 0, 0
 	}
-	unexpected, missing := a.plan.spec.Expect.Violations(a.ByState())
-	return unexpected.Len(), missing.Len()
+	open, notOpen := a.plan.spec.Expect.Violations(a.ByState())
+	return open.Len(), notOpen.Len()
 }
 
 // Responding reports whether any port of the address has an answer.

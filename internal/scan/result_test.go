@@ -107,9 +107,9 @@ func TestRecorder(t *testing.T) {
 	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
 		t.Errorf("ports (-want +got):\n%s", diff)
 	}
-	open, notOpen := addresses[0].Violating()
-	if open != 1 || notOpen != 1 {
-		t.Errorf("Violating() = %d, %d, want 1, 1", open, notOpen)
+	unexpected, missing := addresses[0].CountViolations()
+	if unexpected != 1 || missing != 1 {
+		t.Errorf("CountViolations() = %d, %d, want 1, 1", unexpected, missing)
 	}
 	if by := addresses[0].UnknownByCause(); by[scan.CauseInternal] != 1 || by[scan.CauseDeadline] != 1 || len(by) != 2 {
 		t.Errorf("UnknownByCause() = %v, want one internal and one deadline", by)

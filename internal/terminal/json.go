@@ -103,7 +103,7 @@ func (r Report) jsonScan() jsonScan {
 		Protocol: spec.Protocol.String(), Method: spec.Method.String(), Ports: result.Plan.Ports().String(),
 		Authorization: jsonAuthorization{Owner: r.Owner, Reference: r.Reference},
 		Started:       result.Started.UTC(), Duration: result.Finished.Sub(result.Started).Seconds(), Lookup: result.Lookup.Seconds(),
-		Complete: r.Success(), Violating: r.Violating(),
+		Complete: r.Success(), Violating: r.CountViolations(),
 		Failures: []jsonFailure{}, Refused: append([]netip.Addr{}, result.Refused...),
 		Attempts: result.Attempts, Retries: result.Retries,
 	}

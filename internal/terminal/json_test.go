@@ -76,8 +76,8 @@ func TestJSONRoundTrip(t *testing.T) {
 			t.Errorf("%v: the states add up to %d", a.Address, total)
 		}
 	}
-	if violating != got.Violating || violating != r.Violating() || violating != 4 {
-		t.Errorf("violating: %d ports, %d in total, %d in the report, want 4", violating, got.Violating, r.Violating())
+	if violating != got.Violating || violating != r.CountViolations() || violating != 4 {
+		t.Errorf("violating: %d ports, %d in total, %d in the report, want 4", violating, got.Violating, r.CountViolations())
 	}
 }
 

@@ -67,11 +67,11 @@ func (r Report) Write(w io.Writer, f Format) error {
 	return nil
 }
 
-// Violating returns the number of ports that are not as expected.
-func (r Report) Violating() (n int) {
+// CountViolations returns the number of ports that are not as expected.
+func (r Report) CountViolations() (n int) {
 	for i := range r.Result.Addresses {
-		open, notOpen := r.Result.Addresses[i].Violating()
-		n += open + notOpen
+		unexpected, missing := r.Result.Addresses[i].CountViolations()
+		n += unexpected + missing
 	}
 	return n
 }
