@@ -80,7 +80,7 @@ func TestRunExitStatus(t *testing.T) {
 		"no host in the URL":   {[]string{"--config.file=" + good, "--web.external-url=https://:8443/ports"}, app.ExitFailure, "--web.external-url=https://:8443/ports: write an absolute URL"},
 		"bad URL":              {[]string{"--config.file=" + good, "--web.external-url=exporter"}, app.ExitFailure, "--web.external-url=exporter: write an absolute URL"},
 		"no interval":          {[]string{"--config.file=" + good, "--config.auto-reload-interval=0s"}, app.ExitRefused, "must be positive: write 30s"},
-		"bad prefix":           {[]string{"--config.file=" + good, "--web.route-prefix=/{a"}, app.ExitFailure, "route prefix"},
+		"bad prefix":           {[]string{"--config.file=" + good, "--web.route-prefix=/{a"}, app.ExitFailure, "--web.route-prefix=/{a: use letters"},
 		"bad flag":             {[]string{"--nonsense"}, app.ExitRefused, "try --help"},
 		"bad command":          {[]string{"sacn"}, app.ExitRefused, "try --help"},
 		"check":                {[]string{"--config.check", "--config.file=" + good}, app.ExitOK, ""},
@@ -130,7 +130,7 @@ targets:
 		"textfile":          {[]string{"good", "--output=textfile", "--no-progress"}, app.ExitOK, []string{"\nprobe_success{module=\"m\",target=\"good\"} 1\n"}},
 		"all":               {[]string{"good", "--all"}, app.ExitOK, []string{"127.0.0.1  1 ", "CLOSED"}},
 		"not as expected":   {[]string{"bad", "--ports=" + port}, app.ExitFailure, []string{"127.0.0.1  " + port}},
-		"excluded for good": {[]string{"bad", "--ports=3"}, app.ExitRefused, []string{"no port to scan is left"}},
+		"excluded for good": {[]string{"bad", "--ports=3"}, app.ExitRefused, []string{"no ports to scan"}},
 		"ended":             {[]string{"ended"}, app.ExitRefused, []string{"authorization for target \"ended\" expired"}},
 	} {
 		var out bytes.Buffer

@@ -26,7 +26,7 @@ func newProbeDescs() *probeDescs {
 	}
 	const ip, port, protocol, expected, state, reason = "ip", "port", "protocol", "expected", "state", "reason"
 	d := &probeDescs{
-		success:  desc("probe_success", "Whether every port has a definite state on every address, no address was refused, nothing failed, and the result is not older than max_age plus timeout."),
+		success:  desc("probe_success", "Whether every port has a definite state on every address, no address was refused, no failure occurred, and the result is not older than max_age plus timeout."),
 		duration: desc("probe_duration_seconds", "Time from the arrival of the request to this answer in seconds."),
 		lookup:   desc("probe_dns_lookup_time_seconds", "Time taken to resolve the target's names in seconds."),
 

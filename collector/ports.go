@@ -53,7 +53,7 @@ func (p ProbeResult) ReportedPorts() (ports []ReportedPort, omitted map[netip.Ad
 	omitted = make(map[netip.Addr]int)
 	plan := p.Result.Plan
 	for i := range p.Result.Addresses {
-		openBefore := p.History.Opened(p.Result.Addresses[i].IP)
+		openBefore := p.PortHistory.Opened(p.Result.Addresses[i].IP)
 		for r := range p.Result.Addresses[i].All() {
 			k := rankPort(plan, openBefore, r)
 			if r.State == scan.Unknown || (k == rankOther && !p.AllPorts) {

@@ -108,7 +108,7 @@ func (p *Probe) collectPort(g gaugeWriter, r ReportedPort) {
 	if r.RTT > 0 {
 		g.putSeconds(d.portResponse, r.RTT, ip, port, protocol)
 	}
-	if at, ok := p.result.History.LastChange(r.Address, r.Port); ok {
+	if at, ok := p.result.PortHistory.LastChange(r.Address, r.Port); ok {
 		g.putTime(d.portChange, at, ip, port, protocol)
 	}
 }

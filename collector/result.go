@@ -26,29 +26,29 @@ type ProbeResult struct {
 	MaxPorts int           // maximum number of ports reported individually
 	AllPorts bool          // report every port, not only the notable ones
 
-	Duration time.Duration // since the request arrived
-	Result   *scan.Result
-	History  coordinator.Memory // port history of the result's addresses
-	Age      time.Duration      // of a cached result; 0 if the scan ended with the probe
-	Progress float64            // of the scan running behind a cached result, from 0 to 1; 1: none is running
+	Duration    time.Duration // since the request arrived
+	Result      *scan.Result
+	PortHistory coordinator.Memory // port history of the result's addresses
+	Age         time.Duration      // of a cached result; 0 if the scan ended with the probe
+	Progress    float64            // of the scan running behind a cached result, from 0 to 1; 1: none is running
 }
 
 // NewProbeResult returns the result of a probe that arrived at the given time.
 func NewProbeResult(t *config.Target, m *config.Module, answer coordinator.Answer, arrived time.Time) ProbeResult {
 	now := time.Now()
 	p := ProbeResult{
-		Target:    t.Name,
-		Owner:     t.Authorization.Owner,
-		Reference: t.Authorization.Reference,
-		Expires:   t.Authorization.Expires,
-		Timeout:   m.Timeout,
-		MaxAge:    m.MaxAge,
-		MaxPorts:  m.MaxPorts,
-		AllPorts:  m.AllPorts,
-		Duration:  now.Sub(arrived),
-		Result:    answer.Result,
-		Progress:  answer.Progress,
-		History:   answer.Memory,
+		Target:      t.Name,
+		Owner:       t.Authorization.Owner,
+		Reference:   t.Authorization.Reference,
+		Expires:     t.Authorization.Expires,
+		Timeout:     m.Timeout,
+		MaxAge:      m.MaxAge,
+		MaxPorts:    m.MaxPorts,
+		AllPorts:    m.AllPorts,
+		Duration:    now.Sub(arrived),
+		Result:      answer.Result,
+		Progress:    answer.Progress,
+		PortHistory: answer.Memory,
 	}
 	if answer.Retained {
 		p.Age = now.Sub(answer.Result.Finished)

@@ -75,10 +75,10 @@ func packTar(files []archiveFile, date time.Time) ([]byte, error) {
 	for _, f := range files {
 		header := &tar.Header{Typeflag: tar.TypeReg, Name: f.name, Mode: f.mode, Size: int64(len(f.data)), ModTime: date, Format: tar.FormatUSTAR}
 		if err := w.WriteHeader(header); err != nil {
-			return nil, fmt.Errorf("%s: %w", f.name, err)
+			return nil, fmt.Errorf("writing %s: %w", f.name, err)
 		}
 		if _, err := w.Write(f.data); err != nil {
-			return nil, fmt.Errorf("%s: %w", f.name, err)
+			return nil, fmt.Errorf("writing %s: %w", f.name, err)
 		}
 	}
 	if err := w.Close(); err != nil {
@@ -99,10 +99,10 @@ func packZip(files []archiveFile, date time.Time) ([]byte, error) {
 		header.SetMode(os.FileMode(f.mode)) //nolint:gosec // permission bits
 		entry, err := w.CreateHeader(header)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", f.name, err)
+			return nil, fmt.Errorf("writing %s: %w", f.name, err)
 		}
 		if _, err := entry.Write(f.data); err != nil {
-			return nil, fmt.Errorf("%s: %w", f.name, err)
+			return nil, fmt.Errorf("writing %s: %w", f.name, err)
 		}
 	}
 	if err := w.Close(); err != nil {

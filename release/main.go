@@ -66,7 +66,7 @@ func run(ctx context.Context, root, dist, only string) error {
 	}
 	for _, p := range platforms {
 		if err := r.writePlatform(ctx, p); err != nil {
-			return fmt.Errorf("%s: %w", p, err)
+			return fmt.Errorf("building for %s: %w", p, err)
 		}
 	}
 	if err := r.writeFile("release-notes.md", []byte(notes)); err != nil {

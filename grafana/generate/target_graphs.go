@@ -39,13 +39,13 @@ func addressTimeline() *panel {
 	const address = "vantage, ip, protocol"
 	return timeline{
 		title:       "Addresses",
-		description: "State of each address. Dark: no answer. Suspect: a middlebox probably answers, so the states of its ports are not reliable.",
+		description: "State of each address. No response: no port answered. Suspect: a middlebox probably answers, so the states of its ports are not reliable.",
 		queries: []query{{
 			expr: fmt.Sprintf("%s\n+ %s",
 				maxBy(address, targetPortScope.selector("portscan_address_responding")), maxBy(address, targetPortScope.selector("portscan_address_suspect"))),
 			legend: "{{ip}} {{protocol}} {{vantage}}",
 		}},
-		mappings: valueMappings(valueText{Text: "dark", Color: "#7b8087"}, valueText{Text: "answers", Color: "green"}, valueText{Text: "suspect", Color: "orange"}),
+		mappings: valueMappings(valueText{Text: "no response", Color: "#7b8087"}, valueText{Text: "responds", Color: "green"}, valueText{Text: "suspect", Color: "orange"}),
 	}.panel()
 }
 

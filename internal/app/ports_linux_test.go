@@ -57,8 +57,8 @@ targets:
 			{ScanOptions{Target: "own"}, ExitOK, "192.0.2.1  20 "},
 			{ScanOptions{Target: "192.0.2.1", Ports: "20-30"}, ExitOK, "192.0.2.1  20 "},
 			{ScanOptions{Target: "own", Ports: "22,23"}, ExitOK, "192.0.2.1  23 "},
-			{ScanOptions{Target: "own", Ports: "22"}, ExitRefused, "no port to scan is left"},
-			{ScanOptions{Target: "own", Ports: "22,25-26,443"}, ExitRefused, "no port to scan is left"},
+			{ScanOptions{Target: "own", Ports: "22"}, ExitRefused, "no ports to scan"},
+			{ScanOptions{Target: "own", Ports: "22,25-26,443"}, ExitRefused, "no ports to scan"},
 			{ScanOptions{Target: "203.0.113.1", Ports: "22,80"}, ExitRefused, `target "203.0.113.1" is not configured`},
 		} {
 			before := counter.Packets(t, mine)

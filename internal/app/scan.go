@@ -162,7 +162,7 @@ func (o ScanOptions) scanOnce(cfg *config.Config, task scan.Task, logger *slog.L
 	return answer, nil
 }
 
-// explainInterrupt replaces the cause "context canceled" by one for people.
+// explainInterrupt replaces the cause "context canceled" by a readable one.
 func explainInterrupt(r *scan.Result) *scan.Result {
 	if r.Failed[scan.FailedCanceled] == nil {
 		return r

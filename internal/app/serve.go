@@ -71,8 +71,8 @@ func parseExternalURL(text string) (*url.URL, error) {
 	return u, nil
 }
 
-// newHTTPServer limits what a slow or greedy client can occupy. The time for an answer
-// is set for each request.
+// newHTTPServer limits the resources of one client. The time for an answer is set for
+// each request.
 func newHTTPServer(h http.Handler, logger *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           h,

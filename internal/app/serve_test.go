@@ -91,7 +91,7 @@ targets: [{name: here, hosts: [127.0.0.1], modules: [slow], authorization: {owne
 		time.Sleep(5 * time.Millisecond)
 	}
 	if code, body := fetch(t, "http://"+address+"/-/ready"); code != http.StatusOK {
-		t.Errorf("/-/ready answers %d, %s", code, body)
+		t.Errorf("GET /-/ready = %d %q, want %d", code, body, http.StatusOK)
 	}
 	hup <- os.Interrupt // any value on this channel
 
@@ -107,16 +107,16 @@ targets: [{name: here, hosts: [127.0.0.1], modules: [slow], authorization: {owne
 	for e.scans.InFlight() == 0 {
 		time.Sleep(5 * time.Millisecond)
 	}
-	begun := time.Now()
+	started := time.Now()
 	stop()
 	got := <-answered
 	if got.code != http.StatusOK || !strings.Contains(got.body, `portscan_scan_failed{reason="canceled"} 1`) || !strings.Contains(got.body, "\nprobe_success 0") {
-		t.Errorf("the probe under way is answered with %d:\n%s", got.code, got.body)
+		t.Errorf("probe status = %d, want %d and a canceled scan:\n%s", got.code, http.StatusOK, got.body)
 	}
 	if err := <-served; err != nil {
-		t.Errorf("serving ended with %v", err)
+		t.Errorf("serve() = %v, want nil", err)
 	}
-	if took := time.Since(begun); took > 5*time.Second {
-		t.Errorf("the end took %v, and 5s are promised", took)
+	if took := time.Since(started); took > 5*time.Second {
+		t.Errorf("shutdown took %v, want at most 5s", took)
 	}
 }

@@ -37,10 +37,10 @@ func newProber(t *testing.T, config string) func(query string) string {
 		r := httptest.NewRequest(http.MethodGet, "/probe?"+query, nil)
 		const scrapeTimeout = 10
 		r.Header.Set("X-Prometheus-Scrape-Timeout-Seconds", strconv.Itoa(scrapeTimeout))
-		w, begun := httptest.NewRecorder(), time.Now()
+		w, started := httptest.NewRecorder(), time.Now()
 		e.http.Handler.ServeHTTP(w, r)
-		if took := time.Since(begun); w.Code != http.StatusOK || took > scrapeTimeout*time.Second {
-			t.Errorf("%s: %d after %v: %.200s", query, w.Code, took, w.Body)
+		if took := time.Since(started); w.Code != http.StatusOK || took > scrapeTimeout*time.Second {
+			t.Errorf("%s: status = %d after %v, want %d within %ds: %.200s", query, w.Code, took, http.StatusOK, scrapeTimeout, w.Body)
 		}
 		return w.Body.String()
 	}

@@ -31,7 +31,7 @@ type DeniedError struct {
 // Error implements error.
 func (e *DeniedError) Error() string { return e.message }
 
-func deny(d Denial, args ...any) error {
+func newDeniedError(d Denial, args ...any) error {
 	return &DeniedError{Denial: d, message: fmt.Sprintf(string(d), args...)}
 }
 
@@ -41,20 +41,20 @@ func deny(d Denial, args ...any) error {
 func (c *Config) Authorize(target, module string, now time.Time) (Selection, *Module, error) {
 	selection, ok := c.Find(target)
 	if !ok {
-		return Selection{}, nil, deny(UnknownTarget, QuoteASCII(target))
+		return Selection{}, nil, newDeniedError(UnknownTarget, QuoteASCII(target))
 	}
 	t := selection.Target
 	m, ok := t.Module(module)
 	switch {
 	case ok:
 	case c.hasModule(module):
-		return Selection{}, nil, deny(UnlistedModule, QuoteASCII(t.Name), QuoteASCII(module))
+		return Selection{}, nil, newDeniedError(UnlistedModule, QuoteASCII(t.Name), QuoteASCII(module))
 	default:
-		return Selection{}, nil, deny(UnknownModule, QuoteASCII(t.Name), QuoteASCII(module))
+		return Selection{}, nil, newDeniedError(UnknownModule, QuoteASCII(t.Name), QuoteASCII(module))
 	}
 	if auth := t.Authorization; auth.Expired(now) {
 		expired := auth.Expires.UTC().Format(time.RFC3339)
-		return Selection{}, nil, deny(ExpiredAuthorization, QuoteASCII(t.Name), expired, QuoteASCII(auth.Owner))
+		return Selection{}, nil, newDeniedError(ExpiredAuthorization, QuoteASCII(t.Name), expired, QuoteASCII(auth.Owner))
 	}
 	return selection, m, nil
 }

@@ -45,7 +45,7 @@ type Plan struct {
 }
 
 // ErrEmptyPlan is the error for a plan without ports.
-var ErrEmptyPlan = errors.New("no port to scan is left")
+var ErrEmptyPlan = errors.New("no ports to scan")
 
 // NewPlan returns the plan for a spec. It covers the module's ports and those that must be
 // open, without the excluded ones. The error is [ErrEmptyPlan] if no port is left, and
@@ -62,11 +62,11 @@ func NewPlan(spec Spec) (Plan, error) {
 	case spec.Method != Connect && spec.Method != SYN:
 		return Plan{}, errors.New("plan has no method")
 	case spec.Timeout <= 0 || spec.PortTimeout <= 0:
-		return Plan{}, fmt.Errorf("plan has no time: timeout %v, port timeout %v", spec.Timeout, spec.PortTimeout)
+		return Plan{}, fmt.Errorf("timeout %v and port timeout %v must be positive", spec.Timeout, spec.PortTimeout)
 	case spec.Retries < 0 || spec.MaxRetries < spec.Retries:
-		return Plan{}, fmt.Errorf("plan has %d retries of at most %d", spec.Retries, spec.MaxRetries)
+		return Plan{}, fmt.Errorf("max retries %[2]d is less than retries %[1]d", spec.Retries, spec.MaxRetries)
 	case spec.MaxInFlight < 1 || spec.Rate < 0:
-		return Plan{}, fmt.Errorf("plan has no pace: %d in flight, rate %d", spec.MaxInFlight, spec.Rate)
+		return Plan{}, fmt.Errorf("max in flight %d must be at least 1, rate %d at least 0", spec.MaxInFlight, spec.Rate)
 	case ports.IsEmpty():
 		return Plan{}, ErrEmptyPlan
 	}

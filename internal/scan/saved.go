@@ -70,7 +70,7 @@ func (a *AddressResult) toSaved() savedAddress {
 	return s
 }
 
-var errWrongPorts = errors.New("ports are not exactly those of the plan")
+var errWrongPorts = errors.New("saved ports differ from the plan's ports")
 
 // ReadResult returns the result of a scan of the plan that [Result.Save] wrote. An address
 // outside the scope is an error, and so are ports other than those of the plan.

@@ -92,7 +92,7 @@ func (s *Server) findActivity(now time.Time) activity {
 		k := targetModule{u.Target, u.Module}
 		a.scans[k] = append(a.scans[k], progress{Module: u.Module, Percent: int(100 * u.Progress), Since: newTimestamp(u.Started, now)})
 	}
-	for _, r := range s.history.records() {
+	for _, r := range s.probeLogs.records() {
 		k := targetModule{r.target, r.module}
 		a.lastLog[k] = max(a.lastLog[k], r.id)
 	}
@@ -195,7 +195,7 @@ func (s *Server) probeRows(now time.Time) (failed, complete []probeRow) {
 	for _, t := range s.options.Config.Get().Targets() {
 		targets[t.Name] = t
 	}
-	for _, r := range s.history.records() {
+	for _, r := range s.probeLogs.records() {
 		p := probeRow{When: newTimestamp(r.started, now), Target: r.target, Module: r.module, Duration: formatDuration(r.duration), Log: s.logLink(r.id)}
 		if t := targets[r.target]; t != nil {
 			p.Link = s.targetLink(r.target, "")

@@ -50,7 +50,7 @@ func (s *Server) handleProbe(w http.ResponseWriter, r *http.Request) {
 	s.auditScan(r, arrived, selection.Target, module, answer)
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collector.NewProbe(result))
-	s.history.add(probeRecord{
+	s.probeLogs.add(probeRecord{
 		started: arrived, target: selection.Target.Name, module: module.Name,
 		success: result.Success(), duration: result.Duration, log: log.text(),
 	})

@@ -13,7 +13,7 @@ import (
 	"portscan_exporter/internal/config"
 )
 
-// probeRecord is a probe in the history.
+// probeRecord is a kept probe.
 type probeRecord struct {
 	id       int64
 	started  time.Time
@@ -24,9 +24,9 @@ type probeRecord struct {
 	log      string
 }
 
-// history keeps the last failed and the last complete probes. It may be used
+// probeLogs keeps the last failed and the last complete probes. It may be used
 // concurrently.
-type history struct {
+type probeLogs struct {
 	limit int
 
 	mu               sync.Mutex
@@ -34,34 +34,34 @@ type history struct {
 	complete, failed []probeRecord // oldest first
 }
 
-func newHistory(limit int) *history { return &history{limit: max(0, limit)} }
+func newProbeLogs(limit int) *probeLogs { return &probeLogs{limit: max(0, limit)} }
 
-func (h *history) add(r probeRecord) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.lastID++
-	r.id = h.lastID
-	list := &h.failed
+func (pl *probeLogs) add(r probeRecord) {
+	pl.mu.Lock()
+	defer pl.mu.Unlock()
+	pl.lastID++
+	r.id = pl.lastID
+	list := &pl.failed
 	if r.success {
-		list = &h.complete
+		list = &pl.complete
 	}
 	*list = append(*list, r)
-	if extra := len(*list) - h.limit; extra > 0 {
+	if extra := len(*list) - pl.limit; extra > 0 {
 		*list = slices.Delete(*list, 0, extra)
 	}
 }
 
 // records returns the kept probes, newest first.
-func (h *history) records() []probeRecord {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	all := slices.Concat(h.complete, h.failed)
+func (pl *probeLogs) records() []probeRecord {
+	pl.mu.Lock()
+	defer pl.mu.Unlock()
+	all := slices.Concat(pl.complete, pl.failed)
 	slices.SortFunc(all, func(a, b probeRecord) int { return int(b.id - a.id) })
 	return all
 }
 
-func (h *history) find(id int64) (probeRecord, bool) {
-	for _, r := range h.records() {
+func (pl *probeLogs) find(id int64) (probeRecord, bool) {
+	for _, r := range pl.records() {
 		if r.id == id {
 			return r, true
 		}
@@ -76,7 +76,7 @@ func (s *Server) handleLogs(w http.ResponseWriter, r *http.Request) {
 		writeError(w, newRequestError(invalidLogID))
 		return
 	}
-	found, ok := s.history.find(id)
+	found, ok := s.probeLogs.find(id)
 	if !ok {
 		writeError(w, newRequestError(unknownLog))
 		return

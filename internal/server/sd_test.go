@@ -202,7 +202,7 @@ func TestDiscoveryOrder(t *testing.T) {
 func TestDiscoveryAfterFailedReload(t *testing.T) {
 	t.Parallel()
 	text, _ := localConfig(t)
-	for name, spoil := range map[string]func(t *testing.T, file string){
+	for name, breakConfig := range map[string]func(t *testing.T, file string){
 		"empty file":   func(t *testing.T, file string) { t.Helper(); writeFile(t, file, "") },
 		"invalid YAML": func(t *testing.T, file string) { t.Helper(); writeFile(t, file, "targets: [") },
 		"unknown key":  func(t *testing.T, file string) { t.Helper(); writeFile(t, file, text+"color: blue\n") },
@@ -220,7 +220,7 @@ func TestDiscoveryAfterFailedReload(t *testing.T) {
 	} {
 		h := newHarness(t, text, nil, nil)
 		before := h.discovery(t, "exporter:1").Body.String()
-		spoil(t, h.file)
+		breakConfig(t, h.file)
 		if err := h.reloader.Reload(); err == nil {
 			t.Errorf("%s: Reload succeeded, want an error", name)
 		}

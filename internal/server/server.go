@@ -59,11 +59,11 @@ type Options struct {
 // Server is an [http.Handler] for all endpoints, made by [New]. It may be used
 // concurrently.
 type Server struct {
-	options Options
-	prefix  string // the route prefix, "" or "/something"
-	history *history
-	pages   *pages
-	handler http.Handler
+	options   Options
+	prefix    string // the route prefix, "" or "/something"
+	probeLogs *probeLogs
+	pages     *pages
+	handler   http.Handler
 }
 
 // New returns a server.
@@ -76,10 +76,10 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		options: o,
-		prefix:  strings.TrimSuffix(path.Clean("/"+o.RoutePrefix), "/"),
-		history: newHistory(o.HistoryLimit),
-		pages:   p,
+		options:   o,
+		prefix:    strings.TrimSuffix(path.Clean("/"+o.RoutePrefix), "/"),
+		probeLogs: newProbeLogs(o.HistoryLimit),
+		pages:     p,
 	}
 	s.handler = s.routes()
 	return s, nil
@@ -105,10 +105,10 @@ func (o *Options) validate() error {
 		}
 	}
 	if o.TimeoutOffset < 0 {
-		return fmt.Errorf("timeout offset %v is negative", o.TimeoutOffset)
+		return fmt.Errorf("--timeout-offset=%v: must not be negative", o.TimeoutOffset)
 	}
 	if strings.Trim(o.RoutePrefix, prefixCharacters) != "" {
-		return fmt.Errorf("invalid route prefix %q: use letters, digits, -._~ and slashes, as in /exporter", o.RoutePrefix)
+		return fmt.Errorf("--web.route-prefix=%s: use letters, digits, -._~ and slashes, as in /exporter", o.RoutePrefix)
 	}
 	return nil
 }
@@ -144,7 +144,7 @@ func (s *Server) routes() http.Handler {
 		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	}
-	return guard(s.addPrefix(mux))
+	return limitRequests(s.addPrefix(mux))
 }
 
 // addPrefix serves the mux below the route prefix, and redirects the root there.
@@ -158,9 +158,9 @@ func (s *Server) addPrefix(mux http.Handler) http.Handler {
 	return outer
 }
 
-// guard sets the headers of every response, limits the time in which a client
+// limitRequests sets the headers of every response, limits the time in which a client
 // must read it, and refuses unclean paths instead of redirecting them.
-func guard(next http.Handler) http.Handler {
+func limitRequests(next http.Handler) http.Handler {
 	const writeTimeout = 30 * time.Second // a probe sets its own
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()

@@ -12,7 +12,7 @@ import (
 	"portscan_exporter/internal/scan"
 )
 
-func TestNames(t *testing.T) {
+func TestNamesLookup(t *testing.T) {
 	t.Parallel()
 	names := New()
 	for _, tc := range []struct {

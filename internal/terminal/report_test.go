@@ -179,7 +179,7 @@ func (f *full) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func TestWriteFails(t *testing.T) {
+func TestReportWriteError(t *testing.T) {
 	t.Parallel()
 	r := newReport(t)
 	r.ListAll = true

@@ -64,7 +64,7 @@ func (s *Screen) show(name string, t *Tally, deadline time.Time, options ...mpb.
 	}
 }
 
-// draw draws the bar until the scan is over.
+// draw draws the bar until the scan has ended.
 func (s *Screen) draw(name string, t *Tally, deadline time.Time, over <-chan struct{}, options []mpb.ContainerOption) {
 	const refresh = 150 * time.Millisecond
 	bars := mpb.New(append(options, mpb.WithConsoleWriter(console(s.w)), mpb.WithRefreshRate(refresh))...)

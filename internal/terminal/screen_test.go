@@ -126,8 +126,8 @@ func TestScreenKeepsLines(t *testing.T) {
 	}
 }
 
-// TestScreenDrawsNothing shows a short scan on a terminal, and a long one on a file.
-func TestScreenDrawsNothing(t *testing.T) {
+// TestScreenNotTerminal shows a short scan on a terminal, and a long one on a file.
+func TestScreenNotTerminal(t *testing.T) {
 	ignore := goleak.IgnoreCurrent()
 	t.Cleanup(func() { goleak.VerifyNone(t, ignore) })
 	var out buffer

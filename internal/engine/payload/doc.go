@@ -17,5 +17,5 @@
 // "portscan_exporter". They keep nothing secret, make a retry identical to the
 // first attempt, and identify the sender in a packet capture.
 //
-// Each protocol has its own file; table.go maps ports to payloads.
+// Protocols of one family share a file; table.go maps ports to payloads.
 package payload

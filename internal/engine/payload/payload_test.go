@@ -167,7 +167,7 @@ func TestAcceptsFromOtherPort(t *testing.T) {
 	}{
 		{"error", []byte("\x00\x05\x00\x01File not found\x00"), true},
 		{"error without message", []byte("\x00\x05\x00\x00\x00"), true},
-		{"an nameEmpty file", []byte{0, 3, 0, 1}, true},
+		{"an empty file", []byte{0, 3, 0, 1}, true},
 		{"short file", []byte("\x00\x03\x00\x01abc"), true},
 		{"full block", full, true},
 		{"one option", []byte("\x00\x06blksize\x00512\x00"), true},
@@ -199,7 +199,7 @@ func TestAcceptsFromOtherPort(t *testing.T) {
 	}
 }
 
-func BenchmarkFor(b *testing.B) {
+func BenchmarkForPort(b *testing.B) {
 	for _, port := range []uint16{9, 53, 161, 443, 500, 1812} {
 		b.Run(strconv.Itoa(int(port)), func(b *testing.B) {
 			b.ReportAllocs()
