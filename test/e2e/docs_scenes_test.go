@@ -45,6 +45,7 @@ targets:
 			d.writeConfig(t, d.yamlBlock(t, "name: web"))
 			d.startExporter(t, sandboxRepository+"/config.yml", "192.0.2.10:8022")
 		},
+		func(*testing.T) {}, // debug=true
 	}
 }
 

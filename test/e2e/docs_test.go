@@ -145,7 +145,7 @@ func TestDocuments(t *testing.T) { //nolint:tparallel // the documents share a n
 	if ran < len(all) { // -run selects documents
 		return
 	}
-	if counted["sh"] < 10 || counted["console"] < 7 || counted["yaml"] < 15 {
+	if counted["sh"] < 10 || counted["console"] < 8 || counted["yaml"] < 15 {
 		t.Errorf("got too few blocks: %v", counted)
 	}
 	for _, key := range slices.Sorted(maps.Keys(untestedCommands())) {

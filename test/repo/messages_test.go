@@ -41,6 +41,9 @@ func TestMessagesDocumented(t *testing.T) {
 	for _, format := range terminal.NoteFormats() {
 		messages[format] = "internal/terminal"
 	}
+	if got, want := len(messages), 40; got < want {
+		t.Fatalf("found %d messages, want at least %d", got, want)
+	}
 	lines := strings.Split(read(t, document), "\n")
 	for message, at := range messages {
 		row := messagePattern(message)
