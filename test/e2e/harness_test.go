@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -113,13 +114,24 @@ func freePort(t *testing.T) int {
 	t.Helper()
 	for range 1000 {
 		port := int(nextPort.Add(1))
-		if l, err := net.Listen("tcp", localAddress(port)); err == nil {
-			_ = l.Close()
+		if isFree(port) {
 			return port
 		}
 	}
 	t.Fatal("no free port")
 	return 0
+}
+
+// isFree reports whether the port can be listened on. No other test starts a program
+// meanwhile: between fork and exec it would hold a copy of the listener.
+func isFree(port int) bool {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	l, err := net.Listen("tcp", localAddress(port))
+	if err != nil {
+		return false
+	}
+	return l.Close() == nil
 }
 
 // freeAddress returns an unused address of 127.0.0.1.
