@@ -76,7 +76,7 @@ func serveFlags(c *kingpin.CmdClause, o *app.ServeOptions) {
 	c.Flag("config.auto-reload-interval", "Interval between configuration file checks.").Default("30s").DurationVar(&o.ReloadInterval)
 	c.Flag("timeout-offset", "Seconds to subtract from Prometheus's scrape timeout.").Default("0.5").Float64Var(&o.TimeoutOffset)
 	c.Flag("history.limit", "Number of successful and of failed probe logs to keep.").Default("100").IntVar(&o.HistoryLimit)
-	c.Flag("audit.file", "File to which scans and refusals are appended as JSON lines.").Default("").StringVar(&o.AuditFile)
+	c.Flag("audit.file", "File to which scans, probes and refusals are appended as JSON lines.").Default("").StringVar(&o.AuditFile)
 	c.Flag("state.file", "File that persists results and port history across restarts.").Default("").StringVar(&o.StateFile)
 	o.Web = kingpinflag.AddFlags(c, ":10115")
 	c.Flag("web.external-url", "URL under which the exporter is reachable, for example behind a proxy.").Default("").StringVar(&o.ExternalURL)
@@ -92,6 +92,7 @@ func scanFlags(c *kingpin.CmdClause, o *app.ScanOptions, configFile *string) {
 	c.Flag("all", "List every port, not only notable ones.").BoolVar(&o.AllPorts)
 	c.Flag("output", "Output format: "+strings.Join(terminal.Formats(), ", ")+".").
 		Default(string(terminal.Table)).EnumVar(&o.Output, terminal.Formats()...)
+	c.Flag("audit.file", "File to which the scan is appended as a JSON line.").Default("").StringVar(&o.AuditFile)
 	c.Flag("progress", "Draw a progress bar on a terminal.").Default("true").BoolVar(&o.Progress)
 }
 

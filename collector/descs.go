@@ -11,7 +11,8 @@ type probeDescs struct {
 
 	success, duration, lookup                        *prometheus.Desc
 	portOpen, portFiltered, portResponse, portChange *prometheus.Desc
-	ports, violating, omitted, responding, suspect   *prometheus.Desc
+	ports, violating, omitted                        *prometheus.Desc
+	responding, lastResponse, suspect                *prometheus.Desc
 	addresses, refused, addressInfo                  *prometheus.Desc
 	scanTime, scanDuration, scanTimeout, scanMaxAge  *prometheus.Desc
 	scanProgress, attempts, retries, unknown, failed *prometheus.Desc
@@ -35,11 +36,12 @@ func newProbeDescs() *probeDescs {
 		portResponse: desc("portscan_port_response_seconds", "Time from the last attempt to its answer in seconds. Absent if the port did not answer.", ip, port, protocol),
 		portChange:   desc("portscan_port_last_change_timestamp_seconds", "Unix timestamp of the port's last state change. Absent if no change was seen.", ip, port, protocol),
 
-		ports:      desc("portscan_ports", "Number of ports of the plan by state.", ip, protocol, state),
-		violating:  desc("portscan_ports_violating", "Number of ports that violate the target's expectations: open but expected closed, or not open but expected open.", ip, protocol, expected),
-		omitted:    desc("portscan_ports_omitted", "Number of notable ports that max_ports excludes from this answer.", ip, protocol),
-		responding: desc("portscan_address_responding", "Whether any answer came back during the scan, including a RST or an ICMP error.", ip, protocol),
-		suspect:    desc("portscan_address_suspect", "Whether a middlebox probably answers for the address: more than 512 and most ports open, most open ports with a zero window, or only ports 25 and 110 open and the others silent.", ip, protocol),
+		ports:        desc("portscan_ports", "Number of ports of the plan by state.", ip, protocol, state),
+		violating:    desc("portscan_ports_violating", "Number of ports that violate the target's expectations: open but expected closed, or not open but expected open.", ip, protocol, expected),
+		omitted:      desc("portscan_ports_omitted", "Number of notable ports that max_ports excludes from this answer.", ip, protocol),
+		responding:   desc("portscan_address_responding", "Whether the address itself answered during the scan. ICMP errors of routers do not count.", ip, protocol),
+		lastResponse: desc("portscan_address_last_response_timestamp_seconds", "Unix timestamp of the last answer of the address itself. Absent if no answer was seen.", ip, protocol),
+		suspect:      desc("portscan_address_suspect", "Whether a middlebox probably answers for the address, such as a SYN proxy, a catch-all listener or a tarpit.", ip, protocol),
 
 		addresses:   desc("portscan_addresses", "Number of addresses that the target resolved to inside its networks."),
 		refused:     desc("portscan_addresses_refused", "Number of addresses that the target resolved to outside its networks. They are not scanned."),
@@ -60,4 +62,9 @@ func newProbeDescs() *probeDescs {
 	}
 	d.all = all
 	return d
+}
+
+// status returns the descriptors of the metrics that [NewProbeStatus] collects.
+func (d *probeDescs) status() []*prometheus.Desc {
+	return []*prometheus.Desc{d.scanProgress, d.retries, d.scanTimeout, d.scanTime, d.targetInfo, d.lookup, d.duration, d.success}
 }

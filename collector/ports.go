@@ -28,49 +28,66 @@ const (
 	rankCount
 )
 
-func rankPort(plan scan.Plan, openBefore scan.PortSet, r scan.PortResult) portRank {
-	switch e := plan.Expected(r.Port); {
-	case e == scan.ExpectClosed && e.ViolatedBy(r.State):
-		return rankUnexpectedOpen
-	case e == scan.ExpectOpen:
-		return rankExpectedOpen
-	case plan.Declared(r.Port):
-		return rankAllowed
-	case r.State == scan.Open:
-		return rankOpen
-	case openBefore.Contains(r.Port):
-		return rankOpenBefore
-	default:
-		return rankOther
+// rankPorts returns the ports of an address by rank, without those in state unknown.
+func (p ProbeResult) rankPorts(a *scan.AddressResult, openBefore scan.PortSet) (byRank [rankCount]scan.PortSet) {
+	var known scan.PortSet // and not ranked yet
+	for state, ports := range a.ByState() {
+		if state != scan.Unknown {
+			known = known.Union(ports)
+		}
 	}
+	take := func(rank portRank, ports scan.PortSet) {
+		byRank[rank] = ports.Intersect(known)
+		known = known.Minus(byRank[rank])
+	}
+	open := a.Ports(scan.Open)
+	if e := p.Result.Plan.Spec().Expect; e == nil {
+		take(rankOpen, open)
+	} else {
+		take(rankUnexpectedOpen, open.Minus(e.Open).Minus(e.Allow))
+		take(rankExpectedOpen, e.Open)
+		take(rankAllowed, e.Allow)
+	}
+	take(rankOpenBefore, openBefore)
+	if p.AllPorts {
+		take(rankOther, known)
+	}
+	return byRank
 }
 
 // ReportedPorts returns the ports with series of their own, at most MaxPorts, ordered by
 // rank, address and port; and the number of further ports by address. Ports in state
 // unknown are in neither.
 func (p ProbeResult) ReportedPorts() (ports []ReportedPort, omitted map[netip.Addr]int) {
-	var byRank [rankCount][]ReportedPort
+	addresses := p.Result.Addresses
+	ranked := make([][rankCount]scan.PortSet, len(addresses))
 	omitted = make(map[netip.Addr]int)
-	plan := p.Result.Plan
-	for i := range p.Result.Addresses {
-		openBefore := p.PortHistory.Opened(p.Result.Addresses[i].IP)
-		for r := range p.Result.Addresses[i].All() {
-			k := rankPort(plan, openBefore, r)
-			if r.State == scan.Unknown || (k == rankOther && !p.AllPorts) {
-				continue
-			}
-			omitted[r.Address]++ // corrected below for the ports that fit
-			if len(byRank[k]) < p.MaxPorts {
-				byRank[k] = append(byRank[k], ReportedPort{PortResult: r, Expected: plan.Expected(r.Port)})
-			}
+	for i := range addresses {
+		ranked[i] = p.rankPorts(&addresses[i], p.PortHistory.Opened(addresses[i].IP))
+		for _, ports := range ranked[i] {
+			omitted[addresses[i].IP] += ports.Len() // less those that fit, below
 		}
 	}
-	for _, candidates := range byRank {
-		fit := candidates[:min(len(candidates), p.MaxPorts-len(ports))]
-		ports = append(ports, fit...)
-		for _, r := range fit {
-			omitted[r.Address]--
+	for rank := range rankCount {
+		for i := range addresses {
+			ports = p.appendPorts(ports, &addresses[i], ranked[i][rank])
 		}
+	}
+	for i := range ports {
+		omitted[ports[i].Address]--
 	}
 	return ports, omitted
+}
+
+// appendPorts appends as many ports of an address as fit.
+func (p ProbeResult) appendPorts(to []ReportedPort, a *scan.AddressResult, ports scan.PortSet) []ReportedPort {
+	for port := range ports.All() {
+		if len(to) >= p.MaxPorts {
+			break
+		}
+		if r, ok := a.Port(port); ok {
+			to = append(to, ReportedPort{PortResult: r, Expected: p.Result.Plan.Expected(port)})
+		}
+	}
+	return to
 }

@@ -5,6 +5,7 @@ package collector
 
 import (
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 
@@ -15,24 +16,61 @@ import (
 
 // Probe collects the metrics of one [ProbeResult]. Register each in its own registry.
 type Probe struct {
-	descs  *probeDescs
-	result ProbeResult
+	descs           *probeDescs
+	result          ProbeResult
+	content, status bool // the metrics to collect
 }
 
-// NewProbe returns a collector for the result.
-func NewProbe(r ProbeResult) *Probe { return &Probe{descs: newProbeDescs(), result: r} }
+// NewProbe returns a collector of all metrics of the result.
+func NewProbe(r ProbeResult) *Probe {
+	return &Probe{descs: newProbeDescs(), result: r, content: true, status: true}
+}
+
+// NewProbeContent returns a collector of the metrics that are the same for all results with the
+// same view, target and module: all but those of [NewProbeStatus].
+func NewProbeContent(r ProbeResult) *Probe {
+	return &Probe{descs: newProbeDescs(), result: r, content: true}
+}
+
+// NewProbeStatus returns a collector of the metrics that depend on the time of the answer, and of
+// those whose names come after the first of them, so that both parts together are in order.
+func NewProbeStatus(r ProbeResult) *Probe {
+	return &Probe{descs: newProbeDescs(), result: r, status: true}
+}
 
 // Describe implements [prometheus.Collector].
 func (p *Probe) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range p.descs.all {
-		ch <- d
+		if status := slices.Contains(p.descs.status(), d); status && p.status || !status && p.content {
+			ch <- d
+		}
 	}
 }
 
 // Collect implements [prometheus.Collector].
 func (p *Probe) Collect(ch chan<- prometheus.Metric) {
 	g := gaugeWriter{ch: ch}
-	p.collectProbe(g)
+	if p.content {
+		p.collectContent(g)
+	}
+	if p.status {
+		p.collectStatus(g)
+	}
+}
+
+func (p *Probe) collectStatus(g gaugeWriter) {
+	r, d := p.result, p.descs
+	g.putValue(d.scanProgress, r.Progress)
+	g.putValue(d.retries, float64(r.Result.Retries), r.Result.Plan.Spec().Protocol.String())
+	g.putSeconds(d.scanTimeout, r.Timeout)
+	g.putTime(d.scanTime, r.Result.Finished)
+	g.putValue(d.targetInfo, 1, r.Target, r.Owner, r.Reference)
+	g.putSeconds(d.lookup, r.Result.Lookup)
+	g.putSeconds(d.duration, r.Duration)
+	g.putBool(d.success, r.Success())
+}
+
+func (p *Probe) collectContent(g gaugeWriter) {
 	p.collectScan(g)
 	ports, omitted := p.result.ReportedPorts()
 	for i := range p.result.Result.Addresses {
@@ -43,35 +81,18 @@ func (p *Probe) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-func (p *Probe) collectProbe(g gaugeWriter) {
-	r, d := p.result, p.descs
-	g.putBool(d.success, r.Success())
-	g.putSeconds(d.duration, r.Duration)
-	g.putSeconds(d.lookup, r.Result.Lookup)
-	g.putValue(d.targetInfo, 1, r.Target, r.Owner, r.Reference)
-	if !r.Expires.IsZero() {
-		g.putTime(d.expiry, r.Expires)
-	}
-}
-
 func (p *Probe) collectScan(g gaugeWriter) {
 	d, r := p.descs, p.result.Result
 	protocol := r.Plan.Spec().Protocol.String()
+	if !p.result.Expires.IsZero() {
+		g.putTime(d.expiry, p.result.Expires)
+	}
 	g.putValue(d.addresses, float64(len(r.Addresses)))
 	g.putValue(d.refused, float64(len(r.Refused)))
-	g.putTime(d.scanTime, r.Finished)
 	g.putSeconds(d.scanDuration, r.Finished.Sub(r.Started))
-	g.putSeconds(d.scanTimeout, p.result.Timeout)
 	g.putSeconds(d.scanMaxAge, p.result.MaxAge)
-	g.putValue(d.scanProgress, p.result.Progress)
 	g.putValue(d.attempts, float64(r.Attempts), protocol)
-	g.putValue(d.retries, float64(r.Retries), protocol)
-	unknown := make(map[scan.Cause]int)
-	for i := range r.Addresses {
-		for cause, n := range r.Addresses[i].UnknownByCause() {
-			unknown[cause] += n
-		}
-	}
+	unknown := p.result.Unknown()
 	for _, cause := range scan.UnknownCauses() {
 		g.putValue(d.unknown, float64(unknown[cause]), cause.String())
 	}
@@ -91,6 +112,9 @@ func (p *Probe) collectAddress(g gaugeWriter, a *scan.AddressResult, omitted map
 	g.putValue(d.violating, float64(missing), ip, protocol, scan.ExpectOpen.String())
 	g.putValue(d.omitted, float64(omitted[a.IP]), ip, protocol)
 	g.putBool(d.responding, a.Responding(), ip, protocol)
+	if at := p.result.LastResponse(a); !at.IsZero() {
+		g.putTime(d.lastResponse, at, ip, protocol)
+	}
 	g.putBool(d.suspect, a.Suspect(), ip, protocol)
 	for _, host := range a.Hosts {
 		g.putValue(d.addressInfo, 1, ip, host)

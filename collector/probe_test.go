@@ -28,6 +28,9 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 var (
 	ip4 = netip.MustParseAddr("192.0.2.1")
 	ip6 = netip.MustParseAddr("2001:db8::1")
+
+	// responded is the time of the answers.
+	responded = time.Date(2026, 3, 1, 12, 0, 1, 0, time.UTC)
 )
 
 // fixture describes a scan result.
@@ -42,7 +45,7 @@ type fixture struct {
 func (f fixture) result(tb testing.TB) *scan.Result {
 	tb.Helper()
 	f.spec.Protocol, f.spec.Method = scan.TCP, scan.Connect
-	f.spec.Timeout, f.spec.PortTimeout, f.spec.MaxInFlight = 9*time.Second, time.Second, 1
+	f.spec.Timeout, f.spec.PortTimeout, f.spec.MaxInFlight, f.spec.MaxOpenAttempts = 9*time.Second, time.Second, 1, 3
 	plan, err := scan.NewPlan(f.spec)
 	if err != nil {
 		tb.Fatal(err)
@@ -84,11 +87,11 @@ func probeResult(r *scan.Result) collector.ProbeResult {
 }
 
 func open(a netip.Addr, port uint16) scan.PortResult {
-	return scan.PortResult{Address: a, Port: port, State: scan.Open, Cause: scan.CauseHandshake, RTT: 3 * time.Millisecond, Attempts: 1}
+	return scan.PortResult{Address: a, Port: port, State: scan.Open, Cause: scan.CauseHandshake, RTT: 3 * time.Millisecond, Attempts: 1, LastResponse: responded}
 }
 
 func closed(a netip.Addr, port uint16) scan.PortResult {
-	return scan.PortResult{Address: a, Port: port, State: scan.Closed, Cause: scan.CauseRST, RTT: 2 * time.Millisecond, Attempts: 1}
+	return scan.PortResult{Address: a, Port: port, State: scan.Closed, Cause: scan.CauseRST, RTT: 2 * time.Millisecond, Attempts: 1, LastResponse: responded}
 }
 
 func silent(a netip.Addr, port uint16, s scan.State) scan.PortResult {
@@ -284,5 +287,22 @@ func TestProbeCachedResult(t *testing.T) {
 	}
 	if strings.Contains(got, "portscan_port_") || strings.Contains(got, "portscan_ports{") {
 		t.Errorf("without a cached result, got series of ports:\n%s", got)
+	}
+}
+
+// TestProbeParts checks that content and then status are all metrics of a probe, in order.
+func TestProbeParts(t *testing.T) {
+	t.Parallel()
+	for name, a := range probeResults(t) {
+		parts := exposition(t, collector.NewProbeContent(a)) + exposition(t, collector.NewProbeStatus(a))
+		if diff := cmp.Diff(exposition(t, collector.NewProbe(a)), parts); diff != "" {
+			t.Errorf("%s (-NewProbe +parts):\n%s", name, diff)
+		}
+		later := a
+		later.Age += time.Hour
+		later.Duration, later.Progress = a.Duration+time.Second, a.Progress/2
+		if diff := cmp.Diff(exposition(t, collector.NewProbeContent(a)), exposition(t, collector.NewProbeContent(later))); diff != "" {
+			t.Errorf("%s: content of a later answer (-got first +got later):\n%s", name, diff)
+		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"portscan_exporter/internal/config"
 	"portscan_exporter/internal/coordinator"
 	"portscan_exporter/internal/scan"
+	"portscan_exporter/internal/store"
 )
 
 // ProbeResult is the data of one /probe answer: a scan, and the settings of its target
@@ -28,9 +29,10 @@ type ProbeResult struct {
 
 	Duration    time.Duration // since the request arrived
 	Result      *scan.Result
-	PortHistory coordinator.Memory // port history of the result's addresses
-	Age         time.Duration      // of a cached result; 0 if the scan ended with the probe
-	Progress    float64            // of the scan running behind a cached result, from 0 to 1; 1: none is running
+	View        *store.View   // of the store, which has Result; nil: Result is that of a scan
+	PortHistory store.History // port history of the result's addresses
+	Age         time.Duration // of a cached result; 0 if the scan ended with the probe
+	Progress    float64       // of the scan running behind a cached result, from 0 to 1; 1: none is running
 }
 
 // NewProbeResult returns the result of a probe that arrived at the given time.
@@ -48,17 +50,40 @@ func NewProbeResult(t *config.Target, m *config.Module, answer coordinator.Answe
 		Duration:    now.Sub(arrived),
 		Result:      answer.Result,
 		Progress:    answer.Progress,
-		PortHistory: answer.Memory,
+		PortHistory: answer.History,
+		View:        answer.View,
 	}
-	if answer.Retained {
+	if answer.Source == coordinator.Cached {
 		p.Age = now.Sub(answer.Result.Finished)
 	}
 	return p
 }
 
-// Success reports whether the scan is complete and the result is not stale.
+// Success reports whether the newest scan of each address is complete, no scan failed, and the
+// result is not stale.
 func (p ProbeResult) Success() bool {
-	return p.Result.Success() && !IsStale(p.Age, p.MaxAge, p.Timeout)
+	complete := p.View == nil && p.Result.Success() || p.View != nil && p.View.Complete()
+	return complete && !IsStale(p.Age, p.MaxAge, p.Timeout)
+}
+
+// Unknown returns the numbers of ports that the newest scan of their address does not know, by
+// cause. A cached result may have earlier states of them.
+func (p ProbeResult) Unknown() map[scan.Cause]int {
+	if p.View != nil {
+		return p.View.Unverified
+	}
+	return p.Result.UnknownByCause()
+}
+
+// LastResponse returns the time of the last answer of the address itself, in the scan of
+// this result or another one; zero if none was seen. A scan that is still running, or that
+// found the address suspect, is not part of the history.
+func (p ProbeResult) LastResponse(a *scan.AddressResult) time.Time {
+	inScan, inHistory := a.LastResponse(), p.PortHistory.LastResponse(a.IP)
+	if inScan.After(inHistory) {
+		return inScan
+	}
+	return inHistory
 }
 
 // IsStale reports whether a cached result is older than the module's max_age plus

@@ -39,7 +39,7 @@ func addressTimeline() *panel {
 	const address = "vantage, ip, protocol"
 	return timeline{
 		title:       "Addresses",
-		description: "State of each address. No response: no port answered. Suspect: a middlebox probably answers, so the states of its ports are not reliable.",
+		description: "State of each address. No response: the address itself did not answer. Suspect: a middlebox probably answers, so the states of its ports are not reliable.",
 		queries: []query{{
 			expr: fmt.Sprintf("%s\n+ %s",
 				maxBy(address, targetPortScope.selector("portscan_address_responding")), maxBy(address, targetPortScope.selector("portscan_address_suspect"))),

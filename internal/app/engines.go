@@ -5,6 +5,7 @@ package app
 
 import (
 	"fmt"
+	"log/slog"
 	"net"
 
 	"portscan_exporter/internal/coordinator"
@@ -35,7 +36,7 @@ func newScans(budget *engine.Budget, o coordinator.Options, watch ...func(scan.S
 		if err != nil {
 			return nil, fmt.Errorf("making the engine of %v %v: %w", kind.Protocol, kind.Method, err)
 		}
-		s.engines[kind], o.Engines[kind] = e, e
+		s.engines[kind], o.Engines[kind] = e, engine.WithControl(e)
 		for _, w := range watch {
 			o.Engines[kind] = w(o.Engines[kind])
 		}
@@ -58,6 +59,14 @@ func engineMakers() map[coordinator.Kind]func(*engine.Budget) (*engine.Engine, e
 		makers[coordinator.Kind{Protocol: scan.TCP, Method: scan.SYN}] = engine.NewSYN
 	}
 	return makers
+}
+
+// warnErrorQueue logs once if connect scans cannot distinguish ICMP errors from resets on
+// this host; check is [engine.CheckErrorQueue].
+func warnErrorQueue(logger *slog.Logger, check func() error) {
+	if err := check(); err != nil {
+		logger.Warn("Cannot read ICMP errors of connect scans", "err", err)
+	}
 }
 
 // Close waits for the last scan, see [coordinator.Coordinator.Close], and closes the

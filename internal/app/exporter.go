@@ -19,6 +19,7 @@ import (
 	"portscan_exporter/internal/engine"
 	"portscan_exporter/internal/scan"
 	"portscan_exporter/internal/server"
+	"portscan_exporter/internal/store"
 )
 
 // exporter is the serving program, wired.
@@ -29,6 +30,7 @@ type exporter struct {
 	budget   *engine.Budget
 	registry *prometheus.Registry
 	metrics  *collector.Exporter
+	store    *store.Store
 	scans    *scans
 	reloader *config.Reloader
 	http     *http.Server
@@ -52,8 +54,11 @@ func newExporter(o ServeOptions, logger *slog.Logger) (*exporter, error) {
 			return nil, fmt.Errorf("--audit.file: %w", err)
 		}
 	}
+	if e.store, err = store.New(logger); err != nil {
+		return nil, fmt.Errorf("making the store: %w", err)
+	}
 	if e.scans, err = newScans(e.budget, coordinator.Options{
-		Logger: logger, Allow: stillAllowed(e.config), Observe: e.metrics.ObserveScan, Joined: e.metrics.CountCoalesced,
+		Logger: logger, Store: e.store, Allow: stillAllowed(e.config), Observe: e.observeScan, Joined: e.metrics.CountCoalesced,
 	}); err != nil {
 		return nil, err
 	}
@@ -74,7 +79,7 @@ func (e *exporter) load() error {
 		File: e.options.ConfigFile, Config: e.config, Logger: e.logger, Observe: e.metrics.ObserveReload,
 		Apply: func(c *config.Config) {
 			applyLimits(c, e.budget, e.scans)
-			e.scans.Reconfigured(tasks(c))
+			e.scans.Reconfigure(tasks(c))
 		},
 	}
 	// Before the files are read: one that changes in between is loaded again.
@@ -83,7 +88,8 @@ func (e *exporter) load() error {
 		return fmt.Errorf("loading the configuration: %w", err)
 	}
 	if e.options.StateFile != "" {
-		if err := e.scans.Restore(e.options.StateFile, tasks(e.config.Get())); err != nil {
+		o := store.StateOptions{Tasks: tasks(e.config.Get()), Allow: stillAllowed(e.config), Running: e.scans.Sweeps}
+		if err := e.store.Restore(e.options.StateFile, o); err != nil {
 			return fmt.Errorf("--state.file: %w", err)
 		}
 	}
@@ -100,9 +106,9 @@ func (e *exporter) newHandler() (http.Handler, error) {
 		prefix = externalURL.Path
 	}
 	handler, err := server.New(server.Options{
-		Config: e.config, Scans: e.scans, Exporter: e.metrics, Gatherer: e.registry,
+		Config: e.config, Scans: e.scans, Results: e.store, Exporter: e.metrics, Gatherer: e.registry,
 		Reload: e.reloader.Reload, Ready: func() bool { return !e.stopping.Load() }, Logger: e.logger,
-		Audit: e.audit.Add, User: e.user,
+		Audit: e.audit, User: e.user,
 		TimeoutOffset: time.Duration(e.options.TimeoutOffset * float64(time.Second)),
 		ExternalURL:   externalURL, RoutePrefix: prefix,
 		HistoryLimit: e.options.HistoryLimit, Pprof: e.options.Pprof,

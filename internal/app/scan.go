@@ -17,10 +17,12 @@ import (
 	"github.com/prometheus/common/promslog"
 
 	"portscan_exporter/collector"
+	"portscan_exporter/internal/audit"
 	"portscan_exporter/internal/config"
 	"portscan_exporter/internal/coordinator"
 	"portscan_exporter/internal/engine"
 	"portscan_exporter/internal/scan"
+	"portscan_exporter/internal/store"
 	"portscan_exporter/internal/terminal"
 )
 
@@ -33,6 +35,7 @@ type ScanOptions struct {
 	AllPorts   bool   // list every port
 	Output     string // a [terminal.Format]
 	Progress   bool
+	AuditFile  string // empty: no audit
 }
 
 // Scan scans a target, prints the result, and returns the exit status. On a terminal
@@ -79,10 +82,13 @@ func (o ScanOptions) scan(logger *slog.Logger, screen *terminal.Screen) (termina
 	if err != nil {
 		return terminal.Report{}, err
 	}
-	if task.Plan.Spec().Method == scan.SYN {
+	switch spec := task.Plan.Spec(); {
+	case spec.Method == scan.SYN:
 		if err := engine.CheckSYN(); err != nil {
 			return terminal.Report{}, fmt.Errorf("module %s: cannot use method syn: %w", task.Module, err)
 		}
+	case spec.Protocol == scan.TCP:
+		warnErrorQueue(logger, engine.CheckErrorQueue)
 	}
 	answer, err := o.scanOnce(cfg, task, logger, screen)
 	if err != nil {
@@ -112,7 +118,7 @@ func (o ScanOptions) task(selection config.Selection, module *config.Module) (sc
 	if task.Plan, err = scan.NewPlan(spec); err != nil {
 		return scan.Task{}, fmt.Errorf("--ports: %w: the module excludes the others", err)
 	}
-	return task, nil
+	return task.ResetDigest(), nil
 }
 
 // replacePorts replaces the module's ports. Those that the module excludes stay
@@ -137,8 +143,19 @@ func (o ScanOptions) scanOnce(cfg *config.Config, task scan.Task, logger *slog.L
 	if err != nil {
 		return coordinator.Answer{}, fmt.Errorf("making the budget: %w", err)
 	}
+	log, err := o.openAudit(logger)
+	if err != nil {
+		return coordinator.Answer{}, err
+	}
+	defer log.Close()
 	var tally terminal.Tally
-	scans, err := newScans(budget, coordinator.Options{Logger: logger}, tally.Watch)
+	results, err := store.New(slog.New(slog.DiscardHandler)) // one scan changes no port's state
+	if err != nil {
+		return coordinator.Answer{}, fmt.Errorf("making the store: %w", err)
+	}
+	scans, err := newScans(budget, coordinator.Options{
+		Logger: logger, Store: results, Observe: func(event coordinator.Event) { log.Scan(newAuditScan(event)) },
+	}, tally.Watch)
 	if err != nil {
 		return coordinator.Answer{}, err
 	}
@@ -154,12 +171,24 @@ func (o ScanOptions) scanOnce(cfg *config.Config, task scan.Task, logger *slog.L
 		hide := screen.Show(task.Asked, &tally, deadline)
 		defer hide()
 	}
-	answer, err := scans.Scan(ctx, task)
+	answer, err := scans.Scan(ctx, task, coordinator.Client{})
 	if err != nil {
 		return coordinator.Answer{}, err
 	}
 	answer.Result = explainInterrupt(answer.Result)
 	return answer, nil
+}
+
+// openAudit opens the audit file; nil: none.
+func (o ScanOptions) openAudit(logger *slog.Logger) (*audit.Log, error) {
+	if o.AuditFile == "" {
+		return nil, nil //nolint:nilnil // a nil log records nothing
+	}
+	log, err := audit.Open(o.AuditFile, func() {}, logger) // it logs what it drops
+	if err != nil {
+		return nil, fmt.Errorf("--audit.file: %w", err)
+	}
+	return log, nil
 }
 
 // explainInterrupt replaces the cause "context canceled" by a readable one.

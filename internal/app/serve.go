@@ -19,6 +19,8 @@ import (
 
 	"github.com/prometheus/common/version"
 	"github.com/prometheus/exporter-toolkit/web"
+
+	"portscan_exporter/internal/engine"
 )
 
 // ServeOptions are the flags of the serve command.
@@ -98,11 +100,13 @@ func (e *exporter) serveUntilSignal() error {
 // that it starts have ended when it returns.
 func (e *exporter) serve(ctx context.Context, hup <-chan os.Signal) error {
 	e.logger.Info("Starting portscan_exporter", "version", version.Info(), "build_context", version.BuildContext())
+	warnErrorQueue(e.logger, engine.CheckErrorQueue)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var others sync.WaitGroup
 	defer others.Wait()
 	defer e.audit.Close()
+	defer e.store.Close()
 	defer e.scans.Close()
 	others.Go(func() { e.reloadOn(ctx, hup) })
 	if e.options.AutoReload {
@@ -146,9 +150,7 @@ func (e *exporter) reloadOn(ctx context.Context, hup <-chan os.Signal) {
 		case <-ctx.Done():
 			return
 		case <-hup:
-			if err := e.audit.Reopen(); err != nil {
-				e.logger.Error("Failed to reopen audit file", "file", e.options.AuditFile, "err", err)
-			}
+			e.audit.Reopen()
 			_ = e.reloader.Reload() // it logs the errors
 		}
 	}

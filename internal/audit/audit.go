@@ -1,146 +1,120 @@
 // Copyright The portscan_exporter Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package audit implements the audit file: one JSON line for each scan and each
-// refused probe.
+// Package audit implements the audit file: one JSON line for each scan, each answered
+// probe and each refused probe.
 //
-// Entries are queued and written in the background, so that a slow or full disk
-// never blocks a probe. Entries that cannot be written are dropped and counted.
+// Lines are queued and written in the background, so that a slow, full or stuck disk
+// blocks neither a probe nor the shutdown. Lines that cannot be written are dropped and
+// counted.
 package audit
 
 import (
-	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
-	"net/netip"
 	"os"
 	"sync"
 	"time"
 )
 
-// The values of [Entry.Event].
 const (
-	EventScan    = "scan"
-	EventRefusal = "refusal"
+	queueLength = 1024     // maximum number of lines that wait to be written
+	queueBytes  = 16 << 20 // maximum length of these lines together
+
+	defaultCloseTimeout = 500 * time.Millisecond
 )
 
-// Entry is one line of the audit file.
-type Entry struct {
-	Time   time.Time `json:"time"`   // arrival of the request
-	Event  string    `json:"event"`  // [EventScan] or [EventRefusal]
-	Remote string    `json:"remote"` // client address and port
-	User   string    `json:"user,omitempty"`
+var (
+	errQueueFull = errors.New("write queue is full")
+	errClosed    = errors.New("audit file is closed")
+)
 
-	// A refusal may have unconfigured names here, as requested and cut to 64 bytes.
-	Target    string `json:"target"`
-	Module    string `json:"module,omitempty"`
-	Owner     string `json:"owner,omitempty"`
-	Reference string `json:"reference,omitempty"`
-
-	// These fields are set for scans only.
-	Addresses []netip.Addr  `json:"addresses,omitempty"` // scanned
-	Refused   []netip.Addr  `json:"refused,omitempty"`   // outside the target's networks, not scanned
-	Ports     int           `json:"ports,omitempty"`     // per address
-	Attempts  int           `json:"attempts"`
-	Duration  time.Duration `json:"duration_ns,omitempty"`
-
-	Outcome string `json:"outcome"`          // retained, complete, incomplete or failed; for a refusal its reason, as in the metric
-	Reason  string `json:"reason,omitempty"` // explanation of the outcome
-	Status  int    `json:"status"`           // HTTP status code
-}
-
-// queueLength is the maximum number of entries that wait to be written.
-const queueLength = 1024
-
-// Log appends entries to a file. It is safe for concurrent use. The methods of a
-// nil *Log do nothing.
+// Log appends events to a file. It is safe for concurrent use. The methods of a nil *Log
+// do nothing.
 type Log struct {
 	path      string
+	open      func() (*os.File, error)
 	countDrop func()
 	logger    *slog.Logger
 	done      chan struct{} // closed when the writer has returned
 
-	mu     sync.Mutex
-	queue  chan queueItem
-	closed bool
+	closeTimeout time.Duration // how long Close waits for the queued lines
+
+	mu        sync.Mutex
+	queue     chan []byte // lines, and nil to reopen the file
+	pending   int         // lines in the queue and in the current write
+	bytes     int         // of the pending lines
+	reopening bool        // the queue contains nil
+	failing   bool        // the last failure has been logged
+	closed    bool
+	abandoned bool // the pending lines have been counted as dropped
 }
 
-// queueItem is a line to write, or a file to switch to.
-type queueItem struct {
-	line []byte
-	file *os.File
-}
-
-// Open opens the file for appending, and creates it with mode 0600 if it does not
-// exist. countDrop is called for each dropped entry, possibly concurrently.
+// Open opens the file for appending, and creates it with mode 0600 if it does not exist.
+// It returns an error if the path is not a regular file. countDrop is called for each
+// dropped line, possibly concurrently.
 func Open(path string, countDrop func(), logger *slog.Logger) (*Log, error) {
 	if path == "" || countDrop == nil || logger == nil {
 		return nil, errors.New("audit.Open: path, countDrop and logger are required")
 	}
-	file, err := openFile(path)
+	open := func() (*os.File, error) { return openFile(path, logger) }
+	file, err := open()
 	if err != nil {
 		return nil, err
 	}
-	l := &Log{path: path, countDrop: countDrop, logger: logger, queue: make(chan queueItem, queueLength), done: make(chan struct{})}
+	return newLog(path, file, open, countDrop, logger), nil
+}
+
+// newLog starts to write lines to file, and to the files that open returns.
+func newLog(path string, file *os.File, open func() (*os.File, error), countDrop func(), logger *slog.Logger) *Log {
+	l := &Log{
+		path: path, open: open, countDrop: countDrop, logger: logger,
+		queue: make(chan []byte, queueLength+1), // and one to reopen the file
+		done:  make(chan struct{}), closeTimeout: defaultCloseTimeout,
+	}
 	go l.writeQueue(file)
-	return l, nil
+	return l
 }
 
-func openFile(path string) (*os.File, error) {
-	const ownerOnly = 0o600
-	file, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, ownerOnly)
-	if err != nil {
-		return nil, fmt.Errorf("opening the audit file: %w", err)
-	}
-	return file, nil
-}
-
-// Add queues an entry. It does not block: the entry is dropped if the queue is full.
-func (l *Log) Add(e Entry) {
-	if l == nil {
-		return
-	}
-	line, err := json.Marshal(e)
-	if err != nil || !l.enqueue(queueItem{line: append(line, '\n')}) {
-		l.countDrop()
+// addLine queues a line, or drops it if the queue is full.
+func (l *Log) addLine(line []byte) {
+	if err := l.enqueue(line); err != nil {
+		l.drop(1, err)
 	}
 }
 
-// enqueue reports whether the queue accepted the item.
-func (l *Log) enqueue(i queueItem) bool {
+func (l *Log) enqueue(line []byte) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
-		return false
+		return errClosed
 	}
-	select {
-	case l.queue <- i:
-		return true
-	default:
-		return false
+	if l.pending == queueLength || l.bytes+len(line) > queueBytes {
+		return errQueueFull
 	}
-}
-
-// Reopen opens the file again by its path, for use after log rotation. Entries
-// that are already queued go to the old file. On an error the old file stays in use.
-func (l *Log) Reopen() error {
-	if l == nil {
-		return nil
-	}
-	file, err := openFile(l.path)
-	if err != nil {
-		return err
-	}
-	if !l.enqueue(queueItem{file: file}) {
-		_ = file.Close()
-		return errors.New("reopening the audit file: write queue is full")
-	}
+	l.pending++
+	l.bytes += len(line)
+	l.queue <- line // does not block: its capacity exceeds queueLength
 	return nil
 }
 
-// Close writes the queued entries and closes the file. Entries that are added
-// later are dropped.
+// Reopen opens the file again by its path, for use after log rotation. It does not wait
+// for that. Lines that are already queued go to the old file. If the file cannot be
+// opened, the error is logged and the old file stays in use.
+func (l *Log) Reopen() {
+	if l == nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.closed && !l.reopening {
+		l.reopening = true
+		l.queue <- nil // does not block: there is one place for it
+	}
+}
+
+// Close writes the queued lines and closes the file. If a write takes too long, Close
+// returns within a second and drops the rest. Lines that are added later are dropped.
 func (l *Log) Close() {
 	if l == nil {
 		return
@@ -151,35 +125,37 @@ func (l *Log) Close() {
 		close(l.queue)
 	}
 	l.mu.Unlock()
-	<-l.done
+	select {
+	case <-l.done:
+	case <-time.After(l.closeTimeout):
+		l.abandon()
+	}
 }
 
-// writeQueue writes queued entries until the queue is closed. It logs the first of
-// consecutive failures, and the first success after them.
-func (l *Log) writeQueue(file *os.File) {
-	defer close(l.done)
-	failing, partial := false, false
-	for i := range l.queue {
-		if i.file != nil {
-			_ = file.Close()
-			file, partial = i.file, false
-			continue
-		}
-		if partial { // start a new line after an incomplete one
-			i.line = append([]byte{'\n'}, i.line...)
-		}
-		n, err := file.Write(i.line)
-		partial = err != nil && (partial || n > 0)
-		switch {
-		case err != nil:
-			l.countDrop()
-			if !failing {
-				l.logger.Error("Failed to write audit entries", "file", l.path, "err", err)
-			}
-		case failing:
-			l.logger.Info("Resumed writing audit entries", "file", l.path)
-		}
-		failing = err != nil
+// abandon drops the pending lines. The writer returns after its current write.
+func (l *Log) abandon() {
+	l.mu.Lock()
+	n := l.pending
+	l.pending, l.abandoned = 0, true
+	l.mu.Unlock()
+	if n > 0 {
+		l.logger.Error("Dropped audit entries at shutdown", "file", l.path, "entries", n)
 	}
-	_ = file.Close()
+	for range n {
+		l.countDrop()
+	}
+}
+
+// drop counts dropped lines. It logs the first of consecutive failures.
+func (l *Log) drop(n int, err error) {
+	for range n {
+		l.countDrop()
+	}
+	l.mu.Lock()
+	first := !l.failing
+	l.failing = true
+	l.mu.Unlock()
+	if first {
+		l.logger.Error("Failed to write audit entries", "file", l.path, "err", err)
+	}
 }

@@ -7,24 +7,52 @@ import (
 	"bytes"
 	"encoding/json"
 	"log/slog"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 )
 
-// openLog opens a log, and returns the number of dropped entries and the log
-// messages with it.
-func openLog(t *testing.T, path string) (l *Log, dropped *atomic.Int64, messages *bytes.Buffer) {
+// safeBuffer stores log messages. It is safe for concurrent use.
+type safeBuffer struct {
+	mu  sync.Mutex
+	all bytes.Buffer
+}
+
+func (s *safeBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.all.Write(p)
+}
+
+func (s *safeBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.all.String()
+}
+
+// openLog opens a log, and returns the number of dropped entries and the log messages
+// with it.
+func openLog(t *testing.T, path string) (l *Log, dropped *atomic.Int64, messages *safeBuffer) {
 	t.Helper()
-	dropped, messages = new(atomic.Int64), new(bytes.Buffer)
+	dropped, messages = new(atomic.Int64), new(safeBuffer)
 	l, err := Open(path, func() { dropped.Add(1) }, slog.New(slog.NewTextHandler(messages, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
+	l.closeTimeout = time.Minute // on a busy machine
+	return l, dropped, messages
+}
+
+// startLog returns a log that writes to file, for at most closeTimeout after Close.
+func startLog(file *os.File, closeTimeout time.Duration) (l *Log, dropped *atomic.Int64, messages *safeBuffer) {
+	dropped, messages = new(atomic.Int64), new(safeBuffer)
+	open := func() (*os.File, error) { return nil, os.ErrNotExist }
+	l = newLog(file.Name(), file, open, func() { dropped.Add(1) }, slog.New(slog.NewTextHandler(messages, nil)))
+	l.closeTimeout = closeTimeout
 	return l, dropped, messages
 }
 
@@ -46,51 +74,20 @@ func readEntries(t *testing.T, path string) []map[string]any {
 	return all
 }
 
-func TestEntryFields(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "audit.log")
-	l, dropped, _ := openLog(t, path)
-	l.Add(Entry{
-		Time: time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC), Event: EventScan, Remote: "192.0.2.1:5", User: "prom", Target: "web", Module: "m",
-		Owner: "net team", Reference: "CHG-1", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.9")}, Ports: 7, Attempts: 8,
-		Duration: time.Second, Outcome: "complete", Status: 200,
-	})
-	l.Add(Entry{Event: EventRefusal, Target: "a\nb\u2028<script>\xff", Outcome: "unknown_target", Status: 403})
-	l.Close()
-	l.Add(Entry{}) // dropped: the log is closed
-	got := readEntries(t, path)
-	if len(got) != 2 || dropped.Load() != 1 {
-		t.Fatalf("got %d entries, %d dropped, want 2 and 1: %v", len(got), dropped.Load(), got)
-	}
-	for key, want := range map[string]any{
-		"time": "2026-01-02T03:04:05.000000006Z", "event": "scan", "remote": "192.0.2.1:5", "user": "prom", "target": "web", "module": "m",
-		"owner": "net team", "reference": "CHG-1", "ports": 7.0, "attempts": 8.0, "duration_ns": 1e9, "outcome": "complete", "status": 200.0,
-	} {
-		if got[0][key] != want {
-			t.Errorf("%s = %v, want %v", key, got[0][key], want)
-		}
-	}
-	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("mode = %v, %v, want 0600", info.Mode(), err)
-	}
-}
-
 func TestReopenAfterRename(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "audit.log")
 	l, dropped, _ := openLog(t, path)
 	const before, after = 500, 300
 	for range before {
-		l.Add(Entry{Target: "before"})
+		l.Probe(Probe{Target: "before"})
 	}
 	if err := os.Rename(path, path+".1"); err != nil {
 		t.Fatal(err)
 	}
-	if err := l.Reopen(); err != nil {
-		t.Fatal(err)
-	}
+	l.Reopen()
 	for range after {
-		l.Add(Entry{Target: "after"})
+		l.Probe(Probe{Target: "after"})
 	}
 	l.Close()
 	if rotated, current := readEntries(t, path+".1"), readEntries(t, path); len(rotated) != before || len(current) != after || dropped.Load() != 0 {
@@ -98,22 +95,50 @@ func TestReopenAfterRename(t *testing.T) {
 	}
 }
 
-func TestOpenDirectory(t *testing.T) {
+// TestReopenFails replaces the file by a directory.
+func TestReopenFails(t *testing.T) {
 	t.Parallel()
-	if _, err := Open(t.TempDir(), func() {}, slog.New(slog.DiscardHandler)); err == nil {
-		t.Error("Open of a directory succeeded")
+	path := filepath.Join(t.TempDir(), "audit.log")
+	l, dropped, messages := openLog(t, path)
+	if err := os.Rename(path, path+".1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	l.Reopen()
+	l.Probe(Probe{Target: "kept"})
+	l.Close()
+	if got := readEntries(t, path+".1"); len(got) != 1 || dropped.Load() != 0 {
+		t.Errorf("got %d entries and %d dropped, want 1 and 0", len(got), dropped.Load())
+	}
+	if got, want := messages.String(), path+" is a directory"; !strings.Contains(got, "Failed to reopen audit file") || !strings.Contains(got, want) {
+		t.Errorf("messages = %q, want %q", got, want)
 	}
 }
 
-func TestAddDiskFull(t *testing.T) {
+func TestCloseTwice(t *testing.T) {
 	t.Parallel()
-	const full = "/dev/full"
-	if _, err := os.Stat(full); err != nil {
-		t.Skip("SKIPPED, NOT TESTED: no " + full)
+	path := filepath.Join(t.TempDir(), "audit.log")
+	l, dropped, _ := openLog(t, path)
+	l.Close()
+	l.Close()
+	l.Reopen()
+	l.Probe(Probe{})
+	if got := readEntries(t, path); len(got) != 0 || dropped.Load() != 1 {
+		t.Errorf("got %d entries and %d dropped, want 0 and 1", len(got), dropped.Load())
 	}
-	l, dropped, messages := openLog(t, full)
+}
+
+func TestWriteDiskFull(t *testing.T) {
+	t.Parallel()
+	file, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip("SKIPPED, NOT TESTED:", err)
+	}
+	l, dropped, messages := startLog(file, time.Minute)
 	for range 10 {
-		l.Add(Entry{Target: "x"})
+		l.Refusal(Refusal{Target: "x"})
 	}
 	l.Close()
 	if dropped.Load() != 10 || strings.Count(messages.String(), "\n") != 1 || !strings.Contains(messages.String(), "no space left") {
@@ -124,9 +149,9 @@ func TestAddDiskFull(t *testing.T) {
 func TestNilLog(t *testing.T) {
 	t.Parallel()
 	var l *Log
-	l.Add(Entry{})
-	if err := l.Reopen(); err != nil {
-		t.Error(err)
-	}
+	l.Scan(Scan{})
+	l.Probe(Probe{})
+	l.Refusal(Refusal{})
+	l.Reopen()
 	l.Close()
 }

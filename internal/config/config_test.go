@@ -28,7 +28,7 @@ func mustLoad(t *testing.T, name string) *Config {
 // cmpOptions returns options to compare unexported fields and netip values.
 func cmpOptions() cmp.Options {
 	return cmp.Options{
-		cmpopts.IgnoreFields(Target{}, "plans"),
+		cmpopts.IgnoreFields(Target{}, "plans", "tasks"),
 		cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
 		cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
 		cmp.Comparer(func(a, b time.Time) bool { return a.Equal(b) }),
@@ -49,7 +49,7 @@ func TestLoadModuleDefaults(t *testing.T) {
 	want := &Module{
 		Name: "none", Protocol: scan.TCP, Method: scan.Connect,
 		Timeout: 9 * time.Second, PortTimeout: 950 * time.Millisecond,
-		Retries: 2, MaxRetries: 10, MaxInFlight: 10000, MaxPorts: 1000, MaxAddresses: 256,
+		Retries: 2, MaxRetries: 10, MaxInFlight: 10000, MaxOpenAttempts: 3, ControlPorts: 2, MaxPorts: 1000, MaxAddresses: 256,
 	}
 	got, ok := mustLoad(t, "full").Module("none")
 	if !ok {
@@ -66,18 +66,18 @@ func TestLoadModules(t *testing.T) {
 		{
 			Name: "tcp_default", Protocol: scan.TCP, Method: scan.Connect, Ports: mustPorts(t, "1-1024,3306,8000-8100"),
 			Timeout: 9 * time.Second, PortTimeout: 950 * time.Millisecond,
-			Retries: 2, MaxRetries: 10, MaxInFlight: 10000, MaxPorts: 1000, MaxAddresses: 256,
+			Retries: 2, MaxRetries: 10, MaxInFlight: 10000, MaxOpenAttempts: 3, ControlPorts: 2, MaxPorts: 1000, MaxAddresses: 256,
 		},
 		{
 			Name: "tcp_full", Protocol: scan.TCP, Method: scan.Connect, Ports: mustPorts(t, "1-1024,2000-3000,65535"),
 			ExcludePorts: mustPorts(t, "1000"), Timeout: 90 * time.Second, PortTimeout: 950 * time.Millisecond,
-			MaxInFlight: 10000, AllPorts: true, MaxPorts: 1000, MaxAddresses: 256,
+			MaxInFlight: 10000, MaxOpenAttempts: 3, ControlPorts: 2, AllPorts: true, MaxPorts: 1000, MaxAddresses: 256,
 			SourceAddress: netip.MustParseAddr("192.0.2.200"), ScrapeInterval: 24 * time.Hour,
 		},
 		{
 			Name: "tcp_patient", Protocol: scan.TCP, Method: scan.Connect, Ports: mustPorts(t, "22"),
 			Timeout: 9 * time.Second, PortTimeout: 950 * time.Millisecond,
-			Retries: 20, MaxRetries: 30, MaxInFlight: 10000, MaxPorts: 1000, MaxAddresses: 256,
+			Retries: 20, MaxRetries: 30, MaxInFlight: 10000, MaxOpenAttempts: 3, ControlPorts: 2, MaxPorts: 1000, MaxAddresses: 256,
 		},
 	}
 	if diff := cmp.Diff(want, cfg.Modules()[:3], cmpOptions()); diff != "" {

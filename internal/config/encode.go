@@ -25,22 +25,24 @@ type (
 	}
 
 	encodedModule struct {
-		Protocol       string `yaml:"protocol"`
-		Method         string `yaml:"method"`
-		Ports          string `yaml:"ports"`
-		ExcludePorts   string `yaml:"exclude_ports"`
-		Timeout        string `yaml:"timeout"`
-		PortTimeout    string `yaml:"port_timeout"`
-		Retries        int    `yaml:"retries"`
-		MaxRetries     int    `yaml:"max_retries"`
-		MaxInFlight    int    `yaml:"max_in_flight"`
-		Rate           int    `yaml:"rate"`
-		Report         string `yaml:"report"`
-		MaxPorts       int    `yaml:"max_ports"`
-		MaxAge         string `yaml:"max_age"`
-		MaxAddresses   int    `yaml:"max_addresses"`
-		SourceAddress  string `yaml:"source_address"`
-		ScrapeInterval string `yaml:"scrape_interval"`
+		Protocol        string `yaml:"protocol"`
+		Method          string `yaml:"method"`
+		Ports           string `yaml:"ports"`
+		ExcludePorts    string `yaml:"exclude_ports"`
+		Timeout         string `yaml:"timeout"`
+		PortTimeout     string `yaml:"port_timeout"`
+		Retries         int    `yaml:"retries"`
+		MaxRetries      int    `yaml:"max_retries"`
+		MaxInFlight     int    `yaml:"max_in_flight"`
+		Rate            int    `yaml:"rate"`
+		MaxOpenAttempts int    `yaml:"max_open_attempts"`
+		ControlPorts    int    `yaml:"control_ports"`
+		Report          string `yaml:"report"`
+		MaxPorts        int    `yaml:"max_ports"`
+		MaxAge          string `yaml:"max_age"`
+		MaxAddresses    int    `yaml:"max_addresses"`
+		SourceAddress   string `yaml:"source_address"`
+		ScrapeInterval  string `yaml:"scrape_interval"`
 	}
 
 	encodedTarget struct {
@@ -110,20 +112,22 @@ func appendYAML(b *strings.Builder, indentation string, v any) error {
 
 func encodeModule(m *Module) encodedModule {
 	w := encodedModule{
-		Protocol:       m.Protocol.String(),
-		Method:         m.Method.String(),
-		Ports:          m.Ports.String(),
-		ExcludePorts:   m.ExcludePorts.String(),
-		Timeout:        model.Duration(m.Timeout).String(),
-		PortTimeout:    model.Duration(m.PortTimeout).String(),
-		Retries:        m.Retries,
-		MaxRetries:     m.MaxRetries,
-		MaxInFlight:    m.MaxInFlight,
-		Rate:           m.Rate,
-		MaxPorts:       m.MaxPorts,
-		MaxAge:         model.Duration(m.MaxAge).String(),
-		MaxAddresses:   m.MaxAddresses,
-		ScrapeInterval: model.Duration(m.ScrapeInterval).String(),
+		Protocol:        m.Protocol.String(),
+		Method:          m.Method.String(),
+		Ports:           m.Ports.String(),
+		ExcludePorts:    m.ExcludePorts.String(),
+		Timeout:         model.Duration(m.Timeout).String(),
+		PortTimeout:     model.Duration(m.PortTimeout).String(),
+		Retries:         m.Retries,
+		MaxRetries:      m.MaxRetries,
+		MaxInFlight:     m.MaxInFlight,
+		Rate:            m.Rate,
+		MaxOpenAttempts: m.MaxOpenAttempts,
+		ControlPorts:    m.ControlPorts,
+		MaxPorts:        m.MaxPorts,
+		MaxAge:          model.Duration(m.MaxAge).String(),
+		MaxAddresses:    m.MaxAddresses,
+		ScrapeInterval:  model.Duration(m.ScrapeInterval).String(),
 	}
 	for _, r := range reports() {
 		if r.value == m.AllPorts {

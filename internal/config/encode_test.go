@@ -59,6 +59,8 @@ func TestYAMLDefaults(t *testing.T) {
         max_retries: 10
         max_in_flight: 10000
         rate: 0
+        max_open_attempts: 3
+        control_ports: 2
         report: notable
         max_ports: 1000
         max_age: 0s

@@ -79,6 +79,7 @@ func (l *loader) load(data []byte) (*Config, []string, error) {
 			field{key: "limits", example: "limits: {max_scans: 64}", decode: l.decodeLimits},
 		)
 		l.applyOtherExclusions()
+		l.makeTasks()
 		l.warnUnused()
 	}
 	if err := l.err(); err != nil {

@@ -76,7 +76,7 @@ func TestLoadWarnings(t *testing.T) {
 			`no_targets.yml: no targets are configured: write at least one in targets`,
 		}},
 		{"slow_udp", []string{
-			`slow_udp.yml:2: modules.slow.ports: scanning 90 UDP ports can take 1m30s, longer than the timeout of 9s, because many hosts report one closed port per second: write fewer ports, or a longer timeout`,
+			`slow_udp.yml:2: modules.slow.ports: scanning 90 UDP ports can take 1m25s, longer than the timeout of 9s, because many hosts report six closed ports at once and then one per second: write fewer ports, or a longer timeout`,
 		}},
 		{"target_file", []string{
 			`files/old.yml:5: targets[0].authorization.expires: authorization expired (2020-01-01) and probes of this target are refused: write a later date after renewal`,

@@ -14,21 +14,23 @@ import (
 
 // Module is a set of scan settings. It is immutable and safe for concurrent use.
 type Module struct {
-	Name         string
-	Protocol     scan.Protocol
-	Method       scan.Method   // always [scan.Connect] for UDP
-	Ports        scan.PortSet  // may be empty
-	ExcludePorts scan.PortSet  // never scanned
-	Timeout      time.Duration // of a complete scan; positive
-	PortTimeout  time.Duration // maximum wait for one answer; positive
-	Retries      int           // of a silent port
-	MaxRetries   int           // maximum under packet loss; at least Retries, 0 if Retries is 0
-	MaxInFlight  int           // attempts per address; at least 1
-	Rate         int           // packets per second and address; 0: unlimited
-	AllPorts     bool          // report all ports, not only the notable ones
-	MaxPorts     int           // ports reported individually; at least 1
-	MaxAge       time.Duration // of a cached result; 0: results are not cached
-	MaxAddresses int           // that a target may resolve to; at least 1
+	Name            string
+	Protocol        scan.Protocol
+	Method          scan.Method   // always [scan.Connect] for UDP
+	Ports           scan.PortSet  // may be empty
+	ExcludePorts    scan.PortSet  // never scanned
+	Timeout         time.Duration // of a complete scan; positive
+	PortTimeout     time.Duration // maximum wait for one answer; positive
+	Retries         int           // of a silent port
+	MaxRetries      int           // maximum under packet loss; at least Retries, 0 if Retries is 0
+	MaxInFlight     int           // attempts per address; at least 1
+	Rate            int           // packets per second and address; 0: unlimited
+	MaxOpenAttempts int           // maximum number of attempts at an open port; at least 1
+	ControlPorts    int           // tried outside the plan if every known port is open; 0: none
+	AllPorts        bool          // report all ports, not only the notable ones
+	MaxPorts        int           // ports reported individually; at least 1
+	MaxAge          time.Duration // of a cached result; 0: results are not cached
+	MaxAddresses    int           // that a target may resolve to; at least 1
 
 	SourceAddress  netip.Addr    // zero: selected by the system
 	ScrapeInterval time.Duration // for /sd; 0: not set
@@ -46,16 +48,18 @@ const unset = -1
 func newModuleDraft(v value, name string) moduleDraft {
 	return moduleDraft{
 		Module: &Module{
-			Name:         name,
-			Protocol:     scan.TCP,
-			Method:       scan.Connect,
-			Timeout:      9 * time.Second,
-			PortTimeout:  950 * time.Millisecond,
-			Retries:      2,
-			MaxRetries:   unset,
-			MaxInFlight:  10000,
-			MaxPorts:     1000,
-			MaxAddresses: 256,
+			Name:            name,
+			Protocol:        scan.TCP,
+			Method:          scan.Connect,
+			Timeout:         9 * time.Second,
+			PortTimeout:     950 * time.Millisecond,
+			Retries:         2,
+			MaxRetries:      unset,
+			MaxInFlight:     10000,
+			MaxOpenAttempts: 3,
+			ControlPorts:    2,
+			MaxPorts:        1000,
+			MaxAddresses:    256,
 		},
 		portsAt:  v,
 		methodAt: v,
@@ -107,6 +111,8 @@ func (l *loader) moduleFields(m *moduleDraft) []field {
 		{key: "max_retries", example: "max_retries: 10", decode: recordPosition(&m.maxRetriesAt, l.integer(&m.MaxRetries, 0))},
 		{key: "max_in_flight", example: "max_in_flight: 10000", decode: l.integer(&m.MaxInFlight, 1)},
 		{key: "rate", example: "rate: 0", decode: l.integer(&m.Rate, 0)},
+		{key: "max_open_attempts", example: "max_open_attempts: 3", decode: l.integer(&m.MaxOpenAttempts, 1)},
+		{key: "control_ports", example: "control_ports: 2", decode: l.integer(&m.ControlPorts, 0)},
 		{key: "report", example: "report: notable", decode: oneOf(l, &m.AllPorts, reports())},
 		{key: "max_ports", example: "max_ports: 1000", decode: l.integer(&m.MaxPorts, 1)},
 		{key: "max_age", example: "max_age: 0s", decode: l.duration(&m.MaxAge, 0)},
@@ -145,13 +151,15 @@ func (l *loader) checkMethod(m *moduleDraft) {
 	l.warnSlowUDP(m)
 }
 
-// warnSlowUDP warns if the timeout is too short for the number of UDP ports. Many
-// systems, such as Linux, limit ICMP port-unreachable messages to one per second.
+// warnSlowUDP warns if the timeout is too short for the number of UDP ports. Many systems, such
+// as Linux, limit ICMP port-unreachable messages to one per second after a burst of six. A scan
+// of closed ports takes up to a second longer than the limit requires.
 func (l *loader) warnSlowUDP(m *moduleDraft) {
+	const burst = 6
 	ports := m.Ports.Minus(m.ExcludePorts).Len()
-	need := time.Duration(ports) * time.Second
-	if m.Protocol == scan.UDP && need > m.Timeout {
-		l.warnf(m.portsAt, "scanning %d UDP ports can take %s, longer than the timeout of %s, because many hosts report one closed port per second: write fewer ports, or a longer timeout",
+	need := time.Duration(ports-burst+1) * time.Second
+	if m.Protocol == scan.UDP && ports > burst && need > m.Timeout {
+		l.warnf(m.portsAt, "scanning %d UDP ports can take %s, longer than the timeout of %s, because many hosts report six closed ports at once and then one per second: write fewer ports, or a longer timeout",
 			ports, model.Duration(need), model.Duration(m.Timeout))
 	}
 }

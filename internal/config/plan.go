@@ -29,20 +29,48 @@ func (l *loader) makePlans(t *targetDraft) {
 	}
 }
 
+// makeTasks makes the tasks of all targets, whose scopes are final. Their digests are computed
+// only here, because that takes longer than the rest of a probe from a cached result.
+func (l *loader) makeTasks() {
+	if len(l.errs) > 0 {
+		return
+	}
+	for _, t := range l.cfg.targets {
+		for m, plan := range t.plans {
+			t.tasks[m] = scan.Task{
+				Asked:        t.Name,
+				Target:       t.Name,
+				Module:       m.Name,
+				Owner:        t.Authorization.Owner,
+				Reference:    t.Authorization.Reference,
+				Hosts:        t.Hosts,
+				Family:       t.Family,
+				MaxAddresses: m.MaxAddresses,
+				MaxAge:       m.MaxAge,
+				Expires:      t.Authorization.Expires,
+				Scope:        t.Scope,
+				Plan:         plan,
+			}.WithDigest()
+		}
+	}
+}
+
 func planSpec(t *Target, m *Module) scan.Spec {
 	spec := scan.Spec{
-		Protocol:    m.Protocol,
-		Method:      m.Method,
-		Ports:       m.Ports,
-		Exclude:     m.ExcludePorts,
-		Timeout:     m.Timeout,
-		PortTimeout: m.PortTimeout,
-		Retries:     m.Retries,
-		MaxRetries:  m.MaxRetries,
-		MaxInFlight: m.MaxInFlight,
-		Rate:        m.Rate,
-		Source:      m.SourceAddress,
-		AllPorts:    m.AllPorts,
+		Protocol:        m.Protocol,
+		Method:          m.Method,
+		Ports:           m.Ports,
+		Exclude:         m.ExcludePorts,
+		Timeout:         m.Timeout,
+		PortTimeout:     m.PortTimeout,
+		Retries:         m.Retries,
+		MaxRetries:      m.MaxRetries,
+		MaxInFlight:     m.MaxInFlight,
+		Rate:            m.Rate,
+		MaxOpenAttempts: m.MaxOpenAttempts,
+		ControlPorts:    m.ControlPorts,
+		Source:          m.SourceAddress,
+		AllPorts:        m.AllPorts,
 	}
 	if e, ok := t.Expect[m.Protocol]; ok {
 		spec.Expect = &e

@@ -5,7 +5,6 @@ package config
 
 import (
 	"net/netip"
-	"slices"
 
 	"portscan_exporter/internal/scan"
 )
@@ -51,25 +50,11 @@ func (c *Config) Find(target string) (Selection, bool) {
 // does not list the module, the task has no plan and [scan.NewRequest] returns an
 // error.
 func (s Selection) Task(m *Module) scan.Task {
-	t := s.Target
-	hosts, asked := t.Hosts, t.Name
+	task := s.Target.tasks[m]
 	if s.Addr.IsValid() {
-		asked = s.Addr.String()
-		single := netip.PrefixFrom(s.Addr, s.Addr.BitLen())
-		hosts = []scan.Host{{Entry: t.hostEntry(s.Addr), Network: single}}
+		return task.ForAddress(s.Addr, s.Target.hostEntry(s.Addr))
 	}
-	return scan.Task{
-		Asked:        asked,
-		Target:       t.Name,
-		Module:       m.Name,
-		Hosts:        slices.Clone(hosts),
-		Family:       t.Family,
-		MaxAddresses: m.MaxAddresses,
-		MaxAge:       m.MaxAge,
-		Expires:      t.Authorization.Expires,
-		Scope:        t.Scope,
-		Plan:         t.plans[m],
-	}
+	return task
 }
 
 // excludedBits returns the prefix length of the most specific entry of hosts or

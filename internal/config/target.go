@@ -26,6 +26,7 @@ type Target struct {
 	Scope         scan.Scope                         // numeric hosts and networks without excluded addresses
 
 	plans map[*Module]scan.Plan // by module of the target
+	tasks map[*Module]scan.Task // of the complete target, by module
 }
 
 // Module returns a module of the target by name, or the default module for "".
@@ -64,6 +65,7 @@ func (l *loader) decodeTarget(v value) {
 			Expect: make(map[scan.Protocol]scan.Expectation),
 			Labels: make(map[string]string),
 			plans:  make(map[*Module]scan.Plan),
+			tasks:  make(map[*Module]scan.Task),
 		},
 		at:       v,
 		expectAt: make(map[scan.Protocol]value),

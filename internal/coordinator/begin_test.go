@@ -6,8 +6,6 @@ package coordinator_test
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -18,177 +16,205 @@ import (
 	"portscan_exporter/internal/scan"
 )
 
-// TestNobodyIsThereAnyMore has a probe leave while its scan is about to begin.
-func TestNobodyIsThereAnyMore(t *testing.T) {
+// TestScanWithoutProbesNotStarted has a probe leave while its scan is about to start.
+func TestScanWithoutProbesNotStarted(t *testing.T) {
+	t.Parallel()
+	for _, maxAge := range []time.Duration{0, time.Minute} {
+		synctest.Test(t, func(t *testing.T) {
+			c := setup{allow: func(task scan.Task) (scan.Task, error) {
+				time.Sleep(2 * time.Second)
+				return task, nil
+			}}.start(t)
+			defer c.Close()
+			c.wantError(t, time.Second, newSweep(t, "1-3", maxAge, time.Minute), coordinator.ErrBusy)
+			time.Sleep(3 * time.Second)
+			c.wantScans(t, 0, 0)
+			if c.InFlight() != 0 || len(c.events()) != 0 {
+				t.Errorf("max_age %v: got %d in flight, %d events, want 0, 0", maxAge, c.InFlight(), len(c.events()))
+			}
+		})
+	}
+}
+
+// TestQueuedSweepDropped requires that a sweep whose last probe leaves the queue never starts.
+func TestQueuedSweepDropped(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCounted(t, 1, closedAfter(0), func(task scan.Task) (scan.Task, error) {
-			time.Sleep(2 * time.Second)
-			return task, nil
-		})
+		c := setup{engine: closedAfter(10 * time.Second)}.start(t)
 		defer c.Close()
-		if _, err := c.Scan(within(t, time.Second), task(t)); !errors.Is(err, coordinator.ErrBusy) {
-			t.Errorf("it was answered with %v", err)
+		go func() { c.mustScan(t, 12*time.Second, newSweep(t, "1-3", 0, time.Minute)) }()
+		synctest.Wait()
+		queued := forTarget(minuteSweep(t), "queued")
+		c.wantError(t, time.Second, queued, coordinator.ErrBusy)
+		ctx, cancel := context.WithCancel(within(t, time.Minute))
+		time.AfterFunc(time.Second, cancel)
+		if _, err := c.Scan(ctx, queued, coordinator.Client{}); !errors.Is(err, coordinator.ErrBusy) {
+			t.Errorf("Scan(queued, client disconnects) = %v, want %v", err, coordinator.ErrBusy)
 		}
-		time.Sleep(3 * time.Second)
-		c.wantScans(t, 0, 0)
+		time.Sleep(20 * time.Second)
+		c.wantScans(t, 1, 0)
+		if got := c.store.Resume(queued, time.Now()); got != nil {
+			t.Errorf("Resume(queued) = %+v, want nil", got)
+		}
+		if a := c.mustScan(t, time.Minute, queued); !isComplete(a) || a.Source != coordinator.Fresh {
+			t.Errorf("got answer %+v, want that of a new scan", a)
+		}
 	})
 }
 
-// TestReloadWhileASweepWaits changes the configuration while a sweep waits for a place:
-// it begins with what it has become by then.
-func TestReloadWhileASweepWaits(t *testing.T) {
+// TestReloadWhileQueued requires that a queued sweep starts with the new configuration.
+func TestReloadWhileQueued(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var changed atomic.Bool
-		c := newCounted(t, 1, closedAfter(10*time.Second), func(task scan.Task) (scan.Task, error) {
-			if changed.Load() {
+		c := setup{engine: closedAfter(10 * time.Second), allow: func(task scan.Task) (scan.Task, error) {
+			if changed.Load() && task.Target == "second" {
 				task.MaxAge = 2 * time.Minute
 			}
-			return task, nil
-		})
+			return task.ResetDigest(), nil
+		}}.start(t)
 		defer c.Close()
-		first, second := sweep(t), sweep(t)
-		first.Target = "first"
-		c.ask(t, first)
+		second := forTarget(minuteSweep(t), "second")
 		var all sync.WaitGroup
+		all.Go(func() { c.mustScan(t, 15*time.Second, newSweep(t, "1-3", 0, time.Minute)) })
+		synctest.Wait()
 		all.Go(func() {
-			a, err := c.Scan(within(t, 25*time.Second), second)
-			if err != nil || !a.Result.Success() {
-				t.Errorf("the sweep that waited was answered with %+v, %v", a, err)
+			if a := c.mustScan(t, 25*time.Second, second); !isComplete(a) {
+				t.Errorf("got answer %+v of the queued sweep, want a complete one", a)
 			}
 		})
 		time.Sleep(time.Second)
 		changed.Store(true)
-		c.Reconfigured(nil)
+		changedSecond := second
+		changedSecond.MaxAge = 2 * time.Minute
+		c.Reconfigure([]scan.Task{changedSecond.ResetDigest()})
 		all.Wait()
 		c.wantScans(t, 2, 0)
+		if events := c.events(); events[1].Task.MaxAge != 2*time.Minute {
+			t.Errorf("got a scan with max_age %v, want 2m", events[1].Task.MaxAge)
+		}
 	})
 }
 
-// TestReloadBetweenLeaveAndStart has the configuration change after a scan was allowed,
-// and before it has begun.
-func TestReloadBetweenLeaveAndStart(t *testing.T) {
+// TestReloadDuringStart has the configuration change after a scan was permitted, and before it
+// has started.
+func TestReloadDuringStart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		gone := errors.New("it is not configured any more")
-		var asked atomic.Int64
-		var c *counted
-		c = newCounted(t, 1, closedAfter(time.Second), func(task scan.Task) (scan.Task, error) {
-			if asked.Add(1) > 1 {
-				return scan.Task{}, gone
+		forbidden := errors.New("not configured")
+		var calls atomic.Int64
+		var c *fixture
+		c = setup{engine: closedAfter(time.Second), allow: func(task scan.Task) (scan.Task, error) {
+			if calls.Add(1) > 1 {
+				return scan.Task{}, forbidden
 			}
-			c.Reconfigured(nil)
+			c.Reconfigure(nil)
 			return task, nil
-		})
+		}}.start(t)
 		defer c.Close()
-		if _, err := c.Scan(within(t, 5*time.Second), sweep(t)); !errors.Is(err, gone) {
-			t.Errorf("it was answered with %v", err)
-		}
+		c.wantError(t, 5*time.Second, minuteSweep(t), forbidden)
 		c.wantScans(t, 0, 0)
 	})
 }
 
-// TestManyReloads has probes of sweeps come and go while the configuration changes: none
-// is shown a result of a configuration that was no more when it came.
-func TestManyReloads(t *testing.T) {
+// TestReloadMakesTasksEqual has two queued sweeps that are the same scan after a reload. The one
+// that starts last cannot be joined, and must still end with its probes and with the exporter.
+func TestReloadMakesTasksEqual(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(10) {
+	for name, end := range map[string]func(*fixture){
+		"probe leaves": func(*fixture) { time.Sleep(20 * time.Second) },
+		"shutdown":     func(*fixture) {},
+	} {
 		synctest.Test(t, func(t *testing.T) {
-			random := rand.New(rand.NewPCG(seed, 2))
-			upTo := func(d time.Duration) time.Duration { return time.Duration(random.Int64N(int64(d))) }
-			var generation atomic.Int64
-			now := func() scan.Task { // its ports tell which configuration it is of
-				one := taskOf(t, "1-"+strconv.FormatInt(generation.Load()+2, 10))
-				one.MaxAge = 20 * time.Millisecond
-				return one
+			current := newSweep(t, "1-3", time.Minute, 4*time.Hour)
+			c := setup{engine: closedAfter(time.Hour), maxScans: 2, allow: func(scan.Task) (scan.Task, error) { return current, nil }}.start(t)
+			for _, ports := range []string{"1-3", "1-2"} {
+				go func() { c.mustScan(t, 10*time.Second, newSweep(t, ports, time.Minute, 4*time.Hour)) }()
+				synctest.Wait()
 			}
-			c := newCounted(t, 2, closedAfter(30*time.Millisecond), func(asked scan.Task) (scan.Task, error) {
-				one := now()
-				one.Target = asked.Target
-				return one, nil
-			})
-			var all sync.WaitGroup
-			for range 500 {
-				deadline, one := 5*time.Millisecond+upTo(100*time.Millisecond), now()
-				one.Target = string(rune('a' + random.IntN(3)))
-				came := int(generation.Load() + 2)
-				all.Go(func() {
-					begun := time.Now()
-					a, err := c.Scan(within(t, deadline), one)
-					if took := time.Since(begun); took > deadline || err != nil && !errors.Is(err, coordinator.ErrBusy) {
-						t.Errorf("deadline %v: answered after %v, %v", deadline, took, err)
-					}
-					if err == nil && a.Result.Plan.Ports().Len() < came {
-						t.Errorf("it came when there were %d ports, and is shown %d", came, a.Result.Plan.Ports().Len())
-					}
-				})
-				if time.Sleep(upTo(5 * time.Millisecond)); random.IntN(20) == 0 {
-					generation.Add(1)
-					c.Reconfigured([]scan.Task{now()})
-				}
+			if c.InFlight() != 2 {
+				t.Errorf("%s: InFlight() = %d, want 2", name, c.InFlight())
 			}
-			all.Wait()
+			end(c)
+			if name == "probe leaves" && c.InFlight() != 1 {
+				t.Errorf("%s: InFlight() = %d, want only the detached sweep", name, c.InFlight())
+			}
+			started := time.Now()
 			c.Close()
-			if c.InFlight() != 0 || c.scans.Load() == 0 {
-				t.Errorf("%d in flight, %d scans", c.InFlight(), c.scans.Load())
+			if took := time.Since(started); took != 0 {
+				t.Errorf("%s: Close() returned after %v, want at once", name, took)
 			}
 		})
 	}
 }
 
-// TestLeaveEndsDuringAScan has the owner's leave end while a sweep is under way.
-func TestLeaveEndsDuringAScan(t *testing.T) {
+// TestScanEndsAtExpiry has the target's authorization expire during a scan.
+func TestScanEndsAtExpiry(t *testing.T) {
 	t.Parallel()
 	for _, maxAge := range []time.Duration{0, time.Minute} {
 		synctest.Test(t, func(t *testing.T) {
-			begun := time.Now()
+			started := time.Now()
 			var ended time.Duration
-			c := newCounted(t, 1, func(ctx context.Context, _ scan.Request, _ func(scan.PortResult)) error {
+			c := setup{engine: func(ctx context.Context, _ scan.Request, _ func(scan.PortResult)) error {
 				<-ctx.Done()
-				ended = time.Since(begun)
+				ended = time.Since(started)
 				return nil
-			}, nil)
+			}}.start(t)
 			defer c.Close()
-			one := sweep(t)
-			one.MaxAge, one.Expires = maxAge, begun.Add(10*time.Second)
-			if _, err := c.Scan(within(t, 30*time.Second), one); err != nil {
-				t.Error(err)
-			}
+			one := newSweep(t, "1-3", maxAge, 50*time.Second)
+			one.Expires = started.Add(10 * time.Second)
+			c.mustScan(t, 30*time.Second, one)
 			if ended != 10*time.Second {
-				t.Errorf("max_age %v: the scan ended after %v, and the leave after 10s", maxAge, ended)
+				t.Errorf("max_age %v: the engine was canceled after %v, want 10s", maxAge, ended)
 			}
 		})
 	}
 }
 
-// TestUnderWay looks at scans on their way.
-func TestUnderWay(t *testing.T) {
+// TestReloadChangesExpiry has a reload change when the target's authorization expires.
+func TestReloadChangesExpiry(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		c := newCounted(t, 1, func(ctx context.Context, req scan.Request, report func(scan.PortResult)) error {
-			report(scan.PortResult{Address: theHost, Port: 1, State: scan.Closed, Cause: scan.CauseRST})
-			return closedAfter(10*time.Second)(ctx, req, report)
-		}, nil)
-		defer c.Close()
-		begun := time.Now()
-		whole := sweep(t)
-		whole.Asked = "t"
-		c.ask(t, whole)
-		other := sweep(t)
-		other.Target = "it waits for a place"
-		c.ask0(t, other)
-		all := c.UnderWay()
-		if len(all) != 1 || all[0].Target != "t" || all[0].Module != "m" || !all[0].Started.Equal(begun) || all[0].Progress < 0.3 || all[0].Progress > 0.4 {
-			t.Errorf("under way: %+v", all)
+	for _, maxAge := range []time.Duration{0, time.Minute} {
+		for _, want := range []time.Duration{10 * time.Second, 20 * time.Second, 30 * time.Second} {
+			synctest.Test(t, func(t *testing.T) {
+				started := time.Now()
+				var ended time.Duration
+				c := setup{
+					engine: func(ctx context.Context, _ scan.Request, _ func(scan.PortResult)) error {
+						<-ctx.Done()
+						ended = time.Since(started)
+						return nil
+					},
+					allow: func(task scan.Task) (scan.Task, error) {
+						if task.Expires = started.Add(20 * time.Second); time.Since(started) > 0 {
+							task.Expires = started.Add(want)
+						}
+						return task, nil
+					},
+				}.start(t)
+				defer c.Close()
+				one := newSweep(t, "1-3", maxAge, 50*time.Second)
+				time.AfterFunc(5*time.Second, func() { c.Reconfigure([]scan.Task{one}) })
+				c.mustScan(t, 40*time.Second, one)
+				if ended != want {
+					t.Errorf("max_age %v: the engine was canceled after %v, want %v", maxAge, ended, want)
+				}
+			})
 		}
-	})
+	}
 }
 
-// ask0 asks for a sweep that gets no place in time.
-func (c *counted) ask0(t *testing.T, one scan.Task) {
-	t.Helper()
-	if _, err := c.Scan(within(t, time.Second), one); !errors.Is(err, coordinator.ErrBusy) {
-		t.Errorf("it was answered with %v", err)
-	}
+// TestReloadRemovesMaxAge has a reload set max_age to 0 while a sweep is queued.
+func TestReloadRemovesMaxAge(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := setup{engine: closedAfter(time.Second), allow: func(task scan.Task) (scan.Task, error) {
+			task.MaxAge = 0
+			return task.ResetDigest(), nil
+		}}.start(t)
+		defer c.Close()
+		if a := c.probe(t, minuteSweep(t)); !isComplete(a) || a.Source != coordinator.Fresh {
+			t.Errorf("got answer %+v, want that of a complete scan", a)
+		}
+	})
 }

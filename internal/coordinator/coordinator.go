@@ -1,20 +1,6 @@
 // Copyright The portscan_exporter Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package coordinator implements the scheduling of scans. Probes for the same scan share
-// it. A scan ends when its last waiting probe is answered or, with a max_age, at its own
-// timeout, and its result is then cached. The coordinator limits the number of concurrent
-// scans, selects the engine of each, and returns partial results at a probe's deadline. It
-// stores the history of ports, logs changes, and optionally persists its state in a file.
-//
-// Guarantees: [Coordinator.Scan] returns when its context ends, even if the resolver or the
-// engine hangs. The outcome of a scan, including a panic, is returned to all waiting
-// probes. A probe never joins a scan that has ended or was canceled. A scan holds its slot
-// until its engine has returned. After [Coordinator.Close], no goroutine is running.
-//
-// One lock guards the waiting probes. It is not held during calls to other packages, and a
-// scan takes it only at its start and end, never for a port. The results of a running scan
-// (pass) and the history (memory) have separate locks. At most one lock is held at a time.
 package coordinator
 
 import (
@@ -23,13 +9,13 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"portscan_exporter/internal/scan"
+	"portscan_exporter/internal/store"
 )
 
 // Resolver resolves a task's hosts to addresses, see package resolve.
@@ -47,18 +33,35 @@ type Kind struct {
 type Options struct {
 	Resolver Resolver
 	Engines  map[Kind]scan.Scanner
-	MaxScans int // maximum number of concurrent scans; further ones wait
+	Store    *store.Store // has the results
+	MaxScans int          // maximum number of concurrent scans; further ones wait
 	Logger   *slog.Logger
 	// Allow is called when a scan starts, possibly long after it was requested. It
 	// returns the task according to the current configuration, or the error for
 	// [Coordinator.Scan] if the task is no longer permitted. Nil: all tasks are permitted.
 	Allow func(scan.Task) (scan.Task, error)
-	// Observe is called once at the end of each scan with its module's name, possibly
-	// concurrently. Optional.
-	Observe func(module string, result *scan.Result)
+	// Observe is called once at the end of each scan, possibly concurrently. Optional.
+	Observe func(Event)
 	// Joined is called once for each probe that joins a scan of another probe, with its
 	// module's name, possibly concurrently. Optional.
 	Joined func(module string)
+}
+
+// Client is who requested a scan.
+type Client struct {
+	Remote string // address and port; empty: the command line
+	User   string // verified name; empty: none
+}
+
+// Event describes a scan that has ended.
+type Event struct {
+	ID        string
+	Task      scan.Task
+	Client    Client // of the first probe
+	Result    *scan.Result
+	Attempts  int       // of this run, without those of a scan that it resumed
+	Started   time.Time // of this run
+	Suspended bool      // the next scan of the task resumes it
 }
 
 // Coordinator schedules scans. Create coordinators with [New]. They may be used
@@ -68,22 +71,21 @@ type Coordinator struct {
 	slots   *semaphore
 	refused refusals
 
-	mu     sync.Mutex
-	shared map[group][]*shared // that can be joined
-	shelf  shelf
-	// unfinished are scans with a max_age that the program's end cut short, by the
-	// digest of their tasks: before they go on, and after they were ended.
-	unfinished map[string]kept
-	closed     bool // by Interrupt
-	running    sync.WaitGroup
+	mu       sync.Mutex
+	active   map[*sharedScan]struct{} // queued or running, and not canceled
+	scans    map[scan.Key]*sharedScan // those that probes can join
+	detached map[targetModule]*sharedScan
+	ending   map[scan.Key]*sharedScan // the suspended ones whose engine has not returned
+	unsaved  map[*sharedScan]struct{} // started, and their engine has not returned or their result is not in the store
+	closed   bool                     // by Interrupt
+	running  sync.WaitGroup
 
-	// configuration counts the configurations there were. It rises after a new one is in
-	// use, and under the lock.
+	// configuration counts the configurations so far. It rises after a new one is in use.
 	configuration atomic.Int64
-
-	memory *memory
-	keeper *keeper // nil: nothing outlives the program
 }
+
+// targetModule identifies the scans of a target with a module.
+type targetModule struct{ target, module string }
 
 var (
 	// ErrBusy is the error if no scan slot became free in time.
@@ -96,8 +98,8 @@ var (
 
 // New returns a coordinator.
 func New(o Options) (*Coordinator, error) {
-	if o.Resolver == nil || len(o.Engines) == 0 || o.Logger == nil {
-		return nil, errors.New("coordinator.New: Resolver, Engines and Logger are required")
+	if o.Resolver == nil || len(o.Engines) == 0 || o.Store == nil || o.Logger == nil {
+		return nil, errors.New("coordinator.New: Resolver, Engines, Store and Logger are required")
 	}
 	slots, err := newSemaphore(o.MaxScans)
 	if err != nil {
@@ -107,15 +109,15 @@ func New(o Options) (*Coordinator, error) {
 		o.Allow = func(task scan.Task) (scan.Task, error) { return task, nil }
 	}
 	if o.Observe == nil {
-		o.Observe = func(string, *scan.Result) {}
+		o.Observe = func(Event) {}
 	}
 	if o.Joined == nil {
 		o.Joined = func(string) {}
 	}
 	return &Coordinator{
-		options: o, slots: slots, memory: newMemory(),
-		shared: make(map[group][]*shared), shelf: shelf{kept: make(map[group][]*kept)},
-		unfinished: make(map[string]kept),
+		options: o, slots: slots, active: make(map[*sharedScan]struct{}),
+		scans: make(map[scan.Key]*sharedScan), detached: make(map[targetModule]*sharedScan), ending: make(map[scan.Key]*sharedScan),
+		unsaved: make(map[*sharedScan]struct{}),
 	}, nil
 }
 
@@ -126,142 +128,38 @@ func New(o Options) (*Coordinator, error) {
 // error is [ErrBusy], [ErrClosing], [ErrPanic] or an error of Options.Allow. Failures of
 // the scan itself are part of the result.
 //
-// With a max_age, the answer can be a cached complete result of at most that age. If there
-// is none, a scan runs until its plan's timeout, even if no probe waits for it. A probe
+// With a max_age, the answer can be a cached result, see [store.View.IsFresh]. If there is no
+// fresh one, a scan runs until its plan's timeout, even if no probe waits for it. A probe
 // whose ctx ends first gets the previous result, or an empty one.
-func (c *Coordinator) Scan(ctx context.Context, task scan.Task) (Answer, error) {
-	w, a, err := c.join(ctx, task)
-	if w != nil {
-		select {
-		case <-w.shared.done:
-		case <-ctx.Done():
+func (c *Coordinator) Scan(ctx context.Context, task scan.Task, client Client) (Answer, error) {
+	w, err := c.join(ctx, task)
+	if w == nil && err == nil { // a scan that has just ended is in the store
+		if a, ok := c.freshAnswer(task); ok {
+			return a, nil
 		}
-		a, err = c.leave(ctx, w, task)
+		w, err = c.joinOrBegin(ctx, task, client)
 	}
 	if err != nil {
 		return Answer{}, err
 	}
-	a.Memory = c.memory.of(groupOf(task), a.Result)
-	return a, nil
-}
-
-// engineDeadline leaves the engine time to come home with what it knows before
-// the answer is due.
-func engineDeadline(ctx context.Context) time.Time {
-	const share, most = 20, 100 * time.Millisecond // a twentieth of what is left
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		return time.Now()
+	select {
+	case <-w.scan.done:
+	case <-ctx.Done():
 	}
-	return deadline.Add(-min(most, time.Until(deadline)/share))
-}
-
-// lead carries a shared scan out, in a goroutine of its own, so that a probe can
-// leave at its deadline whatever the engine does.
-func (c *Coordinator) lead(ctx context.Context, s *shared) {
-	defer close(s.done)
-	defer func() {
-		if v := recover(); v != nil {
-			c.options.Logger.Error("Scan panicked", "target", s.asked.Target, "module", s.asked.Module, "panic", v, "stack", string(debug.Stack()))
-			c.giveUp(s, fmt.Errorf("%w: %v", ErrPanic, v))
-		}
-	}()
-	if err := c.slots.acquire(ctx, s.asked.Target); err != nil {
-		c.giveUp(s, fmt.Errorf("%w (%w)", ErrBusy, err))
-		return
-	}
-	defer c.slots.release()
-	task, p := c.start(s)
-	if p == nil {
-		return
-	}
-	c.carryOut(ctx, task, p)
-	if task.MaxAge == 0 { // whoever comes now is not to be answered with what was before
-		c.over(s, nil)
-	}
-	p.finish(time.Now())
-	c.learn(task, p.result())
-	if task.MaxAge > 0 {
-		c.over(s, p.result())
-		c.keeper.altered()
-	}
-	c.options.Observe(task.Module, p.result())
-}
-
-// start has a scan begin, as what the configuration makes of it at that very moment;
-// there is no pass where it may not.
-func (c *Coordinator) start(s *shared) (scan.Task, *pass) {
-	for {
-		configuration := c.configuration.Load()
-		task, err := c.options.Allow(s.asked)
-		if err != nil {
-			c.giveUp(s, err)
-			return task, nil
-		}
-		p := newPass(task, c.cutShort(task))
-		switch begun, changed := c.begin(s, task, p, configuration); {
-		case begun:
-			if p.before != nil {
-				c.goesOn(task)
-			}
-			return task, p
-		case !changed:
-			return task, nil
-		}
-	}
-}
-
-// learn remembers what a scan has shown, before anybody is answered with it.
-func (c *Coordinator) learn(task scan.Task, r *scan.Result) {
-	n := c.memory.learn(task, r)
-	tell(c.options.Logger, task, n)
-	if n.altered {
-		c.keeper.altered()
-	}
-}
-
-// carryOut resolves, checks and scans. A panic below it is a failed scan.
-func (c *Coordinator) carryOut(ctx context.Context, task scan.Task, p *pass) {
-	defer func() {
-		if v := recover(); v != nil {
-			c.options.Logger.Error("Scan panicked", "target", task.Target, "module", task.Module, "panic", v, "stack", string(debug.Stack()))
-			p.fail(scan.FailedInternal, fmt.Errorf("panic: %v", v))
-		}
-	}()
-	found, failed := c.options.Resolver.Resolve(ctx, task)
-	p.resolved(time.Now(), failed)
-	plan := task.Plan.WithWatched(c.memory.opened(groupOf(task), found))
-	req, refused, err := scan.NewRequest(plan, task.Scope, found)
-	if err != nil {
-		p.fail(scan.FailedInternal, err)
-		return
-	}
-	c.refused.tell(c.options.Logger, task.Target, refused, len(failed) > 0)
-	if err := p.begin(req, refused); err != nil {
-		p.fail(scan.FailedInternal, err)
-		return
-	}
-	if req, err = p.rest(req, task.Scope); err != nil {
-		p.fail(scan.FailedInternal, err)
-		return
-	}
-	spec := task.Plan.Spec()
-	engine, ok := c.options.Engines[Kind{Protocol: spec.Protocol, Method: spec.Method}]
-	if !ok {
-		p.fail(scan.FailedInternal, fmt.Errorf("no engine for %v %v", spec.Protocol, spec.Method))
-		return
-	}
-	if err := engine.Scan(ctx, req, p.record); err != nil {
-		c.options.Logger.Error("Scan failed", "target", task.Target, "module", task.Module, "err", err)
-		p.fail(scan.FailedInternal, err)
-	}
+	c.leave(ctx, w)
+	return c.answer(ctx, w, task)
 }
 
 // SetMaxScans sets the maximum number of concurrent scans.
 func (c *Coordinator) SetMaxScans(n int) { c.slots.setLimit(n) }
 
 // InFlight returns the number of running scans.
-func (c *Coordinator) InFlight() int { return c.slots.acquiredSlots() }
+func (c *Coordinator) InFlight() int {
+	c.mu.Lock()
+	detached := len(c.detached)
+	c.mu.Unlock()
+	return detached + c.slots.acquiredSlots()
+}
 
 // UnderWay is a running scan of a complete target.
 type UnderWay struct {
@@ -270,41 +168,80 @@ type UnderWay struct {
 	Progress       float64 // ratio of ports with a result, from 0 to 1
 }
 
-// UnderWay returns the running scans of complete targets that probes can join.
+// UnderWay returns the running scans of complete targets.
 func (c *Coordinator) UnderWay() (all []UnderWay) {
-	c.mu.Lock()
-	under := slices.Concat(slices.Collect(maps.Values(c.shared))...)
-	passes := make([]*pass, len(under))
-	for i, s := range under {
-		passes[i] = s.pass
-	}
-	c.mu.Unlock()
-	for i, p := range passes {
-		if p != nil && under[i].asked.Asked == under[i].asked.Target {
-			all = append(all, UnderWay{
-				Target: under[i].asked.Target, Module: under[i].asked.Module, Started: p.started, Progress: p.progress(),
-			})
+	for run := range c.runs() {
+		if !run.task.Addr.IsValid() {
+			all = append(all, UnderWay{Target: run.task.Target, Module: run.task.Module, Started: run.started, Progress: run.progress()})
 		}
 	}
 	return all
 }
+
+// Sweeps returns the results so far of the scans with a max_age whose results the store does not
+// have yet, for the state file.
+func (c *Coordinator) Sweeps() (all []store.Unfinished) {
+	c.mu.Lock()
+	unsaved := make(map[*scanRun]*sharedScan, len(c.unsaved))
+	for s := range c.unsaved {
+		if !s.recorded {
+			unsaved[s.run] = s
+		}
+	}
+	c.mu.Unlock()
+	for run, s := range unsaved {
+		if run.task.MaxAge > 0 {
+			all = append(all, store.Unfinished{Task: run.task, ID: s.id, Result: run.soFar()})
+		}
+	}
+	return all
+}
+
+// runs returns the running scans.
+func (c *Coordinator) runs() map[*scanRun]*sharedScan {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := make(map[*scanRun]*sharedScan, len(c.active))
+	for s := range c.active {
+		if s.run != nil {
+			all[s.run] = s
+		}
+	}
+	return all
+}
+
+// Reconfigure applies a new configuration with these tasks of all targets and modules, see
+// [store.Store.Reconfigure]. It cancels scans with a max_age of tasks that Options.Allow rejects or
+// changes. Scans without a max_age continue until their waiting probes are answered.
+func (c *Coordinator) Reconfigure(tasks []scan.Task) {
+	c.configuration.Add(1)
+	c.options.Store.Reconfigure(tasks)
+	for run, s := range c.runs() {
+		switch now, err := c.options.Allow(run.task); {
+		case err == nil && now.Key() == run.task.Key():
+			c.setExpiry(s, now.Expires)
+		case run.task.MaxAge > 0:
+			c.interrupt(s, errReconfigured, false)
+		}
+	}
+}
+
+var errReconfigured = errors.New("configuration changed")
 
 // Interrupt cancels all scans, so that their probes return the results so far, and rejects
 // new scans.
 func (c *Coordinator) Interrupt() {
 	c.mu.Lock()
 	c.closed = true
-	under := slices.Concat(slices.Collect(maps.Values(c.shared))...)
+	scans := slices.Collect(maps.Keys(c.active))
 	c.mu.Unlock()
-	for _, s := range under {
-		c.interrupt(s, ErrClosing)
+	for _, s := range scans {
+		c.interrupt(s, ErrClosing, true)
 	}
 }
 
-// Close interrupts all scans, waits until their engines have returned, and writes the state
-// file.
+// Close interrupts all scans, and waits until their engines have returned.
 func (c *Coordinator) Close() {
 	c.Interrupt()
 	c.running.Wait()
-	c.keeper.close()
 }

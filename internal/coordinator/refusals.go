@@ -10,28 +10,28 @@ import (
 	"sync"
 )
 
-// refusals remembers of each target which addresses were refused last, so that it
-// is said when that changes and not at each scan. The zero value is ready; it may
-// be used concurrently.
+// refusals has the addresses of each target that were refused last, so that they are logged when
+// they change and not at each scan. The zero value is ready for use. It may be used concurrently.
 type refusals struct {
 	mu   sync.Mutex
 	last map[string]string
 }
 
-// mostRefusals bounds the memory: targets come and go with the configuration.
-const mostRefusals = 10_000
+// maxRefusals is the maximum number of targets in refusals, because targets come and go with the
+// configuration.
+const maxRefusals = 10_000
 
-// tell logs the addresses that a target's names led to outside its networks, if they
-// are others than the last time. partial says that some names led nowhere, so that
-// fewer addresses mean nothing.
-func (r *refusals) tell(logger *slog.Logger, target string, refused []netip.Addr, partial bool) {
+// log logs the addresses outside its networks to which a target's names were resolved, if they
+// have changed. partial means that some names were not resolved: then fewer addresses are no
+// change.
+func (r *refusals) log(logger *slog.Logger, target string, refused []netip.Addr, partial bool) {
 	const shown = 10
 	now := fmt.Sprint(refused)
 	r.mu.Lock()
 	before, known := r.last[target]
 	changed := now != before && (known || len(refused) > 0) && (len(refused) > 0 || !partial)
 	if changed {
-		if r.last == nil || len(r.last) >= mostRefusals {
+		if r.last == nil || len(r.last) >= maxRefusals {
 			r.last = make(map[string]string)
 		}
 		r.last[target] = now

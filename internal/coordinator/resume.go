@@ -6,109 +6,88 @@ package coordinator
 import (
 	"fmt"
 	"net/netip"
-	"time"
+	"slices"
 
 	"portscan_exporter/internal/scan"
 )
 
-// A scan with a max_age that was under way when the program ended goes on where it was,
-// within its own time: what it has found by then is no older than a scan may take.
+// A suspended sweep resumes within its timeout, which counts from its first start: its results
+// are never older than those of a sweep that was not suspended.
 
-// cutShort returns what is known from a scan of the task that the program's end cut
-// short, if its time is not over, or nil.
-func (c *Coordinator) cutShort(task scan.Task) *scan.Result {
-	c.mu.Lock()
-	none := len(c.unfinished) == 0
-	c.mu.Unlock()
-	if none || task.MaxAge == 0 {
-		return nil
-	}
-	digest := task.Digest()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if k, ok := c.unfinished[digest]; ok && !k.outOfTime() {
-		return k.result
-	}
-	return nil
-}
-
-// outOfTime tells whether a scan that is not finished has no time left to go on.
-func (k *kept) outOfTime() bool {
-	return time.Since(k.result.Started) >= k.task.Plan.Spec().Timeout
-}
-
-// goesOn forgets what was known from before: the scan has it now.
-func (c *Coordinator) goesOn(task scan.Task) {
-	digest := task.Digest()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.unfinished, digest)
-}
-
-// sweeping returns what is known of the scans with a max_age that are under way, or that
-// the program's end cut short.
-func (c *Coordinator) sweeping() (all []kept) {
-	for p, task := range c.sweeps() {
-		all = append(all, kept{task: task, result: p.result()})
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for digest, k := range c.unfinished {
-		if k.outOfTime() {
-			delete(c.unfinished, digest)
-			continue
-		}
-		all = append(all, k)
-	}
-	return all
-}
-
-// sweeps returns the scans with a max_age that are under way.
-func (c *Coordinator) sweeps() map[*pass]scan.Task {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	passes := make(map[*pass]scan.Task)
-	for _, in := range c.shared {
-		for _, s := range in {
-			if s.pass != nil && s.task.MaxAge > 0 {
-				passes[s.pass] = s.task
-			}
-		}
-	}
-	return passes
-}
-
-// rest records what is known from before, and returns the request for what is not.
-func (p *pass) rest(req scan.Request, scope scan.Scope) (scan.Request, error) {
-	if p.before == nil {
+// resume records the results of the scan that this one resumes, and returns the request for the
+// others.
+func (r *scanRun) resume(req scan.Request) (scan.Request, error) {
+	if r.before == nil {
 		return req, nil
 	}
-	known := make(map[netip.Addr]*scan.AddressResult, len(p.before.Addresses))
-	for i := range p.before.Addresses {
-		known[p.before.Addresses[i].IP] = &p.before.Addresses[i]
+	known := make(map[netip.Addr]*scan.AddressResult, len(r.before.Addresses))
+	for i := range r.before.Addresses {
+		known[r.before.Addresses[i].IP] = &r.before.Addresses[i]
 	}
 	var ports scan.PortSet
 	var addresses []scan.Address
+	done := make(map[netip.Addr]scan.PortSet)
 	for _, a := range req.Addresses() {
 		missing := req.Plan().Ports()
 		if k := known[a.IP]; k != nil {
-			missing = k.ByState()[scan.Unknown]
-			for r := range k.All() {
-				if r.State != scan.Unknown {
-					p.record(r)
-				}
-			}
+			missing = k.Ports(scan.Unknown)
+			r.recordKnown(k)
+			done[a.IP] = req.Plan().Ports().Minus(missing)
 		}
 		if !missing.IsEmpty() {
 			ports, addresses = ports.Union(missing), append(addresses, a)
 		}
 	}
+	r.done = done
 	if len(addresses) == 0 {
-		ports = req.Plan().Ports() // a plan covers some, and nobody is scanned
+		ports = req.Plan().Ports() // a plan needs ports, even without addresses
 	}
-	rest, _, err := scan.NewRequest(req.Plan().Restrict(ports), scope, addresses)
+	rest, _, err := scan.NewRequest(req.Plan().Restrict(ports), r.task.Scope, addresses)
 	if err != nil {
 		return scan.Request{}, fmt.Errorf("resuming a scan: %w", err)
 	}
-	return rest, nil
+	return rest.WithDone(done), nil
+}
+
+// keepProgress suspends a scan again if it lacks addresses of the one that it resumed because names
+// were not resolved. It returns the result to record, without the attempts of earlier runs then: a
+// scan that sent nothing does not delay the next one.
+func (c *Coordinator) keepProgress(s *sharedScan, run *scanRun, result *scan.Result) *scan.Result {
+	if run.before == nil || result.Failed[scan.FailedDNS] == nil {
+		return result
+	}
+	all := run.soFar()
+	if len(all.Addresses) == len(result.Addresses) {
+		return result
+	}
+	c.options.Store.Suspend(run.task, s.id, resumable(all))
+	own := *result
+	own.Attempts, own.Retries = run.attempts(), max(0, result.Retries-run.before.Retries)
+	return &own
+}
+
+// recordKnown records the known ports of an address.
+func (r *scanRun) recordKnown(known *scan.AddressResult) {
+	control := known.Control()
+	r.record(scan.PortResult{Address: known.IP, Ports: new(scan.PortSet), Control: &control})
+	for p := range known.All() {
+		if p.State != scan.Unknown {
+			p.LastResponse = known.LastResponse()
+			r.record(p)
+		}
+	}
+}
+
+// withAddressesOf returns the result with the addresses that only an earlier result has.
+func withAddressesOf(r, before *scan.Result) *scan.Result {
+	all := *r
+	all.Addresses = slices.Clone(r.Addresses)
+	byIP := func(a scan.AddressResult, ip netip.Addr) int { return a.IP.Compare(ip) }
+	for i := range before.Addresses {
+		if _, found := slices.BinarySearchFunc(r.Addresses, before.Addresses[i].IP, byIP); !found {
+			all.Addresses = append(all.Addresses, before.Addresses[i])
+		}
+	}
+	slices.SortFunc(all.Addresses, func(a, b scan.AddressResult) int { return a.IP.Compare(b.IP) })
+	return &all
 }

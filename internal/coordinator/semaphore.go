@@ -118,3 +118,10 @@ func (s *semaphore) acquiredSlots() int {
 	defer s.mu.Unlock()
 	return s.held
 }
+
+// maximum returns the limit.
+func (s *semaphore) maximum() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.limit
+}

@@ -5,114 +5,162 @@ package coordinator
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"portscan_exporter/internal/scan"
 )
 
-// shared is one scan and the probes that wait for it. What is above the blank line
-// never changes; the rest is under the coordinator's lock.
-type shared struct {
-	asked  scan.Task // as the first probe asked for it
-	cancel context.CancelFunc
-	done   chan struct{} // closed when the engine has returned
+// sharedScan is a scan and the probes that wait for it. The fields above the blank line do not
+// change; the others are guarded by the coordinator's lock.
+type sharedScan struct {
+	id        string
+	requested scan.Task // by the first probe
+	client    Client    // that sent the first probe
+	cancel    context.CancelFunc
+	done      chan struct{} // closed when the engine has returned and the result is recorded
 
-	task    scan.Task // what a probe has to ask for to join
-	waiters []*waiter
-	latest  time.Time   // when the scan ends in any case; zero until that is known
-	alarm   *time.Timer // rings when the scan is to end
-	pass    *pass       // nil until it has begun
-	err     error       // why it never will
-	dropped bool        // its result is not to be retained
+	task      scan.Task // according to the configuration when the scan started
+	waiters   map[*waiter]struct{}
+	until     time.Time   // the latest deadline of the waiters
+	latest    time.Time   // end of the scan in any case; zero: not running
+	timer     *time.Timer // ends the scan
+	run       *scanRun    // nil: queued
+	err       error       // why the scan did not start
+	suspended bool
+	recorded  bool // the result is in the store
 }
 
 // waiter is a probe that waits for a scan.
 type waiter struct {
-	shared *shared
-	until  time.Time // by when the engine is to be home
+	scan   *sharedScan
+	until  time.Time // deadline of the engine
+	joined bool      // another probe started the scan
 }
 
-// group is among which scans one to join is looked for, and what memory is sorted by.
-type group struct {
-	target, module string
-	protocol       scan.Protocol
+// engineDeadline returns when an engine must return, so that there is time for the answer.
+func engineDeadline(ctx context.Context) time.Time {
+	const share, maximum = 20, 100 * time.Millisecond // a twentieth of the time left
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return time.Now()
+	}
+	return deadline.Add(-min(maximum, time.Until(deadline)/share))
 }
 
-func groupOf(t scan.Task) group { return group{t.Target, t.Module, t.Plan.Spec().Protocol} }
-
-// join has a probe wait for a scan of the task: for one that is under way, or for a
-// new one. [Coordinator.leave] is to be called afterwards. There is no waiter where
-// what is retained is answer enough.
-func (c *Coordinator) join(ctx context.Context, task scan.Task) (*waiter, Answer, error) {
-	w := &waiter{until: engineDeadline(ctx)}
+// join adds a probe to a scan of the task that is queued or running. There is no waiter if there
+// is no such scan.
+func (c *Coordinator) join(ctx context.Context, task scan.Task) (*waiter, error) {
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
-		return nil, Answer{}, ErrClosing
+		return nil, ErrClosing
 	}
-	if a, ok := c.young(task, time.Now()); ok {
+	s := c.scans[task.Key()]
+	if s == nil {
 		c.mu.Unlock()
-		return nil, a, nil
+		return nil, nil //nolint:nilnil // no scan is no error
 	}
-	in := c.shared[groupOf(task)]
-	if at := slices.IndexFunc(in, func(s *shared) bool { return s.task.Equal(task) }); at >= 0 {
-		in[at].take(w)
-		c.mu.Unlock()
-		c.options.Joined(task.Module)
-		return w, Answer{}, nil
+	w := s.addWaiter(engineDeadline(ctx))
+	w.joined = true
+	c.mu.Unlock()
+	c.options.Joined(task.Module)
+	return w, nil
+}
+
+// joinOrBegin adds a probe to a scan of the task, which is new if there is none.
+// [Coordinator.leave] must be called afterwards.
+func (c *Coordinator) joinOrBegin(ctx context.Context, task scan.Task, client Client) (*waiter, error) {
+	for {
+		if w, err := c.join(ctx, task); w != nil || err != nil {
+			return w, err
+		}
+		if w := c.begin(ctx, task, client); w != nil {
+			return w, nil
+		}
 	}
+}
+
+// begin adds a probe to a new scan. It returns nil if probes can join another scan of the task, or
+// during shutdown.
+func (c *Coordinator) begin(ctx context.Context, task scan.Task, client Client) *waiter {
+	c.mu.Lock()
 	defer c.mu.Unlock()
-	scanCtx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // it may outlive the probe
-	s := &shared{asked: task, cancel: cancel, done: make(chan struct{}), task: task}
-	if task.MaxAge > 0 {
-		s.latest = time.Now().Add(task.Plan.Spec().Timeout) // for a place; from its start on it counts anew
+	if c.closed || c.scans[task.Key()] != nil {
+		return nil
 	}
-	s.alarm = time.AfterFunc(time.Until(w.until), func() { c.ring(s) })
-	s.take(w)
-	c.shared[groupOf(task)] = append(in, s)
+	scanCtx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // a scan can outlive the probe
+	s := &sharedScan{
+		id: rand.Text()[:16], requested: task, client: client, cancel: cancel, done: make(chan struct{}),
+		task: task, waiters: make(map[*waiter]struct{}),
+	}
+	s.timer = time.AfterFunc(time.Hour, func() { c.onDeadline(s) })
+	c.list(s)
 	c.running.Go(func() {
 		defer cancel()
 		c.lead(scanCtx, s)
 	})
-	return w, Answer{}, nil
+	return s.addWaiter(engineDeadline(ctx))
 }
 
-// take has a probe wait. The caller holds the lock.
-func (s *shared) take(w *waiter) {
-	w.shared = s
-	s.waiters = append(s.waiters, w)
-	s.alarm.Reset(time.Until(s.end()))
+// addWaiter adds a probe. The caller holds the lock.
+func (s *sharedScan) addWaiter(until time.Time) *waiter {
+	w := &waiter{scan: s, until: until}
+	s.waiters[w] = struct{}{}
+	if until.After(s.until) {
+		s.until = until
+	}
+	s.timer.Reset(time.Until(s.end()))
+	return w
 }
 
-// end is when the scan is to end: when nobody can wait for it any longer, or, with a
-// max_age, when its own time is over. The caller holds the lock.
-func (s *shared) end() time.Time {
-	if s.task.MaxAge > 0 {
+// end returns when the scan ends: at the deadline of its last probe, or at its timeout. A sweep
+// that is running does not end with its probes. The caller holds the lock.
+func (s *sharedScan) end() time.Time {
+	switch {
+	case s.latest.IsZero():
+		return s.until
+	case s.task.MaxAge > 0 || s.latest.Before(s.until):
 		return s.latest
+	default:
+		return s.until
 	}
-	var end time.Time
-	for _, w := range s.waiters {
-		if w.until.After(end) {
-			end = w.until
-		}
-	}
-	if !s.latest.IsZero() && s.latest.Before(end) {
-		return s.latest
-	}
-	return end
 }
 
-// ring ends the scan, unless a probe has joined at this very moment that waits longer.
-func (c *Coordinator) ring(s *shared) {
+// setLatest sets the end of a running scan: its timeout, or the end of the authorization. The
+// caller holds the lock.
+func (s *sharedScan) setLatest(expires time.Time) {
+	s.latest = s.run.started.Add(s.task.Plan.Spec().Timeout)
+	if !expires.IsZero() && expires.Before(s.latest) {
+		s.latest = expires
+	}
+}
+
+// setExpiry sets the end of the authorization of a running scan, which a reload may have changed.
+func (c *Coordinator) setExpiry(s *sharedScan, expires time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.isActive(s) {
+		s.setLatest(expires)
+		s.timer.Reset(time.Until(s.end()))
+	}
+}
+
+// onDeadline ends the scan, unless a probe with a later deadline has joined at this moment. Probes
+// can still join a sweep that has reached its timeout: they wait until its result is recorded,
+// because another sweep would follow without a pause.
+func (c *Coordinator) onDeadline(s *sharedScan) {
 	c.mu.Lock()
 	left := time.Until(s.end())
-	if left > 0 {
-		s.alarm.Reset(left)
-	} else {
-		c.retire(s)
+	switch {
+	case left > 0:
+		s.timer.Reset(left)
+	case s.run != nil && s.task.MaxAge > 0:
+		delete(c.active, s)
+	default:
+		c.unlist(s)
 	}
 	c.mu.Unlock()
 	if left <= 0 {
@@ -120,137 +168,174 @@ func (c *Coordinator) ring(s *shared) {
 	}
 }
 
-// begin takes what the scan has become by its start, and what will be known of it. It
-// has not begun when nobody is there for it any more, the exporter is shutting down, or
-// the configuration has changed since.
-func (c *Coordinator) begin(s *shared, task scan.Task, p *pass, configuration int64) (begun, changed bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	listed := c.listed(s)
-	switch {
-	case c.closed:
-		c.retire(s)
-		s.err = ErrClosing
-		return false, false
-	case !listed: // its probes have gone, or their time is over
-		s.err = ErrBusy
-		return false, false
-	case c.configuration.Load() != configuration:
-		return false, true
+// list lets probes join the scan, unless another scan of the same task is running: a new
+// configuration can make two tasks equal while they are queued. The caller holds the lock.
+func (c *Coordinator) list(s *sharedScan) {
+	c.active[s] = struct{}{}
+	if key := s.task.Key(); c.scans[key] == nil {
+		c.scans[key] = s
 	}
-	c.retire(s)
-	s.task, s.pass, s.latest = task, p, p.started.Add(task.Plan.Spec().Timeout)
-	if !task.Expires.IsZero() && task.Expires.Before(s.latest) {
-		s.latest = task.Expires
-	}
-	c.shared[groupOf(task)] = append(c.shared[groupOf(task)], s)
-	s.alarm.Reset(time.Until(s.end()))
-	return true, false
 }
 
-// giveUp notes why the scan can't begin, or how it failed.
-func (c *Coordinator) giveUp(s *shared, err error) {
+// unlist lets no further probe join the scan. The caller holds the lock.
+func (c *Coordinator) unlist(s *sharedScan) {
+	s.timer.Stop()
+	delete(c.active, s)
+	if key := s.task.Key(); c.scans[key] == s {
+		delete(c.scans, key)
+	}
+}
+
+// isActive reports whether the scan has neither ended nor been canceled. The caller holds the lock.
+func (c *Coordinator) isActive(s *sharedScan) bool {
+	_, ok := c.active[s]
+	return ok
+}
+
+// giveUp sets why the scan did not start, or how it failed.
+func (c *Coordinator) giveUp(s *sharedScan, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.retire(s)
+	c.unlist(s)
 	if s.err = err; c.closed {
 		s.err = ErrClosing
 	}
 }
 
-// over has nobody join the scan any more. A result is retained.
-func (c *Coordinator) over(s *shared, result *scan.Result) {
-	digest := ""
-	if result != nil {
-		digest = s.task.Digest() // it does not change after the beginning
-	}
+// interrupt ends the scan, and reports the reason to its waiters. A suspended one resumes later.
+func (c *Coordinator) interrupt(s *sharedScan, reason error, suspend bool) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.retire(s)
-	switch {
-	case result == nil || s.dropped:
-	case c.closed:
-		c.unfinished[digest] = kept{task: s.task, result: result}
-	default:
-		c.shelf.put(s.task, result, time.Now())
+	c.unlist(s)
+	run := s.run
+	if suspend && run != nil && s.task.MaxAge > 0 {
+		c.suspend(s)
 	}
-}
-
-// retire has nobody join the scan any more. The caller holds the lock.
-func (c *Coordinator) retire(s *shared) {
-	if !c.listed(s) {
-		return
-	}
-	s.alarm.Stop()
-	g := groupOf(s.task)
-	if c.shared[g] = slices.DeleteFunc(c.shared[g], func(o *shared) bool { return o == s }); len(c.shared[g]) == 0 {
-		delete(c.shared, g)
-	}
-}
-
-// listed tells whether the scan can be joined. The caller holds the lock.
-func (c *Coordinator) listed(s *shared) bool { return slices.Contains(c.shared[groupOf(s.task)], s) }
-
-// interrupt ends the scan, and says why to those that wait for it.
-func (c *Coordinator) interrupt(s *shared, why error) {
-	c.mu.Lock()
-	c.retire(s)
-	p := s.pass
 	c.mu.Unlock()
-	if p != nil {
-		p.fail(scan.FailedCanceled, why)
+	if run != nil {
+		run.fail(scan.FailedCanceled, reason)
 	}
 	s.cancel()
 }
 
-// leave takes the answer for a probe. The last one to leave ends the scan, unless it
-// has a max_age.
-func (c *Coordinator) leave(ctx context.Context, w *waiter, asked scan.Task) (Answer, error) {
-	s := w.shared
+// leave removes a probe from its scan. When the last one leaves, the scan ends, unless it is a
+// sweep that gets a detached slot.
+func (c *Coordinator) leave(ctx context.Context, w *waiter) {
+	s := w.scan
 	c.mu.Lock()
-	at := slices.Index(s.waiters, w)
-	s.waiters = slices.Delete(s.waiters, at, at+1)
-	last := len(s.waiters) == 0 && s.task.MaxAge == 0
-	switch {
-	case last:
-		c.retire(s)
-	case c.listed(s): // it may have been the one that would have waited longest
-		s.alarm.Reset(time.Until(s.end()))
-	}
-	p, err, closed, known := s.pass, s.err, c.closed, c.shelf.find(asked)
-	c.mu.Unlock()
-	if last {
-		if p != nil && errors.Is(ctx.Err(), context.Canceled) {
-			p.fail(scan.FailedCanceled, ctx.Err())
+	delete(s.waiters, w)
+	if active := c.isActive(s); len(s.waiters) > 0 || !active {
+		if active && w.until.Equal(s.until) {
+			s.shorten()
 		}
-		s.cancel()
+		c.mu.Unlock()
+		return
 	}
-	if asked.MaxAge > 0 {
-		if a, ok := meanwhile(p, known, asked); ok && (err == nil || errors.Is(err, ErrBusy)) {
+	run, sweep := s.run, s.run != nil && s.task.MaxAge > 0
+	if sweep && c.detach(s) {
+		c.mu.Unlock()
+		return
+	}
+	c.unlist(s)
+	if sweep {
+		c.suspend(s)
+	}
+	c.mu.Unlock()
+	if run != nil && !sweep && errors.Is(ctx.Err(), context.Canceled) {
+		run.fail(scan.FailedCanceled, ctx.Err())
+	}
+	s.cancel()
+}
+
+// suspend has the next scan of the task resume the sweep, after its engine has returned. The caller
+// holds the lock.
+func (c *Coordinator) suspend(s *sharedScan) {
+	s.suspended = true
+	c.ending[s.task.Key()] = s
+}
+
+// awaitSuspended waits until the engine of a suspended sweep of the task has returned.
+func (c *Coordinator) awaitSuspended(ctx context.Context, task scan.Task) {
+	c.mu.Lock()
+	s := c.ending[task.Key()]
+	c.mu.Unlock()
+	if s != nil {
+		select {
+		case <-s.done:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// shorten ends the scan earlier, after the probe with the latest deadline has left. The caller
+// holds the lock.
+func (s *sharedScan) shorten() {
+	s.until = time.Time{}
+	for w := range s.waiters {
+		if w.until.After(s.until) {
+			s.until = w.until
+		}
+	}
+	s.timer.Reset(time.Until(s.end()))
+}
+
+// detach moves a sweep from its slot to a detached one. It reports whether one was free. The
+// caller holds the lock.
+func (c *Coordinator) detach(s *sharedScan) bool {
+	const share = 4
+	of := targetModule{s.task.Target, s.task.Module}
+	switch other := c.detached[of]; {
+	case other == s:
+		return true
+	case other != nil || len(c.detached) >= max(1, c.slots.maximum()/share):
+		return false
+	}
+	c.detached[of] = s
+	c.slots.release()
+	return true
+}
+
+// releaseSlot releases the slot that the scan holds.
+func (c *Coordinator) releaseSlot(s *sharedScan) {
+	of := targetModule{s.task.Target, s.task.Module}
+	c.mu.Lock()
+	delete(c.unsaved, s)
+	detached := c.detached[of] == s
+	if detached {
+		delete(c.detached, of)
+	}
+	if key := s.task.Key(); c.ending[key] == s {
+		delete(c.ending, key)
+	}
+	c.mu.Unlock()
+	if !detached {
+		c.slots.release()
+	}
+}
+
+// answer returns the answer for a probe that has left its scan.
+func (c *Coordinator) answer(ctx context.Context, w *waiter, task scan.Task) (Answer, error) {
+	s := w.scan
+	c.mu.Lock()
+	run, err, closed, recorded := s.run, s.err, c.closed, s.recorded
+	c.mu.Unlock()
+	source := Fresh
+	if w.joined {
+		source = Joined
+	}
+	sweep := task.MaxAge > 0 && (run == nil || run.task.MaxAge > 0) // a reload may have changed it
+	if sweep && (err == nil || errors.Is(err, ErrBusy)) {
+		if a, ok := c.sweepAnswer(s.id, run, task, recorded, source); ok {
 			return a, nil
 		}
 	}
 	switch {
 	case err != nil:
 		return Answer{}, err
-	case p == nil && closed:
+	case run == nil && closed:
 		return Answer{}, ErrClosing
-	case p == nil:
+	case run == nil:
 		return Answer{}, fmt.Errorf("%w (%w)", ErrBusy, ctx.Err())
 	}
-	return Answer{Result: p.result(), Progress: 1}, nil
-}
-
-// meanwhile returns what a probe is shown whose scan has a max_age and has not ended:
-// what is retained, or, where a scan has begun for the first time, nothing.
-func meanwhile(p *pass, known *kept, asked scan.Task) (a Answer, ok bool) {
-	switch {
-	case p != nil && p.ended():
-		return Answer{}, false
-	case known != nil:
-		return Answer{Result: known.result, Retained: true, Progress: p.progress()}, true
-	case p != nil:
-		return Answer{Result: &scan.Result{Plan: asked.Plan, Failed: p.canceled()}, Retained: true, Progress: p.progress()}, true
-	}
-	return Answer{}, false
+	result := run.result()
+	return Answer{Result: result, History: c.options.Store.History(task, result), ScanID: s.id, Source: source, Progress: 1}, nil
 }

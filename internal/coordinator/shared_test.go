@@ -6,8 +6,6 @@ package coordinator_test
 import (
 	"context"
 	"errors"
-	"log/slog"
-	"math/rand/v2"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -19,181 +17,143 @@ import (
 	"portscan_exporter/internal/scan"
 )
 
-// counted is an engine and how often it was asked, and the coordinator that has it.
-type counted struct {
-	*coordinator.Coordinator
-
-	scans, joined, observed atomic.Int64
-	looks                   time.Duration // how long whoever observes a scan takes
-}
-
-func newCounted(t *testing.T, places int, e engine, allow func(scan.Task) (scan.Task, error)) *counted {
-	t.Helper()
-	c := &counted{}
-	var err error
-	c.Coordinator, err = coordinator.New(coordinator.Options{
-		Resolver: resolver{addrs: []string{"192.0.2.1"}}, MaxScans: places, Logger: slog.New(slog.DiscardHandler), Allow: allow,
-		Engines: map[coordinator.Kind]scan.Scanner{{Protocol: scan.TCP, Method: scan.Connect}: engine(
-			func(ctx context.Context, req scan.Request, report func(scan.PortResult)) error {
-				c.scans.Add(1)
-				return e(ctx, req, report)
-			})},
-		Joined:  func(string) { c.joined.Add(1) },
-		Observe: func(string, *scan.Result) { c.observed.Add(1); time.Sleep(c.looks) },
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
-// wantScans compares how often was scanned, and joined.
-func (c *counted) wantScans(t *testing.T, scans, joined int64) {
-	t.Helper()
-	if c.scans.Load() != scans || c.joined.Load() != joined {
-		t.Errorf("%d scans and %d that joined, want %d and %d", c.scans.Load(), c.joined.Load(), scans, joined)
-	}
-}
-
-// TestOneScanForMany has 50 probes ask at once, and one after they were answered.
-func TestOneScanForMany(t *testing.T) {
+// TestScanShared has 50 probes at the same time, and one after they were answered.
+func TestScanShared(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCounted(t, 1, closedAfter(300*time.Millisecond), nil)
+		c := setup{engine: closedAfter(300 * time.Millisecond)}.start(t)
 		defer c.Close()
 		var all sync.WaitGroup
+		var fresh, joined atomic.Int64
 		for range 50 {
 			all.Go(func() {
-				if r := mustScan(within(t, time.Second), t, c.Coordinator); !r.Success() {
-					t.Errorf("one was answered with %v", r.Failed)
+				a := c.mustScan(t, time.Second, newTask(t))
+				switch a.Source {
+				case coordinator.Fresh:
+					fresh.Add(1)
+				case coordinator.Joined:
+					joined.Add(1)
+				case coordinator.Cached:
+				}
+				if !isComplete(a) || a.ScanID == "" {
+					t.Errorf("got answer %+v, want a complete one with an ID", a)
 				}
 			})
 		}
 		all.Wait()
 		c.wantScans(t, 1, 49)
-		mustScan(within(t, time.Second), t, c.Coordinator)
+		if fresh.Load() != 1 || joined.Load() != 49 {
+			t.Errorf("got %d fresh and %d joined answers, want 1 and 49", fresh.Load(), joined.Load())
+		}
+		c.mustScan(t, time.Second, newTask(t))
 		c.wantScans(t, 2, 49)
-		if c.observed.Load() != 2 {
-			t.Errorf("%d scans were observed, want 2", c.observed.Load())
+		if n := len(c.events()); n != 2 {
+			t.Errorf("got %d events, want 2", n)
 		}
 	})
 }
 
-// TestOtherTasksAreNotJoined has probes differ in what makes a scan another one.
-func TestOtherTasksAreNotJoined(t *testing.T) {
+func TestOtherTaskNotJoined(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		c := newCounted(t, 10, closedAfter(300*time.Millisecond), nil)
-		defer c.Close()
-		plan, err := scan.NewPlan(scan.Spec{
-			Protocol: scan.TCP, Method: scan.Connect, Ports: scan.NewPortSet(1, 2), // and not 3
-			Timeout: time.Second, PortTimeout: time.Second, MaxInFlight: 1,
+	part := netip.MustParsePrefix("192.0.2.128/25")
+	for name, tc := range map[string]struct {
+		change func(scan.Task) scan.Task
+		scans  int64
+	}{
+		"target":     {func(t scan.Task) scan.Task { return forTarget(t, "other") }, 2},
+		"module":     {func(t scan.Task) scan.Task { t.Module = "other"; return t }, 2},
+		"ports":      {func(one scan.Task) scan.Task { return withPorts(t, one, "1-2") }, 2},
+		"hosts":      {func(t scan.Task) scan.Task { t.Hosts = []scan.Host{{Entry: "host"}}; return t }, 2},
+		"address":    {func(t scan.Task) scan.Task { return t.ForAddress(firstAddr, "192.0.2.1") }, 2},
+		"exclusion":  {func(t scan.Task) scan.Task { t.Scope = t.Scope.WithExclusion(part, part); return t }, 2},
+		"parameter":  {func(t scan.Task) scan.Task { t.Asked = "192.0.2.1"; return t }, 1},
+		"same":       {func(t scan.Task) scan.Task { return t }, 1},
+		"expiration": {func(t scan.Task) scan.Task { t.Expires = time.Now().Add(time.Hour); return t }, 1},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c := setup{engine: closedAfter(300 * time.Millisecond), maxScans: 2}.start(t)
+			defer c.Close()
+			go func() { c.mustScan(t, time.Second, newTask(t)) }()
+			synctest.Wait()
+			c.mustScan(t, time.Second, tc.change(newTask(t)))
+			if got := c.scans.Load(); got != tc.scans || c.joined.Load() != 2-tc.scans {
+				t.Errorf("%s: got %d scans, %d probes that joined, want %d, %d", name, got, c.joined.Load(), tc.scans, 2-tc.scans)
+			}
+			synctest.Wait()
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		part := netip.MustParsePrefix("192.0.2.128/25")
-		var all sync.WaitGroup
-		for _, change := range []func(*scan.Task){
-			func(*scan.Task) {},
-			func(t *scan.Task) { t.Target = "other" },
-			func(t *scan.Task) { t.Module = "other" },
-			func(t *scan.Task) { t.Plan = plan }, // after a reload
-			func(t *scan.Task) { t.Hosts = []scan.Host{{Entry: "one of them"}} },
-			func(t *scan.Task) { t.Scope = t.Scope.WithExclusion(part, part) },
-			func(t *scan.Task) { t.Asked = "the same in other words" },
-		} {
-			all.Go(func() {
-				one := task(t)
-				change(&one)
-				if _, err := c.Scan(within(t, time.Second), one); err != nil {
-					t.Error(err)
-				}
-			})
-		}
-		all.Wait()
-		c.wantScans(t, 6, 1)
-	})
-}
-
-// oneOpenAtOnce reports port 1 open, and every port closed after some time.
-func oneOpenAtOnce(d time.Duration) engine {
-	return func(ctx context.Context, req scan.Request, report func(scan.PortResult)) error {
-		report(scan.PortResult{Address: req.Addresses()[0].IP, Port: 1, State: scan.Open, Cause: scan.CauseHandshake, Attempts: 1})
-		return closedAfter(d)(ctx, req, report)
 	}
 }
 
-// TestEachLeavesAtItsDeadline has three wait for a scan that takes longer than two of
-// them may.
-func TestEachLeavesAtItsDeadline(t *testing.T) {
+// TestSharedScanDeadlines has three probes for a scan that takes longer than two of them may.
+func TestSharedScanDeadlines(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCounted(t, 1, oneOpenAtOnce(500*time.Millisecond), nil)
+		const duration = 500 * time.Millisecond
+		c := setup{engine: openThenClosedAfter(duration)}.start(t)
 		defer c.Close()
-		begun := time.Now()
+		started := time.Now()
 		var all sync.WaitGroup
 		for _, d := range []time.Duration{100 * time.Millisecond, 300 * time.Millisecond, 800 * time.Millisecond} {
 			all.Go(func() {
-				r := mustScan(within(t, d), t, c.Coordinator)
-				took, whole := time.Since(begun), d > 500*time.Millisecond
-				if want := min(d, 500*time.Millisecond); took != want || r.Success() != whole {
-					t.Errorf("the one with %v was answered after %v, whole: %v", d, took, r.Success())
+				a := c.mustScan(t, d, newTask(t))
+				took, complete := time.Since(started), d > duration
+				if took != min(d, duration) || isComplete(a) != complete {
+					t.Errorf("deadline %v: got the answer after %v, complete %v, want %v, %v", d, took, isComplete(a), min(d, duration), complete)
 				}
-				if unknown := r.Addresses[0].UnknownByCause()[scan.CauseDeadline]; !whole && (unknown != 2 || r.Addresses[0].Count(scan.Open) != 1) {
-					t.Errorf("the one with %v learnt of %d open ports, %d are unknown", d, r.Addresses[0].Count(scan.Open), unknown)
+				one := &a.Result.Addresses[0]
+				if unknown := one.UnknownByCause()[scan.CauseDeadline]; !complete && (unknown != 2 || one.Count(scan.Open) != 1) {
+					t.Errorf("deadline %v: got %d open and %d unknown ports, want 1 and 2", d, one.Count(scan.Open), unknown)
 				}
 			})
-			synctest.Wait() // the first deadline is the scan's, until others join
+			synctest.Wait() // the first deadline is the scan's until another probe joins
 		}
 		all.Wait()
 		c.wantScans(t, 1, 2)
 	})
 }
 
-// TestLastToLeaveEndsTheScan has those who would wait longest hang up.
-func TestLastToLeaveEndsTheScan(t *testing.T) {
+// TestSharedScanEndsWithLastProbe has the probe with the latest deadline disconnect.
+func TestSharedScanEndsWithLastProbe(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var ended atomic.Int64 // when, after the start
-		begun := time.Now()
-		c := newCounted(t, 1, func(ctx context.Context, _ scan.Request, _ func(scan.PortResult)) error {
+		var ended atomic.Int64
+		started := time.Now()
+		c := setup{engine: func(ctx context.Context, _ scan.Request, _ func(scan.PortResult)) error {
 			<-ctx.Done()
-			ended.Store(int64(time.Since(begun)))
+			ended.Store(int64(time.Since(started)))
 			return nil
-		}, nil)
+		}}.start(t)
 		defer c.Close()
-		ctx, hangUp := context.WithCancel(within(t, 900*time.Millisecond))
-		go func() { _, _ = c.Scan(ctx, task(t)) }()
+		ctx, disconnect := context.WithCancel(within(t, 900*time.Millisecond))
+		go func() { _, _ = c.Scan(ctx, newTask(t), coordinator.Client{}) }()
 		synctest.Wait()
-		time.AfterFunc(100*time.Millisecond, hangUp)
-		r := mustScan(within(t, 500*time.Millisecond), t, c.Coordinator)
+		time.AfterFunc(100*time.Millisecond, disconnect)
+		r := c.mustScan(t, 500*time.Millisecond, newTask(t)).Result
 		if r.Failed[scan.FailedCanceled] != nil || r.Addresses[0].UnknownByCause()[scan.CauseDeadline] != 3 {
-			t.Errorf("it failed with %v", r.Failed)
+			t.Errorf("got failed %v, unknown %v, want none, 3 by deadline", r.Failed, r.UnknownByCause())
 		}
 		if at := time.Duration(ended.Load()); at <= 400*time.Millisecond || at >= 500*time.Millisecond {
-			t.Errorf("the scan was ended after %v, want a little before the last one's deadline", at)
+			t.Errorf("the engine was canceled after %v, want shortly before 500ms", at)
 		}
 		c.wantScans(t, 1, 1)
 	})
 }
 
-// TestScanEndsAtItsTimeout has probe after probe join, each with a deadline later than
-// that of the one before.
-func TestScanEndsAtItsTimeout(t *testing.T) {
+// TestSharedScanTimeout has probe after probe join, each with a later deadline.
+func TestSharedScanTimeout(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCounted(t, 2, closedAfter(time.Hour), nil)
+		c := setup{engine: closedAfter(time.Hour), maxScans: 2}.start(t)
 		defer c.Close()
-		begun := time.Now()
+		started := time.Now()
 		var all sync.WaitGroup
 		for range 4 {
 			all.Go(func() {
-				const own, plan = 900 * time.Millisecond, time.Second
-				want := min(time.Since(begun)+own, plan)
-				mustScan(within(t, own), t, c.Coordinator)
-				if took := time.Since(begun); took != want {
-					t.Errorf("it was answered after %v, want %v", took, want)
+				const deadline, timeout = 900 * time.Millisecond, time.Second
+				want := min(time.Since(started)+deadline, timeout)
+				c.mustScan(t, deadline, newTask(t))
+				if took := time.Since(started); took != want {
+					t.Errorf("got the answer after %v, want %v", took, want)
 				}
 			})
 			time.Sleep(200 * time.Millisecond)
@@ -204,156 +164,145 @@ func TestScanEndsAtItsTimeout(t *testing.T) {
 	})
 }
 
-// TestNobodyJoinsTheDying has a scan whose probe has left not come home.
-func TestNobodyJoinsTheDying(t *testing.T) {
+// TestCanceledScanNotJoined has a scan whose engine goes on without probes.
+func TestCanceledScanNotJoined(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var scans atomic.Int64
-		c := newCounted(t, 2, func(ctx context.Context, req scan.Request, report func(scan.PortResult)) error {
+		c := setup{maxScans: 2, engine: func(ctx context.Context, req scan.Request, report func(scan.PortResult)) error {
 			if scans.Add(1) == 1 {
-				time.Sleep(time.Hour) // whatever its context says
+				return ignoringContext(time.Hour)(ctx, req, report)
 			}
 			return closedAfter(0)(ctx, req, report)
-		}, nil)
+		}}.start(t)
 		defer c.Close()
-		mustScan(within(t, time.Second), t, c.Coordinator)
-		if r := mustScan(within(t, time.Second), t, c.Coordinator); !r.Success() {
-			t.Errorf("it shares the fate of the first: %v", r.Failed)
+		c.mustScan(t, time.Second, newTask(t))
+		if a := c.mustScan(t, time.Second, newTask(t)); !isComplete(a) {
+			t.Errorf("got result %+v, want that of a second scan", a.Result)
 		}
 		c.wantScans(t, 2, 0)
 	})
 }
 
-// TestNobodyJoinsTheEnded has a probe come when the result of another one's scan has
-// been made, and not been fetched.
-func TestNobodyJoinsTheEnded(t *testing.T) {
+// TestEndedScanNotJoined has a probe arrive after a scan's result was computed, and before it
+// was answered.
+func TestEndedScanNotJoined(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCounted(t, 2, closedAfter(100*time.Millisecond), nil)
+		c := setup{
+			maxScans: 2, engine: closedAfter(100 * time.Millisecond),
+			observe: func(coordinator.Event) { time.Sleep(200 * time.Millisecond) },
+		}.start(t)
 		defer c.Close()
-		c.looks = 200 * time.Millisecond
-		go func() { _, _ = c.Scan(within(t, time.Second), task(t)) }()
+		go func() { c.mustScan(t, time.Second, newTask(t)) }()
 		time.Sleep(150 * time.Millisecond)
-		asked := time.Now()
-		if r := mustScan(within(t, time.Second), t, c.Coordinator); r.Started.Before(asked) {
-			t.Errorf("it was answered with what was so %v before it asked", asked.Sub(r.Finished))
+		arrived := time.Now()
+		if a := c.mustScan(t, time.Second, newTask(t)); a.Result.Started.Before(arrived) {
+			t.Errorf("got a scan that started %v before the probe, want a later one", arrived.Sub(a.Result.Started))
 		}
 		c.wantScans(t, 2, 0)
 	})
 }
 
-// TestFailureReachesAll has a scan panic, in the engine or before, or fail.
-func TestFailureReachesAll(t *testing.T) {
+func TestSharedScanFailure(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("broken")
 	for name, tc := range map[string]struct {
 		engine func() error
-		allow  func(scan.Task) (scan.Task, error)
+		allow  func() error
 		err    error
 	}{
-		"panic":                {func() error { panic("broken") }, nil, nil},
-		"error":                {func() error { return broken }, nil, nil},
-		"forbidden":            {nil, func(scan.Task) (scan.Task, error) { return scan.Task{}, broken }, broken},
-		"panic when it starts": {nil, func(scan.Task) (scan.Task, error) { panic("broken") }, coordinator.ErrPanic},
+		"engine panic": {func() error { panic("broken") }, nil, nil},
+		"engine error": {func() error { return broken }, nil, nil},
+		"forbidden":    {nil, func() error { return broken }, broken},
+		"allow panic":  {nil, func() error { panic("broken") }, coordinator.ErrPanic},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			allow := func(task scan.Task) (scan.Task, error) {
-				time.Sleep(100 * time.Millisecond)
-				if tc.allow != nil {
-					return tc.allow(task)
-				}
-				return task, nil
-			}
-			c := newCounted(t, 1, func(context.Context, scan.Request, func(scan.PortResult)) error { return tc.engine() }, allow)
+			c := setup{
+				engine: func(context.Context, scan.Request, func(scan.PortResult)) error { return tc.engine() },
+				allow: func(task scan.Task) (scan.Task, error) {
+					time.Sleep(100 * time.Millisecond)
+					if tc.allow != nil {
+						return task, tc.allow()
+					}
+					return task, nil
+				},
+			}.start(t)
 			defer c.Close()
 			var all sync.WaitGroup
 			for range 5 {
 				all.Go(func() {
-					a, err := c.Scan(within(t, time.Second), task(t))
-					r := a.Result
-					if !errors.Is(err, tc.err) || tc.err == nil && (r == nil || r.Failed[scan.FailedInternal] == nil) {
-						t.Errorf("%s: one got %v, %v", name, r, err)
+					a, err := c.Scan(within(t, time.Second), newTask(t), coordinator.Client{})
+					if !errors.Is(err, tc.err) || tc.err == nil && (a.Result == nil || a.Result.Failed[scan.FailedInternal] == nil) {
+						t.Errorf("%s: Scan() = %+v, %v, want the failure or %v", name, a.Result, err, tc.err)
 					}
 				})
 			}
 			all.Wait()
+			synctest.Wait()
 			if c.joined.Load() != 4 || c.InFlight() != 0 {
-				t.Errorf("%s: %d joined, %d in flight", name, c.joined.Load(), c.InFlight())
+				t.Errorf("%s: got %d probes that joined, %d scans in flight, want 4, 0", name, c.joined.Load(), c.InFlight())
 			}
 		})
 	}
 }
 
-// TestInterruptReachesAll has some wait for a scan, and some for a place.
-func TestInterruptReachesAll(t *testing.T) {
+// TestInterruptAnswersAllProbes has probes that wait for a scan, and others that wait for a slot.
+func TestInterruptAnswersAllProbes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCounted(t, 1, closedAfter(time.Hour), nil)
+		c := setup{engine: closedAfter(time.Hour)}.start(t)
+		one := newSweep(t, "1-3", 0, time.Hour)
 		var all sync.WaitGroup
 		for range 3 {
 			all.Go(func() {
-				a, err := c.Scan(within(t, time.Minute), task(t))
-				r := a.Result
-				if err != nil || r.Failed[scan.FailedCanceled] == nil {
-					t.Errorf("one that waits for the scan: %v, %v", r, err)
+				a, err := c.Scan(within(t, time.Minute), one, coordinator.Client{})
+				if err != nil || a.Result.Failed[scan.FailedCanceled] == nil {
+					t.Errorf("Scan() of a running scan = %+v, %v, want canceled", a.Result, err)
 				}
 			})
 			synctest.Wait()
-			all.Go(func() {
-				other := task(t)
-				other.Target = "other"
-				if _, err := c.Scan(within(t, time.Minute), other); !errors.Is(err, coordinator.ErrClosing) {
-					t.Errorf("one that waits for a place: %v", err)
-				}
-			})
+			all.Go(func() { c.wantError(t, time.Minute, forTarget(one, "queued"), coordinator.ErrClosing) })
 			synctest.Wait()
 		}
+		started := time.Now()
 		c.Interrupt()
 		all.Wait()
+		if took := time.Since(started); took != 0 {
+			t.Errorf("got the last answer after %v, want it at once", took)
+		}
 		c.Close()
 	})
 }
 
-// TestManyInterleavings has thousands of probes come and go as it happens. Whoever
-// waits long enough is answered in full, in time, and nothing is left.
-func TestManyInterleavings(t *testing.T) {
+// TestSimultaneousProbesCounted has probes of the same task start at the same time, so that some
+// begin a scan while another probe does.
+func TestSimultaneousProbesCounted(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(20) {
-		synctest.Test(t, func(t *testing.T) {
-			random := rand.New(rand.NewPCG(seed, 1))
-			upTo := func(d time.Duration) time.Duration { return time.Duration(random.Int64N(int64(d))) }
-			takes := 50 * time.Millisecond
-			c := newCounted(t, 4, closedAfter(takes), nil)
-			var all sync.WaitGroup
-			var answered atomic.Int64
-			const probes = 500
-			for range probes {
-				deadline, hangsUp, one := 5*time.Millisecond+upTo(200*time.Millisecond), upTo(400*time.Millisecond), task(t)
-				one.Target = string(rune('a' + random.IntN(3)))
-				all.Go(func() {
-					ctx, cancel := context.WithTimeout(t.Context(), deadline)
-					defer cancel()
-					timer := time.AfterFunc(hangsUp, cancel)
-					defer timer.Stop()
-					begun := time.Now()
-					a, err := c.Scan(ctx, one)
-					r := a.Result
-					took := time.Since(begun)
-					if took > min(deadline, hangsUp) || err != nil && !errors.Is(err, coordinator.ErrBusy) {
-						t.Errorf("deadline %v, hangs up after %v: answered after %v, %v", deadline, hangsUp, took, err)
-					}
-					if long := 2 * takes; min(deadline, hangsUp) > long && (err != nil || !r.Success()) {
-						t.Errorf("deadline %v, hangs up after %v: %v, %v", deadline, hangsUp, r, err)
-					}
-					answered.Add(1)
-				})
-				time.Sleep(upTo(5 * time.Millisecond))
-			}
-			all.Wait()
-			c.Close()
-			if answered.Load() != probes || c.InFlight() != 0 || c.scans.Load() >= probes || c.joined.Load() == 0 {
-				t.Errorf("%d answers, %d in flight, %d scans", answered.Load(), c.InFlight(), c.scans.Load())
-			}
-		})
+	const rounds, probes = 200, 4
+	c := setup{engine: closedAfter(time.Millisecond), maxScans: rounds}.start(t)
+	defer c.Close()
+	var fresh, joined atomic.Int64
+	for _, one := range numbered(newTask(t), rounds) {
+		var all sync.WaitGroup
+		start := make(chan struct{})
+		for range probes {
+			all.Go(func() {
+				<-start
+				switch a := c.mustScan(t, time.Minute, one); a.Source {
+				case coordinator.Fresh:
+					fresh.Add(1)
+				case coordinator.Joined:
+					joined.Add(1)
+				case coordinator.Cached:
+					t.Errorf("got a cached answer without a max_age")
+				}
+			})
+		}
+		close(start)
+		all.Wait()
+	}
+	if fresh.Load() != c.scans.Load() || joined.Load() != c.joined.Load() || fresh.Load()+joined.Load() != rounds*probes {
+		t.Errorf("got %d fresh and %d joined answers, want %d and %d", fresh.Load(), joined.Load(), c.scans.Load(), c.joined.Load())
 	}
 }

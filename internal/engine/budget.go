@@ -9,36 +9,43 @@ import (
 	"sync/atomic"
 	"time"
 
+	"portscan_exporter/internal/engine/pace"
 	"portscan_exporter/internal/scan"
 )
 
-// Budget is what all scans together may use: attempts under way at once, and
-// packets a second. It is shared out fairly: a scan that has less than its even
-// part gets what it wants, at the cost of those that have more. Make one with
-// [NewBudget]; it may be used concurrently.
+// Budget limits the attempts in flight and the packet rate of all scans together. It is
+// shared fairly: a scan that holds less than its fair share gets places at the expense of
+// scans that hold more. Use [NewBudget]; it may be used concurrently.
 type Budget struct {
-	mu     sync.Mutex
-	limit  int
-	used   int
-	every  time.Duration // between packets; 0: no ceiling
-	next   time.Time     // when the first packet may leave that nobody has claimed
-	shares map[*share]struct{}
+	mu         sync.Mutex
+	limit      int
+	used       int
+	packetRate pace.RateLimit // in the time since created
+	created    time.Time
+	shares     map[*share]struct{}
 
-	tcp, udp atomic.Int64 // attempts since the start
+	unresolved      int // next hops that do not resolve
+	unresolvedScans int // scans with such next hops
+
+	tcp, udp atomic.Int64 // attempts since the start, see [attemptCount]
+	inFlight atomic.Int64 // attempts, as the workers last counted them
 }
 
-// Limits are the bounds of a [Budget].
+// maxPacketBurst is the number of packets of all scans for which unused capacity accumulates.
+const maxPacketBurst = 10
+
+// Limits are the limits of a [Budget].
 type Limits struct {
-	MaxInFlight int // attempts under way at once; 0: as many as descriptors allow
-	Rate        int // packets a second; 0: no ceiling
+	MaxInFlight int // maximum number of attempts in flight; 0: as descriptors allow
+	Rate        int // maximum number of packets per second; 0: no limit
 }
 
-// NewBudget returns a budget with these limits, which are not negative.
+// NewBudget returns a budget. The limits must not be negative.
 func NewBudget(l Limits) (*Budget, error) {
 	if l.MaxInFlight < 0 || l.Rate < 0 {
 		return nil, errors.New("engine.NewBudget: limits must not be negative")
 	}
-	b := &Budget{shares: make(map[*share]struct{})}
+	b := &Budget{created: time.Now(), shares: make(map[*share]struct{})}
 	b.SetLimits(l)
 	return b, nil
 }
@@ -51,193 +58,263 @@ func (l Limits) inFlight() int {
 	return min(l.MaxInFlight, allowed)
 }
 
-// descriptorReserve returns how many of the process's descriptors are kept back
-// for HTTP, names and files: 5 %, at least 256, and half where there are few.
+// descriptorReserve returns the number of the process's descriptors that are reserved for
+// HTTP, name resolution and files: 5 %, at least 256, at most half.
 func descriptorReserve(descriptors int) int {
 	const fewest, share = 256, 20
 	return min(max(fewest, descriptors/share), descriptors/2)
 }
 
-// SetLimits moves the limits; attempts under way are not ended by it.
+// SetLimits changes the limits. Attempts in flight are not ended.
 func (b *Budget) SetLimits(l Limits) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.limit = max(1, l.inFlight())
-	b.every = 0
-	if l.Rate > 0 {
-		b.every = time.Second / time.Duration(l.Rate)
-	}
+	limit := pace.NewRateLimit(l.Rate)
+	b.packetRate.Interval, b.packetRate.Burst = limit.Interval, min(limit.Burst, maxPacketBurst*limit.Interval)
 }
 
-// Stats are the budget's figures at one moment.
+// Stats are statistics of a [Budget].
 type Stats struct {
-	InFlight, Limit          int
+	InFlight                 int   // attempts in flight, not the places that scans hold for them
+	Limit                    int   // of the places
 	TCPAttempts, UDPAttempts int64 // since the start
 }
 
-// Stats returns the figures now.
+// Stats returns the current statistics.
 func (b *Budget) Stats() Stats {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return Stats{InFlight: b.used, Limit: b.limit, TCPAttempts: b.tcp.Load(), UDPAttempts: b.udp.Load()}
+	return Stats{InFlight: int(b.inFlight.Load()), Limit: b.limit, TCPAttempts: b.tcp.Load(), UDPAttempts: b.udp.Load()}
 }
 
 // share is one scan's part of the budget. It may be used concurrently.
 type share struct {
-	budget *Budget
-	sent   *atomic.Int64 // attempts of this protocol
-	have   int
-	wanted time.Time // when it was last refused a place that is its due
+	attemptCount
 
-	// The packets it has claimed, one every so often.
-	start   time.Time
-	claimed int
-	spent   int
-	helped  bool // it has had its first helping
-	ports   int
-	most    int
+	budget   *Budget
+	held     int
+	reserved int       // of them, for the complete scan; for one goroutine at a time
+	waitedAt time.Time // when it was last refused a place
+
+	unresolved int // next hops that do not resolve
+
+	// The claimed packets, one per interval.
+	start      time.Duration
+	claimed    int
+	spent      int
+	hadInitial bool // the initial quota has been claimed
+	ports      int
+	limit      int
 }
 
-// firstHelping is how many packets a scan may claim at first: a small one then
-// waits in line once.
-const firstHelping = 32
+// initialQuota is the number of packets that a scan can claim first, so that a small scan
+// waits only once.
+const initialQuota = 32
 
-// join adds a scan of so many ports, which may have so many places at the most.
+// join adds a scan of a number of ports that can hold at most limit places.
 func (b *Budget) join(protocol scan.Protocol, ports, most int) *share {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	s := &share{budget: b, sent: &b.tcp, ports: ports, most: most}
+	s := &share{budget: b, attemptCount: attemptCount{total: &b.tcp}, ports: ports, limit: most}
 	if protocol == scan.UDP {
-		s.sent = &b.udp
+		s.total = &b.udp
 	}
 	b.shares[s] = struct{}{}
 	return s
 }
 
-// leave gives everything back. It returns how many places those were, and
-// whether no scan is left.
-func (s *share) leave() (places int, last bool) {
+// leave returns all places to the budget.
+func (s *share) leave() {
 	b := s.budget
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	places = s.have
-	b.used -= places
-	s.have = 0
+	b.used -= s.held
+	s.held = 0
+	if s.unresolved > 0 {
+		b.unresolved -= s.unresolved
+		b.unresolvedScans--
+		s.unresolved = 0
+	}
 	delete(b.shares, s)
-	return places, len(b.shares) == 0
 }
 
-// even is the even part of the places for each scan.
-func (b *Budget) even() int { return max(1, b.limit/max(1, len(b.shares))) }
+// maxUnresolved is the number of next hops of all scans that the kernel resolves at the same
+// time: half of its neighbor table by default (net.ipv4.neigh.default.gc_thresh3), so that
+// scans do not fill the table. minUnresolved is the number for each scan in any case.
+const maxUnresolved, minUnresolved = 512, 16
 
-// othersWant tells whether a scan other than s has less than its even part, and
-// wanted more of late.
-func (b *Budget) othersWant(s *share) bool {
-	const lately = 100 * time.Millisecond // or those with more would take back at once what they gave
+// acquireUnresolved reports whether the scan can send to one more next hop that is not
+// resolved. Scans with such next hops share them equally.
+func (s *share) acquireUnresolved() bool {
+	b := s.budget
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	scans := b.unresolvedScans
+	if s.unresolved == 0 {
+		scans++
+	}
+	if s.unresolved >= minUnresolved && (b.unresolved >= maxUnresolved || s.unresolved >= maxUnresolved/scans) {
+		return false
+	}
+	b.unresolvedScans = scans
+	b.unresolved++
+	s.unresolved++
+	return true
+}
+
+// releaseUnresolved releases a next hop of acquireUnresolved.
+func (s *share) releaseUnresolved() {
+	b := s.budget
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.unresolved--
+	s.unresolved--
+	if s.unresolved == 0 {
+		b.unresolvedScans--
+	}
+}
+
+// fairShare returns the number of places divided by the number of scans.
+func (b *Budget) fairShare() int { return max(1, b.limit/max(1, len(b.shares))) }
+
+// othersWaiting reports whether another scan than s holds less than its fair share and has
+// recently waited for a place.
+func (b *Budget) othersWaiting(s *share) bool {
+	const lately = 100 * time.Millisecond // otherwise scans would take back the released places at once
 	for other := range b.shares {
-		if other != s && other.have < b.even() && time.Since(other.wanted) < lately {
+		if other != s && other.held < b.fairShare() && time.Since(other.waitedAt) < lately {
 			return true
 		}
 	}
 	return false
 }
 
-// take takes a place for an attempt, if there is one. An eighth of the places is
-// kept for scans that have few, so that a small scan beside a huge one finds a
-// place at once.
-func (s *share) take() bool {
+// acquire acquires a place for an attempt and reports whether there was one. An eighth of
+// the places is reserved for scans that hold few, so that a small scan beside a large one
+// gets a place at once.
+func (s *share) acquire() bool {
 	const keptBack = 8
 	b := s.budget
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	kept := b.limit / keptBack
 	switch {
-	case b.used >= b.limit, s.have > kept && s.have >= b.even() && b.othersWant(s):
-		s.wanted = time.Now()
+	case b.used >= b.limit, s.held > kept && s.held >= b.fairShare() && b.othersWaiting(s):
+		s.waitedAt = time.Now()
 		return false
-	case s.have >= s.most, kept > 0 && s.have >= kept && b.limit-b.used <= kept:
+	case s.held >= s.limit, kept > 0 && s.held >= kept && b.limit-b.used <= kept:
 		return false
 	}
-	s.have++
+	s.held++
 	b.used++
 	return true
 }
 
-// give gives a place back.
-func (s *share) give() {
+// acquireAll acquires places until the end of the scan, and reports whether it could acquire
+// all. A scan can acquire only a part of its fair share in this way, because others need
+// places for attempts.
+func (s *share) acquireAll(places int) bool {
+	const part = 4
+	if (s.reserved+places)*part > s.fairShare() {
+		return false
+	}
+	for taken := range places {
+		if !s.acquire() {
+			for range taken {
+				s.release()
+			}
+			return false
+		}
+	}
+	s.reserved += places
+	return true
+}
+
+// fairShare returns the number of places that are due to the scan at the moment.
+func (s *share) fairShare() int {
+	s.budget.mu.Lock()
+	defer s.budget.mu.Unlock()
+	return min(s.budget.fairShare(), s.limit)
+}
+
+// release releases a place.
+func (s *share) release() {
 	b := s.budget
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	s.have--
+	s.held--
 	b.used--
 }
 
-// owes returns how many places the scan should give back, to others that have
-// less, or because the limit was lowered.
-func (s *share) owes() int {
+// excess returns the number of places that the scan must release, because others hold less
+// or the limit was lowered.
+func (s *share) excess() int {
 	b := s.budget
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
-	case s.have > b.even() && b.othersWant(s):
-		return s.have - b.even()
+	case s.held > b.fairShare() && b.othersWaiting(s):
+		return s.held - b.fairShare()
 	case b.used > b.limit:
-		return min(b.used-b.limit, s.have)
+		return min(b.used-b.limit, s.held)
 	default:
 		return 0
 	}
 }
 
-// allows tells whether a packet may leave now. A scan claims a few milliseconds'
-// worth of packets at a time, so that all take turns.
-func (s *share) allows(now time.Time) bool {
+// allowsPacket reports whether a packet may be sent now. A scan claims the packets of a few
+// milliseconds at a time, so that scans take turns.
+func (s *share) allowsPacket(now time.Time) bool {
 	b := s.budget
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.every == 0 {
+	if b.packetRate.Interval == 0 {
 		return true
 	}
-	if s.spent >= s.claimed {
-		s.claim(now)
+	elapsed := now.Sub(b.created)
+	if s.spent >= s.claimed && !s.claimPackets(elapsed) {
+		return false
 	}
-	return !s.start.Add(time.Duration(s.spent) * b.every).After(now)
+	return s.start+time.Duration(s.spent)*b.packetRate.Interval <= elapsed
 }
 
-// claim takes the next free stretch of time for the scan's packets. What nobody
-// has used in the last 10 ms may still be claimed: timers are no finer under
-// load.
-func (s *share) claim(now time.Time) {
-	const turn, burst = 5 * time.Millisecond, 10 * time.Millisecond
+// claimPackets claims the next free period for packets of the scan, and reports whether there
+// was one. It claims at most a few seconds ahead, because a scan that ends loses its claim. The
+// initial quotas of all scans share that time.
+func (s *share) claimPackets(elapsed time.Duration) bool {
+	const turn, minAhead, maxAhead = 5 * time.Millisecond, time.Second, 3 * time.Second
 	b := s.budget
-	n := int(max(1, turn/b.every))
-	if !s.helped {
-		s.helped = true
-		n = max(n, min(firstHelping, s.ports))
+	scans, interval := len(b.shares), b.packetRate.Interval
+	ahead := min(max(minAhead, time.Duration(scans)*interval), maxAhead)
+	if !b.packetRate.Allows(elapsed + ahead) {
+		return false
 	}
-	s.start, s.claimed, s.spent = b.next, n, 0
-	if earliest := now.Add(-min(burst, b.every*10)); s.start.Before(earliest) {
-		s.start = earliest
+	n := int(max(1, turn/interval))
+	if !s.hadInitial {
+		s.hadInitial = true
+		n = max(n, min(initialQuota, s.ports, int(ahead/interval)/scans))
 	}
-	b.next = s.start.Add(time.Duration(n) * b.every)
+	s.start, s.claimed, s.spent = b.packetRate.Reserve(elapsed, n), n, 0
+	return true
 }
 
-// packets counts packets that leave.
-func (s *share) packets(count int) {
+// spendPackets uses up claimed packets. They count as attempts when they are sent, see
+// [attemptCount].
+func (s *share) spendPackets(count int) {
 	b := s.budget
-	s.sent.Add(int64(count))
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.every > 0 {
+	if b.packetRate.Interval > 0 {
 		s.spent += count
 		if over := s.spent - s.claimed; over > 0 { // an attempt of several packets
 			s.claimed = s.spent
-			b.next = b.next.Add(time.Duration(over) * b.every)
+			b.packetRate.Reserve(s.start, over)
 		}
 	}
 }
 
-// descriptorsUnknown is how many sockets are taken where the system does not say
-// how many there may be.
-const descriptorsUnknown = 1000
+// defaultDescriptors is the number of descriptors on systems without a known limit.
+const defaultDescriptors = 1000
 
 var errNoBudget = errors.New("engine: Budget is required")

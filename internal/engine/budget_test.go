@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -17,15 +18,15 @@ import (
 	"portscan_exporter/internal/scan"
 )
 
-// TestBounds holds the ceilings on what is under way: the module's to one
-// address, and everybody's.
-func TestBounds(t *testing.T) {
+// TestMaxInFlight scans with a limit of attempts in flight to one address, and with one for
+// all scans together. The largest number of attempts in flight must be the limit.
+func TestMaxInFlight(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		module, budget, want int
 	}{
 		"module": {module: 7, budget: 100, want: 7},
-		"budget": {module: 1000, budget: 16, want: 14}, // an eighth is kept for scans that have few
+		"budget": {module: 1000, budget: 16, want: 14}, // an eighth is reserved for scans that hold few places
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			var inFlight, most atomic.Int64
@@ -40,16 +41,17 @@ func TestBounds(t *testing.T) {
 			}).system()
 			spec := testSpec("1-300")
 			spec.MaxInFlight = tc.module
-			scanAll(t.Context(), t, d, testRequest(t, spec, home))
+			scanAll(t.Context(), t, d, testRequest(t, spec, target4))
 			if got := int(most.Load()); got != tc.want {
-				t.Errorf("%s: %d attempts were under way at once, want %d", name, got, tc.want)
+				t.Errorf("%s: attempts in flight = %d, want %d", name, got, tc.want)
 			}
 		})
 	}
 }
 
-// TestRates holds the ceilings on packets a second.
-func TestRates(t *testing.T) {
+// TestRateLimit scans with a limit of packets a second to each address, and with one for all
+// scans together. The scan must take the time that the limit implies.
+func TestRateLimit(t *testing.T) {
 	t.Parallel()
 	other := netip.MustParseAddr("192.0.2.2")
 	for name, tc := range map[string]struct {
@@ -64,18 +66,18 @@ func TestRates(t *testing.T) {
 			d.system = network(func(context.Context, uint16, int) error { return refused() }).system()
 			spec := testSpec("1-200")
 			spec.Rate = tc.module
-			begun := time.Now()
-			scanAll(t.Context(), t, d, testRequest(t, spec, home, other))
-			if took := time.Since(begun); took < tc.want-20*time.Millisecond || took > tc.want+100*time.Millisecond {
-				t.Errorf("%s: took %v, want %v", name, took, tc.want)
+			start := time.Now()
+			scanAll(t.Context(), t, d, testRequest(t, spec, target4, other))
+			if took := time.Since(start); took < tc.want-20*time.Millisecond || took > tc.want+100*time.Millisecond {
+				t.Errorf("%s: duration = %v, want %v", name, took, tc.want)
 			}
 		})
 	}
 }
 
-// TestRateBeyondTheDeadline leaves the ports whose turn would come too late
-// unknown.
-func TestRateBeyondTheDeadline(t *testing.T) {
+// TestRateLimitBeyondDeadline scans 1,000 ports for a second at 100 packets a second: about
+// 100 ports must be closed and all others unknown for lack of time.
+func TestRateLimitBeyondDeadline(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := testDial(t, Limits{})
@@ -84,27 +86,29 @@ func TestRateBeyondTheDeadline(t *testing.T) {
 		spec.Rate = 100
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		got := census(scanAll(ctx, t, d, testRequest(t, spec, home)))
+		got := census(scanAll(ctx, t, d, testRequest(t, spec, target4)))
 		if known := got["closed rst"]; known < 90 || known > 110 || known+got["unknown deadline"] != 1000 {
-			t.Errorf("at 100 a second for a second: %v", got)
+			t.Errorf("states = %v, want 90 to 110 closed (rst), the others unknown (deadline)", got)
 		}
 	})
 }
 
-func TestLimitsMove(t *testing.T) {
+// TestSetLimits changes the limits of a budget: the limit of attempts in flight must be the
+// given one, or the number that descriptors allow if that is lower or none is given.
+func TestSetLimits(t *testing.T) {
 	t.Parallel()
 	b := testBudget(t, Limits{MaxInFlight: 5, Rate: 100})
 	b.SetLimits(Limits{MaxInFlight: 9})
 	if got := b.Stats().Limit; got != 9 {
-		t.Errorf("the limit is %d, want 9", got)
+		t.Errorf("Stats().Limit = %d, want 9", got)
 	}
 	b.SetLimits(Limits{})
 	if got := b.Stats().Limit; got != descriptorLimit() {
-		t.Errorf("the limit is %d, want what descriptors allow, %d", got, descriptorLimit())
+		t.Errorf("Stats().Limit without a limit = %d, want %d, as descriptors allow", got, descriptorLimit())
 	}
 	b.SetLimits(Limits{MaxInFlight: 1 << 30})
 	if got := b.Stats().Limit; got != descriptorLimit() {
-		t.Errorf("the limit is %d, above what descriptors allow, %d", got, descriptorLimit())
+		t.Errorf("Stats().Limit with a higher limit = %d, want %d, as descriptors allow", got, descriptorLimit())
 	}
 }
 
@@ -112,59 +116,61 @@ func TestDescriptorReserve(t *testing.T) {
 	t.Parallel()
 	for descriptors, want := range map[int]int{64: 32, 256: 128, 1024: 256, 20000: 1000, 1 << 20: 52428} {
 		if got := descriptorReserve(descriptors); got != want {
-			t.Errorf("of %d descriptors %d are kept back, want %d", descriptors, got, want)
+			t.Errorf("descriptorReserve(%d) = %d, want %d", descriptors, got, want)
 		}
 	}
 }
 
-// TestPlacesKeptBack has a scan take all the places that it can get: one that
-// joins later finds some free at once, and then those that the first gives back.
-func TestPlacesKeptBack(t *testing.T) {
+// TestBudgetReservesPlaces has a huge scan acquire as many places as it can. An eighth must
+// stay free for a small scan that joins later, and the huge scan must owe the places above
+// its fair share, which the small one can then acquire.
+func TestBudgetReservesPlaces(t *testing.T) {
 	t.Parallel()
 	b := testBudget(t, Limits{MaxInFlight: 80})
 	take := func(s *share) (n int) {
-		for s.take() {
+		for s.acquire() {
 			n++
 		}
 		return n
 	}
 	huge, small := b.join(scan.TCP, 65535, 10000), b.join(scan.TCP, 20, 10000)
 	if got := take(huge); got != 70 {
-		t.Errorf("a huge scan takes %d of 80 places, want all but an eighth", got)
+		t.Errorf("places of the huge scan = %d, want 70: 80 less an eighth", got)
 	}
 	if got := take(small); got != 10 {
-		t.Errorf("a small scan finds %d places, want 10 at once", got)
+		t.Errorf("places of the small scan = %d, want 10", got)
 	}
-	if got := huge.owes(); got != 30 {
-		t.Errorf("the huge scan owes %d, want what it has above its even part, 30", got)
+	if got := huge.excess(); got != 30 {
+		t.Errorf("excess() of the huge scan = %d, want 30: 70 less its fair share", got)
 	}
 	for range 30 {
-		huge.give()
+		huge.release()
 	}
 	if got := take(small); got != 20 {
-		t.Errorf("the small scan takes %d more, want 20: an eighth stays free for others", got)
+		t.Errorf("further places of the small scan = %d, want 20: 30 less an eighth of 80", got)
 	}
-	if places, last := huge.leave(); places != 40 || last {
-		t.Errorf("the huge scan leaves with %d places, the last: %v", places, last)
+	if huge.leave(); b.used != 30 {
+		t.Errorf("places in use after the huge scan = %d, want 30, those of the small one", b.used)
 	}
-	if places, last := small.leave(); places != 30 || !last || b.Stats().InFlight != 0 {
-		t.Errorf("the small scan leaves with %d places, the last: %v; %d are in use", places, last, b.Stats().InFlight)
+	if small.leave(); b.used != 0 {
+		t.Errorf("places in use after all scans = %d, want 0", b.used)
 	}
 }
 
-// TestNeighboursBeginInTurns has no more addresses begun at once than a kernel's
-// table of unknown neighbours holds, and all of them in the end.
-func TestNeighboursBeginInTurns(t *testing.T) {
+// TestStartInterval scans 256 addresses. In the first startInterval the engine must start at
+// most maxStarts of them, because the kernel's table of unresolved neighbors is small. In the
+// end all of them must have been scanned.
+func TestStartInterval(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
-		begun := make(map[netip.Addr]time.Duration)
+		started := make(map[netip.Addr]time.Duration)
 		start := time.Now()
 		d := testDial(t, Limits{})
-		d.system = &dialer{dial: func(_ context.Context, _ netip.Addr, _ string, to netip.AddrPort) (net.Conn, error) {
+		d.system = &dialSystem{dial: func(_ context.Context, _ netip.Addr, _ string, to netip.AddrPort) (net.Conn, error) {
 			mu.Lock()
-			if _, ok := begun[to.Addr()]; !ok {
-				begun[to.Addr()] = time.Since(start)
+			if _, ok := started[to.Addr()]; !ok {
+				started[to.Addr()] = time.Since(start)
 			}
 			mu.Unlock()
 			time.Sleep(20 * time.Millisecond)
@@ -175,16 +181,82 @@ func TestNeighboursBeginInTurns(t *testing.T) {
 			addrs = append(addrs, addrs[len(addrs)-1].Next())
 		}
 		if got := census(scanAll(t.Context(), t, d, testRequest(t, testSpec("1-40"), addrs...))); got["closed rst"] != 256*40 {
-			t.Errorf("%v", got)
+			t.Errorf("states = %v, want %d closed (rst)", got, 256*40)
 		}
 		early := 0
-		for at := range maps.Values(begun) {
-			if at < startSpan {
+		for at := range maps.Values(started) {
+			if at < startInterval {
 				early++
 			}
 		}
-		if early == 0 || early > startTogether || len(begun) != 256 {
-			t.Errorf("%d of %d addresses were begun within %v", early, len(begun), startSpan)
+		if early == 0 || early > maxStarts || len(started) != 256 {
+			t.Errorf("addresses started within %v = %d, want 1 to %d; %d in all, want 256", startInterval, early, maxStarts, len(started))
 		}
 	})
+}
+
+// TestBudgetAcquireAll requires that a scan can acquire places for all its ports at once only if
+// they are a small part of its fair share.
+func TestBudgetAcquireAll(t *testing.T) {
+	t.Parallel()
+	b := testBudget(t, Limits{MaxInFlight: 256})
+	first := b.join(scan.TCP, 1000, 1000)
+	for _, tc := range []struct {
+		places int
+		want   bool
+	}{{65, false}, {32, true}, {32, true}, {1, false}} {
+		if got := first.acquireAll(tc.places); got != tc.want {
+			t.Errorf("acquireAll(%d) of 256 places = %v, want %v", tc.places, got, tc.want)
+		}
+	}
+	for range 15 {
+		b.join(scan.TCP, 1000, 1000)
+	}
+	last := b.join(scan.TCP, 1000, 1000)
+	if last.acquireAll(4) {
+		t.Error("acquireAll(4) of 15 places = true, want false")
+	}
+	if !last.acquireAll(3) {
+		t.Error("acquireAll(3) of 15 places = false, want true")
+	}
+	if first.held != 64 || last.held != 3 {
+		t.Errorf("places held = %d and %d, want 64 and 3", first.held, last.held)
+	}
+}
+
+// TestRateLimitUnusedPackets has scans end at their deadline before they have sent the packets
+// that they claimed. Later scans must be able to send at the full rate, each of them at least
+// half of its fair share.
+func TestRateLimitUnusedPackets(t *testing.T) {
+	t.Parallel()
+	for _, rate := range []int{1, 10, 1000} {
+		b := testBudget(t, Limits{Rate: rate})
+		now := b.created
+		for round := range 5 {
+			shares := make([]*share, 20)
+			for i := range shares {
+				shares[i] = b.join(scan.TCP, 1000, 1000)
+			}
+			sent, sentBy := 0, make([]int, len(shares))
+			for end := now.Add(9 * time.Second); now.Before(end); now = now.Add(5 * time.Millisecond) {
+				for i, s := range shares {
+					if s.allowsPacket(now) {
+						s.spendPackets(1)
+						sent++
+						sentBy[i]++
+					}
+				}
+			}
+			for _, s := range shares {
+				s.leave()
+			}
+			if least, most := 8*rate, 10*rate; sent < least || sent > most {
+				t.Errorf("packets in 9 s of round %d at a rate of %d = %d, want %d to %d", round, rate, sent, least, most)
+			}
+			if got, least := slices.Min(sentBy), sent/len(shares)/2; got < least {
+				t.Errorf("packets of one scan in round %d at a rate of %d = %d, want at least %d", round, rate, got, least)
+			}
+			now = now.Add(6 * time.Second)
+		}
+	}
 }

@@ -10,10 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openRaw opens a socket that takes CAP_NET_RAW. A program whose file carries
-// cap_net_raw+p, as the image's does, may have the capability and starts without it
-// (permitted and not effective, capabilities(7)): then it is raised for this one
-// call. Capabilities are a thread's own, and no other thread gets this one.
+// openRaw opens a socket that requires CAP_NET_RAW. If the executable has the file
+// capability cap_net_raw+p, as in the image, the capability is permitted but not effective
+// (capabilities(7)). Then it is raised for this call, only for the calling thread.
 func openRaw(domain, kind, protocol int) (fd int, err error) {
 	fd, err = unix.Socket(domain, kind|unix.SOCK_CLOEXEC, protocol)
 	if !errors.Is(err, unix.EPERM) {
@@ -29,8 +28,8 @@ func openRaw(domain, kind, protocol int) (fd int, err error) {
 	return unix.Socket(domain, kind|unix.SOCK_CLOEXEC, protocol)
 }
 
-// raiseNetRaw makes CAP_NET_RAW effective for the calling thread, where it is
-// permitted and was not effective. The returned function puts things back.
+// raiseNetRaw makes CAP_NET_RAW effective for the calling thread if it is permitted and not
+// effective. The returned function restores the earlier state.
 func raiseNetRaw() (lower func(), raised bool) {
 	const bit = 1 << unix.CAP_NET_RAW
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
@@ -43,5 +42,5 @@ func raiseNetRaw() (lower func(), raised bool) {
 	if unix.Capset(&header, &now[0]) != nil {
 		return nil, false
 	}
-	return func() { _ = unix.Capset(&header, &was[0]) }, true // nobody is refused to have less
+	return func() { _ = unix.Capset(&header, &was[0]) }, true // dropping a capability is always permitted
 }

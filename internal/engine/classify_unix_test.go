@@ -17,7 +17,9 @@ import (
 	"portscan_exporter/internal/scan"
 )
 
-func TestClassify(t *testing.T) {
+// TestCompletionVerdict has errors of attempts that end: each must have the right state and
+// cause. A single silent attempt must not decide a state.
+func TestCompletionVerdict(t *testing.T) {
 	t.Parallel()
 	call := func(name string, errno syscall.Errno) error {
 		return &net.OpError{Op: "dial", Err: os.NewSyscallError(name, errno)}
@@ -56,12 +58,45 @@ func TestClassify(t *testing.T) {
 		{call("connect", syscall.EBADF), true, "unknown internal"},
 		{errors.New("something else"), true, "unknown internal"},
 	} {
-		v := classify(tc.err, func() bool { return tc.reachable })
+		v := completionVerdict(tc.err, func() bool { return tc.reachable })
 		if got := v.state.String() + " " + v.cause.String(); got != tc.want {
-			t.Errorf("%v (reachable %v) reads as %s, want %s", tc.err, tc.reachable, got, tc.want)
+			t.Errorf("completionVerdict(%v, reachable: %v) = %s, want %s", tc.err, tc.reachable, got, tc.want)
 		}
 		if v.state != scan.Unknown && v.cause == scan.CauseSilence {
-			t.Errorf("%v: one silent attempt decides nothing", tc.err)
+			t.Errorf("completionVerdict(%v) = %v (%v), want unknown after one silent attempt", tc.err, v.state, v.cause)
+		}
+	}
+}
+
+// TestLocalCause has errors that a call returns at once: each must have a cause on this machine,
+// even if the network can cause the same error later.
+func TestLocalCause(t *testing.T) {
+	t.Parallel()
+	call := func(name string, errno syscall.Errno) error { return os.NewSyscallError(name, errno) }
+	for _, tc := range []struct {
+		err  error
+		want scan.Cause
+	}{
+		{call("connect", syscall.ECONNREFUSED), scan.CauseInternal},
+		{call("connect", syscall.ECONNRESET), scan.CauseInternal},
+		{call("connect", syscall.ETIMEDOUT), scan.CauseInternal},
+		{os.ErrDeadlineExceeded, scan.CauseInternal},
+		{call("connect", syscall.ECONNABORTED), scan.CauseInternal},
+		{call("connect", syscall.EHOSTUNREACH), scan.CauseNoRoute},
+		{call("connect", syscall.ENETUNREACH), scan.CauseNoRoute},
+		{call("connect", syscall.EINVAL), scan.CauseNoRoute},
+		{call("socket", syscall.EAFNOSUPPORT), scan.CauseNoRoute},
+		{call("bind", syscall.EADDRNOTAVAIL), scan.CauseNoRoute},
+		{call("connect", syscall.EACCES), scan.CausePermission},
+		{call("connect", syscall.EPERM), scan.CausePermission},
+		{call("socket", syscall.EMFILE), scan.CauseDescriptors},
+		{call("socket", syscall.ENOBUFS), scan.CauseDescriptors},
+		{call("connect", syscall.EADDRNOTAVAIL), scan.CauseSourcePorts},
+		{call("connect", syscall.EAGAIN), scan.CauseSourcePorts},
+		{call("bind", syscall.EADDRINUSE), scan.CauseSourcePorts},
+	} {
+		if got := localCause(tc.err); got != tc.want {
+			t.Errorf("localCause(%v) = %v, want %v", tc.err, got, tc.want)
 		}
 	}
 }

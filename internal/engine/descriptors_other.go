@@ -7,4 +7,4 @@ package engine
 
 // descriptorLimit returns how many sockets may be open for attempts at once.
 // Windows has no limit to ask for.
-func descriptorLimit() int { return descriptorsUnknown }
+func descriptorLimit() int { return defaultDescriptors }

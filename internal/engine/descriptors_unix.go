@@ -13,7 +13,7 @@ func descriptorLimit() int {
 	const unlimited = 1 << 20 // more than any scan can use
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		return descriptorsUnknown
+		return defaultDescriptors
 	}
 	descriptors := unlimited
 	if uint64(limit.Cur) < unlimited { //nolint:unconvert // the field is signed on some systems

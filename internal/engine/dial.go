@@ -14,80 +14,95 @@ import (
 	"portscan_exporter/internal/scan"
 )
 
-// dialer is the portable system: a [net.Dialer] and a goroutine an attempt, on
-// every system that Go knows.
-type dialer struct {
-	dial dialFunc
-	udp  bool // datagrams instead of connections
-	many payloadCounts
+// dialSystem is the portable system, with a [net.Dialer] and one goroutine per attempt.
+type dialSystem struct {
+	dial      dialFunc
+	udp       bool // datagrams instead of connections
+	datagrams payloadCounts
+
+	hasSource func(source, to netip.Addr) bool // of the system; nil: true
 }
 
-// dialFunc opens a connection as [net.Dialer.DialContext] does; source is the
-// local address, or the zero one where the system is to choose.
+// dialFunc opens a connection like [net.Dialer.DialContext]. The system selects the local
+// address if source is invalid.
 type dialFunc func(ctx context.Context, source netip.Addr, network string, to netip.AddrPort) (net.Conn, error)
 
-// NewDial returns the portable connect engine; all its scans stay within the
-// budget, and each within 2,000 attempts at a time.
+// NewDial returns the portable connect engine. All scans share the budget, and each has at
+// most 2,000 attempts in flight.
 //
-// What it can't tell, because the error of connect() is all that it sees:
-//   - an ICMP port unreachable, which many firewalls reject with, arrives as
-//     ECONNREFUSED and reads as closed, not as filtered; so does a reset made up
-//     by a firewall anywhere on the way, our own machine's included;
-//   - EHOSTUNREACH from an address on a network of our own may be an ICMP error
-//     or a neighbour that does not resolve: it reads as unknown (no_route); from
-//     further away it reads as filtered where our own routes lead there;
-//   - EACCES and EPERM may be an ICMPv6 error or a rule of our own machine: they
-//     read as unknown (permission);
-//   - silence behind a neighbour that does not resolve, a local rule that drops
-//     or a full connection-tracking table is silence: it reads as filtered;
-//   - Windows tries a refused connection again by itself for 2 s, so that a
-//     closed port reads as filtered there while port_timeout is shorter;
-//   - with a port_timeout above 1 s the system's own retransmissions are not
-//     counted as attempts.
+// It only has the error of connect(), so that states are less precise:
+//   - ECONNREFUSED is closed. It is also the error of an ICMP port unreachable, with which
+//     many firewalls reject, and of a reset that a firewall sends, also a local one.
+//   - Other ICMP errors are not responses of the address ([scan.PortResult].LastResponse),
+//     because their sender is not known.
+//   - EHOSTUNREACH of an address in a directly connected network is unknown (no_route),
+//     because its neighbor may not resolve. Of other addresses it is filtered if this
+//     machine has a route.
+//   - EACCES and EPERM are unknown (permission). They can also be ICMPv6 errors.
+//   - Silence is filtered, also if a neighbor does not resolve, a local filter drops, or
+//     the connection-tracking table is full.
+//   - Windows retries a refused connection for 2 s. With a shorter port_timeout, closed
+//     ports are filtered.
+//   - An attempt counts when it begins, also if the system sends no packet for it. With a
+//     port_timeout above 1 s, the system's retransmissions do not count.
 func NewDial(budget *Budget) (*Engine, error) {
 	if budget == nil {
 		return nil, errNoBudget
 	}
-	return &Engine{budget: budget, system: &dialer{dial: dialSystem}}, nil
+	return &Engine{budget: budget, system: &dialSystem{dial: dialNet, hasSource: hasSource}}, nil
 }
 
-// mostDials bounds the attempts of one scan: each is a goroutine, and beyond
-// this many the scheduler is late enough to miss answers.
-const mostDials = 2000
+// maxDials is the maximum number of attempts in flight of one scan. With more goroutines the
+// scheduler delays them so much that answers are missed.
+const maxDials = 2000
 
-func (*dialer) most() int { return mostDials }
+func (d *dialSystem) traits() traits {
+	return traits{maxInFlight: maxDials, lag: dialLag, datagrams: d.datagrams}
+}
 
-// dialLag covers what the scheduler takes to run a goroutine among mostDials on
-// a busy machine: 50 ms were seen to be too few.
+// dialLag is the delay of a goroutine among maxDials on a busy machine. Measured delays
+// exceed 50 ms.
 const dialLag = 150 * time.Millisecond
 
-func (*dialer) lag() time.Duration { return dialLag }
+func (*dialSystem) newLateDetector(scan.Spec, []netip.Addr, func(int) bool) lateDetector { return nil }
 
-func (*dialer) late() (int64, bool) { return 0, false }
+func (*dialSystem) close() {}
 
-func (*dialer) hears() bool { return false }
+func (d *dialSystem) lacksSource(source, to netip.Addr) bool {
+	return d.hasSource != nil && !d.hasSource(source, to)
+}
 
-func (d *dialer) packets(port uint16) int { return max(1, d.many[port]) }
+// nextHop implements [linkLayer]. Without an address to send from, silence is no answer.
+func (d *dialSystem) nextHop(source, addr netip.Addr) (nextHop, error) {
+	if d.lacksSource(source, addr) {
+		return nextHop{}, errNoSource
+	}
+	return nextHop{addr: addr}, nil
+}
 
-func (*dialer) close() {}
+func (*dialSystem) neighborEntry(nextHop) neighborEntry {
+	return neighborEntry{state: neighborResolved}
+}
 
-func (*dialer) resolved(netip.Addr, netip.Addr) bool { return true }
+func (*dialSystem) linkReachability(nextHop) reachability { return oneReachable }
 
-func (*dialer) ours(netip.Addr) bool { return false }
+func (*dialSystem) countOverflows(nextHop) uint64 { return 0 }
 
-func (d *dialer) line(ctx context.Context, source netip.Addr, _ int) (line, error) {
+func (*dialSystem) isLocal(netip.Addr) bool { return false }
+
+func (d *dialSystem) newProber(ctx context.Context, source netip.Addr, _ int, _ lateDetector) (prober, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	l := &dials{cancel: cancel, ended: make(chan ending)}
+	l := &dialProber{cancel: cancel, datagrams: d.datagrams, completions: make(chan completion)}
 	l.begin = func(id attemptID, to netip.AddrPort) context.CancelFunc {
 		ctx, cancel := context.WithCancel(ctx)
 		l.all.Go(func() {
 			attempt := d.attempt
 			if d.udp {
-				attempt = d.ask
+				attempt = d.attemptUDP
 			}
 			v := attempt(ctx, source, to)
 			select {
-			case l.ended <- ending{id: id, verdict: v}:
+			case l.completions <- completion{id: id, verdict: v}:
 			case <-ctx.Done():
 			}
 		})
@@ -96,52 +111,55 @@ func (d *dialer) line(ctx context.Context, source netip.Addr, _ int) (line, erro
 	return l, nil
 }
 
-// dials is the portable line: a goroutine an attempt, which ends with the
-// attempt or when it is dropped.
-type dials struct {
-	begin  func(id attemptID, to netip.AddrPort) context.CancelFunc
-	cancel context.CancelFunc // of all
-	slots  []dialSlot         // the attempts under way
-	gone   []int32            // slots that were shut
-	ended  chan ending
-	all    sync.WaitGroup
+// dialProber is the portable prober. The goroutine of an attempt ends with the attempt or
+// when it is dropped.
+type dialProber struct {
+	begin       func(id attemptID, to netip.AddrPort) context.CancelFunc
+	cancel      context.CancelFunc // of all
+	datagrams   payloadCounts
+	slots       []dialSlot // attempts in flight
+	freeSlots   []int32    // slots that were shut
+	completions chan completion
+	sentCount   int
+	all         sync.WaitGroup
 }
 
-// dialSlot is an attempt, which cancel ends; nil where none is under way.
+// dialSlot is an attempt; cancel is nil if none is in flight.
 type dialSlot struct {
 	id     attemptID
 	cancel context.CancelFunc
 }
 
-func (d *dials) open(uint8) (int32, scan.Cause) {
-	if n := len(d.gone); n > 0 {
-		slot := d.gone[n-1]
-		d.gone = d.gone[:n-1]
+func (d *dialProber) open(uint8) (int32, scan.Cause) {
+	if n := len(d.freeSlots); n > 0 {
+		slot := d.freeSlots[n-1]
+		d.freeSlots = d.freeSlots[:n-1]
 		return slot, scan.CauseNone
 	}
 	d.slots = append(d.slots, dialSlot{})
-	return int32(len(d.slots) - 1), scan.CauseNone //nolint:gosec // no more than mostDials
+	return int32(len(d.slots) - 1), scan.CauseNone //nolint:gosec // no more than maxDials
 }
 
-func (d *dials) send(id attemptID, to netip.AddrPort, _ int) scan.Cause {
+func (d *dialProber) send(id attemptID, to netip.AddrPort, _ attemptOptions) scan.Cause {
+	d.sentCount += d.datagrams.perAttempt(to.Port())
 	d.slots[id.slot] = dialSlot{id, d.begin(id, to)}
 	return scan.CauseNone
 }
 
-func (d *dials) wait(patience time.Duration, ended []ending) (all []ending, more bool) {
+func (d *dialProber) wait(patience time.Duration, ended []completion) (all []completion, more bool) {
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
-	for most := cap(ended) + batch; len(ended) < most; {
-		var e ending
+	for most := cap(ended) + maxBatch; len(ended) < most; {
+		var e completion
 		if len(ended) > 0 || patience == 0 {
 			select {
-			case e = <-d.ended:
+			case e = <-d.completions:
 			default:
 				return ended, false
 			}
 		} else {
 			select {
-			case e = <-d.ended:
+			case e = <-d.completions:
 			case <-timer.C:
 				return ended, false
 			}
@@ -155,37 +173,48 @@ func (d *dials) wait(patience time.Duration, ended []ending) (all []ending, more
 	return ended, true
 }
 
-func (d *dials) drop(slot int32) {
+func (d *dialProber) flush() (sent int) { return d.sentCount }
+
+func (d *dialProber) drop(slot int32) {
 	if s := &d.slots[slot]; s.cancel != nil {
 		s.cancel()
 		s.cancel = nil
 	}
 }
 
-func (d *dials) shut(slot int32) { d.gone = append(d.gone, slot) }
+func (d *dialProber) shut(slot int32) { d.freeSlots = append(d.freeSlots, slot) }
 
-func (d *dials) close() {
+func (d *dialProber) close() {
 	d.cancel()
 	d.all.Wait()
 }
 
-// attempt tries one port once, until ctx ends, and says what came of it.
-func (d *dialer) attempt(ctx context.Context, source netip.Addr, to netip.AddrPort) verdict {
+// attempt makes one attempt at a port until ctx ends and returns its verdict.
+func (d *dialSystem) attempt(ctx context.Context, source netip.Addr, to netip.AddrPort) verdict {
 	conn, err := d.dial(ctx, source, "tcp", to)
 	if err != nil {
-		return classify(err, func() bool { return d.reachable(ctx, source, to) })
+		return d.explain(completionVerdict(err, func() bool { return d.reachable(ctx, source, to) }), source, to)
 	}
 	self := conn.LocalAddr().String() == conn.RemoteAddr().String()
 	hangUp(conn)
 	if self {
-		// The system picked the very port that we were trying as our own, and
-		// the two halves met (RFC 9293 section 3.5, simultaneous open).
+		// The system has chosen the tried port as the local one (RFC 9293 section
+		// 3.5, simultaneous open).
 		return verdict{cause: scan.CauseSourcePorts}
 	}
 	return verdict{state: scan.Open, cause: scan.CauseHandshake}
 }
 
-// hangUp closes the connection with a reset, so that neither side keeps it.
+// explain corrects the verdict of an error for the lack of a local port: the system may lack
+// an address to send from.
+func (d *dialSystem) explain(v verdict, source netip.Addr, to netip.AddrPort) verdict {
+	if v.cause == scan.CauseSourcePorts && d.lacksSource(source, to.Addr()) {
+		v.cause = scan.CauseNoRoute
+	}
+	return v
+}
+
+// hangUp resets the connection, so that neither side keeps state.
 func hangUp(conn net.Conn) {
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0)
@@ -193,10 +222,10 @@ func hangUp(conn net.Conn) {
 	_ = conn.Close()
 }
 
-// reachable tells whether an "unreachable" came from beyond this machine.
-// Connecting a datagram socket sends nothing but asks the same routes, and an
-// address on a network of our own may only be a neighbour that did not resolve.
-func (d *dialer) reachable(ctx context.Context, source netip.Addr, to netip.AddrPort) bool {
+// reachable reports whether an "unreachable" error came from another machine. Connecting a
+// UDP socket uses the same routes and sends nothing. In a directly connected network, the
+// neighbor may not resolve.
+func (d *dialSystem) reachable(ctx context.Context, source netip.Addr, to netip.AddrPort) bool {
 	conn, err := d.dial(ctx, source, "udp", to)
 	if err != nil {
 		return false
@@ -205,8 +234,8 @@ func (d *dialer) reachable(ctx context.Context, source netip.Addr, to netip.Addr
 	return !onLink(to.Addr())
 }
 
-// onLink tells whether the address lies in a network of one of our interfaces,
-// and true where that can't be found out.
+// onLink reports whether the address is in a directly connected network. Without the list of
+// interfaces it returns true.
 func onLink(addr netip.Addr) bool {
 	ours, err := net.InterfaceAddrs()
 	if err != nil {
@@ -220,10 +249,10 @@ func onLink(addr netip.Addr) bool {
 	return false
 }
 
-func dialSystem(ctx context.Context, source netip.Addr, network string, to netip.AddrPort) (net.Conn, error) {
+func dialNet(ctx context.Context, source netip.Addr, network string, to netip.AddrPort) (net.Conn, error) {
 	dialer := net.Dialer{KeepAlive: -1}
 	if source.IsValid() && source.Is4() != to.Addr().Is4() {
-		return nil, syscall.EAFNOSUPPORT // the library has no error number for it
+		return nil, syscall.EAFNOSUPPORT // net.Dialer returns an error without a number
 	}
 	if source.IsValid() {
 		dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(source, 0))

@@ -15,44 +15,46 @@ import (
 	"portscan_exporter/internal/scan"
 )
 
-// TestSelfConnectIsNotOpen has every connection meet itself: no port is open,
-// nor known to be anything.
-func TestSelfConnectIsNotOpen(t *testing.T) {
+// TestDialSelfConnect returns connections whose two ends have the same address and port: the
+// ports must be unknown for lack of a source port.
+func TestDialSelfConnect(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := testDial(t, Limits{})
-		d.system = &dialer{dial: func(_ context.Context, _ netip.Addr, _ string, to netip.AddrPort) (net.Conn, error) {
+		d.system = &dialSystem{dial: func(_ context.Context, _ netip.Addr, _ string, to netip.AddrPort) (net.Conn, error) {
 			return selfConn{fakeConn{to: to}}, nil
 		}}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if got := census(scanAll(ctx, t, d, testRequest(t, testSpec("1-10"), home))); got["unknown source_ports"] != 10 {
-			t.Errorf("connections with themselves read as %v", got)
+		if got := census(scanAll(ctx, t, d, testRequest(t, testSpec("1-10"), target4))); got["unknown source_ports"] != 10 {
+			t.Errorf("states = %v, want 10 unknown (source_ports)", got)
 		}
 	})
 }
 
+// selfConn is a connection of a socket with itself.
 type selfConn struct{ fakeConn }
 
 func (c selfConn) LocalAddr() net.Addr { return c.RemoteAddr() }
 
-// TestUnreachable tells an ICMP error from afar from what may be our own
-// network's doing. The made-up network answers no attempt, and so gets no packet.
-func TestUnreachable(t *testing.T) {
+// TestDialUnreachable returns EHOSTUNREACH for each attempt. Ports of a remote address must be
+// filtered if there is a route to it, because a router has sent the error. Otherwise they must
+// be unknown, because the error may be a local one.
+func TestDialUnreachable(t *testing.T) {
 	t.Parallel()
-	far, near := netip.MustParseAddr("203.0.113.1"), netip.MustParseAddr("127.0.0.1")
+	remote, local := netip.MustParseAddr("203.0.113.1"), netip.MustParseAddr("127.0.0.1")
 	for name, tc := range map[string]struct {
 		to    netip.Addr
-		route error // what connecting a datagram socket says
+		route error // of connecting a datagram socket
 		want  string
 	}{
-		"from afar":       {far, nil, "filtered icmp"},
-		"no route of our": {far, syscall.ENETUNREACH, "unknown no_route"},
-		"on our network":  {near, nil, "unknown no_route"},
+		"remote address": {remote, nil, "filtered icmp"},
+		"no route":       {remote, syscall.ENETUNREACH, "unknown no_route"},
+		"local address":  {local, nil, "unknown no_route"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			d := testDial(t, Limits{})
-			d.system = &dialer{dial: func(_ context.Context, _ netip.Addr, network string, to netip.AddrPort) (net.Conn, error) {
+			d.system = &dialSystem{dial: func(_ context.Context, _ netip.Addr, network string, to netip.AddrPort) (net.Conn, error) {
 				if network == "udp" {
 					return fakeConn{to: to}, tc.route
 				}
@@ -61,7 +63,7 @@ func TestUnreachable(t *testing.T) {
 			spec := testSpec("1-10")
 			spec.Expect = &scan.Expectation{Open: scan.NewPortSet(1)}
 			if got := census(scanAll(t.Context(), t, d, testRequest(t, spec, tc.to))); got[tc.want] != 10 {
-				t.Errorf("%s: %v, want %s", name, got, tc.want)
+				t.Errorf("%s: states = %v, want 10 %s", name, got, tc.want)
 			}
 		})
 	}

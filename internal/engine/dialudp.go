@@ -12,22 +12,27 @@ import (
 	"portscan_exporter/internal/scan"
 )
 
-// NewDialUDP returns the portable engine of UDP scans; all its scans stay within
-// the budget, and each within 2,000 attempts at a time. Every attempt has a
-// connected socket of its own: one that is kept would be told of the port before.
+// NewDialUDP returns the portable engine of UDP scans. All scans share the budget, and each
+// has at most 2,000 attempts in flight. Each attempt has its own connected socket, because a
+// socket reports errors of earlier datagrams.
 //
-// What it can't tell: which ICMP error it was. A port unreachable arrives as
-// ECONNREFUSED and reads as closed; others are read as [NewDial] reads them, and an
-// answer that comes from another port or address is not seen.
+// ECONNREFUSED is closed; other ICMP errors are read like those of [NewDial]. None of them is
+// a response of the address ([scan.PortResult].LastResponse), because the sender is not
+// known. Answers from another address or port are not received. Attempts count like those of
+// [NewDial].
 func NewDialUDP(budget *Budget) (*Engine, error) {
 	if budget == nil {
 		return nil, errNoBudget
 	}
-	return &Engine{budget: budget, system: &dialer{dial: dialSystem, udp: true, many: countPayloads()}}, nil
+	return &Engine{budget: budget, system: &dialSystem{dial: dialNet, hasSource: hasSource, udp: true, datagrams: countPayloads()}}, nil
 }
 
-// payloadCounts are the ports that are sent more than one datagram at an attempt.
+// payloadCounts has the number of datagrams of ports with several datagrams per attempt. The
+// zero value has none.
 type payloadCounts map[uint16]int
+
+// perAttempt returns the number of packets of an attempt at the port.
+func (c payloadCounts) perAttempt(port uint16) int { return max(1, c[port]) }
 
 func countPayloads() payloadCounts {
 	counts := make(payloadCounts)
@@ -39,34 +44,44 @@ func countPayloads() payloadCounts {
 	return counts
 }
 
-// ask tries one port once with datagrams, until ctx ends, and says what came of it.
-func (d *dialer) ask(ctx context.Context, source netip.Addr, to netip.AddrPort) verdict {
+// attemptUDP makes one attempt at a port until ctx ends and returns its verdict.
+func (d *dialSystem) attemptUDP(ctx context.Context, source netip.Addr, to netip.AddrPort) verdict {
 	conn, err := d.dial(ctx, source, "udp", to)
 	if err != nil {
-		return classify(err, never)
+		return d.explain(completionVerdict(err, unreachable), source, to)
 	}
 	defer func() { _ = conn.Close() }()
 	if conn.LocalAddr().String() == conn.RemoteAddr().String() {
-		return verdict{cause: scan.CauseSourcePorts} // the system picked the very port that is tried
+		return verdict{cause: scan.CauseSourcePorts} // the system has chosen the tried port as the local one
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	for _, p := range payload.ForPort(to.Port()) {
 		if _, err := conn.Write(p.Data); err != nil {
-			return d.refusal(ctx, source, to, err)
+			return d.sendFailure(ctx, source, to, err)
 		}
 	}
 	var reply [1]byte
-	if _, err := conn.Read(reply[:]); err != nil && !tooLong(err) {
+	if _, err := conn.Read(reply[:]); err != nil && !isTruncated(err) {
 		return d.refusal(ctx, source, to, err)
 	}
 	return verdict{state: scan.Open, cause: scan.CauseReply}
 }
 
-// refusal reads the error of an attempt. A port that is closed is told by ICMP; some
-// systems call that a connection that was reset.
-func (d *dialer) refusal(ctx context.Context, source netip.Addr, to netip.AddrPort, err error) verdict {
-	v := classify(err, func() bool { return d.reachable(ctx, source, to) })
+// sendFailure returns the verdict of a datagram that was not sent. A send needs no
+// descriptor, so a lack of resources is a full queue of the interface.
+func (d *dialSystem) sendFailure(ctx context.Context, source netip.Addr, to netip.AddrPort, err error) verdict {
+	v := d.refusal(ctx, source, to, err)
+	if v.cause == scan.CauseDescriptors {
+		v.cause = scan.CauseDeadline
+	}
+	return v
+}
+
+// refusal returns the verdict of an attempt with an error. Some systems return ECONNRESET for
+// a port unreachable.
+func (d *dialSystem) refusal(ctx context.Context, source netip.Addr, to netip.AddrPort, err error) verdict {
+	v := completionVerdict(err, func() bool { return d.reachable(ctx, source, to) })
 	if v.cause == scan.CauseRST || v.cause == scan.CauseHandshakeReset {
 		return verdict{state: scan.Closed, cause: scan.CauseICMP}
 	}

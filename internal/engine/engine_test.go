@@ -12,11 +12,18 @@ import (
 	"time"
 
 	"portscan_exporter/internal/scan"
+	"portscan_exporter/internal/testnet"
 )
 
-var home = netip.MustParseAddr("192.0.2.1")
+var (
+	// target4 and target6 are the addresses of a test's first host, or of a simulated one.
+	target4, target6 = netip.MustParseAddr("192.0.2.10"), netip.MustParseAddr("2001:db8::10")
 
-// testSpec is a module with short waits.
+	// own4 and own6 are addresses of the scanner, if a test adds them.
+	own4, own6 = netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")
+)
+
+// testSpec returns a module with short timeouts.
 func testSpec(ports string) scan.Spec {
 	set, err := scan.ParsePortSet(ports)
 	if err != nil {
@@ -25,10 +32,11 @@ func testSpec(ports string) scan.Spec {
 	return scan.Spec{
 		Protocol: scan.TCP, Method: scan.Connect, Ports: set,
 		Timeout: 10 * time.Second, PortTimeout: 200 * time.Millisecond,
-		Retries: 1, MaxRetries: 10, MaxInFlight: 1000,
+		Retries: 1, MaxRetries: 10, MaxInFlight: 1000, MaxOpenAttempts: 3, ControlPorts: 2,
 	}
 }
 
+// testRequest returns a request for addresses that the scope allows.
 func testRequest(tb testing.TB, spec scan.Spec, addrs ...netip.Addr) scan.Request {
 	tb.Helper()
 	plan, err := scan.NewPlan(spec)
@@ -70,33 +78,41 @@ func testDial(tb testing.TB, l Limits) *Engine {
 	return d
 }
 
-// outcome is a whole scan: every port that was reported, which must be once.
+// outcome is the reported ports of a scan.
 type outcome struct {
 	mu    sync.Mutex
 	ports map[netip.AddrPort]scan.PortResult
 }
 
+// scanAll scans and returns the results by port. Each port must be reported once, unless the
+// result was withdrawn. Afterwards
+// the budget must have no attempts in flight and no places in use.
 func scanAll(ctx context.Context, tb testing.TB, d *Engine, req scan.Request) map[netip.AddrPort]scan.PortResult {
 	tb.Helper()
-	ports := scanBeside(ctx, tb, d, req)
+	ports := scanConcurrently(ctx, tb, d, req)
 	if b := d.budget.Stats(); b.InFlight != 0 {
-		tb.Errorf("%d attempts are still in flight after the scan", b.InFlight)
+		tb.Errorf("attempts in flight after the scan = %d, want 0", b.InFlight)
+	}
+	if d.budget.used != 0 {
+		tb.Errorf("places in use after the scan = %d, want 0", d.budget.used)
 	}
 	return ports
 }
 
-// scanBeside scans while other scans may be under way.
-func scanBeside(ctx context.Context, tb testing.TB, d *Engine, req scan.Request) map[netip.AddrPort]scan.PortResult {
+// scanConcurrently does the same as scanAll while other scans of the engine may run.
+func scanConcurrently(ctx context.Context, tb testing.TB, d *Engine, req scan.Request) map[netip.AddrPort]scan.PortResult {
 	tb.Helper()
 	o := outcome{ports: make(map[netip.AddrPort]scan.PortResult)}
 	err := d.Scan(ctx, req, func(r scan.PortResult) {
 		o.mu.Lock()
 		defer o.mu.Unlock()
-		at := netip.AddrPortFrom(r.Address, r.Port)
-		if _, twice := o.ports[at]; twice {
-			tb.Errorf("%v was reported twice", at)
+		for r := range testnet.EachPort(r) {
+			at := netip.AddrPortFrom(r.Address, r.Port)
+			if was, twice := o.ports[at]; twice && was.Cause != scan.CauseICMP && was.Cause != scan.CauseRST {
+				tb.Errorf("%v is reported twice, want once unless it was rejected or closed", at)
+			}
+			o.ports[at] = r
 		}
-		o.ports[at] = r
 	})
 	if err != nil {
 		tb.Fatal(err)
@@ -104,7 +120,7 @@ func scanBeside(ctx context.Context, tb testing.TB, d *Engine, req scan.Request)
 	for _, a := range req.Addresses() {
 		for p := range req.Plan().Ports().All() {
 			if _, ok := o.ports[netip.AddrPortFrom(a.IP, p)]; !ok {
-				tb.Errorf("port %d of %v was not reported", p, a.IP)
+				tb.Errorf("port %d of %v is not reported, want once", p, a.IP)
 			}
 		}
 	}
@@ -120,12 +136,12 @@ func census(ports map[netip.AddrPort]scan.PortResult) map[string]int {
 	return counts
 }
 
-// network is a made-up one: it says for each attempt at a port what comes of
-// it, in fake time.
+// network is a simulated network in fake time: it returns the error of each attempt at a
+// port. A nil error is a connection.
 type network func(ctx context.Context, port uint16, attempt int) error
 
-// system returns a system whose dialFunc asks the host; nil errors are connections.
-func (h network) system() system { return &dialer{dial: h.dialer()} }
+// system returns a system whose connections the network answers.
+func (h network) system() system { return &dialSystem{dial: h.dialer()} }
 
 func (h network) dialer() dialFunc {
 	var mu sync.Mutex
@@ -142,7 +158,7 @@ func (h network) dialer() dialFunc {
 	}
 }
 
-// silence waits until the attempt gives up.
+// silence waits until the attempt times out.
 func silence(ctx context.Context) error {
 	<-ctx.Done()
 	return &net.OpError{Op: "dial", Err: ctx.Err()}

@@ -14,27 +14,24 @@ import (
 	"portscan_exporter/internal/testnet"
 )
 
-var home6 = netip.MustParseAddr("2001:db8::1")
-
-// engines are the engines for TCP, which must agree wherever speed is not in
-// question.
+// engines returns the engines for TCP by name. Except for speed they must behave alike.
 func engines(tb testing.TB, l Limits) map[string]*Engine {
 	tb.Helper()
-	kept, err := NewConnect(testBudget(tb, l))
+	connect, err := NewConnect(testBudget(tb, l))
 	if err != nil {
 		tb.Fatal(err)
 	}
-	all := map[string]*Engine{"epoll": kept, "dial": testDial(tb, l)}
-	half, err := NewSYN(testBudget(tb, l))
+	all := map[string]*Engine{"connect": connect, "dial": testDial(tb, l)}
+	syn, err := NewSYN(testBudget(tb, l))
 	if err != nil {
 		testnet.Skip(tb, err.Error())
 	}
-	tb.Cleanup(half.Close)
-	all["syn"] = half
+	tb.Cleanup(syn.Close)
+	all["syn"] = syn
 	return all
 }
 
-// withEach runs a test with every engine.
+// withEach runs the test with each engine for TCP.
 func withEach(t *testing.T, l Limits, test func(t *testing.T, e *Engine)) {
 	t.Helper()
 	for name, e := range engines(t, l) {
@@ -42,7 +39,7 @@ func withEach(t *testing.T, l Limits, test func(t *testing.T, e *Engine)) {
 	}
 }
 
-// defaultSpec is a module as config.yml has it by default.
+// defaultSpec returns a module with the default settings of config.yml.
 func defaultSpec(ports string) scan.Spec {
 	spec := testSpec(ports)
 	spec.Timeout, spec.PortTimeout = 9*time.Second, 950*time.Millisecond
@@ -50,8 +47,8 @@ func defaultSpec(ports string) scan.Spec {
 	return spec
 }
 
-// listen accepts on the port and hands the connections to serve.
-func listen(t *testing.T, addr netip.Addr, port uint16, serve func(net.Conn)) {
+// serveTCP accepts connections on the port, until the test ends, and calls serve for each.
+func serveTCP(t *testing.T, addr netip.Addr, port uint16, serve func(net.Conn)) {
 	t.Helper()
 	l, err := net.Listen("tcp", netip.AddrPortFrom(addr, port).String())
 	if err != nil {
@@ -71,9 +68,10 @@ func listen(t *testing.T, addr netip.Addr, port uint16, serve func(net.Conn)) {
 	t.Cleanup(func() { _ = l.Close(); <-done })
 }
 
-func hold(c net.Conn) { go func() { _, _ = io.Copy(io.Discard, c); _ = c.Close() }() }
+// discardData reads and discards, until the client closes the connection.
+func discardData(c net.Conn) { go func() { _, _ = io.Copy(io.Discard, c); _ = c.Close() }() }
 
-// BenchmarkClosed scans closed ports of loopback with every engine.
+// BenchmarkClosed scans closed ports of loopback with each engine for TCP.
 func BenchmarkClosed(b *testing.B) {
 	for name, e := range engines(b, Limits{}) {
 		for _, ports := range []string{"1-1000", "1-9999"} {

@@ -10,9 +10,8 @@ import (
 	"syscall"
 )
 
-// classOf sorts an error of socket(), bind() or connect(). The numbers and
-// their meanings are those of connect(2) and ip(7) on Linux and of the BSDs'
-// connect(2).
+// classOf returns the class of an error of socket(), bind() or connect(), see connect(2) and
+// ip(7) of Linux and connect(2) of the BSDs.
 func classOf(err error) errnoClass {
 	var errno syscall.Errno
 	if !errors.As(err, &errno) {
@@ -36,7 +35,7 @@ func classOf(err error) errnoClass {
 	case syscall.EADDRINUSE, syscall.EAGAIN: // connect(2) on Linux and FreeBSD: no local port is free
 		return errnoSourcePorts
 	case syscall.EADDRNOTAVAIL:
-		if failedBinding(err) {
+		if isBindError(err) {
 			return errnoNotOurSource
 		}
 		return errnoSourcePorts
@@ -45,6 +44,6 @@ func classOf(err error) errnoClass {
 	}
 }
 
-// tooLong tells whether a datagram came that was longer than was read of it, which
-// is no error on these systems.
-func tooLong(error) bool { return false }
+// isTruncated reports whether the error is that of a datagram longer than the buffer, which
+// these systems do not return.
+func isTruncated(error) bool { return false }

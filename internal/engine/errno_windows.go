@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// classOf sorts an error of Winsock's socket(), bind() or ConnectEx().
+// classOf returns the class of an error of Winsock's socket(), bind() or ConnectEx().
 func classOf(err error) errnoClass {
 	var errno windows.Errno
 	if !errors.As(err, &errno) {
@@ -35,7 +35,7 @@ func classOf(err error) errnoClass {
 	case windows.WSAEADDRINUSE:
 		return errnoSourcePorts
 	case windows.WSAEADDRNOTAVAIL:
-		if failedBinding(err) {
+		if isBindError(err) {
 			return errnoNotOurSource
 		}
 		return errnoSourcePorts
@@ -44,5 +44,5 @@ func classOf(err error) errnoClass {
 	}
 }
 
-// tooLong tells whether a datagram came that was longer than was read of it.
-func tooLong(err error) bool { return errors.Is(err, windows.WSAEMSGSIZE) }
+// isTruncated reports whether the error is that of a datagram longer than the buffer.
+func isTruncated(err error) bool { return errors.Is(err, windows.WSAEMSGSIZE) }

@@ -14,15 +14,14 @@ import (
 	"portscan_exporter/internal/scan"
 )
 
-// TestFair has a scan of 20 ports beside one of 65,535 that takes all it can get:
-// the small one takes no more than twice the time that it takes alone, and the
-// huge one gets on. Time is made up, so that it is the sharing that is measured
-// and not this machine.
-func TestFair(t *testing.T) {
+// TestBudgetFairness runs scans of 20 ports at the same time as one of 65,535 ports, in fake
+// time. A small scan must take at most twice as long as without the huge one, and the huge one
+// must make progress.
+func TestBudgetFairness(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		limits Limits
-		silent bool // the huge one's host
+		silent bool // the huge scan's host
 	}{
 		"places, silence":  {limits: Limits{MaxInFlight: 200}, silent: true},
 		"places, answers":  {limits: Limits{MaxInFlight: 200}},
@@ -32,7 +31,7 @@ func TestFair(t *testing.T) {
 		"both":             {limits: Limits{MaxInFlight: 100, Rate: 1000}, silent: true},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			alone := smallScans(t, tc.limits, nil)
+			undisturbed := smallScans(t, tc.limits, nil)
 			huge := func(ctx context.Context) error {
 				if tc.silent {
 					return silence(ctx)
@@ -40,17 +39,17 @@ func TestFair(t *testing.T) {
 				time.Sleep(10 * time.Millisecond)
 				return refused()
 			}
-			beside := smallScans(t, tc.limits, huge)
-			t.Logf("%s: alone %v, beside a huge scan %v", name, alone, beside)
-			if beside > 2*alone {
-				t.Errorf("%s: a small scan takes %v beside a huge one, and %v alone", name, beside, alone)
+			concurrent := smallScans(t, tc.limits, huge)
+			t.Logf("%s: %v without a huge scan, %v with it", name, undisturbed, concurrent)
+			if concurrent > 2*undisturbed {
+				t.Errorf("%s: duration of a small scan with a huge one = %v, want at most %v, twice that without", name, concurrent, 2*undisturbed)
 			}
 		})
 	}
 }
 
-// smallScans returns how long the slowest of ten scans of 20 closed ports takes,
-// beside a huge one to another address if there is to be one.
+// smallScans returns the duration of the slowest of ten scans of 20 closed ports. Unless huge
+// is nil, a huge scan of another address runs at the same time, whose attempts huge answers.
 func smallScans(t *testing.T, l Limits, huge func(context.Context) error) (slowest time.Duration) {
 	t.Helper()
 	other := netip.MustParseAddr("192.0.2.2")
@@ -78,27 +77,27 @@ func smallScans(t *testing.T, l Limits, huge func(context.Context) error) (slowe
 	}
 	for range 10 {
 		time.Sleep(137 * time.Millisecond)
-		begun := time.Now()
+		start := time.Now()
 		if got := census(smallScan(t, d)); got["closed rst"] != 20 {
-			t.Errorf("a small scan: %v", got)
+			t.Errorf("states of a small scan = %v, want 20 closed (rst)", got)
 		}
-		slowest = max(slowest, time.Since(begun))
+		slowest = max(slowest, time.Since(start))
 	}
 	time.Sleep(time.Second)
 	cancel()
 	all.Wait()
 	if huge != nil && d.budget.Stats().TCPAttempts < 500 {
-		t.Errorf("the huge scan made %d attempts", d.budget.Stats().TCPAttempts)
+		t.Errorf("attempts of all scans = %d, want at least 500", d.budget.Stats().TCPAttempts)
 	}
 	return slowest
 }
 
-// smallScan scans 20 ports beside whatever else is under way.
+// smallScan scans 20 ports while other scans may run.
 func smallScan(t *testing.T, d *Engine) map[netip.AddrPort]scan.PortResult {
 	t.Helper()
 	var mu sync.Mutex
 	ports := make(map[netip.AddrPort]scan.PortResult)
-	err := d.Scan(t.Context(), testRequest(t, testSpec("1-20"), home), func(r scan.PortResult) {
+	err := d.Scan(t.Context(), testRequest(t, testSpec("1-20"), target4), func(r scan.PortResult) {
 		mu.Lock()
 		defer mu.Unlock()
 		ports[netip.AddrPortFrom(r.Address, r.Port)] = r

@@ -13,14 +13,15 @@ import (
 	"portscan_exporter/internal/testnet"
 )
 
-// TestSourceOfOneFamily scans a host by both its addresses from a source of one
-// family: the other family's ports are unknown for want of a route, long before the
-// deadline, and the first family's are known.
-func TestSourceOfOneFamily(t *testing.T) {
+// TestScanSourceOfOneFamily scans an IPv4 and an IPv6 address of a host from an IPv4 source
+// address. The ports of the IPv6 address must be unknown for lack of a route, those of the
+// IPv4 address known, and the scan must end before its deadline.
+func TestScanSourceOfOneFamily(t *testing.T) { //nolint:tparallel // its parts have the same addresses
+	t.Parallel() // it waits more than it works
 	if !testnet.Isolated(t) {
 		return
 	}
-	testnet.Start(t, testnet.Host{Addrs: []netip.Addr{four, six}, ICMPsPerSecond: -1, Ports: map[string]testnet.Answer{"22": testnet.Accept}})
+	testnet.Start(t, testnet.Host{Addrs: []netip.Addr{target4, target6}, ICMPsPerSecond: -1, Ports: map[string]testnet.Answer{"22": testnet.Accept}})
 	all := engines(t, Limits{})
 	udp, err := NewUDP(testBudget(t, Limits{}))
 	if err != nil {
@@ -36,16 +37,16 @@ func TestSourceOfOneFamily(t *testing.T) {
 			spec.Source = netip.MustParseAddr("198.51.100.254")
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 			defer cancel()
-			got := scanAll(ctx, t, e, testRequest(t, spec, four, six))
+			got := scanAll(ctx, t, e, testRequest(t, spec, target4, target6))
 			if ctx.Err() != nil {
-				t.Error("the scan waited for its deadline")
+				t.Error("the scan ended at its deadline, want before")
 			}
 			for at, r := range got {
 				switch {
-				case at.Addr() == four && r.State == scan.Unknown:
-					t.Errorf("%v is unknown (%v)", at, r.Cause)
-				case at.Addr() == six && (r.State != scan.Unknown || r.Cause != scan.CauseNoRoute):
-					t.Errorf("%v is %v (%v), want unknown (%v)", at, r.State, r.Cause, scan.CauseNoRoute)
+				case at.Addr() == target4 && r.State == scan.Unknown:
+					t.Errorf("state of %v = unknown (%v), want a known one", at, r.Cause)
+				case at.Addr() == target6 && (r.State != scan.Unknown || r.Cause != scan.CauseNoRoute):
+					t.Errorf("state of %v = %v (%v), want unknown (%v)", at, r.State, r.Cause, scan.CauseNoRoute)
 				}
 			}
 		})

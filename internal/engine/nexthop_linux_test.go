@@ -4,6 +4,9 @@
 package engine
 
 import (
+	"encoding/binary"
+	"errors"
+	"net"
 	"net/netip"
 	"slices"
 	"testing"
@@ -14,6 +17,8 @@ import (
 	"portscan_exporter/internal/testnet"
 )
 
+// TestAttributes parses all prefixes of a message with two attributes: only complete attributes
+// must be returned.
 func TestAttributes(t *testing.T) {
 	t.Parallel()
 	message := appendAttribute(nil, unix.NDA_LLADDR, []byte{2, 0, 0, 0, 0, 1})
@@ -23,7 +28,7 @@ func TestAttributes(t *testing.T) {
 		for kind, value := range attributes(message[:cut]) {
 			kinds = append(kinds, kind)
 			if kind == unix.NDA_DST && !slices.Equal(value, []byte{192, 0, 2, 7}) {
-				t.Errorf("value of NDA_DST = %v", value)
+				t.Errorf("value of NDA_DST = %v, want [192 0 2 7]", value)
 			}
 		}
 		want := 0
@@ -34,7 +39,7 @@ func TestAttributes(t *testing.T) {
 			want = 1
 		}
 		if len(kinds) != want {
-			t.Errorf("attributes of %d bytes = %v, want %d", cut, kinds, want)
+			t.Errorf("attributes() of %d bytes = %v, want %d", cut, kinds, want)
 		}
 	}
 }
@@ -47,12 +52,12 @@ func FuzzAttributes(f *testing.F) {
 			total += unix.SizeofRtAttr + len(value)
 		}
 		if total > len(data) {
-			t.Errorf("attributes of %d bytes have %d", len(data), total)
+			t.Errorf("length of attributes = %d, want at most %d, as the message", total, len(data))
 		}
 	})
 }
 
-// addLinks adds interfaces with a wire to nowhere.
+// addLinks adds interfaces without other hosts.
 func addLinks(t *testing.T, links ...string) {
 	t.Helper()
 	for _, link := range links {
@@ -62,8 +67,9 @@ func addLinks(t *testing.T, links ...string) {
 	}
 }
 
-// TestNextHopResolved has next hops with and without a neighbor entry: on the link, by a
-// gateway, by another one for another source, and by one of the other family.
+// TestNextHopResolved adds neighbor entries and routes: on the link, via a gateway, via another
+// gateway for another source, and via a gateway of the other family. Exactly the next hops that
+// have an entry, or need none, must be resolved.
 func TestNextHopResolved(t *testing.T) {
 	if !testnet.Isolated(t) {
 		return
@@ -113,16 +119,59 @@ func TestNextHopResolved(t *testing.T) {
 		if tc.source != "" {
 			source = netip.MustParseAddr(tc.source)
 		}
-		if got := new(machine).resolved(source, netip.MustParseAddr(tc.to)); got != tc.want {
-			hop, err := nextHopOf(source, netip.MustParseAddr(tc.to))
-			t.Errorf("%s: resolved(%v, %s) = %v, want %v (%+v, %v)", tc.name, source, tc.to, got, tc.want, hop, err)
+		system := new(machine)
+		hop, err := system.nextHop(source, netip.MustParseAddr(tc.to))
+		got := err == nil && !hop.needsNeighbor
+		if err == nil && hop.needsNeighbor {
+			got = system.neighborEntry(hop).state == neighborResolved
+		}
+		if got != tc.want {
+			t.Errorf("%s: next hop from %v to %s is resolved: %v, want %v (%+v, %v)", tc.name, source, tc.to, got, tc.want, hop, err)
 		}
 	}
 }
 
-// TestScanGatewayOnOtherLink scans behind a gateway whose link-local address only another
-// link's neighbor has: nothing is known.
-func TestScanGatewayOnOtherLink(t *testing.T) {
+// TestScanGatewayOfSource scans addresses with a rule that routes packets from the selected
+// source through a gateway that does not resolve, and all other packets through a host. The
+// kernel applies the rule to IPv4 connections only: their ports must be unknown (no_route), and
+// no other port.
+func TestScanGatewayOfSource(t *testing.T) {
+	t.Parallel() // it waits more than it works
+	if !testnet.Isolated(t) {
+		return
+	}
+	host := testnet.Start(t, testnet.Host{Addrs: []netip.Addr{target4, target6}})[0]
+	testnet.AddAddress(t, own4, own6)
+	behind := map[netip.Addr]string{netip.MustParseAddr("203.0.113.7"): "203.0.113.0/24", netip.MustParseAddr("2001:db8:7::7"): "2001:db8:7::/64"}
+	for addr, network := range behind {
+		family, source, gateway, dead := "-4", own4, target4, netip.MustParseAddr("192.0.2.254")
+		if addr.Is6() {
+			family, source, gateway, dead = "-6", own6, target6, netip.MustParseAddr("2001:db8::fe")
+		}
+		host.RouteTo(t, dead)
+		ip(t, family, "route", "add", network, "via", gateway.String(), "src", source.String())
+		ip(t, family, "route", "add", network, "via", dead.String(), "table", "100")
+		ip(t, family, "rule", "add", "from", source.String(), "lookup", "100")
+	}
+	for name, scanned := range linuxScans(t) {
+		scanned(t.Context(), "1", target4, target6) // so that they are resolved
+		for addr := range behind {
+			got := scanned(t.Context(), "1-10", addr)
+			want := 0
+			if addr.Is4() && name == "connect" {
+				want = 10
+			}
+			if got["unknown no_route"] != want {
+				t.Errorf("%s: states of %v = %v, want %d unknown (no_route)", name, addr, got, want)
+			}
+		}
+	}
+}
+
+// TestScanGatewayOnOtherLink scans an address behind a gateway whose link-local address only a
+// neighbor on another link has: all ports must be unknown (no_route).
+func TestScanGatewayOnOtherLink(t *testing.T) { //nolint:tparallel // its parts have the same addresses
+	t.Parallel() // it waits more than it works
 	if !testnet.Isolated(t) {
 		return
 	}
@@ -131,11 +180,50 @@ func TestScanGatewayOnOtherLink(t *testing.T) {
 	time.Sleep(2500 * time.Millisecond) // link-local addresses become usable
 	ip(t, "route", "add", "2001:db8:7::/64", "via", "fe80::1", "dev", "wa")
 	ip(t, "neigh", "replace", "fe80::1", "lladdr", "02:00:00:00:00:09", "dev", "wb", "nud", "permanent")
-	withFast(t, func(t *testing.T, e *Engine) {
+	withLinuxEngines(t, func(t *testing.T, e *Engine) {
 		t.Helper()
 		got := census(scanAll(t.Context(), t, e, testRequest(t, defaultSpec("1-500"), netip.MustParseAddr("2001:db8:7::7"))))
 		if got["unknown no_route"] != 500 {
 			t.Errorf("states = %v, want 500 unknown (no_route)", got)
 		}
 	})
+}
+
+// TestFindNeighbor compares the entry from a dump with the one from a request for it, which
+// Linux before 5.0 does not support, on one of two links that have the same addresses.
+func TestFindNeighbor(t *testing.T) {
+	if !testnet.Isolated(t) {
+		return
+	}
+	addLinks(t, "near", "other")
+	index := make(map[string]int)
+	for _, link := range []string{"near", "other"} {
+		found, err := net.InterfaceByName(link)
+		if err != nil {
+			t.Fatal(err)
+		}
+		index[link] = found.Index
+	}
+	for i, addr := range []string{"192.0.2.7", "2001:db8::7", "fe80::7"} {
+		ip(t, "neigh", "add", addr, "lladdr", "02:00:00:00:00:01", "dev", "other", "nud", "permanent")
+		hop := nextHop{link: index["near"], addr: netip.MustParseAddr(addr), needsNeighbor: true}
+		if entry, err := findNeighbor(hop); !errors.Is(err, unix.ENOENT) {
+			t.Errorf("findNeighbor(%v) = %v, %v, want ENOENT", addr, entry, err)
+		}
+		ip(t, "neigh", "add", addr, "lladdr", "02:00:00:00:00:02", "dev", "near", "nud", []string{"permanent", "stale", "failed"}[i])
+		entry, err := findNeighbor(hop)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request := make([]byte, unix.SizeofNdMsg)
+		request[0] = addressFamily(hop.addr)
+		binary.NativeEndian.PutUint32(request[ndmLink:], uint32(hop.link))
+		want, err := askNetlink(unix.RTM_GETNEIGH, unix.RTM_NEWNEIGH, appendAttribute(request, unix.NDA_DST, hop.addr.AsSlice()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := parseNeighbor(entry), parseNeighbor(want); got.link != want.link || got.state != want.state {
+			t.Errorf("findNeighbor(%v) = %+v, want %+v", addr, got, want)
+		}
+	}
 }

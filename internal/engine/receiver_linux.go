@@ -17,19 +17,19 @@ import (
 )
 
 const (
-	// frameSize is the length of a ring's frames: the kernel's header, up to 80 bytes
-	// of it, and [packet.SnapLen].
+	// frameSize is the size of a frame of a ring, in bytes: the kernel's header of up to
+	// 80 bytes, and [packet.SnapLen].
 	frameSize = 256
 
-	// blockSize is how much of a ring lies together in the kernel's memory.
+	// blockSize is the size of a contiguous block of a ring, in bytes.
 	blockSize = 64 << 10
 
-	// mostIdle bounds the receivers of a kind that are kept for the next scan.
-	mostIdle = mostLanes
+	// maxIdle is the maximum number of receivers of a kind that are kept for later scans.
+	maxIdle = maxWorkers
 )
 
-// ringSize is how many answers may wait to be read: lanes read every few
-// milliseconds, but may have to wait for a processor.
+// ringSize is the number of answers that a ring holds. Workers read every few milliseconds,
+// but may have to wait for a processor.
 type ringSize int
 
 const (
@@ -37,8 +37,8 @@ const (
 	largeRing ringSize = 8192
 )
 
-// ringFor returns the size of a ring for so many attempts in all. Many scans are
-// small, and many of them may be under way at once.
+// ringFor returns the size of a ring for a number of attempts. Many small scans can run at
+// once.
 func ringFor(attempts int) ringSize {
 	const few = 4096
 	if attempts <= few {
@@ -47,33 +47,33 @@ func ringFor(attempts int) ringSize {
 	return largeRing
 }
 
-// kind is what a receiver was made for.
-type kind struct {
+// receiverKind has the properties of a receiver that cannot change.
+type receiverKind struct {
 	family uint8
 	size   ringSize
 }
 
-// receiver is a packet socket with a ring that the kernel writes to (packet(7),
-// PACKET_RX_RING with TPACKET_V2): an ordinary socket's buffer, which can't be made
-// larger without another privilege, holds 256 answers. It is for one goroutine.
+// receiver is a packet socket with a ring to which the kernel writes (packet(7),
+// PACKET_RX_RING with TPACKET_V2). The buffer of an ordinary socket holds 256 answers and
+// needs another privilege to grow. It may be used by one goroutine.
 type receiver struct {
-	kind kind
+	kind receiverKind
 	fd   int
 	ring []byte
 	next int  // frame that is written next
-	lost bool // the kernel says that some found no room
-	full int  // frames read without one that was empty
+	lost bool // the kernel reported dropped packets
+	full int  // frames read in a row without an empty one
 }
 
-// The fields of a struct tpacket2_hdr (linux/if_packet.h) that are read.
+// Offsets of fields of a struct tpacket2_hdr (linux/if_packet.h).
 const (
 	frameStatus = 0
 	frameKept   = 8
 	frameNet    = 14
 )
 
-func newReceiver(k kind) (*receiver, error) {
-	fd, err := openRaw(unix.AF_PACKET, unix.SOCK_DGRAM, 0) // of no protocol: it hears nothing yet
+func newReceiver(k receiverKind) (*receiver, error) {
+	fd, err := openRaw(unix.AF_PACKET, unix.SOCK_DGRAM, 0) // without a protocol, it receives no packets yet
 	if err != nil {
 		return nil, os.NewSyscallError("socket", err)
 	}
@@ -85,7 +85,7 @@ func newReceiver(k kind) (*receiver, error) {
 	return r, nil
 }
 
-// prepare makes the ring before the socket hears anything.
+// prepare creates the ring before the socket receives packets.
 func (r *receiver) prepare() error {
 	frames := int(r.kind.size)
 	if err := r.filter(packet.DropFilter()); err != nil {
@@ -107,8 +107,8 @@ func (r *receiver) prepare() error {
 	if r.kind.family == family6 {
 		protocol = unix.ETH_P_IPV6
 	}
-	// Of every interface, loopback included; of one protocol, the socket hears what
-	// comes in and not what goes out.
+	// Of every interface including loopback. A socket for one protocol receives only
+	// incoming packets.
 	return os.NewSyscallError("bind", unix.Bind(r.fd, &unix.SockaddrLinklayer{Protocol: protocol<<8 | protocol>>8}))
 }
 
@@ -119,20 +119,22 @@ func (r *receiver) close() {
 	_ = unix.Close(r.fd)
 }
 
-// filter says which packets to keep (socket(7), SO_ATTACH_FILTER).
-func (r *receiver) filter(program []bpf.RawInstruction) error {
+func (r *receiver) filter(program []bpf.RawInstruction) error { return attachFilter(r.fd, program) }
+
+// attachFilter sets the filter of packets (socket(7), SO_ATTACH_FILTER).
+func attachFilter(fd int, program []bpf.RawInstruction) error {
 	raw := make([]unix.SockFilter, len(program))
 	for i, p := range program {
 		raw[i] = unix.SockFilter{Code: p.Op, Jt: p.Jt, Jf: p.Jf, K: p.K}
 	}
-	err := unix.SetsockoptSockFprog(r.fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{
+	err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{
 		Len: uint16(len(raw)), Filter: &raw[0], //nolint:gosec // a few dozen
 	})
 	return os.NewSyscallError("setsockopt", err)
 }
 
-// read hands over what has come, a part of a ring at the most, and tells whether
-// there may be more. verify tells that nobody has looked at the checksum.
+// read passes received packets to take, at most a part of the ring, and reports whether
+// there can be more. verify is set if the kernel has not verified the checksum.
 func (r *receiver) read(take func(data []byte, verify bool)) (more bool) {
 	const most = 1024
 	for range most {
@@ -160,9 +162,10 @@ func (r *receiver) read(take func(data []byte, verify bool)) (more bool) {
 	return true
 }
 
-// overflown tells whether answers found the ring full since the last call. The kernel
-// says so with the next answer, and when it is asked, which is where a ring was full.
-func (r *receiver) overflown() bool {
+// overflowed reports whether answers were dropped since the last call because the ring was
+// full. The kernel reports it with the next answer, or on request, which is made if the ring
+// was seen full.
+func (r *receiver) overflowed() bool {
 	if !r.lost && r.full < int(r.kind.size) {
 		return false
 	}
@@ -171,16 +174,15 @@ func (r *receiver) overflown() bool {
 	return err != nil || stats.Drops > 0
 }
 
-// receivers are kept from scan to scan: to make one and to close it takes 30 ms,
-// for which the kernel waits until no processor can be using it any more. It may be
-// used concurrently.
-type receivers struct {
+// receiverPool keeps receivers for later scans: creating and closing one takes 30 ms,
+// because the kernel waits for an RCU grace period. It may be used concurrently.
+type receiverPool struct {
 	mu   sync.Mutex
-	idle map[kind][]*receiver
+	idle map[receiverKind][]*receiver
 }
 
-// take returns a receiver of what comes to these ports.
-func (p *receivers) take(k kind, ports []uint16) (*receiver, error) {
+// take returns a receiver for these local ports.
+func (p *receiverPool) take(k receiverKind, ports []uint16) (*receiver, error) {
 	program, err := packet.Filter4(ports)
 	if k.family == family6 {
 		program, err = packet.Filter6(ports)
@@ -188,7 +190,7 @@ func (p *receivers) take(k kind, ports []uint16) (*receiver, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a filter: %w", err)
 	}
-	r := p.pick(k)
+	r := p.takeIdle(k)
 	if r == nil {
 		if r, err = newReceiver(k); err != nil {
 			return nil, err
@@ -201,7 +203,7 @@ func (p *receivers) take(k kind, ports []uint16) (*receiver, error) {
 	return r, nil
 }
 
-func (p *receivers) pick(k kind) *receiver {
+func (p *receiverPool) takeIdle(k receiverKind) *receiver {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	last := len(p.idle[k]) - 1
@@ -213,35 +215,35 @@ func (p *receivers) pick(k kind) *receiver {
 	return r
 }
 
-// put takes a receiver back, which hears nothing from then on.
-func (p *receivers) put(r *receiver) {
+// put returns a receiver to the pool. It receives no packets from then on.
+func (p *receiverPool) put(r *receiver) {
 	if err := r.filter(packet.DropFilter()); err != nil {
 		r.close()
 		return
 	}
 	for r.read(func([]byte, bool) {}) {
 	}
-	r.overflown()
-	if !p.keep(r) {
+	r.overflowed()
+	if !p.addIdle(r) {
 		r.close()
 	}
 }
 
-func (p *receivers) keep(r *receiver) bool {
+func (p *receiverPool) addIdle(r *receiver) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	k := r.kind
 	if p.idle == nil {
-		p.idle = make(map[kind][]*receiver)
+		p.idle = make(map[receiverKind][]*receiver)
 	}
-	if len(p.idle[k]) >= mostIdle {
+	if len(p.idle[k]) >= maxIdle {
 		return false
 	}
 	p.idle[k] = append(p.idle[k], r)
 	return true
 }
 
-func (p *receivers) close() {
+func (p *receiverPool) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for k, idle := range p.idle {

@@ -14,19 +14,20 @@ import (
 	"portscan_exporter/internal/engine/packet"
 )
 
-// sender puts whole IP packets on the wire, many with one system call. The socket
-// is of protocol IPPROTO_RAW (raw(7)): routes, neighbours, local filters and
-// connection tracking work as for any packet, and the kernel hands it no copy of
-// what comes in, nor of the errors.
+// sender sends complete IP packets, many with one system call. Its socket has the protocol
+// IPPROTO_RAW (raw(7)): routes, neighbors, local filters and connection tracking apply as
+// to all packets, and it receives no copies of incoming packets.
 type sender struct {
 	fd       int
 	family   uint8
 	buffer   []byte
 	ids      []attemptID
-	vectors  [batch]unix.Iovec
-	headers  [batch]mmsghdr
-	names    [batch]unix.RawSockaddrInet6 // or the smaller one of IPv4
+	vectors  [maxBatch]unix.Iovec
+	headers  [maxBatch]mmsghdr
+	names    [maxBatch]unix.RawSockaddrInet6 // or the smaller one of IPv4
 	nameSize uint32
+
+	sentCount int
 }
 
 // mmsghdr is a struct mmsghdr (sendmmsg(2)).
@@ -35,11 +36,11 @@ type mmsghdr struct {
 	sent   uint32
 }
 
-// mostSYN is the length of the longest packet that is sent.
-const mostSYN = 64
+// maxSYNSize is the maximum size of a SYN, in bytes.
+const maxSYNSize = 64
 
-// newSender returns a sender from the source, or from whichever address each
-// packet names.
+// newSender returns a sender from the source address, or, if it is invalid, from the
+// address in each packet.
 func newSender(family uint8, source netip.Addr) (*sender, error) {
 	domain, level, option := unix.AF_INET, unix.SOL_IP, unix.IP_RECVERR
 	size := uint32(unix.SizeofSockaddrInet4)
@@ -51,8 +52,8 @@ func newSender(family uint8, source netip.Addr) (*sender, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("socket", err)
 	}
-	// Without it the kernel is silent about packets that it drops for want of room
-	// (raw_send_hdrinc in net/ipv4/raw.c).
+	// Without this option the kernel does not report packets that it drops from a full
+	// queue (raw_send_hdrinc in net/ipv4/raw.c).
 	err = unix.SetsockoptInt(fd, level, option, 1)
 	if err == nil && source.IsValid() && slotFamily(source) == family {
 		err = bindTo(fd, source)
@@ -61,12 +62,12 @@ func newSender(family uint8, source netip.Addr) (*sender, error) {
 		_ = unix.Close(fd)
 		return nil, err
 	}
-	return &sender{fd: fd, family: family, buffer: make([]byte, 0, batch*mostSYN), nameSize: size}, nil
+	return &sender{fd: fd, family: family, buffer: make([]byte, 0, maxBatch*maxSYNSize), nameSize: size}, nil
 }
 
 func (s *sender) close() { _ = unix.Close(s.fd) }
 
-// add lets a SYN wait to be sent, and tells whether there is no room for more.
+// add queues a SYN and reports whether the queue is full.
 func (s *sender) add(id attemptID, from, to netip.AddrPort, sequence uint32) (full bool) {
 	n, begin := len(s.ids), len(s.buffer)
 	s.buffer = packet.AppendSYN(s.buffer, from, to, sequence)
@@ -79,10 +80,10 @@ func (s *sender) add(id attemptID, from, to netip.AddrPort, sequence uint32) (fu
 		s.names[n] = unix.RawSockaddrInet6{Family: unix.AF_INET6, Addr: to.Addr().As16()}
 	}
 	s.ids = append(s.ids, id)
-	return len(s.ids) == batch
+	return len(s.ids) == maxBatch
 }
 
-// flush sends all that waits. What can't be sent is told to failed.
+// flush sends the queue. It calls failed for packets that cannot be sent.
 func (s *sender) flush(failed func(id attemptID, err error)) {
 	for i := range s.ids {
 		h := &s.headers[i].header
@@ -96,6 +97,7 @@ func (s *sender) flush(failed func(id attemptID, err error)) {
 		switch {
 		case err == nil:
 			from += n
+			s.sentCount += n
 			tried = false
 		case !tried: // the error may belong to an earlier packet
 			tried = true
@@ -117,33 +119,33 @@ func (s *sender) transmit(headers []mmsghdr) (int, error) {
 	return int(n), nil
 }
 
-// router finds out from which of our addresses packets to another one leave. A
-// datagram socket that is connected sends nothing, but asks the same routes.
-type router struct {
-	bound netip.Addr // that the module asks for
-	fds   [2]int     // by family; -1: not open
-	known map[netip.Addr]netip.Addr
+// sourceFinder finds the source address for packets to an address: the kernel selects a
+// route and a source for a connected UDP socket without sending a packet.
+type sourceFinder struct {
+	configured netip.Addr // source_address of the module
+	fds        [2]int     // by family; -1: not open
+	cache      map[netip.Addr]netip.Addr
 }
 
-func newRouter(source netip.Addr) router {
-	return router{bound: source, fds: [2]int{-1, -1}, known: make(map[netip.Addr]netip.Addr)}
+func newSourceFinder(source netip.Addr) sourceFinder {
+	return sourceFinder{configured: source, fds: [2]int{-1, -1}, cache: make(map[netip.Addr]netip.Addr)}
 }
 
-func (r *router) close() {
-	for _, fd := range r.fds {
+func (f *sourceFinder) close() {
+	for _, fd := range f.fds {
 		if fd >= 0 {
 			_ = unix.Close(fd)
 		}
 	}
 }
 
-// source returns our address towards another. What was found once is kept for the
-// scan; an error is looked into again.
-func (r *router) source(to netip.Addr) (netip.Addr, error) {
-	if from, ok := r.known[to]; ok {
+// source returns the source address for an address. It is cached for the scan, except for
+// errors.
+func (f *sourceFinder) source(to netip.Addr) (netip.Addr, error) {
+	if from, ok := f.cache[to]; ok {
 		return from, nil
 	}
-	fd, err := r.socket(slotFamily(to))
+	fd, err := f.socket(slotFamily(to))
 	if err != nil {
 		return netip.Addr{}, err
 	}
@@ -156,18 +158,21 @@ func (r *router) source(to netip.Addr) (netip.Addr, error) {
 		return netip.Addr{}, os.NewSyscallError("connect", err)
 	}
 	local, err := unix.Getsockname(fd)
-	dissolve(fd) // or the next one leaves from the same address
+	disconnect(fd) // otherwise the next one would have the same source
 	if err != nil {
 		return netip.Addr{}, os.NewSyscallError("getsockname", err)
 	}
 	from := addrPortOf(local).Addr()
-	r.known[to] = from
+	if from.IsUnspecified() { // IPv6 returns this error
+		return netip.Addr{}, os.NewSyscallError("connect", unix.EADDRNOTAVAIL)
+	}
+	f.cache[to] = from
 	return from, nil
 }
 
-func (r *router) socket(family uint8) (int, error) {
-	if r.fds[family] >= 0 {
-		return r.fds[family], nil
+func (f *sourceFinder) socket(family uint8) (int, error) {
+	if f.fds[family] >= 0 {
+		return f.fds[family], nil
 	}
 	domain := unix.AF_INET
 	if family == family6 {
@@ -177,12 +182,12 @@ func (r *router) socket(family uint8) (int, error) {
 	if err != nil {
 		return -1, os.NewSyscallError("socket", err)
 	}
-	if r.bound.IsValid() {
-		if err := bindTo(fd, r.bound); err != nil {
+	if f.configured.IsValid() {
+		if err := bindTo(fd, f.configured); err != nil {
 			_ = unix.Close(fd)
 			return -1, err
 		}
 	}
-	r.fds[family] = fd
+	f.fds[family] = fd
 	return fd, nil
 }

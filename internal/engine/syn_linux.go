@@ -13,17 +13,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// NewSYN returns the engine of half-open scans: packets of our own on a raw
-// socket, answers from a packet socket's ring. A port is never connected to: a
-// SYN+ACK is answered by this machine's kernel, which knows of no connection, with
-// a RST, so that nothing is left at the target. All its scans stay within the
-// budget. The error is [CheckSYN]'s.
+// NewSYN returns the engine of half-open scans. It sends SYNs on a raw socket and receives
+// answers from the ring of a packet socket. The kernel, which has no such connection,
+// answers a SYN+ACK with a RST, so the target keeps no state. All scans share the budget.
+// The error is that of [CheckSYN].
 //
-// What it can't tell:
-//   - a filter on this machine that drops before TCP sees the SYN+ACK keeps the
-//     kernel's RST from being sent, and the target waits for a while;
-//   - a port is open as soon as something completes half a handshake for it, a
-//     proxy or a SYN cookie included.
+// Limitations:
+//   - If a local filter drops a SYN+ACK, the kernel sends no RST and the target keeps the
+//     half-open connection until its timeout.
+//   - A port is open if anything answers with a SYN+ACK, also a proxy or SYN cookies.
+//   - A port is unknown if this machine translates the addresses or ports of its packets.
 func NewSYN(budget *Budget) (*Engine, error) {
 	if budget == nil {
 		return nil, errNoBudget
@@ -31,17 +30,15 @@ func NewSYN(budget *Budget) (*Engine, error) {
 	if err := CheckSYN(); err != nil {
 		return nil, err
 	}
-	return &Engine{budget: budget, system: &rawSystem{}}, nil
+	return &Engine{budget: budget, system: &synSystem{}}, nil
 }
 
-// ErrNoRaw says that this process may not make packets of its own, and what to
-// grant.
+// ErrNoRaw is the error for a missing capability CAP_NET_RAW.
 var ErrNoRaw = errors.New("missing capability CAP_NET_RAW: " +
 	"grant it with setcap cap_net_raw=ep on the binary, AmbientCapabilities=CAP_NET_RAW in systemd, or --cap-add=NET_RAW in a container")
 
-// CheckSYN returns why half-open scans can't be made here: [ErrNoRaw] for want of
-// the capability (capabilities(7)), or whatever the system says. It may be called
-// concurrently.
+// CheckSYN returns the reason if half-open scans cannot be made: [ErrNoRaw], or an error of
+// the system. It may be called concurrently.
 func CheckSYN() error {
 	for _, kind := range [][3]int{
 		{unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_RAW},
@@ -59,26 +56,27 @@ func CheckSYN() error {
 	return nil
 }
 
-// rawSystem is the system of half-open scans.
-type rawSystem struct {
-	listening
+// synSystem implements [system] for half-open scans.
+type synSystem struct {
+	sharedSockets
 
-	pool receivers
+	pool receiverPool
+	nat  natMonitor
 }
 
-func (s *rawSystem) line(_ context.Context, source netip.Addr, attempts int) (line, error) {
-	return newHalfOpen(s, source, ringFor(attempts))
+func (s *synSystem) newProber(_ context.Context, source netip.Addr, attempts int, _ lateDetector) (prober, error) {
+	return newSYNProber(s, source, ringFor(attempts))
 }
 
-func (*rawSystem) packets(uint16) int { return 1 }
+func (s *synSystem) close() {
+	s.pool.close()
+	s.nat.close()
+}
 
-func (s *rawSystem) close() { s.pool.close() }
-
-// holdPorts binds sockets to so many local ports, in both families, which nobody else
-// is given then; to fewer where there are no more. They don't listen, so that the
-// kernel resets whatever connection is opened to them.
-func holdPorts(most int) (fds []int, ports []uint16, err error) {
-	for range most {
+// holdPorts reserves up to limit local ports in both families by binding sockets. They do not
+// listen, so that the kernel resets connections to them.
+func holdPorts(limit int) (fds []int, ports []uint16, err error) {
+	for range limit {
 		fd, port, err := holdPort()
 		if err != nil && len(fds) > 0 {
 			break

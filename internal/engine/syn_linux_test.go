@@ -23,44 +23,46 @@ import (
 	"portscan_exporter/internal/testnet"
 )
 
+// testSYN returns the engine for half-open scans.
 func testSYN(tb testing.TB, l Limits) *Engine {
 	tb.Helper()
 	return engines(tb, l)["syn"]
 }
 
-// TestHalfOpen counts what a scan leaves at the target: never an ACK nor a byte,
-// and no connection, half open or whole.
-func TestHalfOpen(t *testing.T) {
+// TestSYNHalfOpen counts the packets of half-open scans at the target. It must receive no ACK,
+// no FIN and no data, but a RST for each SYN+ACK that it sends. Afterwards it must have no
+// connection, neither half-open nor established.
+func TestSYNHalfOpen(t *testing.T) {
 	if !testnet.Isolated(t) {
 		return
 	}
 	host := testnet.Start(t, testnet.Host{
-		Addrs: []netip.Addr{four, six},
+		Addrs: []netip.Addr{target4, target6},
 		Ports: map[string]testnet.Answer{"22,80,1000-1999": testnet.Accept, "81": testnet.AcceptReset, "82": testnet.AcceptClose, "3000-3099": testnet.Drop},
 	})[0]
 	e := testSYN(t, Limits{})
 	for range 3 {
-		score := testnet.CompareReports(host.State, scanAll(t.Context(), t, e, testRequest(t, defaultSpec("1-5000"), four, six)))
+		score := testnet.CompareReports(host.State, scanAll(t.Context(), t, e, testRequest(t, defaultSpec("1-5000"), target4, target6)))
 		if score.Wrong() > 0 || score.Unknown() > 0 {
 			t.Errorf("\n%v", score)
 		}
 	}
 	n := host.Counts(t)
 	if n.ACKsIn != 0 || n.DataIn != 0 || n.FINsIn != 0 {
-		t.Errorf("the target saw %d ACKs, %d FINs and data %d times", n.ACKsIn, n.FINsIn, n.DataIn)
+		t.Errorf("the target received %d ACKs, %d FINs and %d packets with data, want 0", n.ACKsIn, n.FINsIn, n.DataIn)
 	}
 	if n.SYNACKsOut < 6*1004 || n.RSTsIn != n.SYNACKsOut {
-		t.Errorf("%d SYN+ACKs were answered with %d RSTs", n.SYNACKsOut, n.RSTsIn)
+		t.Errorf("the target received %d RSTs for %d SYN+ACKs, want one for each, and at least %d", n.RSTsIn, n.SYNACKsOut, 6*1004)
 	}
-	if half, whole := host.HalfOpen(t), host.Established(t); half+whole != 0 {
-		t.Errorf("the target keeps %d connections half open, and %d whole ones", half, whole)
+	if half, established := host.HalfOpen(t), host.Established(t); half+established != 0 {
+		t.Errorf("the target has %d half-open and %d established connections, want 0", half, established)
 	}
 }
 
-// TestForgedFlood has somebody send SYN+ACKs that nobody asked for, from every port
-// of the target to every port of ours, and doubled and late answers: none of it
-// counts.
-func TestForgedFlood(t *testing.T) {
+// TestSYNUnsolicitedAnswers sends unsolicited SYN+ACKs from many ports of the target to the
+// scanner's source ports during a scan, and duplicate and late answers of other ports. None of
+// them may change a state: all states must be right.
+func TestSYNUnsolicitedAnswers(t *testing.T) {
 	if !testnet.Isolated(t) {
 		return
 	}
@@ -77,7 +79,7 @@ func TestForgedFlood(t *testing.T) {
 			return testnet.Reply{Answer: testnet.Drop}
 		}
 	}
-	far := testnet.StartSimulation(t, testnet.Simulation{
+	sim := testnet.StartSimulation(t, testnet.Simulation{
 		Prefixes: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")},
 		Reply:    func(_ netip.Addr, port uint16, _ int) testnet.Reply { return answer(port) },
 	})
@@ -87,9 +89,9 @@ func TestForgedFlood(t *testing.T) {
 	defer stop()
 	flood.Go(func() {
 		for ctx.Err() == nil {
-			for _, ours := range far.Sources(target, 1005) {
+			for _, source := range sim.Sources(target, 1005) {
 				for port := uint16(1); port <= 2000; port += 7 {
-					far.SendUnsolicited(netip.AddrPortFrom(target, port), netip.AddrPortFrom(netip.MustParseAddr("198.51.100.254"), ours), 1)
+					sim.SendUnsolicited(netip.AddrPortFrom(target, port), netip.AddrPortFrom(netip.MustParseAddr("198.51.100.254"), source), 1)
 				}
 			}
 			time.Sleep(5 * time.Millisecond)
@@ -97,24 +99,24 @@ func TestForgedFlood(t *testing.T) {
 	})
 	truth := func(_ netip.Addr, port uint16) scan.State { return answer(port).Answer.State() }
 	spec := defaultSpec("1-2000")
-	spec.Expect = &scan.Expectation{Allow: scan.NewPortSet(1005)} // first of all, so that our port is known
+	spec.Expect = &scan.Expectation{Allow: scan.NewPortSet(1005)} // scanned first, so that the simulation learns the source ports
 	got := scanAll(t.Context(), t, testSYN(t, Limits{}), testRequest(t, spec, target))
 	if score := testnet.CompareReports(truth, got); score.Wrong() > 0 || score.Unknown() > 0 {
 		t.Errorf("\n%v", score)
 	}
-	if far.Counts().SYNACKsOut < 3000 {
-		t.Errorf("no flood was made: %+v", far.Counts())
+	if n := sim.Counts().SYNACKsOut; n < 3000 {
+		t.Errorf("unsolicited SYN+ACKs = %d, want at least 3000", n)
 	}
 }
 
-// TestCookies looks at what is sent: sequence numbers that nobody can foresee, and
-// ports of our own that differ from attempt to attempt and from scan to scan.
-func TestCookies(t *testing.T) {
+// TestSYNSequenceNumbers reads the SYNs of three scans: all sequence numbers must differ, and
+// so must the source ports of all attempts at a port.
+func TestSYNSequenceNumbers(t *testing.T) {
 	if !testnet.Isolated(t) {
 		return
 	}
 	target := netip.MustParseAddr("203.0.113.7")
-	far := testnet.StartSimulation(t, testnet.Simulation{Prefixes: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}})
+	sim := testnet.StartSimulation(t, testnet.Simulation{Prefixes: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}})
 	e := testSYN(t, Limits{})
 	const scans = 3
 	for range scans {
@@ -122,36 +124,36 @@ func TestCookies(t *testing.T) {
 	}
 	numbers := make(map[uint32]bool)
 	for port := uint16(1); port <= 20; port++ {
-		sources, sequences := far.Sources(target, port), far.Sequences(target, port)
+		sources, sequences := sim.Sources(target, port), sim.Sequences(target, port)
 		if len(sources) != 2*scans {
-			t.Fatalf("port %d was tried %d times", port, len(sources))
+			t.Fatalf("attempts at port %d = %d, want %d", port, len(sources), 2*scans)
 		}
 		slices.Sort(sources)
 		if unique := slices.Compact(sources); len(unique) != 2*scans {
-			t.Errorf("port %d was tried %d times from the ports %v", port, 2*scans, unique)
+			t.Errorf("source ports of port %d = %v, want %d different ones", port, unique, 2*scans)
 		}
 		for _, n := range sequences {
 			numbers[n] = true
 		}
 	}
 	if len(numbers) != 20*2*scans {
-		t.Errorf("%d attempts had %d sequence numbers", 20*2*scans, len(numbers))
+		t.Errorf("different sequence numbers = %d, want %d, one per attempt", len(numbers), 20*2*scans)
 	}
 }
 
-// TestScansSideBySide has many scans at once, of the same addresses and others:
-// none takes another's answer for its own.
-func TestScansSideBySide(t *testing.T) {
+// TestSYNConcurrentScans runs 12 scans of the same addresses at the same time: no scan may
+// accept the answers of another one, so all states must be right.
+func TestSYNConcurrentScans(t *testing.T) {
 	if !testnet.Isolated(t) {
 		return
 	}
-	host := testnet.Start(t, testnet.Host{Addrs: []netip.Addr{four, six}, Ports: map[string]testnet.Answer{"22,1000-1099": testnet.Accept, "2000-2099": testnet.Drop}})[0]
+	host := testnet.Start(t, testnet.Host{Addrs: []netip.Addr{target4, target6}, Ports: map[string]testnet.Answer{"22,1000-1099": testnet.Accept, "2000-2099": testnet.Drop}})[0]
 	e := testSYN(t, Limits{})
 	var all sync.WaitGroup
 	for i := range 12 {
 		all.Go(func() {
-			ports, addrs := []string{"1-3000", "1000-1200", "22", "1-5000"}[i%4], []netip.Addr{four, six}
-			score := testnet.CompareReports(host.State, scanBeside(t.Context(), t, e, testRequest(t, defaultSpec(ports), addrs...)))
+			ports, addrs := []string{"1-3000", "1000-1200", "22", "1-5000"}[i%4], []netip.Addr{target4, target6}
+			score := testnet.CompareReports(host.State, scanConcurrently(t.Context(), t, e, testRequest(t, defaultSpec(ports), addrs...)))
 			if score.Wrong() > 0 || score.Unknown() > 0 {
 				t.Errorf("scan %d, ports %s:\n%v", i, ports, score)
 			}
@@ -160,8 +162,9 @@ func TestScansSideBySide(t *testing.T) {
 	all.Wait()
 }
 
-// TestRingOverflows has more answers come than the ring holds, while nobody reads.
-func TestRingOverflows(t *testing.T) {
+// TestReceiverOverflow sends more packets to a receiver than its ring can store before they are
+// read: the receiver must report the overflow. In the pool it must receive no packets.
+func TestReceiverOverflow(t *testing.T) {
 	if !testnet.Isolated(t) {
 		return
 	}
@@ -170,9 +173,9 @@ func TestRingOverflows(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer closeAll(held)
-	var pool receivers
+	var pool receiverPool
 	defer pool.close()
-	in, err := pool.take(kind{family4, smallRing}, ports)
+	in, err := pool.take(receiverKind{family4, smallRing}, ports)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,55 +200,58 @@ func TestRingOverflows(t *testing.T) {
 		return n
 	}
 	sendMany(1000)
-	if n := count(); n != 1000 || in.overflown() {
-		t.Errorf("%d of 1000 answers came", n)
+	if n := count(); n != 1000 || in.overflowed() {
+		t.Errorf("received packets = %d, want 1000 and no overflow", n)
 	}
 	sendMany(int(smallRing) + 1000)
-	if n := count(); n != int(smallRing) || !in.overflown() {
-		t.Errorf("%d answers are in a ring for %d, and more came", n, smallRing)
+	if n := count(); n != int(smallRing) || !in.overflowed() {
+		t.Errorf("received packets = %d, want %d and an overflow", n, smallRing)
 	}
 	sendMany(1000)
-	if n := count(); n != 1000 || in.overflown() {
-		t.Errorf("afterwards %d of 1000 answers came", n)
+	if n := count(); n != 1000 || in.overflowed() {
+		t.Errorf("received packets after the overflow = %d, want 1000 and no overflow", n)
 	}
 	pool.put(in)
 	sendMany(10)
-	if again, err := pool.take(kind{family4, smallRing}, ports); err != nil || again != in || count() != 0 {
-		t.Errorf("a receiver that waits for its next scan hears something, or is not kept: %v", err)
+	if again, err := pool.take(receiverKind{family4, smallRing}, ports); err != nil || again != in || count() != 0 {
+		t.Errorf("pool.take() = %p, %v, want %p without packets", again, err, in)
 	}
 	pool.put(in)
 }
 
-const rawAlone = "PORTSCAN_TEST_RAW_ALONE"
+// unprivilegedRole is an environment variable with the privileges of TestSYNUnprivileged's
+// child process.
+const unprivilegedRole = "PORTSCAN_TEST_UNPRIVILEGED_ROLE"
 
-// TestRawAlone scans as a user with no privilege but CAP_NET_RAW, and with none.
-func TestRawAlone(t *testing.T) {
-	if role := os.Getenv(rawAlone); role != "" {
+// TestSYNUnprivileged scans as a user with only CAP_NET_RAW, which must succeed, and without
+// it, for which NewSYN must return an error.
+func TestSYNUnprivileged(t *testing.T) {
+	if role := os.Getenv(unprivilegedRole); role != "" {
 		scanUnprivileged(t, role)
 		return
 	}
 	if !testnet.Isolated(t) {
 		return
 	}
-	testnet.Start(t, testnet.Host{Addrs: []netip.Addr{four, six}, Ports: map[string]testnet.Answer{"22,80": testnet.Accept, "100-199": testnet.Drop}})
+	testnet.Start(t, testnet.Host{Addrs: []netip.Addr{target4, target6}, Ports: map[string]testnet.Answer{"22,80": testnet.Accept, "100-199": testnet.Drop}})
 	for role, caps := range map[string][]uintptr{"granted": {unix.CAP_NET_RAW}, "none": nil} {
-		// The binary may lie where only root gets to; this leads there all the same.
-		cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^TestRawAlone$", "-test.v")
-		cmd.Env = append(os.Environ(), rawAlone+"="+role)
+		// Only root may have access to the binary's folder. This path needs no access to it.
+		cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^TestSYNUnprivileged$", "-test.v")
+		cmd.Env = append(os.Environ(), unprivilegedRole+"="+role)
 		cmd.Dir = "/"
 		const nobody = 65534
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody, NoSetGroups: os.Getuid() != 0}, AmbientCaps: caps}
 		out, err := cmd.CombinedOutput()
 		if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.EPERM) {
-			testnet.Skip(t, "can't become another user: "+err.Error())
+			testnet.Skip(t, "cannot run as another user: "+err.Error())
 		}
 		if err != nil || !strings.Contains(string(out), "--- PASS") {
-			t.Errorf("%s: %v\n%s", role, err, out)
+			t.Errorf("test as another user, capability %s: %v\n%s", role, err, out)
 		}
 	}
 }
 
-// scanUnprivileged is what the other user does.
+// scanUnprivileged is the part of TestSYNUnprivileged in the child process.
 func scanUnprivileged(t *testing.T, role string) {
 	t.Helper()
 	status, err := os.ReadFile("/proc/self/status")
@@ -254,12 +260,12 @@ func scanUnprivileged(t *testing.T, role string) {
 	}
 	want := map[string]uint64{"granted": 1 << unix.CAP_NET_RAW, "none": 0}[role]
 	if line := fmt.Sprintf("CapEff:\t%016x\n", want); !strings.Contains(string(status), line) || os.Getuid() == 0 {
-		t.Fatalf("this is user %d, and not with %s:\n%s", os.Getuid(), line, status)
+		t.Fatalf("user = %d, want another than 0, with %s:\n%s", os.Getuid(), line, status)
 	}
 	e, err := NewSYN(testBudget(t, Limits{}))
 	if role == "none" {
 		if !errors.Is(err, ErrNoRaw) || strings.Contains(err.Error(), "\n") {
-			t.Errorf("without the capability: %v", err)
+			t.Errorf("NewSYN() without CAP_NET_RAW = %v, want %v on one line", err, ErrNoRaw)
 		}
 		return
 	}
@@ -267,8 +273,8 @@ func scanUnprivileged(t *testing.T, role string) {
 		t.Fatal(err)
 	}
 	defer e.Close()
-	got := census(scanAll(t.Context(), t, e, testRequest(t, defaultSpec("1-1000"), four, six)))
+	got := census(scanAll(t.Context(), t, e, testRequest(t, defaultSpec("1-1000"), target4, target6)))
 	if got["open synack"] != 4 || got["filtered silence"] != 200 || got["closed rst"] != 1796 {
-		t.Errorf("with CAP_NET_RAW alone: %v", got)
+		t.Errorf("states with only CAP_NET_RAW = %v, want 4 open (synack), 200 filtered (silence), 1796 closed (rst)", got)
 	}
 }

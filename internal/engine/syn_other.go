@@ -7,11 +7,11 @@ package engine
 
 import "errors"
 
-// ErrNoRaw says that this process may not make packets of its own.
+// ErrNoRaw is the error of half-open scans on this system.
 var ErrNoRaw = errors.New("not supported on this operating system: Linux is required")
 
-// CheckSYN returns [ErrNoRaw]: half-open scans are Linux's.
+// CheckSYN returns [ErrNoRaw]: half-open scans need Linux.
 func CheckSYN() error { return ErrNoRaw }
 
-// NewSYN returns [ErrNoRaw]: half-open scans are Linux's.
+// NewSYN returns [ErrNoRaw]: half-open scans need Linux.
 func NewSYN(*Budget) (*Engine, error) { return nil, ErrNoRaw }

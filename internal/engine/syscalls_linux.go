@@ -12,8 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openSocket returns a socket for attempts of the family, from the source where
-// it is valid.
+// openSocket returns a TCP socket for attempts, with the source address if it is valid.
 func openSocket(family uint8, source netip.Addr) (int, error) {
 	domain, level, option := unix.AF_INET, unix.SOL_IP, unix.IP_RECVERR
 	if family == family6 {
@@ -34,38 +33,48 @@ func openSocket(family uint8, source netip.Addr) (int, error) {
 	return fd, nil
 }
 
-// bindTo binds the socket to the address, and leaves the port to connect(),
-// which knows more that are free (ip(7), IP_BIND_ADDRESS_NO_PORT).
-func bindTo(fd int, source netip.Addr) error {
-	_ = unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
-	var at unix.Sockaddr = &unix.SockaddrInet6{Addr: source.As16()}
-	if source.Is4() {
-		at = &unix.SockaddrInet4{Addr: source.As4()}
+// openSharing returns a socket that is bound to the local address and port, which others of
+// this process may be bound to as well.
+func openSharing(local netip.AddrPort) (int, error) {
+	fd, err := openSocket(slotFamily(local.Addr()), netip.Addr{})
+	if err != nil {
+		return -1, err
 	}
-	return os.NewSyscallError("bind", unix.Bind(fd, at))
+	err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
+	if err == nil {
+		err = os.NewSyscallError("bind", unix.Bind(fd, sockaddr(local)))
+	}
+	if err != nil {
+		_ = unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
 }
 
-// dissolve ends whatever the socket was doing and leaves it as if it were new
-// (connect(2), AF_UNSPEC); an established connection is reset.
-func dissolve(fd int) {
+// bindTo binds the socket to the address. The port is chosen by connect(), which has more
+// to choose from (ip(7), IP_BIND_ADDRESS_NO_PORT).
+func bindTo(fd int, source netip.Addr) error {
+	_ = unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
+	return os.NewSyscallError("bind", unix.Bind(fd, sockaddr(netip.AddrPortFrom(source, 0))))
+}
+
+func sockaddr(at netip.AddrPort) unix.Sockaddr {
+	if at.Addr().Is4() {
+		return &unix.SockaddrInet4{Addr: at.Addr().As4(), Port: int(at.Port())}
+	}
+	return &unix.SockaddrInet6{Addr: at.Addr().As16(), Port: int(at.Port())}
+}
+
+// disconnect returns the socket to the state of a new one (connect(2), AF_UNSPEC). It
+// resets an established connection.
+func disconnect(fd int) {
 	var nowhere unix.RawSockaddr                                                                                        // AF_UNSPEC is 0
 	_, _, _ = unix.RawSyscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(&nowhere)), unsafe.Sizeof(nowhere)) //nolint:gosec // the kernel reads it at once
 }
 
-// established tells whether the socket is connected (TCP_INFO's first byte is
-// the state, TCP_ESTABLISHED is 1).
-func established(fd int) bool {
-	var info [1]byte
-	size := uint32(len(info))
-	_, _, errno := unix.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_TCP, unix.TCP_INFO,
-		uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0) //nolint:gosec // the kernel writes them at once
-	return errno == 0 && info[0] == 1
-}
-
-// withItself tells whether the two ends of a connection are one socket: the
-// system picked the very port that was tried as our own (RFC 9293 section 3.5,
-// simultaneous open).
-func withItself(fd int, to netip.AddrPort) bool {
+// isSelfConnect reports whether a socket is connected to itself, because the kernel has
+// chosen the tried port as the local one (RFC 9293 section 3.5, simultaneous open).
+func isSelfConnect(fd int, to netip.AddrPort) bool {
 	local, err := unix.Getsockname(fd)
 	if err != nil {
 		return false
@@ -86,14 +95,14 @@ func addrPortOf(sa unix.Sockaddr) netip.AddrPort {
 
 // icmpReport is one entry of an error queue.
 type icmpReport struct {
-	fromNetwork bool           // an ICMP error; else our own kernel's word
+	fromNetwork bool           // an ICMP error and not a local one
 	kind, code  uint8          // of the ICMP error
-	offender    netip.Addr     // who sent it
-	to          netip.AddrPort // whom the attempt was for, that it speaks of
+	offender    netip.Addr     // sender of the ICMP error
+	to          netip.AddrPort // destination of the attempt
 }
 
-// portUnreachable tells whether the error says that nothing listens (RFC 792, and
-// RFC 4443 section 3.1).
+// portUnreachable reports whether the error is "port unreachable" (RFC 792, RFC 4443 section
+// 3.1).
 func (r icmpReport) portUnreachable() bool {
 	const unreachable4, port4, unreachable6, port6 = 3, 3, 1, 4
 	if r.to.Addr().Is4() {
@@ -102,8 +111,18 @@ func (r icmpReport) portUnreachable() bool {
 	return r.kind == unreachable6 && r.code == port6
 }
 
-// tooBig tells whether the error is about the datagram's size (RFC 1191 section 4,
-// and RFC 4443 section 3.2), which says nothing of the port.
+// hostUnreachable reports whether the error is the one that the kernel itself sends if a
+// neighbor does not resolve (RFC 792, and RFC 4443 section 3.1).
+func (r icmpReport) hostUnreachable() bool {
+	const unreachable4, host4, unreachable6, address6 = 3, 1, 1, 3
+	if r.to.Addr().Is4() {
+		return r.kind == unreachable4 && r.code == host4
+	}
+	return r.kind == unreachable6 && r.code == address6
+}
+
+// tooBig reports whether the error is about the size of the datagram (RFC 1191 section 4,
+// RFC 4443 section 3.2) and not about the port.
 func (r icmpReport) tooBig() bool {
 	const unreachable4, fragment4, tooBig6 = 3, 4, 2
 	if r.to.Addr().Is4() {
@@ -121,7 +140,7 @@ type errorQueue struct {
 	header  unix.Msghdr
 }
 
-// read takes the next entry; ok is false when there is none.
+// read removes and returns the next entry; ok is false if there is none.
 func (q *errorQueue) read(fd int) (r icmpReport, ok bool) {
 	q.vector.Base = &q.data[0]
 	q.vector.SetLen(len(q.data))
@@ -153,9 +172,9 @@ func (q *errorQueue) read(fd int) (r icmpReport, ok bool) {
 	return r, true
 }
 
-// rawAddrPort reads the address that the kernel has written, of either family.
+// rawAddrPort returns the address and port that the kernel has written.
 func rawAddrPort(name *unix.RawSockaddrInet6) netip.AddrPort {
-	// The port has the same place in both families' addresses, in network order.
+	// The port has the same offset in both families, in network byte order.
 	port := binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(&name.Port))[:]) //nolint:gosec // two bytes
 	if name.Family == unix.AF_INET {
 		four := (*unix.RawSockaddrInet4)(unsafe.Pointer(name)) //nolint:gosec // the smaller fits
@@ -164,8 +183,8 @@ func rawAddrPort(name *unix.RawSockaddrInet6) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom16(name.Addr).Unmap(), port)
 }
 
-// parseExtended reads a struct sock_extended_err (linux/errqueue.h) and the
-// offender's address behind it.
+// parseExtended parses a struct sock_extended_err (linux/errqueue.h), which the offender's
+// address follows.
 func parseExtended(data []byte) (r icmpReport) {
 	const originAt, kindAt, codeAt, size, originICMP, originICMP6 = 4, 5, 6, 16, 2, 3
 	if len(data) < size {

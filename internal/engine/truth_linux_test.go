@@ -14,33 +14,35 @@ import (
 	"portscan_exporter/internal/testnet"
 )
 
+// truthCase is a scan of a test host, whose states are known.
 type truthCase struct {
 	host    testnet.Host
 	ports   string
 	open    string // expected
-	unknown int    // ports that may be unknown
+	unknown int    // maximum number of unknown ports
 	within  time.Duration
-	with    []string // engines; nil: those at the kernel's speed
+	with    []string // names of engines; nil: those of linuxEngines
 }
 
-// fast are the engines at the kernel's speed.
-func fast() []string { return []string{"epoll", "syn"} }
+// linuxEngines returns the names of the engines that only Linux has.
+func linuxEngines() []string { return []string{"connect", "syn"} }
 
-// withFast runs a test with each of them.
-func withFast(t *testing.T, test func(t *testing.T, e *Engine)) {
+// withLinuxEngines runs the test with each engine that only Linux has.
+func withLinuxEngines(t *testing.T, test func(t *testing.T, e *Engine)) {
 	t.Helper()
 	all := engines(t, Limits{})
-	for _, name := range fast() {
+	for _, name := range linuxEngines() {
 		t.Run(name, func(t *testing.T) { test(t, all[name]) })
 	}
 }
 
+// run scans with each engine: no state may be wrong, and at most c.unknown ports unknown.
 func (c truthCase) run(t *testing.T) {
 	t.Helper()
 	host := testnet.Start(t, c.host)[0]
 	with := c.with
 	if with == nil {
-		with = fast()
+		with = linuxEngines()
 	}
 	all := engines(t, Limits{})
 	for _, name := range with {
@@ -53,55 +55,59 @@ func (c truthCase) run(t *testing.T) {
 			}
 			spec.Expect = &scan.Expectation{Open: set}
 		}
-		begun := time.Now()
+		start := time.Now()
 		score := testnet.MeasureWithoutDrops(t, func() testnet.Score {
-			begun = time.Now()
+			start = time.Now()
 			ctx, cancel := context.WithTimeout(t.Context(), max(c.within, 60*time.Second))
 			defer cancel()
 			return testnet.CompareReports(host.State, scanAll(ctx, t, e, testRequest(t, spec, c.host.Addrs...)))
 		}, host)
-		t.Logf("%s: %v, %+v", name, time.Since(begun), host.Counts(t))
+		t.Logf("%s: %v, %+v", name, time.Since(start), host.Counts(t))
 		if score.Wrong() > 0 || score.Unknown() > c.unknown {
 			t.Errorf("%s:\n%v", name, score)
 		}
 	}
 }
 
-var four, six = netip.MustParseAddr("192.0.2.10"), netip.MustParseAddr("2001:db8::10")
-
+// TestTruthClosed scans a host that refuses most ports.
 func TestTruthClosed(t *testing.T) {
 	if !testnet.Isolated(t) {
 		return
 	}
-	truthCase{host: testnet.Host{Addrs: []netip.Addr{four, six}, Ports: map[string]testnet.Answer{"22,80,8080,50000-50004": testnet.Accept, "25": testnet.AcceptReset}}, ports: "1-65535"}.run(t)
+	truthCase{host: testnet.Host{Addrs: []netip.Addr{target4, target6}, Ports: map[string]testnet.Answer{"22,80,8080,50000-50004": testnet.Accept, "25": testnet.AcceptReset}}, ports: "1-65535"}.run(t)
 }
 
+// TestTruthDrops scans a host that drops packets to most ports.
 func TestTruthDrops(t *testing.T) {
 	if !testnet.Isolated(t) {
 		return
 	}
-	truthCase{host: testnet.Host{Addrs: []netip.Addr{four}, Default: testnet.Drop, Ports: map[string]testnet.Answer{"22,80,443,8080,50000": testnet.Accept}}, ports: "1-65535", open: "22,80,443"}.run(t)
+	truthCase{host: testnet.Host{Addrs: []netip.Addr{target4}, Default: testnet.Drop, Ports: map[string]testnet.Answer{"22,80,443,8080,50000": testnet.Accept}}, ports: "1-65535", open: "22,80,443"}.run(t)
 }
 
+// TestTruthRejects scans a host that rejects most ports with ICMP errors.
 func TestTruthRejects(t *testing.T) {
 	if !testnet.Isolated(t) {
 		return
 	}
-	truthCase{host: testnet.Host{Addrs: []netip.Addr{four}, Default: testnet.RejectPort, Ports: map[string]testnet.Answer{"22,80,443,8080,50000": testnet.Accept}}, ports: "1-65535", open: "22,80,443"}.run(t)
+	truthCase{host: testnet.Host{Addrs: []netip.Addr{target4}, Default: testnet.RejectPort, Ports: map[string]testnet.Answer{"22,80,443,8080,50000": testnet.Accept}}, ports: "1-65535", open: "22,80,443"}.run(t)
 }
 
+// TestTruthDark scans a host that drops packets to all ports.
 func TestTruthDark(t *testing.T) {
 	if !testnet.Isolated(t) {
 		return
 	}
-	truthCase{host: testnet.Host{Addrs: []netip.Addr{four}, Default: testnet.Drop}, ports: "1-65535"}.run(t)
+	truthCase{host: testnet.Host{Addrs: []netip.Addr{target4}, Default: testnet.Drop}, ports: "1-65535"}.run(t)
 }
 
-func TestTruthLoss(t *testing.T) {
+// TestTruthLoss scans a host that loses a tenth of all packets in each direction.
+func TestTruthLoss(t *testing.T) { //nolint:tparallel // its parts have the same addresses
+	t.Parallel() // it waits more than it works
 	if !testnet.Isolated(t) {
 		return
 	}
-	lossy := testnet.Host{Addrs: []netip.Addr{four}, LossIn: .1, LossOut: .1, Ports: map[string]testnet.Answer{"22,80,443,8080,9000-9004": testnet.Accept}}
+	lossy := testnet.Host{Addrs: []netip.Addr{target4}, LossIn: .1, LossOut: .1, Ports: map[string]testnet.Answer{"22,80,443,8080,9000-9004": testnet.Accept}}
 	for run := range 10 {
 		t.Run(strconv.Itoa(run), func(t *testing.T) {
 			truthCase{host: lossy, ports: "1-10000"}.run(t)
@@ -109,34 +115,40 @@ func TestTruthLoss(t *testing.T) {
 	}
 }
 
+// TestTruthLimitedResets scans a host that sends at most 200 RSTs a second.
 func TestTruthLimitedResets(t *testing.T) {
 	t.Parallel() // it waits more than it works
 	if !testnet.Isolated(t) {
 		return
 	}
-	truthCase{host: testnet.Host{Addrs: []netip.Addr{four}, RSTsPerSecond: 200}, ports: "1-3000", within: 60 * time.Second, unknown: 0}.run(t)
+	truthCase{host: testnet.Host{Addrs: []netip.Addr{target4}, RSTsPerSecond: 200}, ports: "1-3000", within: 60 * time.Second, unknown: 0}.run(t)
 }
 
+// TestTruthMixed scans a host with ports of each kind.
 func TestTruthMixed(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	if !testnet.Isolated(t) {
 		return
 	}
-	truthCase{host: testnet.Host{Addrs: []netip.Addr{four, six}, Ports: map[string]testnet.Answer{
+	truthCase{host: testnet.Host{Addrs: []netip.Addr{target4, target6}, Ports: map[string]testnet.Answer{
 		"22,80": testnet.Accept, "81": testnet.AcceptReset, "82": testnet.AcceptClose, "1000-1499": testnet.Drop, "1500-1509": testnet.RejectReset,
 		"1510-1529": testnet.RejectAdmin, "1530-1549": testnet.RejectHost, "1550-1569": testnet.RejectPort, "2000": testnet.BacklogFull,
 	}, ICMPsPerSecond: -1}, ports: "1-4000"}.run(t)
 }
 
-// TestTruthBoth has both engines agree where the portable one can tell.
-func TestTruthBoth(t *testing.T) {
+// TestTruthAllEngines scans, with the portable engine too, a host with the kinds of ports that
+// it can distinguish.
+func TestTruthAllEngines(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	if !testnet.Isolated(t) {
 		return
 	}
-	truthCase{host: testnet.Host{Addrs: []netip.Addr{four, six}, Ports: map[string]testnet.Answer{
+	truthCase{host: testnet.Host{Addrs: []netip.Addr{target4, target6}, Ports: map[string]testnet.Answer{
 		"22,80": testnet.Accept, "81": testnet.AcceptReset, "1000-1099": testnet.Drop, "1500-1509": testnet.RejectReset,
-	}}, ports: "1-2000", with: []string{"epoll", "dial", "syn"}}.run(t)
+	}}, ports: "1-2000", with: []string{"connect", "dial", "syn"}}.run(t)
 }
 
+// TestTruthNetwork scans 254 addresses.
 func TestTruthNetwork(t *testing.T) {
 	if !testnet.Isolated(t) {
 		return
@@ -148,16 +160,17 @@ func TestTruthNetwork(t *testing.T) {
 	truthCase{host: testnet.Host{Addrs: addrs, Ports: map[string]testnet.Answer{"22,443": testnet.Accept, "100-119": testnet.Drop}}, ports: "1-500"}.run(t)
 }
 
-// TestTruthAllOpen has something that answers for every port.
+// TestTruthAllOpen scans a host with a listener on each port.
 func TestTruthAllOpen(t *testing.T) {
 	if !testnet.Isolated(t) {
 		return
 	}
-	truthCase{host: testnet.Host{Addrs: []netip.Addr{four}, Default: testnet.Accept}, ports: "1-10000"}.run(t)
+	truthCase{host: testnet.Host{Addrs: []netip.Addr{target4}, Default: testnet.Accept}, ports: "1-10000"}.run(t)
 }
 
-// far scans a distant host that a program of the lab plays, port by port.
-func far(t *testing.T, spec scan.Spec, unknown int, reply func(port uint16, attempt int) testnet.Reply) {
+// scanSimulated scans a simulated host with each engine that only Linux has: no state may be wrong, and
+// at most the given number of ports unknown.
+func scanSimulated(t *testing.T, spec scan.Spec, unknown int, reply func(port uint16, attempt int) testnet.Reply) {
 	t.Helper()
 	addr := netip.MustParseAddr("203.0.113.7")
 	testnet.StartSimulation(t, testnet.Simulation{
@@ -165,23 +178,24 @@ func far(t *testing.T, spec scan.Spec, unknown int, reply func(port uint16, atte
 		Reply:    func(_ netip.Addr, port uint16, attempt int) testnet.Reply { return reply(port, attempt) },
 	})
 	truth := func(_ netip.Addr, port uint16) scan.State { return reply(port, 1).Answer.State() }
-	withFast(t, func(t *testing.T, e *Engine) {
+	withLinuxEngines(t, func(t *testing.T, e *Engine) {
 		t.Helper()
-		begun := time.Now()
+		start := time.Now()
 		score := testnet.MeasureWithoutDrops(t, func() testnet.Score {
-			begun = time.Now()
+			start = time.Now()
 			ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 			defer cancel()
 			return testnet.CompareReports(truth, scanAll(ctx, t, e, testRequest(t, spec, addr)))
 		})
-		t.Logf("%v", time.Since(begun))
+		t.Logf("%v", time.Since(start))
 		if score.Wrong() > 0 || score.Unknown() > unknown {
 			t.Errorf("\n%v", score)
 		}
 	})
 }
 
-// TestTruthLateAnswers has open ports that answer late, amid silence.
+// TestTruthLateAnswers scans a host that drops packets to most ports and has open ports that
+// answer late.
 func TestTruthLateAnswers(t *testing.T) {
 	if !testnet.Isolated(t) {
 		return
@@ -192,7 +206,7 @@ func TestTruthLateAnswers(t *testing.T) {
 	}
 	spec := defaultSpec("1-65535")
 	spec.Expect = &scan.Expectation{Open: scan.NewPortSet(22, 443, 8080)}
-	far(t, spec, 0, func(port uint16, _ int) testnet.Reply {
+	scanSimulated(t, spec, 0, func(port uint16, _ int) testnet.Reply {
 		delay, open := late[port]
 		if !open {
 			return testnet.Reply{Answer: testnet.Drop}
@@ -201,13 +215,14 @@ func TestTruthLateAnswers(t *testing.T) {
 	})
 }
 
-// TestTruthFarAway has round trips of 60 to 100 ms, so that answers overtake
-// each other.
-func TestTruthFarAway(t *testing.T) {
+// TestTruthLongRoundTrip scans a host with round trips of 60 to 100 ms, so that answers are
+// reordered.
+func TestTruthLongRoundTrip(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	if !testnet.Isolated(t) {
 		return
 	}
-	far(t, defaultSpec("1-20000"), 0, func(port uint16, attempt int) testnet.Reply {
+	scanSimulated(t, defaultSpec("1-20000"), 0, func(port uint16, attempt int) testnet.Reply {
 		delay := 60*time.Millisecond + time.Duration((int(port)*7919+attempt*104729)%40)*time.Millisecond
 		switch {
 		case port%1000 == 0:
@@ -220,46 +235,66 @@ func TestTruthFarAway(t *testing.T) {
 	})
 }
 
-// TestTruthBan has a host that stops answering in mid-scan: what it did not
-// answer is unknown, and nothing of it filtered.
-func TestTruthBan(t *testing.T) {
+// TestTruthBan scans a host that stops answering during the scan: the ports that it has not
+// answered must be unknown (unresponsive), not filtered.
+func TestTruthBan(t *testing.T) { //nolint:tparallel // its parts have the same addresses
+	t.Parallel() // it waits more than it works
 	if !testnet.Isolated(t) {
 		return
 	}
 	spec := defaultSpec("1-10000")
 	spec.Rate = 5000
-	withFast(t, func(t *testing.T, e *Engine) {
+	withLinuxEngines(t, func(t *testing.T, e *Engine) {
 		t.Helper()
-		host := testnet.Start(t, testnet.Host{Addrs: []netip.Addr{four}, Ports: map[string]testnet.Answer{"22": testnet.Accept}})[0]
+		host := testnet.Start(t, testnet.Host{Addrs: []netip.Addr{target4}, Ports: map[string]testnet.Answer{"22": testnet.Accept}})[0]
 		banned := make(chan struct{})
 		time.AfterFunc(time.Second, func() {
 			defer close(banned)
 			host.Filter(t, "table inet ban { chain in { type filter hook input priority 0 ; iifname wire drop\n}\n}\n")
 		})
-		begun := time.Now()
-		score := testnet.CompareReports(host.State, scanAll(t.Context(), t, e, testRequest(t, spec, four)))
+		start := time.Now()
+		score := testnet.CompareReports(host.State, scanAll(t.Context(), t, e, testRequest(t, spec, target4)))
 		<-banned
-		t.Logf("%v\n%v", time.Since(begun), score)
+		t.Logf("%v\n%v", time.Since(start), score)
 		if score.Wrong() > 0 || score.Unknown() != score.UnknownByCause(scan.CauseUnresponsive) || score.Unknown() < 1000 {
 			t.Errorf("\n%v", score)
 		}
 	})
 }
 
-// TestTruthNobody scans an address of the own network that nobody has.
-func TestTruthNobody(t *testing.T) { //nolint:tparallel // its parts have the same addresses
+// TestTruthAbsentNeighbor scans an on-link address that no host has: all ports must be unknown
+// for lack of a route.
+func TestTruthAbsentNeighbor(t *testing.T) { //nolint:tparallel // its parts have the same addresses
 	t.Parallel() // it waits more than it works
 	if !testnet.Isolated(t) {
 		return
 	}
-	host := testnet.Start(t, testnet.Host{Addrs: []netip.Addr{four}})[0]
-	nobody := netip.MustParseAddr("192.0.2.99")
-	host.RouteTo(t, nobody)
-	withFast(t, func(t *testing.T, e *Engine) {
+	host := testnet.Start(t, testnet.Host{Addrs: []netip.Addr{target4}})[0]
+	absent := netip.MustParseAddr("192.0.2.99")
+	host.RouteTo(t, absent)
+	withLinuxEngines(t, func(t *testing.T, e *Engine) {
 		t.Helper()
-		got := census(scanAll(t.Context(), t, e, testRequest(t, defaultSpec("1-500"), nobody)))
+		got := census(scanAll(t.Context(), t, e, testRequest(t, defaultSpec("1-500"), absent)))
 		if got["unknown no_route"] != 500 {
-			t.Errorf("an address that nobody has: %v", got)
+			t.Errorf("states = %v, want 500 unknown (no_route)", got)
 		}
 	})
+}
+
+// TestTruthLossAmidRejects loses packets to and from a host that rejects most ports, at
+// Linux's limit of ICMP errors and without one. One address of two may be unresponsive: in one
+// scan of twenty its open ports are lost at all attempts that max_open_attempts allows.
+func TestTruthLossAmidRejects(t *testing.T) { //nolint:tparallel // its parts have the same addresses
+	t.Parallel() // it waits more than it works
+	if !testnet.Isolated(t) {
+		return
+	}
+	for run, limit := range []int{0, -1} {
+		t.Run(strconv.Itoa(run), func(t *testing.T) {
+			truthCase{host: testnet.Host{
+				Addrs: []netip.Addr{target4, target6}, Default: testnet.RejectAdmin, ICMPsPerSecond: limit, LossIn: .15, LossOut: .1,
+				Ports: map[string]testnet.Answer{"22,80,443": testnet.Accept},
+			}, ports: "1-500", unknown: 500}.run(t)
+		})
+	}
 }

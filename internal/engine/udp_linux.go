@@ -13,32 +13,31 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// NewUDP returns the engine of UDP scans at its best on this system: on Linux, a few
-// sockets for all ports, whose error queues say which of them are closed. All its
-// scans stay within the budget. What is sent to a port is package payload's, and
-// sent at each attempt.
+// NewUDP returns the engine of UDP scans. On Linux it has a few sockets for all ports; their
+// error queues report closed ports. All scans share the budget. Each attempt sends the
+// datagrams of package payload.
 func NewUDP(budget *Budget) (*Engine, error) {
 	if budget == nil {
 		return nil, errNoBudget
 	}
-	return &Engine{budget: budget, system: &udpSystem{many: countPayloads(), held: make(map[uint16]int), scanned: make(map[uint16]struct{})}}, nil
+	return &Engine{budget: budget, system: &udpSystem{datagrams: countPayloads(), held: make(map[uint16]int), wantedPorts: make(map[uint16]struct{})}}, nil
 }
 
-// udpSystem is the system of UDP scans.
+// udpSystem implements [system] for UDP scans.
 type udpSystem struct {
-	listening
+	sharedSockets
 
-	many   payloadCounts
-	wanted atomic.Int32 // how many ports are wanted
+	datagrams   payloadCounts
+	wantedCount atomic.Int32 // number of wanted ports
 
 	mu   sync.Mutex
-	held map[uint16]int // local ports of all lines, and how many sockets have each
-	// Ports that some line scans and another one holds.
-	scanned map[uint16]struct{}
+	held map[uint16]int // number of sockets of all probers by local port
+	// Ports that one prober scans and another one holds.
+	wantedPorts map[uint16]struct{}
 }
 
-// hold notes that a port is ours, or that it no longer is.
-func (s *udpSystem) hold(port uint16, change int) {
+// holdPort counts a socket with the local port, or its end.
+func (s *udpSystem) holdPort(port uint16, change int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.held[port] += change; s.held[port] == 0 {
@@ -46,41 +45,45 @@ func (s *udpSystem) hold(port uint16, change int) {
 	}
 }
 
-// want notes that a line scans a port that another one holds. With add false it tells
-// whether somebody wants the port, who then does no more.
-func (s *udpSystem) want(port uint16, add bool) (wanted bool) {
+// markWanted notes that a prober scans a port that another one holds. With add false it
+// removes such a note and reports whether there was one.
+func (s *udpSystem) markWanted(port uint16, add bool) (wanted bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, wanted = s.scanned[port]
+	_, wanted = s.wantedPorts[port]
 	if add {
-		s.scanned[port] = struct{}{}
+		s.wantedPorts[port] = struct{}{}
 	} else {
-		delete(s.scanned, port)
+		delete(s.wantedPorts, port)
 	}
-	s.wanted.Store(int32(len(s.scanned))) //nolint:gosec // ports
+	s.wantedCount.Store(int32(len(s.wantedPorts))) //nolint:gosec // ports
 	return wanted
 }
 
-// isOurs tells whether a socket of ours is at the other end: what it receives is no
-// service's, and what it sends is no answer.
-func (s *udpSystem) isOurs(at netip.AddrPort) bool {
+// isOwnSocket reports whether the address and port are those of a socket of this engine,
+// which is not a service.
+func (s *udpSystem) isOwnSocket(at netip.AddrPort) bool {
 	s.mu.Lock()
 	held := s.held[at.Port()] > 0
 	s.mu.Unlock()
-	return held && s.ours(at.Addr())
+	return held && s.isLocal(at.Addr())
 }
 
-func (s *udpSystem) line(_ context.Context, source netip.Addr, _ int) (line, error) {
-	return newDatagrams(s, source)
+func (s *udpSystem) newProber(_ context.Context, source netip.Addr, _ int, _ lateDetector) (prober, error) {
+	return newUDPProber(s, source)
 }
 
-func (s *udpSystem) packets(port uint16) int { return max(1, s.many[port]) }
+func (s *udpSystem) traits() traits {
+	t := s.sharedSockets.traits()
+	t.datagrams = s.datagrams
+	return t
+}
 
 func (*udpSystem) close() {}
 
-// openDatagrams returns a socket for datagrams to anybody, from the source where it
-// is valid, with its error queue on (ip(7), IP_RECVERR), and its local port.
-func openDatagrams(family uint8, source netip.Addr) (fd int, port uint16, err error) {
+// openUDPSocket returns an unconnected UDP socket with the source address, if it is valid,
+// and an error queue (ip(7), IP_RECVERR), and its local port.
+func openUDPSocket(family uint8, source netip.Addr) (fd int, port uint16, err error) {
 	domain, level, option := unix.AF_INET, unix.SOL_IP, unix.IP_RECVERR
 	if family == family6 {
 		domain, level, option = unix.AF_INET6, unix.SOL_IPV6, unix.IPV6_RECVERR
@@ -103,8 +106,8 @@ func openDatagrams(family uint8, source netip.Addr) (fd int, port uint16, err er
 	return fd, port, nil
 }
 
-// bindAny binds the socket to a free port, which it returns, of the source where
-// that is valid.
+// bindAny binds the socket to the source address, if it is valid, and returns the local
+// port that the kernel has chosen.
 func bindAny(fd int, family uint8, source netip.Addr) (uint16, error) {
 	var at unix.Sockaddr = &unix.SockaddrInet4{}
 	switch {

@@ -5,8 +5,10 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -15,11 +17,11 @@ import (
 	"portscan_exporter/internal/testnet"
 )
 
-// withUDP runs a test with either engine of UDP.
+// withUDP runs the test with each engine for UDP.
 func withUDP(t *testing.T, test func(t *testing.T, e *Engine)) {
 	t.Helper()
-	for name, maker := range map[string]func(*Budget) (*Engine, error){"queue": NewUDP, "dial": NewDialUDP} {
-		e, err := maker(testBudget(t, Limits{}))
+	for name, newEngine := range map[string]func(*Budget) (*Engine, error){"udp": NewUDP, "dial": NewDialUDP} {
+		e, err := newEngine(testBudget(t, Limits{}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -27,30 +29,32 @@ func withUDP(t *testing.T, test func(t *testing.T, e *Engine)) {
 	}
 }
 
+// udpSpec returns a UDP module with the default settings of config.yml.
 func udpSpec(ports string) scan.Spec {
 	spec := defaultSpec(ports)
 	spec.Protocol = scan.UDP
 	return spec
 }
 
-// scanUDP scans for so long at the most and measures the scan at the truth.
+// scanUDP scans with a time limit and compares the results with the true states.
 func scanUDP(t *testing.T, e *Engine, spec scan.Spec, within time.Duration, truth func(netip.Addr, uint16) scan.State, addrs ...netip.Addr) testnet.Score {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), within)
 	defer cancel()
-	begun := time.Now()
+	start := time.Now()
 	score := testnet.CompareReports(truth, scanAll(ctx, t, e, testRequest(t, spec, addrs...)))
-	t.Logf("%v\n%v", time.Since(begun), score)
+	t.Logf("%v\n%v", time.Since(start), score)
 	return score
 }
 
-// TestUDPTruth has ports of every kind on a host without a limit.
+// TestUDPTruth scans a host with ports of each kind that does not limit its ICMP errors: all
+// states must be right.
 func TestUDPTruth(t *testing.T) {
 	if !testnet.Isolated(t) {
 		return
 	}
 	host := testnet.Start(t, testnet.Host{
-		Addrs: []netip.Addr{four, six, netip.MustParseAddr("192.0.2.77")}, ICMPsPerSecond: -1,
+		Addrs: []netip.Addr{target4, target6, netip.MustParseAddr("192.0.2.77")}, ICMPsPerSecond: -1,
 		UDP: map[string]testnet.UDPAnswer{
 			"53,1000-1009": testnet.UDPReply, "69": testnet.UDPReplyElsewhere, "200-209": testnet.UDPMute, "300-349": testnet.UDPDrop,
 			"400-409": testnet.UDPRejectHost, "500-509": testnet.UDPRejectAdmin, "600-609": testnet.UDPRejectPort, "700": testnet.UDPReplyOtherAddr,
@@ -60,55 +64,59 @@ func TestUDPTruth(t *testing.T) {
 		t.Helper()
 		ports := "1-1500"
 		if t.Name() == "TestUDPTruth/dial" {
-			ports = "1-68,70-399,510-1500" // it can't tell the others
+			ports = "1-68,70-399,510-1500" // the portable engine cannot distinguish the others
 		}
-		score := scanUDP(t, e, udpSpec(ports), 20*time.Second, host.UDPState, four, six)
+		score := scanUDP(t, e, udpSpec(ports), 20*time.Second, host.UDPState, target4, target6)
 		if score.Wrong() > 0 || score.Unknown() > 0 {
 			t.Errorf("\n%v", score)
 		}
 	})
 }
 
-// TestUDPSilence has hosts that drop, and that is all that can be said.
-func TestUDPSilence(t *testing.T) {
+// TestUDPSilence scans hosts that drop datagrams to most or all ports: the silent ports must be
+// open_filtered.
+func TestUDPSilence(t *testing.T) { //nolint:tparallel // its parts have the same addresses
+	t.Parallel() // it waits more than it works
 	if !testnet.Isolated(t) {
 		return
 	}
 	dark := netip.MustParseAddr("192.0.2.11")
 	hosts := testnet.Start(
-		t, testnet.Host{Addrs: []netip.Addr{four, six}, DefaultUDP: testnet.UDPDrop, UDP: map[string]testnet.UDPAnswer{"53,1000-1004": testnet.UDPReply}},
+		t, testnet.Host{Addrs: []netip.Addr{target4, target6}, DefaultUDP: testnet.UDPDrop, UDP: map[string]testnet.UDPAnswer{"53,1000-1004": testnet.UDPReply}},
 		testnet.Host{Addrs: []netip.Addr{dark}, DefaultUDP: testnet.UDPDrop},
 	)
 	withUDP(t, func(t *testing.T, e *Engine) {
 		t.Helper()
-		score := scanUDP(t, e, udpSpec("1-2000"), 20*time.Second, testnet.TruthUDP(hosts...), four, six, dark)
+		score := scanUDP(t, e, udpSpec("1-2000"), 20*time.Second, testnet.TruthUDP(hosts...), target4, target6, dark)
 		if score.Wrong() > 0 || score.Unknown() > 0 {
 			t.Errorf("\n%v", score)
 		}
 	})
 }
 
-// TestUDPLimits has hosts that say "closed" as often as real ones do, and one of two
-// addresses that share a limit: no closed port is said to be anything else, and
-// what there was no time for is unknown.
-func TestUDPLimits(t *testing.T) { //nolint:tparallel // its parts have the same addresses
+// TestUDPICMPRateLimit scans hosts that limit their ICMP errors, one of them with two addresses
+// that share a limit: no state may be wrong, a minimum of ports must be closed, and unknown
+// ports must have the cause deadline or unresponsive.
+func TestUDPICMPRateLimit(t *testing.T) { //nolint:tparallel // its parts have the same addresses
 	t.Parallel() // it waits more than it works
 	if !testnet.Isolated(t) {
 		return
 	}
 	other := netip.MustParseAddr("192.0.2.11")
 	for name, tc := range map[string]struct {
-		host          testnet.Host
-		ports         string
-		within        time.Duration
-		closed, whole int // at least; 1: no port is unknown
+		host     testnet.Host
+		ports    string
+		within   time.Duration
+		closed   int  // at least
+		complete bool // no port may be unknown
 	}{
-		"the kernel's own, few ports":  {testnet.Host{Addrs: []netip.Addr{four}, UDP: map[string]testnet.UDPAnswer{"53": testnet.UDPReply}}, "50-59", 20 * time.Second, 9, 1},
-		"the kernel's own, many ports": {testnet.Host{Addrs: []netip.Addr{four}, UDP: map[string]testnet.UDPAnswer{"53": testnet.UDPReply}}, "1-1000", 9 * time.Second, 7, 0},
-		"the kernel's own, IPv6":       {testnet.Host{Addrs: []netip.Addr{six}, UDP: map[string]testnet.UDPAnswer{"53": testnet.UDPReply}}, "1-100", 9 * time.Second, 40, 0},
-		"100 a second":                 {testnet.Host{Addrs: []netip.Addr{four}, ICMPsPerSecond: 100, UDP: map[string]testnet.UDPAnswer{"53": testnet.UDPReply}}, "1-300", 20 * time.Second, 299, 1},
-		"50 a second, shared":          {testnet.Host{Addrs: []netip.Addr{four, other}, ICMPsPerSecond: 50}, "1-100", 15 * time.Second, 60, 0},
-		"100 a second, some silent":    {testnet.Host{Addrs: []netip.Addr{four}, ICMPsPerSecond: 100, UDP: map[string]testnet.UDPAnswer{"10-19": testnet.UDPMute, "30-39": testnet.UDPDrop}}, "1-150", 30 * time.Second, 130, 0},
+		"the kernel's limit, few ports":  {testnet.Host{Addrs: []netip.Addr{target4}, UDP: map[string]testnet.UDPAnswer{"53": testnet.UDPReply}}, "50-59", 20 * time.Second, 9, true},
+		"the kernel's limit, one silent": {testnet.Host{Addrs: []netip.Addr{target4}, UDP: map[string]testnet.UDPAnswer{"53,123": testnet.UDPReply, "1194": testnet.UDPMute}}, "53,69,123,1194", 9 * time.Second, 1, true},
+		"the kernel's limit, many ports": {testnet.Host{Addrs: []netip.Addr{target4}, UDP: map[string]testnet.UDPAnswer{"53": testnet.UDPReply}}, "1-1000", 9 * time.Second, 7, false},
+		"the kernel's limit, IPv6":       {testnet.Host{Addrs: []netip.Addr{target6}, UDP: map[string]testnet.UDPAnswer{"53": testnet.UDPReply}}, "1-100", 9 * time.Second, 40, false},
+		"100 a second":                   {testnet.Host{Addrs: []netip.Addr{target4}, ICMPsPerSecond: 100, UDP: map[string]testnet.UDPAnswer{"53": testnet.UDPReply}}, "1-300", 20 * time.Second, 299, true},
+		"50 a second, shared":            {testnet.Host{Addrs: []netip.Addr{target4, other}, ICMPsPerSecond: 50}, "1-100", 15 * time.Second, 60, false},
+		"100 a second, some silent":      {testnet.Host{Addrs: []netip.Addr{target4}, ICMPsPerSecond: 100, UDP: map[string]testnet.UDPAnswer{"10-19": testnet.UDPMute, "30-39": testnet.UDPDrop}}, "1-150", 30 * time.Second, 130, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			host := testnet.Start(t, tc.host)[0]
@@ -117,7 +125,7 @@ func TestUDPLimits(t *testing.T) { //nolint:tparallel // its parts have the same
 				t.Fatal(err)
 			}
 			score := scanUDP(t, e, udpSpec(tc.ports), tc.within, host.UDPState, tc.host.Addrs...)
-			if score.Wrong() > 0 || score.Right(scan.Closed) < tc.closed || tc.whole == 1 && score.Unknown() > 0 ||
+			if score.Wrong() > 0 || score.Right(scan.Closed) < tc.closed || tc.complete && score.Unknown() > 0 ||
 				score.Unknown() != score.UnknownByCause(scan.CauseDeadline)+score.UnknownByCause(scan.CauseUnresponsive) {
 				t.Errorf("\n%v", score)
 			}
@@ -125,29 +133,62 @@ func TestUDPLimits(t *testing.T) { //nolint:tparallel // its parts have the same
 	}
 }
 
-// TestUDPLoss loses a tenth of all packets each way.
+// TestUDPRejects scans a host with a filter that rejects ports with each kind of ICMP error, at the
+// kernel's limit. They must be filtered, and the silent port among them open_filtered.
+func TestUDPRejects(t *testing.T) {
+	t.Parallel() // it waits more than it works
+	if !testnet.Isolated(t) {
+		return
+	}
+	host := testnet.Start(t, testnet.Host{Addrs: []netip.Addr{target4}, UDP: map[string]testnet.UDPAnswer{"53": testnet.UDPReply, "1194": testnet.UDPMute}})[0]
+	var rules strings.Builder
+	rules.WriteString("table inet rejects { chain in { type filter hook input priority 0 ;\n")
+	for i, kind := range []string{"net-unreachable", "host-unreachable", "prot-unreachable", "net-prohibited", "host-prohibited", "admin-prohibited"} {
+		fmt.Fprintf(&rules, "udp dport %d-%d reject with icmp type %s\n", 3000+2*i, 3001+2*i, kind)
+	}
+	host.Filter(t, rules.String()+"}\n}\n")
+	e, err := NewUDP(testBudget(t, Limits{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	truth := func(addr netip.Addr, port uint16) scan.State {
+		if port >= 3000 {
+			return scan.Filtered
+		}
+		return host.UDPState(addr, port)
+	}
+	spec := udpSpec("53,1194,3000-3011")
+	spec.Timeout = 45 * time.Second
+	if score := scanUDP(t, e, spec, spec.Timeout, truth, target4); score.Wrong() > 0 || score.Unknown() > 0 {
+		t.Errorf("\n%v", score)
+	}
+}
+
+// TestUDPLoss scans a host that loses a tenth of all packets in each direction: no state may be
+// wrong, and all open and closed ports must be found.
 func TestUDPLoss(t *testing.T) {
 	t.Parallel() // it waits more than it works
 	if !testnet.Isolated(t) {
 		return
 	}
 	host := testnet.Start(t, testnet.Host{
-		Addrs: []netip.Addr{four}, ICMPsPerSecond: -1, LossIn: .1, LossOut: .1,
+		Addrs: []netip.Addr{target4}, ICMPsPerSecond: -1, LossIn: .1, LossOut: .1,
 		UDP: map[string]testnet.UDPAnswer{"53,123,161": testnet.UDPReply, "500-509": testnet.UDPMute},
 	})[0]
 	e, err := NewUDP(testBudget(t, Limits{}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	score := scanUDP(t, e, udpSpec("1-1000"), 20*time.Second, host.UDPState, four)
+	score := scanUDP(t, e, udpSpec("1-1000"), 20*time.Second, host.UDPState, target4)
 	if score.Wrong() > 0 || score.Right(scan.Open) != 3 || score.Right(scan.Closed) != 987 {
 		t.Errorf("\n%v", score)
 	}
 }
 
-// TestUDPHome scans this very machine, all ports: those of the scan itself are as
-// they would be without it.
-func TestUDPHome(t *testing.T) {
+// TestUDPOwnAddress scans all ports of loopback. Those that the scan itself uses as source ports
+// must also be closed.
+func TestUDPOwnAddress(t *testing.T) { //nolint:tparallel // its parts have the same addresses
+	t.Parallel() // it waits more than it works
 	if !testnet.Isolated(t) {
 		return
 	}
@@ -155,14 +196,14 @@ func TestUDPHome(t *testing.T) {
 	withUDP(t, func(t *testing.T, e *Engine) {
 		t.Helper()
 		if got := census(scanAll(t.Context(), t, e, testRequest(t, udpSpec("1-65535"), lo))); got["closed icmp"] != 65535 {
-			t.Errorf("nobody listens here: %v", got)
+			t.Errorf("states = %v, want 65535 closed (icmp)", got)
 		}
 	})
 }
 
-// TestUDPStrangeAnswers has late answers, answers from elsewhere, and errors of
-// routers.
-func TestUDPStrangeAnswers(t *testing.T) {
+// TestUDPUnusualAnswers scans a host with late, duplicate and empty answers, answers from
+// another address or port, and ICMP errors of routers: all states must be right.
+func TestUDPUnusualAnswers(t *testing.T) {
 	if !testnet.Isolated(t) {
 		return
 	}
@@ -205,35 +246,35 @@ func TestUDPStrangeAnswers(t *testing.T) {
 	}
 }
 
-// TestUDPLocalFilter has a rule of this machine itself that drops, which is not the
-// target's doing.
+// TestUDPLocalFilter scans through an output filter of this machine that drops datagrams to
+// some ports: those ports must be unknown (permission).
 func TestUDPLocalFilter(t *testing.T) {
 	if !testnet.Isolated(t) {
 		return
 	}
-	host := testnet.Start(t, testnet.Host{Addrs: []netip.Addr{four}, ICMPsPerSecond: -1, UDP: map[string]testnet.UDPAnswer{"53": testnet.UDPReply}})[0]
+	host := testnet.Start(t, testnet.Host{Addrs: []netip.Addr{target4}, ICMPsPerSecond: -1, UDP: map[string]testnet.UDPAnswer{"53": testnet.UDPReply}})[0]
 	testnet.Filter(t, "table inet ours { chain out { type filter hook output priority 0 ; udp dport 100-119 drop\n}\n}\n")
 	e, err := NewUDP(testBudget(t, Limits{}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for at, r := range scanAll(t.Context(), t, e, testRequest(t, udpSpec("1-200"), four)) {
+	for at, r := range scanAll(t.Context(), t, e, testRequest(t, udpSpec("1-200"), target4)) {
 		want, cause := host.UDPState(at.Addr(), at.Port()), r.Cause
 		if at.Port() >= 100 && at.Port() < 120 {
 			want, cause = scan.Unknown, scan.CausePermission
 		}
 		if r.State != want || r.Cause != cause {
-			t.Errorf("%v is %v (%v), want %v", at, r.State, r.Cause, want)
+			t.Errorf("state of %v = %v (%v), want %v (%v)", at, r.State, r.Cause, want, cause)
 		}
 	}
 }
 
-// TestUDPServers asks real servers of Debian's, at the ports where they belong.
+// TestUDPServers scans servers from Debian packages on their standard ports: each must be open.
 func TestUDPServers(t *testing.T) {
 	if !testnet.Isolated(t) {
 		return
 	}
-	host := testnet.Start(t, testnet.Host{Addrs: []netip.Addr{four}, ICMPsPerSecond: -1})[0]
+	host := testnet.Start(t, testnet.Host{Addrs: []netip.Addr{target4}, ICMPsPerSecond: -1})[0]
 	dir := t.TempDir()
 	conf := func(name, text string) string {
 		file := dir + "/" + name
@@ -246,16 +287,16 @@ func TestUDPServers(t *testing.T) {
 	host.Serve(t, "chronyd", "-d", "-x", "-U", "-u", "root", "-f", conf("chrony", "allow all\nlocal stratum 10\ncmdport 0\nbindcmdaddress /\npidfile "+dir+"/chrony.pid\n"))
 	host.Serve(t, "snmpd", "-f", "-Lo", "-C", "-c", conf("snmpd", "rocommunity public\n[snmp] persistentDir "+dir+"\n"), "-I", "-smux", "-p", dir+"/snmpd.pid", "udp:161")
 	host.Serve(t, "atftpd", "--daemon", "--no-fork", "--logfile", "-", "--port", "69", "--user", "root", dir)
-	host.Serve(t, "memcached", "-u", "root", "-l", four.String(), "-p", "0", "-U", "11211")
+	host.Serve(t, "memcached", "-u", "root", "-l", target4.String(), "-p", "0", "-U", "11211")
 	e, err := NewUDP(testBudget(t, Limits{}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := map[uint16]scan.State{53: scan.Open, 69: scan.Open, 123: scan.Open, 161: scan.Open, 11211: scan.Open, 54: scan.Closed, 162: scan.Closed}
 	var got map[netip.AddrPort]scan.PortResult
-	for range 20 { // they take a moment to begin
+	for range 20 { // the servers need time to start
 		right := 0
-		got = scanAll(t.Context(), t, e, testRequest(t, udpSpec("53,54,69,123,161,162,11211"), four))
+		got = scanAll(t.Context(), t, e, testRequest(t, udpSpec("53,54,69,123,161,162,11211"), target4))
 		for at, r := range got {
 			if r.State == want[at.Port()] {
 				right++
@@ -267,42 +308,42 @@ func TestUDPServers(t *testing.T) {
 		time.Sleep(200 * time.Millisecond)
 	}
 	for at, r := range got {
-		t.Errorf("%v is %v (%v), want %v", at, r.State, r.Cause, want[at.Port()])
+		t.Errorf("state of %v = %v (%v), want %v", at, r.State, r.Cause, want[at.Port()])
 	}
 }
 
-// TestUDPRate holds a scan to a module's rate by what the target sees, ports that
-// are sent several datagrams at an attempt included.
-func TestUDPRate(t *testing.T) {
+// TestUDPRateLimit scans ports whose attempts have several datagrams with a module's rate limit.
+// The limit must apply to datagrams, and the target must receive as many as are reported.
+func TestUDPRateLimit(t *testing.T) {
 	if !testnet.Isolated(t) {
 		return
 	}
-	host := testnet.Start(t, testnet.Host{Addrs: []netip.Addr{four}, DefaultUDP: testnet.UDPDrop})[0]
+	host := testnet.Start(t, testnet.Host{Addrs: []netip.Addr{target4}, DefaultUDP: testnet.UDPDrop})[0]
 	e, err := NewUDP(testBudget(t, Limits{}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	spec := udpSpec("161,443,500,853,4500,8443")
 	spec.Rate, spec.Retries, spec.MaxRetries = 20, 0, 0
-	attempts, begun := 0, time.Now()
-	err = e.Scan(t.Context(), testRequest(t, spec, four), func(r scan.PortResult) { attempts += r.Attempts })
-	took := time.Since(begun)
+	attempts, start := 0, time.Now()
+	err = e.Scan(t.Context(), testRequest(t, spec, target4), func(r scan.PortResult) { attempts += r.Attempts })
+	took := time.Since(start)
 	if err != nil {
 		t.Fatal(err)
 	}
 	const datagrams = 3 + 5*2 // SNMP in three versions, the others in two
 	if n := host.Counts(t).UDPIn; n != datagrams || attempts != datagrams || int(e.budget.Stats().UDPAttempts) != datagrams {
-		t.Errorf("the target saw %d datagrams, %d are reported and %d counted, want %d", n, attempts, e.budget.Stats().UDPAttempts, datagrams)
+		t.Errorf("datagrams received = %d, reported = %d, counted = %d, want %d", n, attempts, e.budget.Stats().UDPAttempts, datagrams)
 	}
 	if least := (datagrams-4)*time.Second/20 + spec.PortTimeout; took < least {
-		t.Errorf("at 20 a second it took %v, want %v at least", took, least)
+		t.Errorf("duration at 20 a second = %v, want at least %v", took, least)
 	}
 }
 
-// farUDP makes a distant network of one program's, and returns an engine.
-func farUDP(t *testing.T, l Limits, reply func(port uint16) testnet.DatagramReply) (*testnet.Simulator, *Engine) {
+// simulateUDP starts a simulated network and returns it with an engine.
+func simulateUDP(t *testing.T, l Limits, reply func(port uint16) testnet.DatagramReply) (*testnet.Simulator, *Engine) {
 	t.Helper()
-	far := testnet.StartSimulation(t, testnet.Simulation{
+	sim := testnet.StartSimulation(t, testnet.Simulation{
 		Prefixes: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")},
 		Datagram: func(_ netip.Addr, port uint16, _ int, _ []byte) testnet.DatagramReply { return reply(port) },
 	})
@@ -310,57 +351,60 @@ func farUDP(t *testing.T, l Limits, reply func(port uint16) testnet.DatagramRepl
 	if err != nil {
 		t.Fatal(err)
 	}
-	return far, e
+	return sim, e
 }
 
-var distant = netip.MustParseAddr("203.0.113.7")
+// remote4 is a simulated address behind a router.
+var remote4 = netip.MustParseAddr("203.0.113.7")
 
-// TestUDPServiceWithALimit has a service that answers seldom, amid silence: it is not
-// asked again to see whether the host lives, and the rest is what silence is.
-func TestUDPServiceWithALimit(t *testing.T) {
+// TestUDPRateLimitedService scans a host with one service, which answers only once. That the
+// service is silent later does not show that the host has stopped answering: the silent ports
+// must be open_filtered, not unknown.
+func TestUDPRateLimitedService(t *testing.T) {
 	if !testnet.Isolated(t) {
 		return
 	}
 	answered := false
-	_, e := farUDP(t, Limits{}, func(port uint16) testnet.DatagramReply {
+	_, e := simulateUDP(t, Limits{}, func(port uint16) testnet.DatagramReply {
 		if port == 123 && !answered {
 			answered = true
 			return testnet.DatagramReply{Data: []byte("x")}
 		}
 		return testnet.DatagramReply{Silent: true}
 	})
-	got := census(scanAll(t.Context(), t, e, testRequest(t, udpSpec("1-2000"), distant)))
+	got := census(scanAll(t.Context(), t, e, testRequest(t, udpSpec("1-2000"), remote4)))
 	if got["open reply"] != 1 || got["open_filtered silence"] != 1999 {
-		t.Errorf("%v", got)
+		t.Errorf("states = %v, want 1 open (reply) and 1999 open_filtered (silence)", got)
 	}
 }
 
-// TestUDPAnswersOfAnotherKind has a port answer as a TFTP server would from a new one.
-func TestUDPAnswersOfAnotherKind(t *testing.T) {
+// TestUDPAnswerLikeTFTP scans a port that answers with a TFTP packet, as a TFTP server does from
+// a new port. Only that port must be open, not port 69.
+func TestUDPAnswerLikeTFTP(t *testing.T) {
 	if !testnet.Isolated(t) {
 		return
 	}
-	_, e := farUDP(t, Limits{}, func(port uint16) testnet.DatagramReply {
+	_, e := simulateUDP(t, Limits{}, func(port uint16) testnet.DatagramReply {
 		if port == 1069 {
 			return testnet.DatagramReply{Data: []byte("\x00\x05\x00\x04no\x00")}
 		}
 		return testnet.DatagramReply{Silent: true}
 	})
-	for at, r := range scanAll(t.Context(), t, e, testRequest(t, udpSpec("69,70,1069"), distant)) {
+	for at, r := range scanAll(t.Context(), t, e, testRequest(t, udpSpec("69,70,1069"), remote4)) {
 		if (r.State == scan.Open) != (at.Port() == 1069) {
-			t.Errorf("%v is %v (%v)", at, r.State, r.Cause)
+			t.Errorf("state of %v = %v (%v), want open: %v", at, r.State, r.Cause, at.Port() == 1069)
 		}
 	}
 }
 
-// TestUDPLimitsOfAll holds all scans to the limit of packets a second, where an
-// attempt takes three.
-func TestUDPLimitsOfAll(t *testing.T) {
+// TestUDPBudgetRateLimit scans 200 addresses with a rate limit of all scans and three datagrams
+// an attempt: the limit must apply to datagrams.
+func TestUDPBudgetRateLimit(t *testing.T) {
 	if !testnet.Isolated(t) {
 		return
 	}
 	const rate, seconds = 50, 3
-	far, e := farUDP(t, Limits{Rate: rate}, func(uint16) testnet.DatagramReply { return testnet.DatagramReply{Silent: true} })
+	sim, e := simulateUDP(t, Limits{Rate: rate}, func(uint16) testnet.DatagramReply { return testnet.DatagramReply{Silent: true} })
 	var addrs []netip.Addr
 	for a := netip.MustParseAddr("203.0.113.1"); len(addrs) < 200; a = a.Next() {
 		addrs = append(addrs, a)
@@ -368,15 +412,16 @@ func TestUDPLimitsOfAll(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), seconds*time.Second)
 	defer cancel()
 	scanAll(ctx, t, e, testRequest(t, udpSpec("161"), addrs...))
-	const first = 3 * firstHelping
-	if n := far.Counts().UDPIn; n > rate*seconds+first {
-		t.Errorf("%d datagrams in %d s, at %d a second", n, seconds, rate)
+	const first = 3 * initialQuota
+	if n := sim.Counts().UDPIn; n > rate*seconds+first {
+		t.Errorf("datagrams in %d s at %d a second = %d, want at most %d", seconds, rate, n, rate*seconds+first)
 	}
 }
 
-// TestUDPHomeTwice has several scans of this very machine at once: each needs ports
-// that others hold.
-func TestUDPHomeTwice(t *testing.T) {
+// TestUDPConcurrentOwnAddress runs three scans of loopback at the same time, of which each scans
+// the source ports of the others: all ports must be closed.
+func TestUDPConcurrentOwnAddress(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	if !testnet.Isolated(t) {
 		return
 	}
@@ -387,44 +432,85 @@ func TestUDPHomeTwice(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range 3 {
 		all.Go(func() {
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
-			got := census(scanBeside(ctx, t, e, testRequest(t, udpSpec("1-65535"), netip.MustParseAddr("127.0.0.1"))))
+			got := census(scanConcurrently(ctx, t, e, testRequest(t, udpSpec("1-65535"), netip.MustParseAddr("127.0.0.1"))))
 			if got["closed icmp"] != 65535 || ctx.Err() != nil {
-				t.Errorf("scan %d: %v, %v", i, got, ctx.Err())
+				t.Errorf("scan %d: states = %v, want 65535 closed (icmp); deadline: %v, want none", i, got, ctx.Err())
 			}
 		})
 	}
 	all.Wait()
 }
 
-// TestUDPTooBig has a path too narrow for the longest datagram: that says nothing of
-// the port.
+// TestUDPReplyFromAnotherAddress scans two addresses of a host that replies from the second only,
+// and a port that replies from an address outside the request. Replies must count for the address
+// that was asked if they come from an address of the request. Copies of the second address's own
+// replies must not.
+func TestUDPReplyFromAnotherAddress(t *testing.T) {
+	if !testnet.Isolated(t) {
+		return
+	}
+	second, outside := netip.MustParseAddr("203.0.113.8"), netip.MustParseAddr("203.0.113.9")
+	const everywhere, notOfRequest, onlySecond = 53, 54, 55
+	testnet.StartSimulation(t, testnet.Simulation{
+		Prefixes: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")},
+		Datagram: func(addr netip.Addr, port uint16, _ int, _ []byte) testnet.DatagramReply {
+			switch {
+			case port == everywhere:
+				return testnet.DatagramReply{Data: []byte("x"), From: second}
+			case port == notOfRequest:
+				return testnet.DatagramReply{Data: []byte("x"), From: outside}
+			case port == onlySecond && addr == second:
+				return testnet.DatagramReply{Data: []byte("x"), Copies: 200}
+			default:
+				return testnet.DatagramReply{Silent: true}
+			}
+		},
+	})
+	e, err := NewUDP(testBudget(t, Limits{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	truth := func(addr netip.Addr, port uint16) scan.State {
+		if port == everywhere || port == onlySecond && addr == second {
+			return scan.Open
+		}
+		return scan.OpenFiltered
+	}
+	if score := scanUDP(t, e, udpSpec("50-59"), 20*time.Second, truth, remote4, second); score.Wrong() > 0 || score.Unknown() > 0 {
+		t.Errorf("\n%v", score)
+	}
+}
+
+// TestUDPTooBig requires that exactly the ICMP errors for a datagram that exceeds the path's MTU
+// are recognized, because they are no answer of the port.
 func TestUDPTooBig(t *testing.T) {
 	if !testnet.Isolated(t) {
 		return
 	}
-	r := icmpReport{fromNetwork: true, to: netip.AddrPortFrom(four, 443)}
+	r := icmpReport{fromNetwork: true, to: netip.AddrPortFrom(target4, 443)}
 	for _, tc := range []struct {
 		to         netip.Addr
 		kind, code uint8
 		want       bool
-	}{{four, 3, 4, true}, {four, 3, 3, false}, {four, 3, 1, false}, {six, 2, 0, true}, {six, 1, 4, false}, {four, 2, 0, false}} {
+	}{{target4, 3, 4, true}, {target4, 3, 3, false}, {target4, 3, 1, false}, {target6, 2, 0, true}, {target6, 1, 4, false}, {target4, 2, 0, false}} {
 		r.to, r.kind, r.code = netip.AddrPortFrom(tc.to, 443), tc.kind, tc.code
 		if r.tooBig() != tc.want {
-			t.Errorf("%+v: %v", tc, r.tooBig())
+			t.Errorf("tooBig() of type %d, code %d from %v = %v, want %v", tc.kind, tc.code, tc.to, r.tooBig(), tc.want)
 		}
 	}
 }
 
-// TestUDPRefusedByRouter has a router say "port unreachable" in the place of hosts:
-// that is a filter's answer. Only the address itself says that a port is closed.
-func TestUDPRefusedByRouter(t *testing.T) {
+// TestUDPPortUnreachableByRouter has a router send "port unreachable" errors for some ports of
+// two addresses. Those ports must be filtered. Only ports for which the address itself sends the
+// error must be closed.
+func TestUDPPortUnreachableByRouter(t *testing.T) {
 	if !testnet.Isolated(t) {
 		return
 	}
-	distant6 := netip.MustParseAddr("2001:db8:7::7")
-	routers := map[netip.Addr]netip.Addr{distant: netip.MustParseAddr("203.0.113.1"), distant6: netip.MustParseAddr("2001:db8:7::1")}
+	remote6 := netip.MustParseAddr("2001:db8:7::7")
+	routers := map[netip.Addr]netip.Addr{remote4: netip.MustParseAddr("203.0.113.1"), remote6: netip.MustParseAddr("2001:db8:7::1")}
 	testnet.StartSimulation(t, testnet.Simulation{
 		Prefixes: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("2001:db8:7::/64")},
 		Datagram: func(addr netip.Addr, port uint16, _ int, _ []byte) testnet.DatagramReply {
@@ -439,13 +525,13 @@ func TestUDPRefusedByRouter(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for at, r := range scanAll(t.Context(), t, e, testRequest(t, udpSpec("1-20"), distant, distant6)) {
+	for at, r := range scanAll(t.Context(), t, e, testRequest(t, udpSpec("1-20"), remote4, remote6)) {
 		want := scan.Closed
 		if at.Port() > 10 {
 			want = scan.Filtered
 		}
 		if r.State != want || r.Cause != scan.CauseICMP {
-			t.Errorf("%v is %v (%v), want %v (%v)", at, r.State, r.Cause, want, scan.CauseICMP)
+			t.Errorf("state of %v = %v (%v), want %v (%v)", at, r.State, r.Cause, want, scan.CauseICMP)
 		}
 	}
 }

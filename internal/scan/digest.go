@@ -7,27 +7,68 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"net/netip"
 	"strings"
 )
 
-// Digest returns a hash of the fields that [Task.Equal] compares. It is persisted: the same
-// task has the same digest in every version and process.
+// Key identifies a scan: tasks with equal keys are the same scan. Keys are comparable.
+type Key struct {
+	Digest string     // of the scan of the complete target
+	Addr   netip.Addr // the only address to scan; zero: the complete target
+}
+
+// Key returns the task's key. It ignores Asked, Owner, Reference and Expires.
+func (t Task) Key() Key { return Key{Digest: t.WithDigest().digest, Addr: t.Addr} }
+
+// WithDigest returns the task with its digest computed, so that [Task.Key] is cheap. A copy
+// whose fields are modified afterwards needs [Task.ResetDigest].
+func (t Task) WithDigest() Task {
+	if t.digest == "" {
+		t.digest = t.Digest()
+	}
+	return t
+}
+
+// ResetDigest returns the task with the digest of its present fields.
+func (t Task) ResetDigest() Task {
+	reset := t
+	reset.digest = t.Digest()
+	return reset
+}
+
+// Digest returns a hash of the fields that make two scans different. It is persisted: the same
+// task has the same digest in every version and process. A field that is added later must not
+// change the digests of tasks with its default.
 func (t Task) Digest() string {
-	spec := t.Plan.spec
-	ports, exclude, expect := spec.Ports.String(), spec.Exclude.String(), "nothing"
+	spec, expect := t.Plan.spec, "nothing"
 	if e := spec.Expect; e != nil {
 		expect = fmt.Sprintf("open %v, allow %v", e.Open, e.Allow)
 	}
-	spec.Ports, spec.Exclude, spec.Expect = PortSet{}, PortSet{}, nil // written separately below
+	hosts := make([]string, 0, len(t.Hosts))
+	for _, h := range t.Hosts {
+		hosts = append(hosts, fmt.Sprintf("{%q %q}", h.Entry, h.Network))
+	}
 	h := sha256.New()
-	fmt.Fprintf(h, "%q %q %q %v %v %v\n", t.Target, t.Module, t.Hosts, t.Family, t.MaxAddresses, int64(t.MaxAge))
+	fmt.Fprintf(h, "%q %q %s %v %v %v\n", t.Target, t.Module, hosts, t.Family, t.MaxAddresses, int64(t.MaxAge))
 	fmt.Fprintf(h, "%v %v", t.Scope.allow, t.Scope.exclude)
 	for _, o := range t.Scope.others {
 		fmt.Fprintf(h, " %v %v", o.part, o.excluded)
 	}
-	fmt.Fprintln(h)
-	// State files hold digests that were made when AllPorts was named KeepAll.
-	fields := strings.Replace(fmt.Sprintf("%+v", spec), " AllPorts:", " KeepAll:", 1)
-	fmt.Fprintf(h, "%s\n%v\n%v\n%v\n%v\n%v\n", fields, ports, exclude, expect, t.Plan.ports, t.Plan.watched)
+	fmt.Fprintf(h, "\n%s\n%v\n%v\n%v\n%v\n%v\n", spec.digestFields(), spec.Ports, spec.Exclude, expect, t.Plan.ports, t.Plan.watched)
 	return hex.EncodeToString(h.Sum(nil))
+}
+
+// digestFields returns the fields of the spec in the form that state files of all versions have.
+func (s *Spec) digestFields() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "{Protocol:%v Method:%v Ports: Exclude: Expect:<nil> Timeout:%v PortTimeout:%v Retries:%d MaxRetries:%d MaxInFlight:%d Rate:%d ",
+		s.Protocol, s.Method, s.Timeout, s.PortTimeout, s.Retries, s.MaxRetries, s.MaxInFlight, s.Rate)
+	if s.MaxOpenAttempts != 3 {
+		fmt.Fprintf(&b, "MaxOpenAttempts:%d ", s.MaxOpenAttempts)
+	}
+	if s.ControlPorts != 2 {
+		fmt.Fprintf(&b, "ControlPorts:%d ", s.ControlPorts)
+	}
+	fmt.Fprintf(&b, "Source:%v KeepAll:%v}", s.Source, s.AllPorts)
+	return b.String()
 }

@@ -20,10 +20,13 @@ var ErrUncheckedRequest = errors.New("unchecked scan request: use scan.NewReques
 // Scanner is an engine. It determines the state of each port of the plan on each address
 // of the request.
 //
-// Scan calls report once for each port that it has tried, possibly from several goroutines
-// at once. A port's state is a result, never an error: if an engine cannot determine a
-// state, it reports [Unknown] with a [Cause]. Ports that are not reported were not tried.
-// An error means that the scan could not be run.
+// Scan calls report for each port that it has tried, possibly from several goroutines at once.
+// Another report of a port replaces the earlier one, for example if a ban has turned out to be
+// the cause of its state. One call may report several ports with the same result ([PortResult].Ports). A
+// port's state is a result, never an error: if an engine cannot determine a state, it
+// reports [Unknown] with a [Cause]. Ports that are not reported were not tried. Each report
+// has the time of the address's last response so far. An error means that the scan could not
+// be run.
 //
 // Scan returns soon after ctx is done. It has then stopped its goroutines, closed its
 // sockets, and no longer calls report. It may be called concurrently.

@@ -31,7 +31,11 @@ type Spec struct {
 	MaxRetries  int           // maximum if packet loss is detected
 	MaxInFlight int           // concurrent attempts per address
 	Rate        int           // packets per second and address; 0: unlimited
-	Source      netip.Addr    // source address; zero: chosen by the operating system
+
+	MaxOpenAttempts int // attempts at a port that has answered open, per scan; at least 1
+	ControlPorts    int // ports outside the plan to try if every known port is open; 0: none
+
+	Source netip.Addr // source address; zero: chosen by the operating system
 
 	AllPorts bool // keep response times of all ports, not only of the notable ones
 }
@@ -67,6 +71,8 @@ func NewPlan(spec Spec) (Plan, error) {
 		return Plan{}, fmt.Errorf("max retries %[2]d is less than retries %[1]d", spec.Retries, spec.MaxRetries)
 	case spec.MaxInFlight < 1 || spec.Rate < 0:
 		return Plan{}, fmt.Errorf("max in flight %d must be at least 1, rate %d at least 0", spec.MaxInFlight, spec.Rate)
+	case spec.MaxOpenAttempts < 1 || spec.ControlPorts < 0:
+		return Plan{}, fmt.Errorf("max open attempts %d must be at least 1, control ports %d at least 0", spec.MaxOpenAttempts, spec.ControlPorts)
 	case ports.IsEmpty():
 		return Plan{}, ErrEmptyPlan
 	}
@@ -120,6 +126,11 @@ func (p Plan) Restrict(ports PortSet) Plan {
 
 // Watched reports whether the port is declared or was open before.
 func (p Plan) Watched(port uint16) bool { return p.Declared(port) || p.watched.Contains(port) }
+
+// keepsRTT reports whether a result has the response time of a port in the state.
+func (p Plan) keepsRTT(port uint16, state State) bool {
+	return p.spec.AllPorts || state == Open || p.Watched(port)
+}
 
 // Notable reports whether a port in the state is notable: it is declared or open.
 func (p Plan) Notable(port uint16, state State) bool {

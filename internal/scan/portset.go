@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"fmt"
 	"iter"
+	"math/bits"
 	"slices"
 	"sort"
 	"strconv"
@@ -107,22 +108,31 @@ func normalize(ranges []portRange) PortSet {
 	slices.SortFunc(ranges, func(a, b portRange) int { return cmp.Compare(a.lo, b.lo) })
 	out := ranges[:0]
 	for _, r := range ranges {
-		if n := len(out); n > 0 && int(r.lo) <= int(out[n-1].hi)+1 {
-			out[n-1].hi = max(out[n-1].hi, r.hi)
-			continue
-		}
-		out = append(out, r)
+		out = appendRange(out, r)
 	}
 	return newPortSet(out)
 }
 
+// appendRange appends a range that begins no lower than the last one, or extends that.
+func appendRange(ranges []portRange, r portRange) []portRange {
+	if n := len(ranges); n > 0 && int(r.lo) <= int(ranges[n-1].hi)+1 {
+		ranges[n-1].hi = max(ranges[n-1].hi, r.hi)
+		return ranges
+	}
+	return append(ranges, r)
+}
+
 // newPortSet returns the set of sorted ranges that neither overlap nor touch. It modifies
-// its argument.
+// its argument, and copies it if much of its capacity is unused, because sets can be
+// retained for long.
 func newPortSet(ranges []portRange) PortSet {
 	before := 0
 	for i := range ranges {
 		ranges[i].before = uint16(before)
 		before += ranges[i].len()
+	}
+	if cap(ranges) > len(ranges)+len(ranges)/8 {
+		return PortSet{ranges: slices.Clone(ranges)}
 	}
 	return PortSet{ranges: slices.Clip(ranges)}
 }
@@ -186,41 +196,47 @@ func (s PortSet) All() iter.Seq[uint16] {
 	}
 }
 
-// Union returns the ports that are in at least one of the sets.
-func (s PortSet) Union(other PortSet) PortSet {
-	return normalize(slices.Concat(s.ranges, other.ranges))
+// Select returns the ports whose bits are set in a mask with one bit per index (see
+// [PortSet.Index]): bit i%64 of word i/64 is that of index i.
+func (s PortSet) Select(mask []uint64) PortSet {
+	runs := 0
+	for _, word := range mask {
+		runs += bits.OnesCount64(word &^ (word << 1))
+	}
+	out := make([]portRange, 0, runs)
+	ranges, end := s.ranges, s.Len()
+	for first := findBit(mask, 0, 0); first < end; {
+		next := min(findBit(mask, first, ^uint64(0)), end)
+		for first < next {
+			for first >= int(ranges[0].before)+ranges[0].len() {
+				ranges = ranges[1:]
+			}
+			skipped := first - int(ranges[0].before)
+			count := min(next-first, ranges[0].len()-skipped)
+			lo := int(ranges[0].lo) + skipped
+			out = append(out, portRange{lo: uint16(lo), hi: uint16(lo + count - 1)}) //nolint:gosec // both are ports
+			first += count
+		}
+		first = findBit(mask, next, 0)
+	}
+	return newPortSet(out)
 }
 
-// Minus returns the ports that are not in the other set.
-func (s PortSet) Minus(other PortSet) PortSet {
-	var out []portRange
-	cuts := other.ranges
-	add := func(lo, hi int) {
-		out = append(out, portRange{lo: uint16(lo), hi: uint16(hi)}) //nolint:gosec // both are ports
-	}
-	for _, r := range s.ranges {
-		lo, hi := int(r.lo), int(r.hi)
-		for len(cuts) > 0 && int(cuts[0].hi) < lo {
-			cuts = cuts[1:]
+// findBit returns the index, from one on, of the first bit that differs from those of the
+// inverted word: of the first bit that is set with 0, and of the first that is not with
+// all ones. It returns the number of bits if there is none.
+func findBit(mask []uint64, from int, inverted uint64) int {
+	for word := from / 64; word < len(mask); word++ {
+		found := mask[word] ^ inverted
+		if word == from/64 {
+			found &= ^uint64(0) << (from % 64)
 		}
-		for _, cut := range cuts {
-			if int(cut.lo) > hi || lo > hi {
-				break
-			}
-			if int(cut.lo) > lo {
-				add(lo, int(cut.lo)-1)
-			}
-			lo = max(lo, int(cut.hi)+1)
-		}
-		if lo <= hi {
-			add(lo, hi)
+		if found != 0 {
+			return word*64 + bits.TrailingZeros64(found)
 		}
 	}
-	return normalize(out)
+	return len(mask) * 64
 }
-
-// Intersect returns the ports that are in both sets.
-func (s PortSet) Intersect(other PortSet) PortSet { return s.Minus(s.Minus(other)) }
 
 // RangeCount returns the number of ranges in which the set is stored, a measure of its size.
 func (s PortSet) RangeCount() int { return len(s.ranges) }

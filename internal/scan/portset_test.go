@@ -197,3 +197,32 @@ func BenchmarkPortSetIndex(b *testing.B) {
 		set.Index(8050)
 	}
 }
+
+func TestPortSetSelect(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"1-5,65533-65535", "1-65535", "7", "1-64,66-129,200,300-500,65535", "1-128"} {
+		set, err := scan.ParsePortSet(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, condition := range map[string]func(index int) bool{
+			"none": func(int) bool { return false }, "all": func(int) bool { return true },
+			"first": func(i int) bool { return i == 0 }, "last": func(i int) bool { return i == set.Len()-1 },
+			"even": func(i int) bool { return i%2 == 0 }, "runs": func(i int) bool { return i/61%3 > 0 }, "words": func(i int) bool { return i/64%2 > 0 },
+		} {
+			mask := make([]uint64, (set.Len()+63)/64)
+			var want []uint16
+			for i := range len(mask) * 64 { // the bits beyond the set's ports count for nothing
+				if condition(i) || name == "last" && i >= set.Len() {
+					mask[i/64] |= 1 << (i % 64)
+				}
+				if condition(i) && i < set.Len() {
+					want = append(want, set.At(i))
+				}
+			}
+			if got := set.Select(mask); !got.Equal(scan.NewPortSet(want...)) {
+				t.Errorf("%s: Select(%s) = %s, want %s", text, name, got, scan.NewPortSet(want...))
+			}
+		}
+	}
+}

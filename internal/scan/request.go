@@ -118,6 +118,14 @@ type Request struct {
 	plan      Plan
 	addresses []Address
 	checked   bool
+	known     map[netip.Addr]Known
+	done      map[netip.Addr]PortSet
+}
+
+// Known has the ports of an address by their state in its last complete scan. Ports without
+// a state are in none of the sets.
+type Known struct {
+	Open, Closed, Filtered PortSet
 }
 
 // NewRequest returns a request for those of the addresses that are in the scope, in
@@ -177,3 +185,23 @@ func (r Request) Plan() Plan { return r.plan }
 
 // Addresses returns the addresses to scan, in ascending order without duplicates.
 func (r Request) Addresses() []Address { return slices.Clone(r.addresses) }
+
+// WithKnown returns the request with the results of earlier complete scans, so that an engine
+// can distinguish a ban from a change of the ports. It keeps the map, which must not be modified.
+func (r Request) WithKnown(byIP map[netip.Addr]Known) Request {
+	r.known = byIP
+	return r
+}
+
+// Known returns the result of the address's last complete scan, or the zero value.
+func (r Request) Known(ip netip.Addr) Known { return r.known[ip] }
+
+// WithDone returns the request with ports of addresses whose results an earlier part of the scan
+// has reported: engines do not try them. It keeps the map, which must not be modified.
+func (r Request) WithDone(byIP map[netip.Addr]PortSet) Request {
+	r.done = byIP
+	return r
+}
+
+// Done returns the ports of the address that are not to be tried, see [Request.WithDone].
+func (r Request) Done(ip netip.Addr) PortSet { return r.done[ip] }

@@ -16,24 +16,24 @@ import (
 	"portscan_exporter/internal/scan"
 )
 
-func prefixes(t *testing.T, texts ...string) []netip.Prefix {
-	t.Helper()
+func prefixes(tb testing.TB, texts ...string) []netip.Prefix {
+	tb.Helper()
 	out := make([]netip.Prefix, 0, len(texts))
 	for _, s := range texts {
 		p, err := netip.ParsePrefix(s)
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		out = append(out, p)
 	}
 	return out
 }
 
-func scope(t *testing.T, allow, exclude []string) scan.Scope {
-	t.Helper()
-	s, err := scan.NewScope(prefixes(t, allow...), prefixes(t, exclude...))
+func scope(tb testing.TB, allow, exclude []string) scan.Scope {
+	tb.Helper()
+	s, err := scan.NewScope(prefixes(tb, allow...), prefixes(tb, exclude...))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return s
 }
@@ -41,15 +41,15 @@ func scope(t *testing.T, allow, exclude []string) scan.Scope {
 func spec(ports ...uint16) scan.Spec {
 	return scan.Spec{
 		Protocol: scan.TCP, Method: scan.Connect, Ports: scan.NewPortSet(ports...),
-		Timeout: time.Second, PortTimeout: time.Second, MaxInFlight: 1,
+		Timeout: time.Second, PortTimeout: time.Second, MaxInFlight: 1, MaxOpenAttempts: 3, ControlPorts: 2,
 	}
 }
 
-func plan(t *testing.T, s scan.Spec) scan.Plan {
-	t.Helper()
+func plan(tb testing.TB, s scan.Spec) scan.Plan {
+	tb.Helper()
 	p, err := scan.NewPlan(s)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return p
 }
@@ -168,6 +168,40 @@ func TestNewRequestZeroValues(t *testing.T) {
 		t.Errorf("NewRecorder() with the zero request = %v, want ErrUncheckedRequest", err)
 	}
 }
+
+// TestRequestForControl requires that the derived request has only addresses of the request,
+// and no excluded port.
+func TestRequestForControl(t *testing.T) {
+	t.Parallel()
+	s := spec(22)
+	s.Exclude, s.Retries, s.MaxRetries = scan.NewPortSet(40001), 2, 10
+	s.Expect = &scan.Expectation{Open: scan.NewPortSet(22, 80)}
+	req, _, err := scan.NewRequest(plan(t, s), scope(t, []string{"192.0.2.0/24"}, nil), found("192.0.2.1", "192.0.2.2"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, outside := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.3")
+	ports := scan.NewPortSet(40000, 40001)
+	got, ok := req.ForControl(ports, time.Millisecond, 1, []netip.Addr{outside, first})
+	if !ok || got.Check() != nil || len(got.Addresses()) != 1 || got.Addresses()[0].IP != first {
+		t.Fatalf("ForControl() = %v, %v, want a checked request for %v", got.Addresses(), ok, first)
+	}
+	if p := got.Plan(); p.Ports().String() != "40000" || p.Declared(22) || p.Spec().PortTimeout != time.Millisecond || p.Spec().Retries != 1 || p.Spec().MaxRetries != 1 || p.Spec().MaxOpenAttempts != 1 {
+		t.Errorf("plan = ports %v, %+v, want port 40000, a timeout of 1ms and one retry", p.Ports(), p.Spec())
+	}
+	for name, ok := range map[string]bool{
+		"an address outside": second(req.ForControl(ports, time.Second, 1, []netip.Addr{outside})),
+		"no address":         second(req.ForControl(ports, time.Second, 1, nil)),
+		"no port":            second(req.ForControl(scan.NewPortSet(40001), time.Second, 1, []netip.Addr{first})),
+		"the zero request":   second(scan.Request{}.ForControl(ports, time.Second, 1, []netip.Addr{first})),
+	} {
+		if ok {
+			t.Errorf("ForControl() with %s = true, want false", name)
+		}
+	}
+}
+
+func second[T any](_ T, ok bool) bool { return ok }
 
 func TestRequestAddressesCopied(t *testing.T) {
 	t.Parallel()

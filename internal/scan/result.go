@@ -4,19 +4,52 @@
 package scan
 
 import (
-	"iter"
 	"net/netip"
 	"time"
 )
 
-// PortResult is the result for one port of one address.
+// PortResult is the result for one port of one address. Engines report the same result for
+// several ports of an address with Ports in place of Port, for example for those that a scan
+// has not reached at its deadline: a call a port would delay the end of a large scan. If Ports
+// is empty, the result has only attempts that belong to no port's result.
 type PortResult struct {
 	Address  netip.Addr
 	Port     uint16
+	Ports    *PortSet // several ports with this result; nil: Port only
 	State    State
 	Cause    Cause         // evidence for the state
+	ICMP     ICMPError     // the answer, if it is known; see [Cause.hasICMP]
 	RTT      time.Duration // from the last attempt to its answer; 0 if there is none
-	Attempts int           // packets or connects; 0: the port was not tried
+	Attempts int           // see [Result.Attempts], all Ports together; 0: none was made
+
+	// LastResponse is the time of the last answer in the scan that the address itself sent,
+	// from any port; zero if there is none. An ICMP error from another sender, such as a
+	// router, is not such an answer.
+	LastResponse time.Time
+
+	// Control has answers to attempts that detect an interceptor. Then the result has no
+	// state, and Ports has the ports that are not part of the plan.
+	Control *Control
+}
+
+// Count returns the number of ports that the result is for.
+func (p PortResult) Count() int {
+	if p.Ports == nil {
+		return 1
+	}
+	return p.Ports.Len()
+}
+
+// Evidence returns the cause, with the ICMP error if it is known.
+func (p PortResult) Evidence() string {
+	switch {
+	case !p.ICMP.IsKnown():
+		return p.Cause.String()
+	case p.Cause == CauseICMP:
+		return p.Cause.String() + " " + p.ICMP.String()
+	default:
+		return p.Cause.String() + " after icmp " + p.ICMP.String()
+	}
 }
 
 // Failure is a reason why a scan is incomplete, apart from unknown ports.
@@ -65,8 +98,13 @@ type Result struct {
 	Addresses []AddressResult // in ascending order
 	Refused   []netip.Addr    // resolved outside the target's networks and not scanned
 	Failed    map[Failure]error
-	Attempts  int // packets or connects
-	Retries   int // attempts other than a port's first
+
+	// Attempts is the number of SYNs, connections or datagrams that the system has accepted
+	// for sending, with those that detect loss, bans and interceptors. An attempt at a UDP
+	// port counts as many times as it has datagrams. Retransmissions by the system do not
+	// count, and occur only if an attempt takes longer than a second.
+	Attempts int
+	Retries  int // attempts other than a port's first
 }
 
 // Success reports whether the scan is complete: it has at least one address, each port has
@@ -83,132 +121,22 @@ func (r *Result) Success() bool {
 	return true
 }
 
-// AddressResult has the results for the ports of one address.
-type AddressResult struct {
-	Address
-	plan  Plan
-	cells []cell                   // by index in the plan's ports
-	count [256]int                 // number of cells by value
-	rtts  map[uint16]time.Duration // by port, see All
-}
-
-// cell has a [State] in its low 3 bits and a [Cause] in the others, so that the results for
-// 65,535 ports need 64 KiB.
-type cell uint8
-
-func newCell(s State, c Cause) cell { return cell(s) | cell(c)<<3 }
-func (c cell) state() State         { return State(c & 7) }
-func (c cell) cause() Cause         { return Cause(c >> 3) }
-
-// Count returns the number of ports in the state.
-func (a *AddressResult) Count(s State) int {
-	n := 0
-	for c, cells := range &a.count {
-		if cell(c).state() == s {
-			n += cells
-		}
-	}
-	return n
-}
-
-// UnknownByCause returns the number of ports in state [Unknown] by cause.
-func (a *AddressResult) UnknownByCause() map[Cause]int {
+// UnknownByCause returns the number of ports in state [Unknown] by cause, all addresses together.
+func (r *Result) UnknownByCause() map[Cause]int {
 	by := make(map[Cause]int)
-	for c, cells := range &a.count {
-		if cells > 0 && cell(c).state() == Unknown {
-			by[cell(c).cause()] += cells
+	for i := range r.Addresses {
+		for cause, n := range r.Addresses[i].UnknownByCause() {
+			by[cause] += n
 		}
 	}
 	return by
 }
 
-// All yields the ports of the plan in ascending order. RTT is set for open and watched
-// ports, or for all with [Spec].AllPorts.
-func (a *AddressResult) All() iter.Seq[PortResult] {
-	return func(yield func(PortResult) bool) {
-		i := 0
-		for port := range a.plan.ports.All() {
-			r := a.portResult(port, i)
-			i++
-			if !yield(r) {
-				return
-			}
-		}
+// Size returns about how many bytes the results of all addresses take, see
+// [AddressResult.Size].
+func (r *Result) Size() (bytes int) {
+	for i := range r.Addresses {
+		bytes += r.Addresses[i].Size()
 	}
-}
-
-// portResult returns the result for a port and its index.
-func (a *AddressResult) portResult(port uint16, i int) PortResult {
-	c := a.cells[i]
-	r := PortResult{Address: a.IP, Port: port, State: c.state(), Cause: c.cause()}
-	if r.Cause.Answered() && len(a.rtts) > 0 {
-		r.RTT = a.rtts[port]
-	}
-	return r
-}
-
-// Watched yields the open and the watched ports, see [Plan.Watched], in ascending order.
-func (a *AddressResult) Watched() iter.Seq[PortResult] {
-	ports := a.groupPorts(func(c cell) uint8 { return uint8(c.state()) })[uint8(Open)].Union(a.plan.watched)
-	if e := a.plan.spec.Expect; e != nil {
-		ports = ports.Union(e.Open).Union(e.Allow)
-	}
-	return func(yield func(PortResult) bool) {
-		for port := range ports.Intersect(a.plan.ports).All() {
-			if i, ok := a.plan.ports.Index(port); ok && !yield(a.portResult(port, i)) {
-				return
-			}
-		}
-	}
-}
-
-// ByState returns the ports of the plan by state.
-func (a *AddressResult) ByState() map[State]PortSet {
-	by := make(map[State]PortSet)
-	for state, ports := range a.groupPorts(func(c cell) uint8 { return uint8(c.state()) }) {
-		by[State(state)] = ports
-	}
-	return by
-}
-
-// groupPorts returns the ports by the key of their cells.
-func (a *AddressResult) groupPorts(key func(cell) uint8) map[uint8]PortSet {
-	var ranges [1 << 8][]portRange
-	i := 0
-	for port := range a.plan.ports.All() {
-		k := key(a.cells[i])
-		i++
-		if n := len(ranges[k]); n > 0 && ranges[k][n-1].hi == port-1 {
-			ranges[k][n-1].hi = port
-		} else {
-			ranges[k] = append(ranges[k], portRange{lo: port, hi: port})
-		}
-	}
-	by := make(map[uint8]PortSet)
-	for k := range ranges {
-		if r := ranges[k]; len(r) > 0 {
-			by[uint8(k)] = newPortSet(r)
-		}
-	}
-	return by
-}
-
-// CountViolations returns the number of ports that are open and must not be, and of those that
-// must be open and are known not to be, see [Expected.ViolatedBy].
-func (a *AddressResult) CountViolations() (unexpected, missing int) {
-	if a.plan.spec.Expect == nil {
-		return 0, 0
-	}
-	open, notOpen := a.plan.spec.Expect.Violations(a.ByState())
-	return open.Len(), notOpen.Len()
-}
-
-// Responding reports whether any port of the address has an answer.
-func (a *AddressResult) Responding() bool {
-	for c, cells := range &a.count {
-		if cells > 0 && cell(c).cause().Answered() {
-			return true
-		}
-	}
-	return false
+	return bytes
 }

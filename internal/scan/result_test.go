@@ -16,15 +16,15 @@ import (
 
 var testAddress = netip.MustParseAddr("192.0.2.1")
 
-func recorder(t *testing.T, s scan.Spec, addrs ...string) *scan.Recorder {
-	t.Helper()
-	req, _, err := scan.NewRequest(plan(t, s), scope(t, []string{"192.0.2.0/24"}, nil), found(addrs...))
+func recorder(tb testing.TB, s scan.Spec, addrs ...string) *scan.Recorder {
+	tb.Helper()
+	req, _, err := scan.NewRequest(plan(tb, s), scope(tb, []string{"192.0.2.0/24"}, nil), found(addrs...))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	r, err := scan.NewRecorder(req)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return r
 }
@@ -58,6 +58,8 @@ func TestNewPlanInvalid(t *testing.T) {
 		"retries":         func(s *scan.Spec) { s.Retries = 1 },
 		"in flight":       func(s *scan.Spec) { s.MaxInFlight = 0 },
 		"rate":            func(s *scan.Spec) { s.Rate = -1 },
+		"open attempts":   func(s *scan.Spec) { s.MaxOpenAttempts = 0 },
+		"control ports":   func(s *scan.Spec) { s.ControlPorts = -1 },
 	} {
 		s := spec(22)
 		modify(&s)
@@ -121,6 +123,35 @@ func TestRecorder(t *testing.T) {
 	}
 }
 
+// TestRecorderSet records several ports with one call: ports of the request only, each once
+// in the progress, and all attempts.
+func TestRecorderSet(t *testing.T) {
+	t.Parallel()
+	r := recorder(t, spec(1, 2, 3, 7, 8, 9, 20), "192.0.2.1")
+	r.Record(scan.PortResult{Address: testAddress, Port: 2, State: scan.Open, Cause: scan.CauseHandshake, Attempts: 1})
+	silent, rest := scan.NewPortSet(1, 3, 8), scan.NewPortSet(4, 5, 6, 7, 9, 10, 20, 65535)
+	r.Record(scan.PortResult{Address: testAddress, Ports: &silent, State: scan.Filtered, Cause: scan.CauseSilence, Attempts: 7})
+	if got := r.Progress(); got != 4.0/7 {
+		t.Errorf("Progress() = %v, want 4/7", got)
+	}
+	r.Record(scan.PortResult{Address: testAddress, Ports: &rest, Cause: scan.CauseUnresponsive, Attempts: 2})
+	r.Record(scan.PortResult{Address: netip.MustParseAddr("192.0.2.2"), Ports: &rest, Cause: scan.CauseUnresponsive, Attempts: 2})
+	if got := r.Progress(); got != 1 {
+		t.Errorf("Progress() = %v, want 1", got)
+	}
+	addresses, attempts, retries := r.Snapshot(scan.CauseDeadline)
+	if attempts != 10 || retries != 4 {
+		t.Errorf("got %d attempts and %d retries, want 10 and 4", attempts, retries)
+	}
+	by := addresses[0].ByState()
+	if by[scan.Open].String() != "2" || by[scan.Filtered].String() != "1,3,8" || by[scan.Unknown].String() != "7,9,20" {
+		t.Errorf("ByState() = %v, want open 2, filtered 1,3,8 and unknown 7,9,20", by)
+	}
+	if got := addresses[0].UnknownByCause()[scan.CauseUnresponsive]; got != 3 {
+		t.Errorf("%d ports are unknown by %v, want 3", got, scan.CauseUnresponsive)
+	}
+}
+
 func TestRecorderAllPorts(t *testing.T) {
 	t.Parallel()
 	s := spec(4)
@@ -162,121 +193,32 @@ func TestResultSuccess(t *testing.T) {
 	}
 }
 
-// TestSuspectManyOpen tests numbers of open ports around the threshold.
-func TestSuspectManyOpen(t *testing.T) {
+func TestAddressResultLastResponse(t *testing.T) {
 	t.Parallel()
+	first := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	icmp := scan.PortResult{Address: testAddress, Port: 1, State: scan.Filtered, Cause: scan.CauseICMP}
+	withResponse := func(at time.Time) scan.PortResult { r := icmp; r.LastResponse = at; return r }
+	other := withResponse(first)
+	other.Address = netip.MustParseAddr("192.0.2.2")
 	for _, tc := range []struct {
-		name             string
-		ports, open      int
-		declared         bool // the open ports are declared
-		unknownRemainder bool
-		want             bool
+		name  string
+		ports []scan.PortResult
+		want  time.Time
 	}{
-		{name: "a SYN proxy over the default ports", ports: 1024, open: 1024, want: true},
-		{name: "more than half", ports: 1200, open: 601, want: true},
-		{name: "half", ports: 1200, open: 600, want: false},
-		{name: "a host with 300 open ports", ports: 300, open: 300, want: false},
-		{name: "at the threshold", ports: 512, open: 512, want: false},
-		{name: "above the threshold", ports: 513, open: 513, want: true},
-		{name: "declared", ports: 1024, open: 1024, declared: true, want: false},
-		{name: "the rest is unknown", ports: 5000, open: 600, unknownRemainder: true, want: true},
-	} {
-		var all []uint16
-		for p := 1; p <= tc.ports; p++ {
-			all = append(all, uint16(p))
-		}
-		s := spec(all...)
-		if tc.declared {
-			s.Expect = &scan.Expectation{Allow: scan.NewPortSet(all...)}
-		}
-		r := recorder(t, s, "192.0.2.1")
-		for i, p := range all {
-			switch {
-			case i < tc.open:
-				r.Record(scan.PortResult{Address: testAddress, Port: p, State: scan.Open, Cause: scan.CauseHandshake})
-			case !tc.unknownRemainder:
-				r.Record(scan.PortResult{Address: testAddress, Port: p, State: scan.Closed, Cause: scan.CauseRST})
-			}
-		}
-		addresses, _, _ := r.Snapshot(scan.CauseDeadline)
-		if got := addresses[0].Suspect(); got != tc.want {
-			t.Errorf("%s: Suspect() = %v, want %v", tc.name, got, tc.want)
-		}
-	}
-}
-
-func TestSuspectFewOpen(t *testing.T) {
-	t.Parallel()
-	silent := scan.PortResult{State: scan.Filtered, Cause: scan.CauseSilence}
-	closed := scan.PortResult{State: scan.Closed, Cause: scan.CauseRST}
-	open := scan.PortResult{State: scan.Open, Cause: scan.CauseSYNACK}
-	window := scan.PortResult{State: scan.Open, Cause: scan.CauseZeroWindow}
-	for _, tc := range []struct {
-		name     string
-		others   scan.PortResult
-		ports    map[uint16]scan.PortResult
-		declared []uint16
-		fewer    bool // ports scanned
-		want     bool
-	}{
-		{name: "a tarpit at some ports", others: closed, ports: map[uint16]scan.PortResult{1: window, 2: window, 3: window}, want: true},
-		{name: "a tarpit and as many services", others: closed, ports: map[uint16]scan.PortResult{1: window, 2: window, 3: window, 4: open, 5: open, 6: open}},
-		{name: "a tarpit and fewer services", others: closed, ports: map[uint16]scan.PortResult{1: window, 2: window, 3: window, 4: open, 5: open}, want: true},
-		{name: "two ports of an overloaded server", others: closed, ports: map[uint16]scan.PortResult{1: window, 2: window}},
-		{name: "a declared tarpit", others: closed, ports: map[uint16]scan.PortResult{1: window, 2: window, 3: window}, declared: []uint16{1, 2, 3}},
-		{name: "a mail proxy", others: silent, ports: map[uint16]scan.PortResult{25: open, 110: open}, want: true},
-		{name: "a declared mail server", others: silent, ports: map[uint16]scan.PortResult{25: open, 110: open}, declared: []uint16{25, 110}},
-		{name: "a mail server with one declared port", others: silent, ports: map[uint16]scan.PortResult{25: open, 110: open}, declared: []uint16{25}},
-		{name: "a mail server with another port", others: silent, ports: map[uint16]scan.PortResult{25: open, 110: open, 143: open}},
-		{name: "a mail server with closed ports", others: closed, ports: map[uint16]scan.PortResult{25: open, 110: open}},
-		{name: "one closed port", others: silent, ports: map[uint16]scan.PortResult{25: open, 110: open, 80: closed}},
-		{name: "one of the mail ports", others: silent, ports: map[uint16]scan.PortResult{25: open}},
-		{name: "few ports scanned", others: silent, ports: map[uint16]scan.PortResult{25: open, 110: open}, fewer: true},
-		{name: "a web server behind a filter", others: silent, ports: map[uint16]scan.PortResult{80: open, 443: open}},
-	} {
-		last := uint16(500)
-		if tc.fewer {
-			last = 100
-		}
-		all := []uint16{110}
-		for p := uint16(1); p <= last; p++ {
-			all = append(all, p)
-		}
-		s := spec(all...)
-		if tc.declared != nil {
-			s.Expect = &scan.Expectation{Open: scan.NewPortSet(tc.declared...)}
-		}
-		r := recorder(t, s, "192.0.2.1")
-		for _, p := range all {
-			one, ok := tc.ports[p]
-			if !ok {
-				one = tc.others
-			}
-			one.Address, one.Port = testAddress, p
-			r.Record(one)
-		}
-		addresses, _, _ := r.Snapshot(scan.CauseDeadline)
-		if got := addresses[0].Suspect(); got != tc.want {
-			t.Errorf("%s: Suspect() = %v, want %v", tc.name, got, tc.want)
-		}
-	}
-}
-
-func TestAddressResultResponding(t *testing.T) {
-	t.Parallel()
-	for cause, want := range map[scan.Cause]bool{
-		scan.CauseHandshake: true, scan.CauseHandshakeReset: true, scan.CauseRST: true, scan.CauseICMP: true,
-		scan.CauseReply: true, scan.CauseSilence: false, scan.CauseDeadline: false, scan.CauseNoRoute: false,
+		{name: "an ICMP error of a router", ports: []scan.PortResult{icmp}},
+		{name: "an ICMP error of the address", ports: []scan.PortResult{withResponse(first)}, want: first},
+		{name: "an answer, then silence", ports: []scan.PortResult{withResponse(first), icmp}, want: first},
+		{name: "answers in disorder", ports: []scan.PortResult{withResponse(first.Add(1)), withResponse(first)}, want: first.Add(1)},
+		{name: "an answer of another address", ports: []scan.PortResult{other}},
 	} {
 		r := recorder(t, spec(1), "192.0.2.1")
-		state := scan.Filtered
-		if cause >= scan.CauseDeadline {
-			state = scan.Unknown
+		for _, p := range tc.ports {
+			r.Record(p)
 		}
-		r.Record(scan.PortResult{Address: testAddress, Port: 1, State: state, Cause: cause})
 		addresses, _, _ := r.Snapshot(scan.CauseDeadline)
-		if got := addresses[0].Responding(); got != want {
-			t.Errorf("Responding() with %v = %v, want %v", cause, got, want)
+		a := addresses[0]
+		if got := a.LastResponse(); !got.Equal(tc.want) || a.Responding() == tc.want.IsZero() {
+			t.Errorf("%s: LastResponse() = %v, want %v; Responding() = %v", tc.name, got, tc.want, a.Responding())
 		}
 	}
 }

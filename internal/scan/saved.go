@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -26,53 +25,7 @@ type savedResult struct {
 	Retries   int               `json:"retries"`
 }
 
-// savedAddress groups ports by state and cause. This is compact, because neighboring ports
-// mostly have the same state.
-type savedAddress struct {
-	IP    netip.Addr               `json:"ip"`
-	Hosts []string                 `json:"hosts"`
-	Ports []savedPorts             `json:"ports"`
-	RTTs  map[uint16]time.Duration `json:"rtts,omitempty"`
-}
-
-type savedPorts struct {
-	State string `json:"state"`
-	Cause string `json:"cause"`
-	Ports string `json:"ports"`
-}
-
-// Save returns the result as JSON for [ReadResult].
-func (r *Result) Save() ([]byte, error) {
-	s := savedResult{
-		Started: r.Started, Finished: r.Finished, Lookup: r.Lookup, Refused: r.Refused,
-		Failed: make(map[string]string), Attempts: r.Attempts, Retries: r.Retries,
-	}
-	for f, err := range r.Failed {
-		s.Failed[f.String()] = err.Error()
-	}
-	for i := range r.Addresses {
-		s.Addresses = append(s.Addresses, r.Addresses[i].toSaved())
-	}
-	data, err := json.Marshal(s)
-	if err != nil {
-		return nil, fmt.Errorf("writing a result: %w", err)
-	}
-	return data, nil
-}
-
-func (a *AddressResult) toSaved() savedAddress {
-	s := savedAddress{IP: a.IP, Hosts: a.Hosts, RTTs: a.rtts}
-	by := a.groupPorts(func(c cell) uint8 { return uint8(c) })
-	for _, k := range slices.Sorted(maps.Keys(by)) {
-		c := cell(k)
-		s.Ports = append(s.Ports, savedPorts{State: c.state().String(), Cause: c.cause().String(), Ports: by[k].String()})
-	}
-	return s
-}
-
-var errWrongPorts = errors.New("saved ports differ from the plan's ports")
-
-// ReadResult returns the result of a scan of the plan that [Result.Save] wrote. An address
+// ReadResult returns the result of a scan of the plan that an earlier version saved. An address
 // outside the scope is an error, and so are ports other than those of the plan.
 func ReadResult(data []byte, plan Plan, scope Scope) (*Result, error) {
 	var s savedResult
@@ -88,16 +41,7 @@ func ReadResult(data []byte, plan Plan, scope Scope) (*Result, error) {
 		return nil, fmt.Errorf("reading a result: %w", err)
 	}
 	if len(refused) > 0 || len(req.addresses) != len(s.Addresses) {
-		return nil, errors.New("reading a result: addresses are outside the target's networks")
-	}
-	recorder, err := NewRecorder(req)
-	if err != nil {
-		return nil, fmt.Errorf("reading a result: %w", err)
-	}
-	for i := range s.Addresses {
-		if err := s.Addresses[i].recordPorts(plan, recorder); err != nil {
-			return nil, fmt.Errorf("reading a result of %v: %w", s.Addresses[i].IP, err)
-		}
+		return nil, fmt.Errorf("reading a result: %w", errOutsideScope)
 	}
 	r := &Result{
 		Plan: plan, Started: s.Started, Finished: s.Finished, Lookup: s.Lookup, Refused: s.Refused,
@@ -111,42 +55,39 @@ func ReadResult(data []byte, plan Plan, scope Scope) (*Result, error) {
 	if len(r.Failed) != len(s.Failed) {
 		return nil, errors.New("reading a result: unknown failure reason")
 	}
-	r.Addresses, _, _ = recorder.Snapshot(CauseInternal)
-	return r, nil
+	r.Addresses, err = s.readAddresses(req)
+	return r, err
 }
 
-// recordPorts records all ports of the address.
-func (s *savedAddress) recordPorts(plan Plan, to *Recorder) error {
-	var all PortSet
-	total := 0
-	for _, saved := range s.Ports {
-		ports, err := ParsePortSet(saved.Ports)
-		if err != nil {
-			return err
-		}
-		state, cause, err := parseCell(saved.State, saved.Cause)
-		if err != nil {
-			return err
-		}
-		for port := range ports.All() {
-			to.Record(PortResult{Address: s.IP.Unmap(), Port: port, State: state, Cause: cause, RTT: s.RTTs[port]})
-		}
-		all, total = all.Union(ports), total+ports.Len()
+// readAddresses returns the results for the addresses of the request.
+func (s *savedResult) readAddresses(req Request) ([]AddressResult, error) {
+	saved := make(map[netip.Addr]*savedAddress, len(s.Addresses))
+	for i := range s.Addresses {
+		s.Addresses[i].LastResponse = s.lastResponse(&s.Addresses[i])
+		saved[s.Addresses[i].IP.Unmap()] = &s.Addresses[i]
 	}
-	if !all.Equal(plan.ports) || total != all.Len() {
-		return errWrongPorts
+	results := make([]AddressResult, 0, len(req.addresses))
+	for _, a := range req.addresses {
+		r, err := saved[a.IP].toResult(req.plan, a)
+		if err != nil {
+			return nil, fmt.Errorf("reading a result of %v: %w", a.IP, err)
+		}
+		results = append(results, r)
 	}
-	return nil
+	return results, nil
 }
 
-// parseCell returns the state and the cause with the names.
-func parseCell(state, cause string) (State, Cause, error) {
-	for _, s := range States() {
-		for c := CauseHandshake; c <= CauseInternal; c++ {
-			if s.String() == state && c.String() == cause && (s == Unknown) == c.explainsUnknown() {
-				return s, c, nil
-			}
-		}
+// lastResponse returns the time of the address's last response. Files of earlier versions lack
+// it: an address with open or closed ports has responded since the start of the scan.
+func (s *savedResult) lastResponse(a *savedAddress) time.Time {
+	at := a.LastResponse
+	if at.IsZero() && slices.ContainsFunc(a.Ports, func(p savedPorts) bool {
+		return p.State == Open.String() || p.State == Closed.String()
+	}) {
+		at = s.Started
 	}
-	return 0, 0, fmt.Errorf("unknown state %q with cause %q", state, cause)
+	if at.After(s.Finished) { // the clock was set back in the scan
+		return s.Finished
+	}
+	return at
 }

@@ -50,30 +50,33 @@ const (
 	CauseZeroWindow                  // SYN+ACK with a window of 0, typical of tarpits
 	CauseReply                       // datagram
 	CauseSilence                     // no answer to any attempt
+	CauseNoNeighbor                  // no host has the address on its link
 )
 
 // Reasons for [Unknown]. Their names are the values of the label "reason" of
 // portscan_ports_unknown.
 const (
-	CauseDeadline     Cause = iota + 16 // the scan timed out or was canceled
-	CauseDescriptors                    // no file descriptor or memory for a socket
-	CauseSourcePorts                    // no free source port for that destination
-	CauseNoRoute                        // no route to the address
-	CausePermission                     // the operating system does not permit the attempt
-	CauseUnresponsive                   // the address stopped answering during the scan
-	CauseInternal                       // a bug of the exporter
+	CauseDeadline      Cause = iota + 16 // the scan timed out or was canceled
+	CauseDescriptors                     // no file descriptor or memory for a socket
+	CauseSourcePorts                     // no free source port for that destination
+	CauseNoRoute                         // no route to the address
+	CausePermission                      // the operating system does not permit the attempt
+	CauseUnresponsive                    // the address stopped answering during the scan
+	CauseInternal                        // a bug of the exporter
+	CauseNeighborTable                   // the operating system's neighbor table is full
+	CauseTranslated                      // this machine translates the packets of the scan (NAT)
 )
 
 // UnknownCauses returns the reasons for [Unknown] in the order of output.
 func UnknownCauses() []Cause {
 	return []Cause{
 		CauseDeadline, CauseDescriptors, CauseSourcePorts, CauseNoRoute,
-		CausePermission, CauseUnresponsive, CauseInternal,
+		CausePermission, CauseUnresponsive, CauseInternal, CauseNeighborTable, CauseTranslated,
 	}
 }
 
 // explainsUnknown reports whether the cause is one of [UnknownCauses].
-func (c Cause) explainsUnknown() bool { return c >= CauseDeadline && c <= CauseInternal }
+func (c Cause) explainsUnknown() bool { return c >= CauseDeadline && c <= CauseTranslated }
 
 // Answered reports whether the cause is an answer, including RSTs and ICMP errors.
 func (c Cause) Answered() bool { return c >= CauseHandshake && c <= CauseReply }
@@ -84,8 +87,10 @@ func (c Cause) String() string {
 	names := [...]string{
 		CauseHandshake: "handshake", CauseHandshakeReset: "handshake_reset", CauseRST: "rst", CauseICMP: "icmp",
 		CauseSYNACK: "synack", CauseZeroWindow: "synack_zero_window", CauseReply: "reply", CauseSilence: "silence",
-		CauseDeadline: "deadline", CauseDescriptors: "descriptors", CauseSourcePorts: "source_ports",
+		CauseNoNeighbor: "no_neighbor",
+		CauseDeadline:   "deadline", CauseDescriptors: "descriptors", CauseSourcePorts: "source_ports",
 		CauseNoRoute: "no_route", CausePermission: "permission", CauseUnresponsive: "unresponsive", CauseInternal: "internal",
+		CauseNeighborTable: "neighbor_table", CauseTranslated: "translated",
 	}
 	if int(c) >= len(names) || names[c] == "" {
 		return "none"

@@ -8,40 +8,87 @@ const (
 	// suspect. Ordinary hosts have fewer.
 	suspectOpen = 512
 
-	// suspectWindows is the minimum number of undeclared ports with a window of 0. An
-	// overloaded server can have one or two.
-	suspectWindows = 3
+	// suspectAnswers is the minimum number of undeclared ports with a window of 0, or that
+	// reset the connection. An overloaded server can have one or two.
+	suspectAnswers = 3
 
 	// smtp and pop3 are the mail ports that transparent proxies intercept.
 	smtp, pop3  = 25, 110
 	mailProxied = 2
 
 	// suspectSilent is the minimum number of silent ports for a mail proxy.
-	suspectSilent = 100
+	suspectSilent = 16
+
+	// suspectTurned is the minimum number of ports that answered differently when tried
+	// again. A service that starts or stops during the scan can turn one.
+	suspectTurned = 2
 )
 
-// Suspect reports whether a middlebox probably answers for the address. It ignores declared
-// ports. An address is suspect in each of these cases:
-//
-//   - More than 512 ports are open, and they are more than half of the ports with a known
-//     state: a SYN proxy.
-//   - At least three open ports have a window of 0, and they are more than half of the open
-//     ports: a tarpit. Only half-open scans detect this.
-//   - The mail ports that providers and virus scanners intercept (25 and 110) are the only
-//     open ports, and all other known ports, at least 100, are silent: a transparent proxy
-//     in front of a silent host.
-func (a *AddressResult) Suspect() bool {
-	if a.Count(Open) == 0 {
-		return false
+// MinRecheckOpen is the minimum number of open undeclared ports of an address whose ports are
+// worth trying again.
+const MinRecheckOpen = 20
+
+// Suspicion is the reason why an address is suspect. The zero value is none.
+type Suspicion uint8
+
+// The reasons, see docs/metrics.md.
+const (
+	NotSuspect     Suspicion = iota
+	ByControlPorts           // all ports are open, control ports too
+	ByOpenPorts              // most ports are open: a SYN proxy
+	ByZeroWindows            // most open ports have a window of 0: a tarpit or a SYN proxy
+	ByResets                 // most open ports reset the connection: a SYN proxy
+	ByTurnedPorts            // ports answer differently when tried again: a SYN proxy that starts at a rate
+	ByMailProxy              // only ports 25 and 110 are open in front of a silent host
+)
+
+// String returns the reason's name in outputs.
+func (s Suspicion) String() string {
+	switch s {
+	case ByControlPorts:
+		return "control_ports"
+	case ByOpenPorts:
+		return "open_ports"
+	case ByZeroWindows:
+		return "zero_windows"
+	case ByResets:
+		return "handshake_resets"
+	case ByTurnedPorts:
+		return "turned_ports"
+	case ByMailProxy:
+		return "mail_proxy"
+	default:
+		return ""
+	}
+}
+
+// Suspect reports whether a middlebox probably answers for the address.
+func (a *AddressResult) Suspect() bool { return a.SuspectedBy() != NotSuspect }
+
+// SuspectedBy returns the reason why a middlebox probably answers for the address. Declared
+// ports count only if control ports are open as well.
+func (a *AddressResult) SuspectedBy() Suspicion {
+	open := a.Count(Open)
+	if open == 0 {
+		return NotSuspect
+	}
+	if known := a.plan.ports.Len() - a.Count(Unknown); open == known && a.control.Open > a.control.NotOpen {
+		return ByControlPorts
 	}
 	t := a.tallyUndeclared()
 	switch {
 	case t.open > suspectOpen && t.open*2 > t.known:
-		return true
-	case t.windows >= suspectWindows && t.windows*2 > t.open:
-		return true
+		return ByOpenPorts
+	case t.mostOpen(t.windows):
+		return ByZeroWindows
+	case t.mostOpen(t.resets):
+		return ByResets
+	case t.open >= MinRecheckOpen && a.control.TurnedOpen+a.control.TurnedClosed >= suspectTurned:
+		return ByTurnedPorts
+	case t.isMailProxy():
+		return ByMailProxy
 	default:
-		return t.mail == mailProxied && t.open == t.mail && t.silent >= suspectSilent && t.open+t.silent == t.known
+		return NotSuspect
 	}
 }
 
@@ -49,27 +96,48 @@ func (a *AddressResult) Suspect() bool {
 type undeclaredTally struct {
 	known, open, silent int
 	windows             int // open ports with a window of 0
+	resets              int // open ports that reset the connection
 	mail                int // open ports among smtp and pop3
 }
 
+// mostOpen reports whether count is enough, and more than half of the open ports.
+func (t *undeclaredTally) mostOpen(count int) bool {
+	return count >= suspectAnswers && count*2 > t.open
+}
+
+func (t *undeclaredTally) isMailProxy() bool {
+	return t.mail == mailProxied && t.open == t.mail && t.silent >= suspectSilent && t.open+t.silent == t.known
+}
+
 func (a *AddressResult) tallyUndeclared() (t undeclaredTally) {
-	for r := range a.All() {
-		if r.State == Unknown || a.plan.Declared(r.Port) {
+	var declared PortSet
+	if e := a.plan.spec.Expect; e != nil {
+		declared = e.Open.Union(e.Allow)
+	}
+	for i := range a.groups {
+		c, ports := a.groups[i].cell, a.groups[i].ports.Minus(declared)
+		if c.state() == Unknown {
 			continue
 		}
-		t.known++
+		t.known += ports.Len()
 		switch {
-		case r.State == Open:
-			t.open++
-			if r.Cause == CauseZeroWindow {
-				t.windows++
-			}
-			if r.Port == smtp || r.Port == pop3 {
-				t.mail++
-			}
-		case r.Cause == CauseSilence:
-			t.silent++
+		case c.state() == Open:
+			t.addOpen(c.cause(), ports)
+		case c.cause() == CauseSilence:
+			t.silent += ports.Len()
 		}
 	}
 	return t
+}
+
+func (t *undeclaredTally) addOpen(cause Cause, ports PortSet) {
+	t.open += ports.Len()
+	switch cause {
+	case CauseZeroWindow:
+		t.windows += ports.Len()
+	case CauseHandshakeReset:
+		t.resets += ports.Len()
+	default:
+	}
+	t.mail += ports.Intersect(NewPortSet(smtp, pop3)).Len()
 }

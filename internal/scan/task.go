@@ -7,7 +7,6 @@ import (
 	"iter"
 	"math"
 	"net/netip"
-	"reflect"
 	"time"
 )
 
@@ -89,9 +88,12 @@ func (h Host) All() iter.Seq[netip.Addr] {
 
 // Task is a requested scan before its names are resolved, from which a [Request] is made.
 type Task struct {
-	Asked        string // target or address in the client's request
-	Target       string // the target's name
-	Module       string // the module's name
+	Asked        string     // target or address in the client's request
+	Target       string     // the target's name
+	Module       string     // the module's name
+	Owner        string     // of the target, who has authorized the scan
+	Reference    string     // of the authorization
+	Addr         netip.Addr // the only address to scan, see [Task.ForAddress]; zero: the complete target
 	Hosts        []Host
 	Family       Family
 	MaxAddresses int           // maximum number of resolved addresses
@@ -99,11 +101,18 @@ type Task struct {
 	Expires      time.Time     // end of the authorization; zero: never
 	Scope        Scope
 	Plan         Plan
+
+	digest string // of the scan of the complete target; empty: not computed
 }
 
-// Equal reports whether two tasks are the same scan. It ignores Asked and Expires.
-func (t Task) Equal(o Task) bool {
-	other := o
-	other.Asked, other.Expires = t.Asked, t.Expires
-	return reflect.DeepEqual(t, other)
+// ForAddress returns the task for one address of the target, with the entry of the target's
+// hosts that leads to it. It is the scan of the complete target if that is its only host.
+func (t Task) ForAddress(addr netip.Addr, entry string) Task {
+	t = t.WithDigest()
+	t.Asked = addr.String()
+	host := Host{Entry: entry, Network: netip.PrefixFrom(addr, addr.BitLen())}
+	if len(t.Hosts) != 1 || t.Hosts[0] != host {
+		t.Addr, t.Hosts = addr, []Host{host}
+	}
+	return t
 }

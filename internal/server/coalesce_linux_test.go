@@ -24,7 +24,7 @@ func TestProbesCoalesced(t *testing.T) {
 	})
 	h := newHarness(t, `
 modules:
-  m: {ports: "1-200", rate: 400, timeout: 9s}
+  m: {ports: "1-200", rate: 200, timeout: 9s}
 targets:
 - {name: t, hosts: [192.0.2.77], modules: [m], authorization: {owner: me}}
 `, nil, nil)

@@ -34,10 +34,10 @@ func (ts *targetStatus) coverageGaps() (gaps []string) {
 	for _, ip := range view.Refused {
 		gaps = append(gaps, fmt.Sprintf("%v: resolved outside the target's networks, not scanned.", ip))
 	}
-	if view.Gone > 0 {
-		gaps = append(gaps, formatCount(view.Gone, "address")+": results evicted (memory limit).")
+	if view.Evicted > 0 {
+		gaps = append(gaps, formatCount(view.Evicted, "address")+": results evicted (memory limit).")
 	}
-	if view.Others {
+	if view.Partial {
 		gaps = append(gaps, "Other addresses of the target: not scanned since the exporter started or the configuration changed.")
 	}
 	gaps = append(gaps, ts.unknownPorts()...)
@@ -49,17 +49,11 @@ func (ts *targetStatus) coverageGaps() (gaps []string) {
 
 // unknownPorts returns the numbers of ports that are unknown, by cause.
 func (ts *targetStatus) unknownPorts() (gaps []string) {
-	unknown, evicted := make(map[scan.Cause]int), 0
+	unknown := make(map[scan.Cause]int)
 	for _, a := range ts.view.Addresses {
 		for cause, n := range a.Unknown {
 			unknown[cause] += n
 		}
-		if a.Forgotten {
-			evicted++
-		}
-	}
-	if evicted > 0 {
-		gaps = append(gaps, "Port states of "+formatCount(evicted, "address")+": evicted (memory limit). Until the next scan, all ports but unexpected and missing ones are shown as unknown.")
 	}
 	for _, cause := range slices.Sorted(maps.Keys(unknown)) {
 		gaps = append(gaps, fmt.Sprintf("%s scanned, but unknown: %s.", formatCount(unknown[cause], "port"), describeCause(cause)))

@@ -5,38 +5,35 @@ package server
 
 import (
 	"fmt"
-	"net/http"
 	"strings"
 	"text/tabwriter"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/expfmt"
 
 	"portscan_exporter/collector"
 	"portscan_exporter/internal/scan"
 )
 
-// writeDebug answers a probe with debug=true: plan, results, log and metrics as
+// encodeDebug returns the answer to a probe with debug=true: plan, results, log and metrics as
 // readable text.
-func (s *Server) writeDebug(w http.ResponseWriter, task scan.Task, a collector.ProbeResult, log *probeLog, reg prometheus.Gatherer) {
+func encodeDebug(p *permittedProbe, result collector.ProbeResult) (encodedAnswer, error) {
 	var b strings.Builder
-	writeDebugPlan(&b, task)
-	writeDebugAddresses(&b, a.Result)
-	writeDebugPorts(&b, a)
-	fmt.Fprintf(&b, "\nLogs for the probe:\n%s", log.text())
+	writeDebugPlan(&b, p.task)
+	writeDebugAddresses(&b, result.Result)
+	writeDebugPorts(&b, result)
+	fmt.Fprintf(&b, "\nLogs for the probe:\n%s", p.log.text())
 	b.WriteString("\nMetrics that would have been returned:\n")
-	families, err := reg.Gather()
+	families, err := gatherMetrics(collector.NewProbe(result))
 	if err != nil {
-		writeError(w, newRequestError(failedGather, err))
-		return
+		return encodedAnswer{}, err
 	}
 	for _, f := range families {
 		if _, err := expfmt.MetricFamilyToText(&b, f); err != nil {
 			fmt.Fprintf(&b, "# writing %s: %v\n", f.GetName(), err)
 		}
 	}
-	writeText(w, http.StatusOK, b.String())
+	return newTextAnswer(b.String()), nil
 }
 
 func writeDebugPlan(b *strings.Builder, task scan.Task) {
@@ -82,7 +79,13 @@ func writeDebugAddresses(b *strings.Builder, r *scan.Result) {
 				fmt.Fprintf(b, ", unknown (%v): %d", cause, n)
 			}
 		}
+		if reason := a.SuspectedBy(); reason != scan.NotSuspect {
+			fmt.Fprintf(b, ", suspect (%v)", reason)
+		}
 		b.WriteString("\n")
+		for _, e := range a.ICMPErrors() {
+			fmt.Fprintf(b, "    icmp %v: %s\n", e.ICMPError, formatCount(e.Ports.Len(), "port"))
+		}
 	}
 	for _, ip := range r.Refused {
 		fmt.Fprintf(b, "  %v  REFUSED: outside the target's networks\n", ip)
@@ -104,7 +107,7 @@ func writeDebugPorts(b *strings.Builder, a collector.ProbeResult) {
 		if p.RTT > 0 {
 			response = p.RTT.Round(time.Microsecond).String()
 		}
-		fmt.Fprintf(table, "  %v\t%d\t%v\t%v\t%v\t%s\n", p.Address, p.Port, p.State, p.Expected, p.Cause, response)
+		fmt.Fprintf(table, "  %v\t%d\t%v\t%v\t%v\t%s\n", p.Address, p.Port, p.State, p.Expected, p.Evidence(), response)
 	}
 	_ = table.Flush() // a Builder does not fail
 	for i := range a.Result.Addresses {

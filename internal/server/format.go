@@ -143,6 +143,18 @@ func formatAll[T fmt.Stringer](values []T) (texts []string) {
 
 const internalError = "internal error, see the log"
 
+// describeEvidence returns the evidence for the state of a port.
+func describeEvidence(p scan.PortResult) string {
+	switch {
+	case !p.ICMP.IsKnown():
+		return describeCause(p.Cause)
+	case p.Cause == scan.CauseICMP:
+		return "ICMP " + p.ICMP.String()
+	default:
+		return describeCause(p.Cause) + " after ICMP " + p.ICMP.String()
+	}
+}
+
 // describeCause returns the evidence for a state, or why the state is unknown.
 func describeCause(c scan.Cause) string {
 	return map[scan.Cause]string{
@@ -154,6 +166,7 @@ func describeCause(c scan.Cause) string {
 		scan.CauseZeroWindow:     "SYN+ACK with zero window (tarpit)",
 		scan.CauseReply:          "reply received",
 		scan.CauseSilence:        "no response",
+		scan.CauseNoNeighbor:     "no host on the link has the address",
 		scan.CauseDeadline:       "deadline reached",
 		scan.CauseDescriptors:    "no free file descriptor",
 		scan.CauseSourcePorts:    "no free source port",
@@ -161,6 +174,8 @@ func describeCause(c scan.Cause) string {
 		scan.CausePermission:     "not permitted on this machine",
 		scan.CauseUnresponsive:   "address stopped responding",
 		scan.CauseInternal:       internalError,
+		scan.CauseNeighborTable:  "neighbor table of this machine is full",
+		scan.CauseTranslated:     "translated (NAT) on this machine",
 	}[c]
 }
 

@@ -120,7 +120,7 @@ func (s *Server) newStatusRow(ts *targetStatus, a activity, now time.Time) *stat
 	r.Unexpected, r.Missing, r.Open, r.Unknown = sum.Unexpected, sum.Missing, sum.Open, sum.Unknown
 	r.UnexpectedOn, r.MissingOn = ts.addressCount(sum.WithUnexpected), ts.addressCount(sum.WithMissing)
 	r.Age = newTimestamp(sum.Finished, now)
-	if sum.Whole {
+	if sum.FullScan {
 		r.Duration = sum.Finished.Sub(sum.Started)
 	}
 	return r
@@ -129,7 +129,7 @@ func (s *Server) newStatusRow(ts *targetStatus, a activity, now time.Time) *stat
 // addressCount returns a number of addresses as text, or "" if the target has
 // only one address.
 func (ts *targetStatus) addressCount(n int) string {
-	if n == 0 || ts.summary.Scanned == 1 && !ts.summary.Others {
+	if n == 0 || ts.summary.Scanned == 1 && !ts.summary.Partial {
 		return ""
 	}
 	return "on " + formatCount(n, "address")

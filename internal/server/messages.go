@@ -39,6 +39,7 @@ const (
 	failedReload = "failed to reload configuration, keeping the current one:\n%v"
 	failedPage   = "failed to render page: see the log of the exporter"
 	failedGather = "failed to gather metrics: %v"
+	encodersBusy = "answer limit reached: try again later, or raise the scrape timeout"
 	shuttingDown = "Shutting down"
 )
 
@@ -79,6 +80,7 @@ func Messages() []Message {
 		{http.StatusServiceUnavailable, collector.RefusalLimit, coordinator.ErrBusy.Error()},
 		{http.StatusServiceUnavailable, collector.RefusalLimit, coordinator.ErrClosing.Error()},
 		{http.StatusServiceUnavailable, collector.RefusalLimit, coordinator.ErrPanic.Error()},
+		{http.StatusServiceUnavailable, collector.RefusalLimit, encodersBusy},
 		{http.StatusServiceUnavailable, "", shuttingDown},
 	}
 }

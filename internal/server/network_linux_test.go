@@ -20,6 +20,7 @@ import (
 	"portscan_exporter/internal/resolve"
 	"portscan_exporter/internal/scan"
 	"portscan_exporter/internal/server"
+	"portscan_exporter/internal/store"
 	"portscan_exporter/internal/testnet"
 )
 
@@ -88,6 +89,12 @@ func newNetworkHarness(t *testing.T, text string) *networkHarness {
 // the name server.
 func newCoordinator(t *testing.T, o *server.Options) *coordinator.Coordinator {
 	t.Helper()
+	return newLoggedCoordinator(t, o, slog.New(slog.DiscardHandler))
+}
+
+// newLoggedCoordinator returns the same with a logger.
+func newLoggedCoordinator(t *testing.T, o *server.Options, logger *slog.Logger) *coordinator.Coordinator {
+	t.Helper()
 	budget, err := engine.NewBudget(engine.Limits{})
 	if err != nil {
 		t.Fatal(err)
@@ -109,12 +116,17 @@ func newCoordinator(t *testing.T, o *server.Options) *coordinator.Coordinator {
 	if err != nil {
 		t.Fatal(err)
 	}
+	results, err := store.New(logger)
+	if err != nil {
+		t.Fatal(err)
+	}
 	scans, err := coordinator.New(coordinator.Options{
-		Resolver: resolver, Engines: engines, MaxScans: 8, Logger: slog.New(slog.DiscardHandler), Observe: o.Exporter.ObserveScan,
+		Resolver: resolver, Engines: engines, Store: results, MaxScans: 8, Logger: logger, Observe: observeScan(o.Exporter),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	o.Results = results
 	t.Cleanup(scans.Close)
 	return scans
 }

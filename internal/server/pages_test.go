@@ -16,6 +16,7 @@ import (
 	"portscan_exporter/internal/coordinator"
 	"portscan_exporter/internal/scan"
 	"portscan_exporter/internal/server"
+	"portscan_exporter/internal/store"
 )
 
 // TestIndexStatuses checks each status.
@@ -94,34 +95,35 @@ func TestIndexOrder(t *testing.T) {
 // TestIndexStaleResult checks cached results before and after they become stale.
 func TestIndexStaleResult(t *testing.T) {
 	t.Parallel()
-	scans := &agedScans{}
-	s := newScenario(t, scenarioConfig, nil, func(o *server.Options) { scans.Scans, o.Scans = o.Scans, scans })
+	results := &agedResults{}
+	s := newScenario(t, scenarioConfig, nil, func(o *server.Options) { results.Results, o.Results = o.Results, results })
 	s.get(t, "/probe?target=aged")
 	wantTexts(t, "row", s.statusRow(t, "aged", "kept"), "as expected no expectations")
-	scans.by = 89 * time.Minute
+	results.by = 89 * time.Minute
 	wantTexts(t, "row", s.statusRow(t, "aged", "kept"), "as expected no expectations")
-	scans.by = 91 * time.Minute
+	results.by = 91 * time.Minute
 	wantTexts(t, "row", s.statusRow(t, "aged", "kept"), "incomplete older than max_age + timeout", "1h 31m")
 	wantTexts(t, "target's page", s.getPage(t, "/target/aged"), "Changes since the last scan")
 }
 
-// agedScans shifts results into the past.
-type agedScans struct {
-	server.Scans
+// agedResults shifts results into the past.
+type agedResults struct {
+	server.Results
 
 	by time.Duration
 }
 
-func (l *agedScans) Summaries() []coordinator.Summary {
-	all := l.Scans.Summaries()
-	for i := range all {
-		all[i].Started, all[i].Finished = all[i].Started.Add(-l.by), all[i].Finished.Add(-l.by)
+func (l *agedResults) Summaries() (all []*store.Summary) {
+	for _, s := range l.Results.Summaries() {
+		older := *s
+		older.Started, older.Finished = s.Started.Add(-l.by), s.Finished.Add(-l.by)
+		all = append(all, &older)
 	}
 	return all
 }
 
-func (l *agedScans) Sights(target string) (all []*coordinator.Sight) {
-	for _, s := range l.Scans.Sights(target) {
+func (l *agedResults) TargetViews(target string) (all []*store.TargetView) {
+	for _, s := range l.Results.TargetViews(target) {
 		older := *s
 		older.Started, older.Finished = s.Started.Add(-l.by), s.Finished.Add(-l.by)
 		all = append(all, &older)

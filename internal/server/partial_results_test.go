@@ -11,38 +11,8 @@ import (
 	"time"
 
 	"portscan_exporter/internal/config"
-	"portscan_exporter/internal/coordinator"
 	"portscan_exporter/internal/scan"
-	"portscan_exporter/internal/server"
 )
-
-// evictedScans removes the port states of all addresses.
-type evictedScans struct{ server.Scans }
-
-func (f evictedScans) Sights(target string) []*coordinator.Sight {
-	all := f.Scans.Sights(target)
-	for _, s := range all {
-		for _, a := range s.Addresses {
-			a.Forgotten, a.States, a.Details = true, nil, nil
-		}
-	}
-	return all
-}
-
-// TestTargetPageEvictedStates checks that violations remain after port states are
-// evicted.
-func TestTargetPageEvictedStates(t *testing.T) {
-	t.Parallel()
-	s := newScenario(t, scenarioConfig, nil, func(o *server.Options) { o.Scans = evictedScans{o.Scans} })
-	s.setState(scan.Open, "192.0.2.1:22", "192.0.2.1:7")
-	s.get(t, "/probe?target=web")
-	page := s.getPage(t, "/target/web?module=few")
-	wantTexts(t, "page", plainText(page), "web violating")
-	wantTexts(t, "gaps", sectionText(t, page, "gaps"), "Port states of 1 address: evicted")
-	wantTexts(t, "addresses", sectionText(t, page, "addresses"), "192.0.2.1 192.0.2.1 7 80 2 0", "port states evicted")
-	wantTexts(t, "ports", sectionText(t, page, "ports"), "7/tcp 192.0.2.1 open (unexpected)", "80/tcp 192.0.2.1 not open (missing)")
-	wantTexts(t, "map", sectionText(t, page, "map"), "open (unexpected) 1 7", "not open (missing) 1 80", "unknown 98", "closed 0", "open 0")
-}
 
 // TestIndexSingleAddressProbes probes the addresses of a target one by one.
 func TestIndexSingleAddressProbes(t *testing.T) {
@@ -82,7 +52,7 @@ func (s *scenario) reconfigured(tb testing.TB) {
 			all = append(all, config.Selection{Target: target}.Task(m))
 		}
 	}
-	s.scans.Reconfigured(all)
+	s.scans.Reconfigure(all)
 }
 
 // TestTargetPageNoPorts checks the reason for an empty table of ports.

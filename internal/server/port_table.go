@@ -6,8 +6,8 @@ package server
 import (
 	"time"
 
-	"portscan_exporter/internal/coordinator"
 	"portscan_exporter/internal/scan"
+	"portscan_exporter/internal/store"
 )
 
 // portRow is a row of the table of ports: a port that is declared, open, or was
@@ -31,7 +31,7 @@ const maxPortRows = 1000
 
 // portRows returns the ports to list, the worst class first, then by address and
 // port. omitted is the number of ports beyond the limit, as text.
-func portRows(v *coordinator.Sight, addresses []*coordinator.AddressSight, now time.Time) (rows []portRow, omitted string) {
+func portRows(v *store.TargetView, addresses []*store.AddressView, now time.Time) (rows []portRow, omitted string) {
 	total := 0
 	for _, class := range portClasses() {
 		for _, a := range addresses {
@@ -52,7 +52,7 @@ func portRows(v *coordinator.Sight, addresses []*coordinator.AddressSight, now t
 }
 
 // listedPorts returns the ports of a class that are listed.
-func listedPorts(v *coordinator.Sight, a *coordinator.AddressSight, class portClass) scan.PortSet {
+func listedPorts(v *store.TargetView, a *store.AddressView, class portClass) scan.PortSet {
 	watched := a.Opened
 	if e := v.Plan.Spec().Expect; e != nil {
 		watched = union(watched, e.Open)
@@ -77,20 +77,12 @@ func listedPorts(v *coordinator.Sight, a *coordinator.AddressSight, class portCl
 	}
 }
 
-func newPortRow(v *coordinator.Sight, a *coordinator.AddressSight, class portClass, port uint16, now time.Time) portRow {
+func newPortRow(v *store.TargetView, a *store.AddressView, class portClass, port uint16, now time.Time) portRow {
 	r := portRow{
 		Class: class, Address: a.IP.String(), Port: port, Protocol: v.Plan.Spec().Protocol.String(), Expected: describeExpected(v.Plan, port),
 	}
-	if a.Forgotten {
-		r.State = class.String()
-	}
-	for state, ports := range a.States {
-		if ports.Contains(port) {
-			r.State = formatState(state)
-		}
-	}
-	if d, ok := a.Details[port]; ok {
-		r.Evidence = describeCause(d.Cause)
+	if d, ok := a.Port(port); ok {
+		r.State, r.Evidence = formatState(d.State), describeEvidence(d)
 		if d.RTT > 0 {
 			r.Response, r.RTT = formatDuration(d.RTT), d.RTT.Microseconds()
 		}
@@ -116,7 +108,7 @@ type changeRow struct {
 // changeRows returns the changes of a target's ports, newest first, on one
 // address unless address is empty.
 func (s *Server) changeRows(target, address string, now time.Time) (rows []changeRow) {
-	for _, c := range s.options.Scans.Changes(target) {
+	for _, c := range s.options.Results.Changes(target) {
 		if address != "" && c.IP.String() != address {
 			continue
 		}

@@ -8,8 +8,8 @@ import (
 	"slices"
 	"strings"
 
-	"portscan_exporter/internal/coordinator"
 	"portscan_exporter/internal/scan"
+	"portscan_exporter/internal/store"
 )
 
 // portClass is the class of a port on the map. A worse class is larger: the map
@@ -65,7 +65,7 @@ type classifiedPorts map[portClass]scan.PortSet
 
 // classifyPorts returns the classes of all ports on the addresses. If there are
 // addresses without results, all ports of the plan are unknown at best.
-func classifyPorts(v *coordinator.Sight, addresses []*coordinator.AddressSight, unscanned bool) classifiedPorts {
+func classifyPorts(v *store.TargetView, addresses []*store.AddressView, unscanned bool) classifiedPorts {
 	raw := make(classifiedPorts)
 	add := func(c portClass, ports scan.PortSet) { raw[c] = union(raw[c], ports) }
 	if unscanned || len(addresses) == 0 {
@@ -74,10 +74,6 @@ func classifyPorts(v *coordinator.Sight, addresses []*coordinator.AddressSight, 
 	for _, a := range addresses {
 		add(classUnexpected, a.Unexpected)
 		add(classMissing, a.Missing)
-		if a.Forgotten {
-			add(classUnknown, v.Plan.Ports())
-			continue
-		}
 		add(classUnknown, a.States[scan.Unknown])
 		add(classOpen, a.States[scan.Open])
 		add(classOpenFiltered, a.States[scan.OpenFiltered])

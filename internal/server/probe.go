@@ -9,13 +9,22 @@ import (
 	"slices"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
-
 	"portscan_exporter/collector"
 	"portscan_exporter/internal/config"
+	"portscan_exporter/internal/coordinator"
 	"portscan_exporter/internal/scan"
 )
+
+// permittedProbe is a probe of a configured target and module.
+type permittedProbe struct {
+	arrived   time.Time
+	deadline  time.Time // by which the answer must be ready to be written
+	debug     bool
+	selection config.Selection
+	module    *config.Module
+	task      scan.Task
+	log       *probeLog
+}
 
 // handleProbe answers /probe with the metrics of one target and module.
 func (s *Server) handleProbe(w http.ResponseWriter, r *http.Request) {
@@ -30,35 +39,66 @@ func (s *Server) handleProbe(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, arrived, asRequestError(err))
 		return
 	}
-	log := newProbeLog(s.options.Logger, selection.Target.Name, module.Name)
-	task := selection.Task(module)
 	budget := probeBudget(module.Timeout, params.scrapeTimeout, s.options.TimeoutOffset)
-	allowance := writeAllowance(task, module, budget)
-	setWriteDeadline(w, arrived.Add(budget+readAllowance))
-	ctx, cancel := context.WithDeadline(r.Context(), arrived.Add(budget-allowance))
-	defer cancel()
-
-	log.Debug("Starting probe", "ports", task.Plan.Ports().String(), "budget", budget, "write_allowance", allowance)
-	answer, err := s.options.Scans.Scan(ctx, task)
+	p := &permittedProbe{
+		arrived: arrived, deadline: arrived.Add(budget), debug: params.debug,
+		selection: selection, module: module, task: selection.Task(module),
+		log: newProbeLog(s.options.Logger, selection.Target.Name, module.Name),
+	}
+	setWriteDeadline(w, p.deadline.Add(readAllowance))
+	answer, err := s.runProbe(r, p, budget)
 	if err != nil {
-		log.Debug("Probe refused", "err", err)
+		p.log.Debug("Probe refused", "err", err)
 		s.refuse(w, r, arrived, asRequestError(err))
 		return
 	}
-	result := collector.NewProbeResult(selection.Target, module, answer, arrived)
-	log.logResult(result)
-	s.auditScan(r, arrived, selection.Target, module, answer)
-	reg := prometheus.NewRegistry()
-	reg.MustRegister(collector.NewProbe(result))
-	s.probeLogs.add(probeRecord{
-		started: arrived, target: selection.Target.Name, module: module.Name,
-		success: result.Success(), duration: result.Duration, log: log.text(),
-	})
-	if params.debug {
-		s.writeDebug(w, task, result, log, reg)
-		return
+	// The client may be slow: its answer is written without a slot.
+	encoded, failure := s.encodeProbe(r, p, answer)
+	switch {
+	case failure == nil:
+		encoded.write(w)
+	case failure.Reason != "":
+		s.refuse(w, r, arrived, failure)
+	default:
+		writeError(w, failure)
 	}
-	promhttp.HandlerFor(reg, promhttp.HandlerOpts{}).ServeHTTP(w, r)
+}
+
+// runProbe returns the results of a probe.
+func (s *Server) runProbe(r *http.Request, p *permittedProbe, budget time.Duration) (coordinator.Answer, error) {
+	allowance := writeAllowance(p.task, p.module, budget)
+	ctx, cancel := context.WithDeadline(r.Context(), p.deadline.Add(-allowance))
+	defer cancel()
+	p.log.Debug("Starting probe", "ports", p.task.Plan.Ports().String(), "budget", budget, "write_allowance", allowance)
+	return s.options.Scans.Scan(ctx, p.task, coordinator.Client{Remote: r.RemoteAddr, User: s.options.User(r)})
+}
+
+// encodeProbe logs, audits and encodes the answer to a probe. A few answers are encoded at the
+// same time: each takes memory for its metrics.
+func (s *Server) encodeProbe(r *http.Request, p *permittedProbe, answer coordinator.Answer) (encodedAnswer, *requestError) {
+	release, err := s.answers.acquire(r.Context(), p.deadline)
+	if err != nil {
+		p.log.Debug("Probe refused", "err", err)
+		return encodedAnswer{}, newRequestError(encodersBusy)
+	}
+	defer release()
+	result := collector.NewProbeResult(p.selection.Target, p.module, answer, p.arrived)
+	p.log.logResult(result)
+	s.auditProbe(r, p.arrived, p.task, answer)
+	s.probeLogs.add(probeRecord{
+		started: p.arrived, target: p.selection.Target.Name, module: p.module.Name,
+		success: result.Success(), duration: result.Duration, log: p.log.text(),
+	})
+	var encoded encodedAnswer
+	if p.debug {
+		encoded, err = encodeDebug(p, result)
+	} else {
+		encoded, err = s.answers.encode(r, p, result)
+	}
+	if err != nil {
+		return encodedAnswer{}, newRequestError(failedGather, err)
+	}
+	return encoded, nil
 }
 
 // readAllowance is the time after a probe's deadline in which the client may read

@@ -94,7 +94,7 @@ type deadlineRecorder struct {
 	err  error
 }
 
-func (d *deadlineRecorder) Scan(ctx context.Context, task scan.Task) (coordinator.Answer, error) {
+func (d *deadlineRecorder) Scan(ctx context.Context, task scan.Task, _ coordinator.Client) (coordinator.Answer, error) {
 	deadline, _ := ctx.Deadline()
 	d.left = time.Until(deadline)
 	return coordinator.Answer{Result: &scan.Result{Plan: task.Plan}, Progress: 1}, d.err

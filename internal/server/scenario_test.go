@@ -17,6 +17,7 @@ import (
 	"portscan_exporter/internal/resolve"
 	"portscan_exporter/internal/scan"
 	"portscan_exporter/internal/server"
+	"portscan_exporter/internal/store"
 )
 
 // scenario is a harness whose scans return the states that the test sets.
@@ -24,7 +25,8 @@ type scenario struct {
 	*harness
 
 	text   string
-	states map[string]scan.State // by address and port; all others are closed
+	states map[string]scan.State     // by address and port; all others are closed
+	errors map[string]scan.ICMPError // by address and port; these are filtered, or unresponsive if the state is unknown
 	scans  *coordinator.Coordinator
 }
 
@@ -40,7 +42,17 @@ func (s *scenario) Scan(_ context.Context, req scan.Request, report func(scan.Po
 			if state, ok := s.states[netip.AddrPortFrom(a.IP, port).String()]; ok {
 				r.State = state
 			}
-			r.Cause = causes[r.State]
+			if r.Cause = causes[r.State]; r.Cause.Answered() {
+				r.LastResponse = time.Now()
+			}
+			if e, ok := s.errors[netip.AddrPortFrom(a.IP, port).String()]; ok {
+				withdrawn := r.State == scan.Unknown
+				r.State, r.Cause, r.ICMP = scan.Filtered, scan.CauseICMP, e
+				if withdrawn {
+					report(r)
+					r = scan.PortResult{Address: a.IP, Port: port, Cause: scan.CauseUnresponsive}
+				}
+			}
 			report(r)
 		}
 	}
@@ -50,13 +62,17 @@ func (s *scenario) Scan(_ context.Context, req scan.Request, report func(scan.Po
 // newScenario returns a scenario for the text of a configuration.
 func newScenario(tb testing.TB, text string, names stubLookup, change func(*server.Options)) *scenario {
 	tb.Helper()
-	s := &scenario{text: text, states: make(map[string]scan.State)}
+	s := &scenario{text: text, states: make(map[string]scan.State), errors: make(map[string]scan.ICMPError)}
 	resolver, err := resolve.New(names)
 	if err != nil {
 		tb.Fatal(err)
 	}
+	results, err := store.New(slog.New(slog.DiscardHandler))
+	if err != nil {
+		tb.Fatal(err)
+	}
 	s.scans, err = coordinator.New(coordinator.Options{
-		Resolver: resolver, MaxScans: 8, Logger: slog.New(slog.DiscardHandler),
+		Resolver: resolver, Store: results, MaxScans: 8, Logger: slog.New(slog.DiscardHandler),
 		Engines: map[coordinator.Kind]scan.Scanner{
 			{Protocol: scan.TCP, Method: scan.Connect}: s, {Protocol: scan.UDP, Method: scan.Connect}: s,
 		},
@@ -66,7 +82,7 @@ func newScenario(tb testing.TB, text string, names stubLookup, change func(*serv
 	}
 	tb.Cleanup(s.scans.Close)
 	s.harness = newHarness(tb, text, names, func(o *server.Options) {
-		o.Scans = s.scans
+		o.Scans, o.Results = s.scans, results
 		if change != nil {
 			change(o)
 		}
@@ -78,6 +94,13 @@ func newScenario(tb testing.TB, text string, names stubLookup, change func(*serv
 func (s *scenario) setState(state scan.State, ports ...string) {
 	for _, p := range ports {
 		s.states[p] = state
+	}
+}
+
+// reject sets the ICMP error of ports such as "192.0.2.1:80".
+func (s *scenario) reject(e scan.ICMPError, ports ...string) {
+	for _, p := range ports {
+		s.errors[p] = e
 	}
 }
 

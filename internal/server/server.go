@@ -25,15 +25,20 @@ import (
 	"portscan_exporter/internal/config"
 	"portscan_exporter/internal/coordinator"
 	"portscan_exporter/internal/scan"
+	"portscan_exporter/internal/store"
 )
 
 // Scans runs scans and returns their results, see [coordinator.Coordinator].
 type Scans interface {
-	Scan(ctx context.Context, task scan.Task) (coordinator.Answer, error)
+	Scan(ctx context.Context, task scan.Task, client coordinator.Client) (coordinator.Answer, error)
 	UnderWay() []coordinator.UnderWay
-	Summaries() []coordinator.Summary
-	Sights(target string) []*coordinator.Sight
-	Changes(target string) []coordinator.Change
+}
+
+// Results are the results of scans, see [store.Store].
+type Results interface {
+	Summaries() []*store.Summary
+	TargetViews(target string) []*store.TargetView
+	Changes(target string) []store.Change
 }
 
 // Options are the parameters of [New]. The fields before TimeoutOffset are
@@ -41,12 +46,13 @@ type Scans interface {
 type Options struct {
 	Config   *config.SafeConfig
 	Scans    Scans
+	Results  Results // for the pages
 	Exporter *collector.Exporter
 	Gatherer prometheus.Gatherer // for /metrics
 	Reload   func() error        // for /-/reload
 	Ready    func() bool         // for /-/ready
 	Logger   *slog.Logger
-	Audit    func(audit.Entry)          // called for every scan and refusal
+	Audit    *audit.Log                 // records answers and refusals; nil: none
 	User     func(*http.Request) string // returns the verified user, or ""
 
 	TimeoutOffset time.Duration // subtracted from Prometheus's scrape timeout
@@ -62,6 +68,7 @@ type Server struct {
 	options   Options
 	prefix    string // the route prefix, "" or "/something"
 	probeLogs *probeLogs
+	answers   *answerEncoder
 	pages     *pages
 	handler   http.Handler
 }
@@ -79,6 +86,7 @@ func New(o Options) (*Server, error) {
 		options:   o,
 		prefix:    strings.TrimSuffix(path.Clean("/"+o.RoutePrefix), "/"),
 		probeLogs: newProbeLogs(o.HistoryLimit),
+		answers:   newAnswerEncoder(),
 		pages:     p,
 	}
 	s.handler = s.routes()
@@ -92,12 +100,12 @@ func (o *Options) validate() error {
 	}{
 		{"Config", o.Config != nil},
 		{"Scans", o.Scans != nil},
+		{"Results", o.Results != nil},
 		{"Exporter", o.Exporter != nil},
 		{"Gatherer", o.Gatherer != nil},
 		{"Reload", o.Reload != nil},
 		{"Ready", o.Ready != nil},
 		{"Logger", o.Logger != nil},
-		{"Audit", o.Audit != nil},
 		{"User", o.User != nil},
 	} {
 		if !field.set {

@@ -20,13 +20,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"portscan_exporter/collector"
-	"portscan_exporter/internal/audit"
 	"portscan_exporter/internal/config"
 	"portscan_exporter/internal/coordinator"
 	"portscan_exporter/internal/engine"
 	"portscan_exporter/internal/resolve"
 	"portscan_exporter/internal/scan"
 	"portscan_exporter/internal/server"
+	"portscan_exporter/internal/store"
 )
 
 const testConfig = `
@@ -71,6 +71,7 @@ type harness struct {
 	exporter *collector.Exporter
 	registry *prometheus.Registry
 	reloader *config.Reloader
+	store    *store.Store
 	scans    *coordinator.Coordinator
 	budget   *engine.Budget
 }
@@ -100,8 +101,10 @@ func newHarness(tb testing.TB, text string, names stubLookup, change func(*serve
 		return collector.ExporterStats{TCPAttempts: h.budget.Stats().TCPAttempts}
 	})
 	must()
+	h.store, err = store.New(logger)
+	must()
 	h.scans, err = coordinator.New(coordinator.Options{
-		Resolver: resolver, MaxScans: 8, Logger: logger, Observe: h.exporter.ObserveScan, Joined: h.exporter.CountCoalesced,
+		Resolver: resolver, Store: h.store, MaxScans: 8, Logger: logger, Observe: observeScan(h.exporter), Joined: h.exporter.CountCoalesced,
 		Engines: map[coordinator.Kind]scan.Scanner{{Protocol: scan.TCP, Method: scan.Connect}: connect},
 	})
 	must()
@@ -110,8 +113,8 @@ func newHarness(tb testing.TB, text string, names stubLookup, change func(*serve
 	err = h.reloader.Reload()
 	must()
 	o := server.Options{
-		Config: safe, Scans: h.scans, Exporter: h.exporter, Gatherer: h.registry, Reload: h.reloader.Reload,
-		Ready: func() bool { return true }, Logger: logger, Audit: func(audit.Entry) {}, User: func(*http.Request) string { return "" }, TimeoutOffset: 500 * time.Millisecond, HistoryLimit: 3,
+		Config: safe, Scans: h.scans, Results: h.store, Exporter: h.exporter, Gatherer: h.registry, Reload: h.reloader.Reload,
+		Ready: func() bool { return true }, Logger: logger, User: func(*http.Request) string { return "" }, TimeoutOffset: 500 * time.Millisecond, HistoryLimit: 3,
 	}
 	if change != nil {
 		change(&o)
@@ -119,6 +122,11 @@ func newHarness(tb testing.TB, text string, names stubLookup, change func(*serve
 	h.Server, err = server.New(o)
 	must()
 	return h
+}
+
+// observeScan returns the observer of scans that counts them.
+func observeScan(e *collector.Exporter) func(coordinator.Event) {
+	return func(event coordinator.Event) { e.ObserveScan(event.Task.Module, event.Result) }
 }
 
 func writeFile(tb testing.TB, file, text string) {

@@ -10,8 +10,8 @@ import (
 
 	"portscan_exporter/collector"
 	"portscan_exporter/internal/config"
-	"portscan_exporter/internal/coordinator"
 	"portscan_exporter/internal/scan"
+	"portscan_exporter/internal/store"
 )
 
 // status summarizes the last results of a target and module. A worse status is
@@ -51,8 +51,8 @@ func (s status) Key() string {
 type targetStatus struct {
 	target  *config.Target
 	module  *config.Module
-	summary *coordinator.Summary // nil: never scanned, or hidden
-	view    *coordinator.Sight   // results by address; nil on the index page
+	summary *store.Summary    // nil: never scanned, or hidden
+	view    *store.TargetView // results by address; nil on the index page
 	status  status
 	reasons []string // why the results are incomplete
 	stale   bool     // the result is older than max_age and timeout
@@ -60,7 +60,7 @@ type targetStatus struct {
 
 // evaluate returns the status of a target and module. It shows no more than
 // /probe: no results after the authorization has expired.
-func evaluate(t *config.Target, m *config.Module, summary *coordinator.Summary, now time.Time) *targetStatus {
+func evaluate(t *config.Target, m *config.Module, summary *store.Summary, now time.Time) *targetStatus {
 	ts := &targetStatus{target: t, module: m, summary: summary}
 	switch {
 	case t.Authorization.Expired(now):
@@ -88,7 +88,7 @@ func (ts *targetStatus) incompleteReasons() (reasons []string) {
 	if ts.summary.Unknown > 0 {
 		reasons = append(reasons, formatCount(ts.summary.Unknown, "port")+" unknown")
 	}
-	if ts.summary.Others {
+	if ts.summary.Partial {
 		reasons = append(reasons, "some addresses never scanned")
 	}
 	for _, f := range scan.Failures() {
@@ -99,8 +99,8 @@ func (ts *targetStatus) incompleteReasons() (reasons []string) {
 	if n := len(ts.summary.Refused); n > 0 && ts.summary.Failed[scan.FailedAddressRefused] == nil {
 		reasons = append(reasons, describeFailure(scan.FailedAddressRefused))
 	}
-	if ts.summary.Gone > 0 {
-		reasons = append(reasons, formatCount(ts.summary.Gone, "address")+" evicted")
+	if ts.summary.Evicted > 0 {
+		reasons = append(reasons, formatCount(ts.summary.Evicted, "address")+" evicted")
 	}
 	if ts.summary.Scanned == 0 && len(reasons) == 0 {
 		reasons = append(reasons, "no addresses")
@@ -124,6 +124,9 @@ func (ts *targetStatus) note() string {
 	if ts.summary != nil && ts.summary.Suspect > 0 {
 		notes = append(notes, formatCount(ts.summary.Suspect, "address")+" suspect")
 	}
+	if ts.summary != nil && ts.summary.Dark > 0 {
+		notes = append(notes, formatCount(ts.summary.Dark, "address")+" dark")
+	}
 	if ts.status == statusAsExpected && ts.summary.Plan.Spec().Expect == nil {
 		notes = append(notes, "no expectations")
 	}
@@ -135,10 +138,10 @@ type targetModule struct{ target, module string }
 
 // allStatuses returns the status of each target and module, the worst first.
 func (s *Server) allStatuses(now time.Time) []*targetStatus {
-	summaries := s.options.Scans.Summaries()
-	byModule := make(map[targetModule]*coordinator.Summary, len(summaries))
-	for i := range summaries {
-		byModule[targetModule{summaries[i].Target, summaries[i].Module}] = &summaries[i]
+	summaries := s.options.Results.Summaries()
+	byModule := make(map[targetModule]*store.Summary, len(summaries))
+	for _, sum := range summaries {
+		byModule[targetModule{sum.Target, sum.Module}] = sum
 	}
 	var all []*targetStatus
 	for _, t := range s.options.Config.Get().Targets() {
@@ -153,13 +156,13 @@ func (s *Server) allStatuses(now time.Time) []*targetStatus {
 // moduleStatuses returns the status of a target with each of its modules, in
 // their order, including results by address.
 func (s *Server) moduleStatuses(t *config.Target, now time.Time) []*targetStatus {
-	views := make(map[string]*coordinator.Sight)
-	for _, view := range s.options.Scans.Sights(t.Name) {
+	views := make(map[string]*store.TargetView)
+	for _, view := range s.options.Results.TargetViews(t.Name) {
 		views[view.Module] = view
 	}
 	all := make([]*targetStatus, 0, len(t.Modules))
 	for _, m := range t.Modules {
-		var summary *coordinator.Summary
+		var summary *store.Summary
 		view := views[m.Name]
 		if view != nil {
 			summary = &view.Summary

@@ -16,8 +16,8 @@ import (
 	"github.com/prometheus/common/model"
 
 	"portscan_exporter/internal/config"
-	"portscan_exporter/internal/coordinator"
 	"portscan_exporter/internal/scan"
+	"portscan_exporter/internal/store"
 )
 
 // targetPage is the content of a target's page, which shows one of its modules.
@@ -59,6 +59,8 @@ type targetResults struct {
 	Ports          []portRow
 	NoPorts        string // why Ports is empty
 	Omitted        string // number of ports that are not listed; "": none
+	Errors         []icmpRow
+	OmittedErrors  string // number of ICMP errors that are not listed; "": none
 	Map            *portMap
 	Changes        []changeRow
 }
@@ -77,8 +79,9 @@ type addressRow struct {
 	Unknown    string
 	Age        timestamp
 	Responding bool
-	Suspect    bool
-	Evicted    bool // port states
+	Suspicion  string // why the address is suspect; "": it is not
+
+	LastResponse *timestamp // nil: none was seen
 
 	UnexpectedCount, MissingCount int // ports
 }
@@ -136,8 +139,8 @@ func (s *Server) handleTarget(w http.ResponseWriter, r *http.Request) {
 }
 
 // selectAddresses returns the results of one address, or of all if ip is empty.
-func (ts *targetStatus) selectAddresses(ip string) ([]*coordinator.AddressSight, bool) {
-	var all []*coordinator.AddressSight
+func (ts *targetStatus) selectAddresses(ip string) ([]*store.AddressView, bool) {
+	var all []*store.AddressView
 	if ts.view != nil {
 		all = ts.view.Addresses
 	}
@@ -146,7 +149,7 @@ func (ts *targetStatus) selectAddresses(ip string) ([]*coordinator.AddressSight,
 	}
 	for _, a := range all {
 		if a.IP.String() == ip {
-			return []*coordinator.AddressSight{a}, true
+			return []*store.AddressView{a}, true
 		}
 	}
 	return nil, false
@@ -192,7 +195,7 @@ func (s *Server) addModules(p *targetPage, all []*targetStatus, selected *target
 	p.ModuleHead, p.ModuleRows = statusTable(moduleColumns(), rows)
 }
 
-func (s *Server) newTargetResults(ts *targetStatus, addresses []*coordinator.AddressSight, address string, now time.Time) *targetResults {
+func (s *Server) newTargetResults(ts *targetStatus, addresses []*store.AddressView, address string, now time.Time) *targetResults {
 	view, target, module := ts.view, ts.target.Name, ts.module.Name
 	r := &targetResults{
 		Target: target, Module: module, AllLink: s.targetLink(target, module), Address: address,
@@ -201,21 +204,26 @@ func (s *Server) newTargetResults(ts *targetStatus, addresses []*coordinator.Add
 	for _, a := range view.Addresses {
 		r.Addresses = append(r.Addresses, newAddressRow(r, a, now))
 	}
-	ports := classifyPorts(view, addresses, address == "" && (view.Gone > 0 || view.Others))
+	ports := classifyPorts(view, addresses, address == "" && (view.Evicted > 0 || view.Partial))
 	r.Map, r.NoPorts = newPortMap(view.Plan.Spec().Protocol, ports), ports.noPortsText()
 	r.Ports, r.Omitted = portRows(view, addresses, now)
+	r.Errors, r.OmittedErrors = icmpRows(addresses)
 	return r
 }
 
-func newAddressRow(r *targetResults, a *coordinator.AddressSight, now time.Time) addressRow {
+func newAddressRow(r *targetResults, a *store.AddressView, now time.Time) addressRow {
 	ip := a.IP.String()
+	var lastResponse *timestamp
+	if !a.LastResponse.IsZero() {
+		lastResponse = new(newTimestamp(a.LastResponse, now))
+	}
 	return addressRow{
 		IP: ip, Hosts: strings.Join(a.Hosts, ", "), Selected: ip == r.Address,
 		Link: r.AllLink + "&" + url.Values{"address": {ip}}.Encode(),
 		Open: formatNumber(a.Count(scan.Open)), Unknown: formatNumber(a.Count(scan.Unknown)),
 		Unexpected: formatFirstPorts(a.Unexpected), UnexpectedCount: a.Unexpected.Len(),
 		Missing: formatFirstPorts(a.Missing), MissingCount: a.Missing.Len(),
-		Age: newTimestamp(a.Finished, now), Responding: a.Responding, Suspect: a.Suspect, Evicted: a.Forgotten,
+		Age: newTimestamp(a.Finished, now), Responding: a.Responding, LastResponse: lastResponse, Suspicion: a.Suspicion.String(),
 	}
 }
 

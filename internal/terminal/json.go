@@ -51,23 +51,42 @@ type jsonFailure struct {
 }
 
 type jsonAddress struct {
-	Address    netip.Addr     `json:"address"`
-	Hosts      []string       `json:"hosts"`
-	Responding bool           `json:"responding"`
-	Suspect    bool           `json:"suspect"`
-	States     map[string]int `json:"states"`
-	Unknown    map[string]int `json:"unknown"`
-	Ports      []jsonPort     `json:"ports"`
+	Address    netip.Addr      `json:"address"`
+	Hosts      []string        `json:"hosts"`
+	Responding bool            `json:"responding"`
+	Suspect    bool            `json:"suspect"`
+	Suspicion  *string         `json:"suspect_reason"`
+	States     map[string]int  `json:"states"`
+	Unknown    map[string]int  `json:"unknown"`
+	ICMPErrors []jsonICMPPorts `json:"icmp_errors"`
+	Ports      []jsonPort      `json:"ports"`
+}
+
+// jsonICMP is an ICMP error.
+type jsonICMP struct {
+	Type    uint8      `json:"type"`
+	Code    uint8      `json:"code"`
+	Message string     `json:"message"`
+	From    netip.Addr `json:"from"`
+}
+
+// jsonICMPPorts is an ICMP error with all its ports, listed or not.
+type jsonICMPPorts struct {
+	jsonICMP
+
+	Count int    `json:"count"`
+	Ports string `json:"ports"`
 }
 
 type jsonPort struct {
-	Port      uint16   `json:"port"`
-	State     string   `json:"state"`
-	Cause     string   `json:"cause"`
-	Expected  string   `json:"expected"`
-	Violating bool     `json:"violating"`
-	Response  *float64 `json:"response_seconds"`
-	Service   *string  `json:"service"`
+	Port      uint16    `json:"port"`
+	State     string    `json:"state"`
+	Cause     string    `json:"cause"`
+	ICMP      *jsonICMP `json:"icmp"`
+	Expected  string    `json:"expected"`
+	Violating bool      `json:"violating"`
+	Response  *float64  `json:"response_seconds"`
+	Service   *string   `json:"service"`
 }
 
 // writeJSON writes one object: a line for the scan, a line for each address, and a
@@ -122,7 +141,10 @@ func (r Report) jsonScan() jsonScan {
 func (r Report) jsonAddress(a *scan.AddressResult, names service.Names) jsonAddress {
 	out := jsonAddress{
 		Address: a.IP, Hosts: append([]string{}, a.Hosts...), Responding: a.Responding(), Suspect: a.Suspect(),
-		States: make(map[string]int), Unknown: make(map[string]int), Ports: []jsonPort{},
+		States: make(map[string]int), Unknown: make(map[string]int), ICMPErrors: []jsonICMPPorts{}, Ports: []jsonPort{},
+	}
+	if reason := a.SuspectedBy(); reason != scan.NotSuspect {
+		out.Suspicion = new(reason.String())
 	}
 	for _, s := range scan.States() {
 		out.States[s.String()] = a.Count(s)
@@ -130,6 +152,9 @@ func (r Report) jsonAddress(a *scan.AddressResult, names service.Names) jsonAddr
 	unknown := a.UnknownByCause()
 	for _, cause := range scan.UnknownCauses() {
 		out.Unknown[cause.String()] = unknown[cause]
+	}
+	for _, e := range a.ICMPErrors() {
+		out.ICMPErrors = append(out.ICMPErrors, jsonICMPPorts{newJSONICMP(e.ICMPError), e.Ports.Len(), e.Ports.String()})
 	}
 	for p := range a.All() {
 		if r.lists(p) {
@@ -139,11 +164,18 @@ func (r Report) jsonAddress(a *scan.AddressResult, names service.Names) jsonAddr
 	return out
 }
 
+func newJSONICMP(e scan.ICMPError) jsonICMP {
+	return jsonICMP{Type: e.Type, Code: e.Code, Message: e.Message(), From: e.From}
+}
+
 func (r Report) jsonPort(p scan.PortResult, names service.Names) jsonPort {
 	expected := r.Result.Plan.Expected(p.Port)
 	out := jsonPort{
 		Port: p.Port, State: p.State.String(), Cause: p.Cause.String(),
 		Expected: expected.String(), Violating: expected.ViolatedBy(p.State),
+	}
+	if p.ICMP.IsKnown() {
+		out.ICMP = new(newJSONICMP(p.ICMP))
 	}
 	if p.RTT > 0 {
 		seconds := p.RTT.Seconds()

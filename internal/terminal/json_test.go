@@ -22,7 +22,7 @@ import (
 func TestJSONEmpty(t *testing.T) {
 	t.Parallel()
 	plan, err := scan.NewPlan(scan.Spec{
-		Protocol: scan.UDP, Method: scan.Connect, Timeout: 1, PortTimeout: 1, MaxInFlight: 1, Ports: scan.NewPortSet(53),
+		Protocol: scan.UDP, Method: scan.Connect, Timeout: 1, PortTimeout: 1, MaxInFlight: 1, MaxOpenAttempts: 3, ControlPorts: 2, Ports: scan.NewPortSet(53),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -12,7 +12,8 @@ import (
 // The notes below the table, as formats.
 const (
 	noteHidden      = "not shown on %v: %s"
-	noteSuspect     = "%v is suspect: another device probably answers for this address"
+	noteICMP        = "ICMP error for %s of %v: %v"
+	noteSuspect     = "%v is suspect (%v): another device probably answers for this address"
 	noteUnknown     = "unknown on %v: %d (%v)"
 	noteInterrupted = "unknown on %v: %d (interrupted)"
 	noteRefused     = "%v is outside the target's networks and was not scanned"
@@ -22,7 +23,41 @@ const (
 
 // NoteFormats returns the format of every note, for the documentation's test.
 func NoteFormats() []string {
-	return []string{noteHidden, noteSuspect, noteUnknown, noteInterrupted, noteRefused, noteFailed, noteIncomplete}
+	return []string{noteHidden, noteICMP, noteSuspect, noteUnknown, noteInterrupted, noteRefused, noteFailed, noteIncomplete}
+}
+
+// icmpNotes returns one line for each ICMP error of each address, the most frequent ones first.
+func (r Report) icmpNotes() (notes []string) {
+	const limit = 5 // of an address
+	for i := range r.Result.Addresses {
+		a := &r.Result.Addresses[i]
+		others, ports := 0, 0
+		for j, e := range a.ICMPErrors() {
+			if j < limit {
+				notes = append(notes, fmt.Sprintf(noteICMP, describePorts(e.Ports), a.IP, e.ICMPError))
+				continue
+			}
+			others, ports = others+1, ports+e.Ports.Len()
+		}
+		if others > 0 {
+			notes = append(notes, fmt.Sprintf(noteICMP, fmt.Sprintf("%d ports", ports), a.IP, fmt.Sprintf("%d other errors", others)))
+		}
+	}
+	return notes
+}
+
+// describePorts returns the ports, or their number if the list is long.
+func describePorts(ports scan.PortSet) string {
+	const limit = 40 // characters
+	list := ports.String()
+	switch {
+	case len(list) > limit:
+		return fmt.Sprintf("%d ports", ports.Len())
+	case ports.Len() == 1:
+		return "port " + list
+	default:
+		return "ports " + list
+	}
 }
 
 // Notes returns one line for each suspect address and for each reason why the scan is
@@ -46,8 +81,8 @@ func (r Report) Notes() (notes []string) {
 }
 
 func (r Report) addressNotes(a *scan.AddressResult) (notes []string) {
-	if a.Suspect() {
-		notes = append(notes, fmt.Sprintf(noteSuspect, a.IP))
+	if reason := a.SuspectedBy(); reason != scan.NotSuspect {
+		notes = append(notes, fmt.Sprintf(noteSuspect, a.IP, reason))
 	}
 	for _, cause := range scan.UnknownCauses() {
 		n := a.UnknownByCause()[cause]

@@ -31,7 +31,7 @@ var (
 func newReport(t *testing.T) Report {
 	t.Helper()
 	plan, err := scan.NewPlan(scan.Spec{
-		Protocol: scan.TCP, Method: scan.Connect, Timeout: 9 * time.Second, PortTimeout: time.Second, MaxInFlight: 1,
+		Protocol: scan.TCP, Method: scan.Connect, Timeout: 9 * time.Second, PortTimeout: time.Second, MaxInFlight: 1, MaxOpenAttempts: 3, ControlPorts: 2,
 		Ports:  scan.NewPortSet(20, 21, 22, 80, 443, 3306, 8000, 8001, 9000, 61234),
 		Expect: &scan.Expectation{Open: scan.NewPortSet(22, 80, 443), Allow: scan.NewPortSet(8000, 8001)},
 	})
@@ -72,18 +72,25 @@ func newReport(t *testing.T) Report {
 
 func ports() []scan.PortResult {
 	rtt := 98765 * time.Nanosecond // each is longer, from µs to ms
+	responded := time.Date(2026, 3, 1, 12, 0, 1, 0, time.UTC)
 	answered := func(a netip.Addr, port uint16, s scan.State, c scan.Cause) scan.PortResult {
 		rtt *= 2
-		return scan.PortResult{Address: a, Port: port, State: s, Cause: c, RTT: rtt, Attempts: 1}
+		return scan.PortResult{Address: a, Port: port, State: s, Cause: c, RTT: rtt, Attempts: 1, LastResponse: responded}
 	}
 	silent := func(a netip.Addr, port uint16, s scan.State) scan.PortResult {
 		return scan.PortResult{Address: a, Port: port, State: s, Cause: scan.CauseSilence, Attempts: 3}
 	}
+	rejected := func(a netip.Addr, port uint16, code uint8) scan.PortResult {
+		return scan.PortResult{
+			Address: a, Port: port, State: scan.Filtered, Cause: scan.CauseICMP, RTT: 2 * time.Millisecond, Attempts: 3,
+			ICMP: scan.ICMPError{From: netip.MustParseAddr("192.0.2.254"), Type: 3, Code: code},
+		}
+	}
 	return []scan.PortResult{
 		answered(ip4, 20, scan.Closed, scan.CauseRST), answered(ip4, 21, scan.Closed, scan.CauseRST),
-		answered(ip4, 22, scan.Open, scan.CauseHandshake), answered(ip4, 80, scan.Closed, scan.CauseRST), silent(ip4, 443, scan.Filtered),
+		answered(ip4, 22, scan.Open, scan.CauseHandshake), answered(ip4, 80, scan.Closed, scan.CauseRST), rejected(ip4, 443, 13),
 		answered(ip4, 3306, scan.Open, scan.CauseHandshake), answered(ip4, 8000, scan.Open, scan.CauseHandshake),
-		answered(ip4, 8001, scan.Closed, scan.CauseRST), silent(ip4, 9000, scan.Filtered), answered(ip4, 61234, scan.Open, scan.CauseHandshakeReset),
+		answered(ip4, 8001, scan.Closed, scan.CauseRST), rejected(ip4, 9000, 13), answered(ip4, 61234, scan.Open, scan.CauseHandshakeReset),
 		answered(ip6, 22, scan.Open, scan.CauseHandshake), silent(ip6, 443, scan.OpenFiltered),
 		{Address: ip6, Port: 80, State: scan.Unknown, Cause: scan.CauseNoRoute, Attempts: 1},
 	}

@@ -84,7 +84,7 @@ func (s *Screen) draw(name string, t *Tally, deadline time.Time, over <-chan str
 		select {
 		case <-ticker.C:
 			bar.SetTotal(t.total.Load(), false)
-			bar.SetCurrent(t.done.Load())
+			bar.SetCurrent(t.doneCount())
 			continue
 		case <-over:
 		}
@@ -122,7 +122,7 @@ func (t *Tally) status(now, deadline time.Time) string {
 	if started == nil {
 		return "resolving names"
 	}
-	total, done, open := t.total.Load(), t.done.Load(), t.open.Load()
+	total, done, open := t.total.Load(), t.doneCount(), t.open.Load()
 	rate := float64(done) / max(now.Sub(*started), time.Millisecond).Seconds()
 	return fmt.Sprintf("%d of %d ports, %d open, %.0f/s, %s", done, total, open, rate, timeLeft(float64(total-done), rate, deadline.Sub(now)))
 }

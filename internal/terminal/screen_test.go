@@ -41,7 +41,7 @@ func (b *buffer) String() string {
 func TestTally(t *testing.T) {
 	t.Parallel()
 	plan, err := scan.NewPlan(scan.Spec{
-		Protocol: scan.TCP, Method: scan.Connect, Timeout: 1, PortTimeout: 1, MaxInFlight: 1, Ports: scan.NewPortSet(1, 2, 3),
+		Protocol: scan.TCP, Method: scan.Connect, Timeout: 1, PortTimeout: 1, MaxInFlight: 1, MaxOpenAttempts: 3, ControlPorts: 2, Ports: scan.NewPortSet(1, 2, 3),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -63,15 +63,15 @@ func TestTally(t *testing.T) {
 	var reported []scan.PortResult
 	engine := tally.Watch(scannerFunc(func(_ context.Context, _ scan.Request, report func(scan.PortResult)) error {
 		report(scan.PortResult{Address: ip4, Port: 1, State: scan.Open})
-		report(scan.PortResult{Address: ip4, Port: 2, State: scan.Closed})
-		report(scan.PortResult{Address: ip4, Port: 3})
+		rest := scan.NewPortSet(2, 3)
+		report(scan.PortResult{Address: ip4, Ports: &rest})
 		return failed
 	}))
 	if err := engine.Scan(t.Context(), req, func(p scan.PortResult) { reported = append(reported, p) }); !errors.Is(err, failed) {
 		t.Errorf("Scan() = %v, want the engine's error", err)
 	}
-	if len(reported) != 3 {
-		t.Errorf("%d results reported, want 3", len(reported))
+	if len(reported) != 2 {
+		t.Errorf("%d results reported, want 2", len(reported))
 	}
 	for after, want := range map[time.Duration]string{
 		time.Second:      "3 of 6 ports, 1 open, 3/s, 1s left",
@@ -81,6 +81,21 @@ func TestTally(t *testing.T) {
 		if got := tally.status(tally.started.Load().Add(after), tally.started.Load().Add(50*time.Second)); got != want {
 			t.Errorf("status() after %v = %q, want %q", after, got, want)
 		}
+	}
+}
+
+// TestTallyReportedAgain requires that ports which are reported again do not exceed the total.
+func TestTallyReportedAgain(t *testing.T) {
+	t.Parallel()
+	var tally Tally
+	now := time.Now()
+	tally.started.Store(&now)
+	tally.total.Store(3)
+	all := scan.NewPortSet(1, 2, 3)
+	tally.count(scan.PortResult{Address: ip4, Port: 1, State: scan.Closed, Cause: scan.CauseRST})
+	tally.count(scan.PortResult{Address: ip4, Ports: &all, Cause: scan.CauseUnresponsive})
+	if got, want := tally.status(now.Add(time.Second), now.Add(time.Minute)), "3 of 3 ports, 0 open, 3/s, 0s left"; got != want {
+		t.Errorf("status() = %q, want %q", got, want)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -48,7 +49,7 @@ func (r Report) writeTable(w io.Writer) error {
 			return err
 		}
 	}
-	for _, note := range append(r.hiddenNotes(), r.Notes()...) {
+	for _, note := range slices.Concat(r.hiddenNotes(), r.icmpNotes(), r.Notes()) {
 		if _, err := fmt.Fprintln(w, note); err != nil {
 			return err
 		}

@@ -32,10 +32,22 @@ func (c countedScanner) Scan(ctx context.Context, req scan.Request, report func(
 	c.tally.started.Store(&now)
 	c.tally.total.Add(int64(len(req.Addresses())) * int64(req.Plan().Ports().Len()))
 	return c.engine.Scan(ctx, req, func(p scan.PortResult) {
-		c.tally.done.Add(1) // an engine reports each port once
-		if p.State == scan.Open {
-			c.tally.open.Add(1)
+		if p.Control == nil {
+			c.tally.count(p)
 		}
 		report(p)
 	})
+}
+
+// doneCount returns the number of ports that are done. Ports that an engine has reported again,
+// because their address has banned the scanner, count twice, but the total is never exceeded.
+func (t *Tally) doneCount() int64 { return min(t.done.Load(), t.total.Load()) }
+
+// count counts a result.
+func (t *Tally) count(p scan.PortResult) {
+	count := int64(p.Count())
+	t.done.Add(count)
+	if p.State == scan.Open {
+		t.open.Add(count)
+	}
 }

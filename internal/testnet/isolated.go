@@ -62,6 +62,19 @@ var inheritedFlags = []string{ //nolint:gochecknoglobals // a constant list
 // data, run with -count=1.
 func Isolated(t *testing.T) bool {
 	t.Helper()
+	return isolate(t, false)
+}
+
+// IsolatedExclusively returns false in the parent like [Isolated]. It is for tests that change
+// state of the machine which all namespaces share: no other isolated test of any package runs
+// at the same time.
+func IsolatedExclusively(t *testing.T) bool {
+	t.Helper()
+	return isolate(t, true)
+}
+
+func isolate(t *testing.T, exclusively bool) bool {
+	t.Helper()
 	if strings.Contains(t.Name(), "/") {
 		t.Fatalf("testnet.Isolated: %s is a subtest, call Isolated in the test itself", t.Name())
 	}
@@ -79,6 +92,7 @@ func Isolated(t *testing.T) bool {
 		Skip(t, "network namespaces require Linux")
 	}
 	NeedProgram(t, "unshare", "ip", "nft")
+	lockMachine(t, exclusively)
 	runChild(t)
 	return false
 }
@@ -190,7 +204,7 @@ func childTimeout(t *testing.T) time.Duration {
 	}
 	// The parent needs time to print the output of a hanging child.
 	left := time.Until(deadline)
-	return max(left-min(left/10, 5*time.Second), time.Millisecond)
+	return max(left-min(left/2, 5*time.Second), time.Millisecond)
 }
 
 // childArgs returns the arguments of the child for the test.

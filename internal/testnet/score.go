@@ -6,6 +6,7 @@ package testnet
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"maps"
 	"net/netip"
 	"slices"
@@ -66,6 +67,25 @@ func CompareReports(is func(netip.Addr, uint16) scan.State, reports map[netip.Ad
 		addPort(&s, is, reports[at])
 	}
 	return s
+}
+
+// EachPort yields an engine's report port by port. The attempts at several ports are divided
+// evenly, and the first ports have the remainder.
+func EachPort(r scan.PortResult) iter.Seq[scan.PortResult] {
+	ports := scan.NewPortSet(r.Port)
+	if r.Ports != nil {
+		ports = *r.Ports
+	}
+	return func(yield func(scan.PortResult) bool) {
+		one, count := r, ports.Len()
+		one.Ports = nil
+		for i, port := range slices.Collect(ports.All()) {
+			one.Port, one.Attempts = port, (r.Attempts+count-1-i)/count
+			if !yield(one) {
+				return
+			}
+		}
+	}
 }
 
 func newScore() Score {

@@ -22,7 +22,7 @@ func results(t *testing.T, states ...scan.PortResult) []scan.AddressResult {
 	}
 	plan, err := scan.NewPlan(scan.Spec{
 		Protocol: scan.TCP, Method: scan.Connect, Ports: scan.NewPortSet(ports...),
-		Timeout: time.Second, PortTimeout: time.Second, MaxInFlight: 1,
+		Timeout: time.Second, PortTimeout: time.Second, MaxInFlight: 1, MaxOpenAttempts: 3, ControlPorts: 2,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -311,7 +311,7 @@ func TestIsolatedOutcome(t *testing.T) {
 			}
 			timeout := "1m"
 			if c.outcome == "hangs" {
-				timeout = "3s"
+				timeout = "8s"
 			}
 			cmd := exec.CommandContext(t.Context(), binary, "-test.run=^TestOutcome$", "-test.v", "-test.timeout="+timeout, "-outcome="+c.outcome)
 			cmd.Env = append(os.Environ(), "PORTSCAN_TEST_NO_SKIP="+c.noSkip, quickExit)

@@ -78,7 +78,7 @@ func defaultSpec(t *testing.T, ports string) scan.Spec {
 	}
 	return scan.Spec{
 		Protocol: scan.TCP, Method: scan.Connect, Ports: set, Timeout: time.Minute, PortTimeout: 950 * time.Millisecond,
-		Retries: 2, MaxRetries: 10, MaxInFlight: 10000,
+		Retries: 2, MaxRetries: 10, MaxInFlight: 10000, MaxOpenAttempts: 3, ControlPorts: 2,
 	}
 }
 

@@ -138,8 +138,8 @@ func TestMutualTLS(t *testing.T) {
 	parseMetrics(t, getAs(t, right, e.url+"/probe?target=own", "", "", http.StatusOK)).wantValue(t, "probe_success", 1)
 	getAs(t, right, e.url+"/probe?target=own", "mallory", "anything", http.StatusOK)
 	getAs(t, right, e.url+"/probe?target=unknown", "", "", http.StatusForbidden)
-	for i, event := range []string{"scan", "scan", "refusal"} {
-		checkFields(t, awaitAuditEntries(t, file, 3)[i], map[string]any{"event": event, "user": name})
+	for i, event := range []string{"scan", "probe", "scan", "probe", "refusal"} {
+		checkFields(t, awaitAuditEntries(t, file, 5)[i], map[string]any{"event": event, "user": name})
 	}
 	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("mode of the audit file = %v, %v, want 0600", info.Mode(), err)
@@ -153,7 +153,7 @@ func TestUnverifiedClientCertificate(t *testing.T) {
 	e, pool, file := startTLSExporter(t, "RequireAnyClientCert", "")
 	cert := newAuthority(t).issueCertificate(t, "mallory", time.Now().Add(time.Hour), x509.ExtKeyUsageClientAuth)
 	getAs(t, newCertificateClient(pool, cert), e.url+"/probe?target=own", "", "", http.StatusOK)
-	if user, there := awaitAuditEntries(t, file, 1)[0]["user"]; there {
+	if user, there := awaitAuditEntries(t, file, 2)[0]["user"]; there {
 		t.Errorf("user = %v for an unverified certificate, want none", user)
 	}
 }

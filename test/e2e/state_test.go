@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -39,6 +40,17 @@ func (e *crashingExporter) awaitReady(t *testing.T) {
 		}
 	}()
 	eventually(t, 30*time.Second, "the exporter is ready", func() error { return checkStatus(e.url+"/-/ready", 200) })
+}
+
+// stop ends the exporter.
+func (e *crashingExporter) stop(t *testing.T) {
+	t.Helper()
+	if err := e.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.cmd.Wait(); err != nil {
+		t.Errorf("exporter ended with %v, want status 0", err)
+	}
 }
 
 // kill sends SIGKILL, as the kernel does when memory is short.
@@ -87,13 +99,13 @@ targets:
 	if !strings.Contains(k.output.String(), fmt.Sprintf(`msg="Port state changed" target=own module=now ip=127.0.0.1 port=%d protocol=tcp from=open to=closed expected=closed`, port)) {
 		t.Errorf("log lacks the change:\n%s", k.output.String())
 	}
-	time.Sleep(2 * time.Second) // the exporter saves at most once a second
+	k.stop(t) // the exporter saves at its end, and at most once a minute before
 
 	for round := range 30 {
-		k.kill()
 		k.start(t)
 		if round%3 > 0 { // kill before it is ready, or while it saves
 			time.Sleep(time.Duration(rand.IntN(300)) * time.Millisecond)
+			k.kill()
 			continue
 		}
 		k.awaitReady(t)
@@ -106,6 +118,7 @@ targets:
 		if _, ok := now[isOpen(never)]; ok {
 			t.Errorf("round %d: a port that was never open is reported", round)
 		}
+		k.kill()
 	}
 	if out := k.output.String(); strings.Contains(out, "level=WARN") || strings.Contains(out, "level=ERROR") {
 		t.Errorf("got warnings:\n%s", out)

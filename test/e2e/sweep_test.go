@@ -4,7 +4,10 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
+	"os/exec"
+	"strconv"
 	"testing"
 	"time"
 )
@@ -76,4 +79,51 @@ func (p *prometheusServer) checkUnbroken(t *testing.T, expression string, from t
 		t.Errorf("%s has a value for %d of %d s", expression, n, steps)
 	}
 	t.Logf("%s: %d of %d s", expression, len(all[0].Values), steps)
+}
+
+// TestIncompleteSweepAlert scans a network in which an address loses its route after the first sweep,
+// so that no later one is complete. A port that opens on another address must raise the shipped alert.
+func TestIncompleteSweepAlert(t *testing.T) {
+	t.Parallel()
+	nsenter := needProgram(t, "nsenter")
+	const timeout = 6 // seconds
+	config := fmt.Sprintf(`modules:
+  sweep: {ports: "1-40", rate: 20, timeout: %ds, max_age: 1s}
+targets:
+  - name: rack
+    hosts: [192.0.2.16/28]
+    modules: [sweep]
+    authorization: {owner: "the test"}
+    expect: {tcp: {}}
+`, timeout)
+	e := startInNamespace(t, "ip link set lo up && ip address add 192.0.2.17/28 dev lo", binary(t), config)
+	inNamespace := []string{"--net=/proc/" + strconv.Itoa(e.cmd.Process.Pid) + "/ns/net"}
+	p := startPrometheus(t, scrapeConfig(e, "scrape_interval: 4s, scrape_timeout: 1s, evaluation_interval: 1s")+ // no probe waits for a sweep's end
+		fmt.Sprintf("rule_files: [%s]\n", writeImmediateRules(t, rulesDir+"/alerts.yml")))
+	p.awaitValue(t, 60*time.Second, "probe_success", 1)
+	p.wantValue(t, `count(portscan_ports{state="closed"} == 40)`, 14)
+
+	route := exec.Command(nsenter, append(inNamespace, "ip", "route", "add", "unreachable", "192.0.2.20", "table", "local", "metric", "0")...)
+	if out, err := route.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %v: %s", route, err, out)
+	}
+	p.awaitValue(t, 60*time.Second, `portscan_ports_unknown{reason="no_route"}`, 40)
+	startProcess(t, nsenter, append(inNamespace, binary(t), "--web.listen-address=192.0.2.25:23",
+		"--config.file="+writeFile(t, "empty.yml", "modules: {m: {ports: 1}}\n"))...)
+	eventually(t, 60*time.Second, "the alert fires for port 23", func() error {
+		for _, a := range p.firingAlerts(t) {
+			if a.Labels["alertname"] == "PortscanUnexpectedOpenPort" && a.Labels["ip"] == "192.0.2.25" && a.Labels["port"] == "23" {
+				return nil
+			}
+		}
+		return errors.New("it does not")
+	})
+	p.wantValue(t, "probe_success", 0)
+
+	const sweeps = `portscan_exporter_scans_total{module="sweep"}`
+	before := e.scrapeMetrics(t)[sweeps]
+	time.Sleep(2 * timeout * time.Second)
+	if n := e.scrapeMetrics(t)[sweeps] - before; n > 3 {
+		t.Errorf("got %v incomplete sweeps in %d s, want at most one per timeout of %d s", n, 2*timeout, timeout)
+	}
 }

@@ -142,10 +142,10 @@ func TestScanNoProgress(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newTestPorts(t)
-			connected := acceptOnce(t, s.listening)
+			wait := listenAndWait(t, s.listening)
 			tm := newTerminal(t, 100, 30, tc.env)
 			tm.typeLine(t, fmt.Sprintf("%s --config.file=%s scan own %s", binary(t), minuteConfig(t, s), tc.after))
-			<-connected
+			wait()
 			for range 20 {
 				if text := tm.captureScreen(t); strings.Contains(text, "1001 ports") {
 					t.Fatalf("unexpected progress bar:\n%s", text)

@@ -4,193 +4,188 @@
 package pace
 
 import (
+	"slices"
 	"time"
 
 	"portscan_exporter/internal/scan"
 )
 
 const (
-	// canaryEvery is the least time between canaries at ports that answer with a
-	// RST, which cost the target nothing.
-	canaryEvery = 50 * time.Millisecond
+	// canaryInterval is the minimum time between canaries. They cost the target a RST.
+	canaryInterval = 50 * time.Millisecond
 
-	// openCanaryEvery is the same where only open ports have answered: each
-	// canary is a connection that a service sees come and go.
-	openCanaryEvery = 200 * time.Millisecond
-
-	// darkMisses canaries in a row without an answer from any port stop the scan
-	// of the address until one is answered.
+	// darkMisses is the number of canaries in a row without an answer from any port
+	// that stops the scan of the address until one is answered.
 	darkMisses = 3
 
-	// goneMisses canaries in a row and goneAfter without any answer mean that the
-	// address has died or banned us.
+	// After goneMisses canaries in a row, and goneAfter without an answer, the host is
+	// down or blocks the scanner.
 	goneMisses = 6
 	goneAfter  = 2 * time.Second
 
-	// early is how far before the first answer's arrival the path is taken to have
-	// worked already. Before that, packets may have waited for a hardware address
-	// and been dropped.
+	// turnedAfter is that time if closed ports now answer with ICMP errors, which loss
+	// does not explain.
+	turnedAfter = 1500 * time.Millisecond
+
+	// early is the time before the first answer from which the path is assumed to have
+	// worked. Before it, packets may have been dropped while the neighbor was resolved.
 	early = 20 * time.Millisecond
 )
 
-// outcome of a canary.
+// outcome is the result of a canary.
 type outcome uint8
 
 const (
 	pending outcome = iota
 	answered
 	missed
-	untold // our own side gave it up: nothing is proven, and nothing lost
+	inconclusive // given up by this machine: evidence of neither an answer nor a loss
 )
 
-// mark is a moment at which the path was tested.
+// mark is a test of the path.
 type mark struct {
 	sent   instant
 	result outcome
 }
 
-const marksKept = 64 // at 20 a second, more than three seconds of them
+const maxMarks = 64 // at 20 a second, more than three seconds of them
 
-// canaries tell silence that means something from a path that did not work:
-// they go, all through a scan, to ports that have answered before.
+// latestPorts are the latest ports that have answered in a certain way, for canaries.
+type latestPorts struct {
+	ports [8]uint16
+	found int // number of such ports, also those that were replaced
+	next  int
+}
+
+func (l *latestPorts) addPort(index uint16) {
+	if !slices.Contains(l.ports[:min(l.found, len(l.ports))], index) {
+		l.ports[l.found%len(l.ports)] = index
+		l.found++
+	}
+}
+
+// pick returns the port of the next canary.
+func (l *latestPorts) pick() uint16 {
+	l.next++
+	return l.ports[l.next%min(l.found, len(l.ports))]
+}
+
+// canaries are attempts at ports that have answered closed, which disturb no service. They are
+// made during the complete scan and separate the silence of a port from a path that does not
+// work.
 type canaries struct {
-	ports  [8]uint16 // that have answered, the latest ones
-	found  int       // how many were offered
-	next   int
-	resets bool // the ports answer with a RST
+	latestPorts // that have answered closed
 
-	marks  [marksKept]mark
-	newest int // of all marks made; mark i is at i % marksKept
+	marks  [maxMarks]mark
+	newest int // number of marks made; mark i is at i % maxMarks
 	oldest int
-	judged int // those before this one are settled
+	judged int // number of the first mark that is not settled
 
-	inRow       int // canaries missed since anything answered
+	opened []uint16 // ports that answered open later
+
+	missedInRow int // canaries missed since the address has answered
+	turnedInRow int // those that were answered by an ICMP error
 	firstMissed instant
 
-	sent, lost float64 // of late: halved every second
-	faded      instant
-	sentInAll  int
-	lostInAll  int
+	recent    recentCount
+	totalSent int
+	totalLost int
 }
 
-// offer adds a port that has answered. One that refuses is worth more than one
-// that accepts: asking it again disturbs no service.
-func (c *canaries) offer(index uint16, reset bool) {
-	if reset && !c.resets {
-		c.resets, c.found = true, 0
+// noteOpened notes that a port answers open now, and reports whether it is a new one.
+func (c *canaries) noteOpened(index uint16) bool {
+	if len(c.opened) == len(c.ports) || slices.Contains(c.opened, index) {
+		return false
 	}
-	if reset == c.resets {
-		c.ports[c.found%len(c.ports)] = index
-		c.found++
-	}
+	c.opened = append(c.opened, index)
+	return true
 }
 
-func (c *canaries) known() bool { return c.found > 0 }
+func (c *canaries) isKnown() bool { return c.found > 0 }
 
-// pick returns the port to ask next.
-func (c *canaries) pick() uint16 {
-	c.next++
-	return c.ports[c.next%min(c.found, len(c.ports))]
-}
-
-func (c *canaries) every() time.Duration {
-	if c.resets {
-		return canaryEvery
-	}
-	return openCanaryEvery
-}
-
-// crowded tells whether so many canaries are under way to the same ports that their
-// answers could not be told apart.
-func (c *canaries) crowded() bool {
+// isCrowded reports whether the ports have as many canaries in flight as can be
+// distinguished, see [Variants].
+func (c *canaries) isCrowded() bool {
 	const mostEach = 6
 	return c.newest-c.judged >= mostEach*min(c.found, len(c.ports))
 }
 
-// add makes a mark and returns its number, which comes round again after 65,536
-// others.
+// add adds a mark and returns its number modulo 65,536.
 func (c *canaries) add(sent instant, result outcome) uint16 {
-	number := uint16(c.newest) //nolint:gosec // it comes round
-	c.marks[c.newest%marksKept] = mark{sent, result}
+	number := uint16(c.newest) //nolint:gosec // modulo 65,536
+	c.marks[c.newest%maxMarks] = mark{sent, result}
 	c.newest++
-	c.oldest = max(c.oldest, c.newest-marksKept)
+	c.oldest = max(c.oldest, c.newest-maxMarks)
 	c.judged = max(c.judged, c.oldest)
 	return number
 }
 
-// mark notes an ordinary attempt that was answered as a canary would have been,
-// where they are so far apart that their answers come in order.
-func (c *canaries) mark(sent instant) {
-	if sent >= c.lastSent() && c.judged == c.newest {
-		c.add(sent, answered)
-		c.judged = c.newest
-	}
-}
-
-// forget drops what was found of losses.
-func (c *canaries) forget() {
-	c.sent, c.lost, c.sentInAll, c.lostInAll, c.inRow = 0, 0, 0, 0, 0
-}
-
-// lastSent returns when the newest mark was made.
+// lastSent returns the time of the newest mark.
 func (c *canaries) lastSent() instant {
 	if c.newest == 0 {
 		return -time.Hour
 	}
-	return c.marks[(c.newest-1)%marksKept].sent
+	return c.marks[(c.newest-1)%maxMarks].sent
 }
 
-// settle says what became of a canary. Its mark may have made room for others.
+// settle sets the outcome of a canary. Its mark may have been overwritten.
 func (c *canaries) settle(number uint16, sent instant, result outcome) {
-	if age := uint16(c.newest) - number; age <= marksKept { //nolint:gosec // it comes round
-		c.marks[(c.newest-int(age))%marksKept].result = result
+	if age := uint16(c.newest) - number; age <= maxMarks { //nolint:gosec // modulo 65,536
+		c.marks[(c.newest-int(age))%maxMarks].result = result
 	}
 	switch {
-	case result == untold:
-		c.inRow = 0
-	case result == missed && c.inRow == 0:
-		c.inRow, c.firstMissed = 1, sent
+	case result == inconclusive:
+		c.missedInRow, c.turnedInRow = 0, 0
+	case result == missed && c.missedInRow == 0:
+		c.missedInRow, c.firstMissed = 1, sent
 	case result == missed:
-		c.inRow++
+		c.missedInRow++
 	}
-	// In the order of their sending: an answer is known at once and a loss only
-	// after a while, so that the latest to be settled are always the lucky ones.
+	// Outcomes count in the order of sending. Answers arrive before losses are
+	// detected, so the latest outcomes would underestimate the loss.
 	for ; c.judged < c.newest; c.judged++ {
-		switch c.marks[c.judged%marksKept].result {
+		switch outcome := c.marks[c.judged%maxMarks].result; outcome {
 		case pending:
 			return
-		case untold:
-			continue
-		case missed:
-			c.lost++
-			c.lostInAll++
-		case answered:
+		case inconclusive:
+		case missed, answered:
+			c.count(outcome == missed)
 		}
-		c.sent++
-		c.sentInAll++
 	}
 }
 
-// heard notes that an attempt made at sent was answered.
-func (c *canaries) heard(sent instant) {
+// count counts a canary or a check in the loss.
+func (c *canaries) count(lost bool) {
+	c.recent.add(lost)
+	c.totalSent++
+	if lost {
+		c.totalLost++
+	}
+}
+
+// noteAnswer notes an answer to an attempt that was made at sent.
+func (c *canaries) noteAnswer(sent instant) {
 	if sent >= c.firstMissed {
-		c.inRow = 0
+		c.missedInRow, c.turnedInRow = 0, 0
 	}
 }
 
-func (c *canaries) dark() bool { return c.inRow >= darkMisses }
+func (c *canaries) isSilent() bool { return c.missedInRow >= darkMisses }
 
-func (c *canaries) gone(now instant) bool {
-	return c.inRow >= goneMisses && now-c.firstMissed >= goneAfter
+func (c *canaries) isGone(now instant) bool {
+	after := goneAfter
+	if c.turnedInRow > 0 {
+		after = turnedAfter
+	}
+	return c.missedInRow >= goneMisses && now-c.firstMissed >= after
 }
 
-// proof tells whether the path worked around an attempt made at sent: whether
-// the canaries before and after it were both answered. It is pending while the
-// second has not been made or settled.
+// proof returns whether the path worked at the time of an attempt: answered if both the
+// canary before and the one after it were answered, pending until the second is settled.
 func (c *canaries) proof(sent instant) outcome {
-	before := missed // earlier than all we know of
+	before := missed // earlier than the oldest mark
 	for i := c.oldest; i < c.newest; i++ {
-		m := c.marks[i%marksKept]
+		m := c.marks[i%maxMarks]
 		if m.sent <= sent {
 			before = m.result
 			continue
@@ -207,33 +202,83 @@ func (c *canaries) proof(sent instant) outcome {
 	return pending
 }
 
-// loss returns the share of canaries lost of late.
-func (c *canaries) loss(now instant) float64 {
-	for now-c.faded >= time.Second && c.faded < now {
-		c.faded += time.Second
-		if c.sent > 8 {
-			c.sent, c.lost = c.sent/2, c.lost/2
-		}
-	}
-	if c.sent == 0 {
+// recentLoss returns the ratio of canaries that were lost recently.
+func (c *canaries) recentLoss(now instant) float64 {
+	const keep = 8 // canaries, a few of which would be a small sample
+	c.recent.decay(now, keep)
+	if c.recent.all == 0 {
 		return 0
 	}
-	return c.lost / c.sent
+	return c.recent.lost / c.recent.all
 }
 
-// lossInAll returns the share of canaries lost since the start.
-func (c *canaries) lossInAll() float64 {
-	return float64(c.lostInAll) / float64(max(1, c.sentInAll))
+// totalLoss returns the ratio of canaries that were lost since the start.
+func (c *canaries) totalLoss() float64 {
+	return float64(c.totalLost) / float64(max(1, c.totalSent))
 }
 
-// vouch notes a port that answers: silence around a later attempt at it means
-// that the path does not work. With UDP that takes one that is said to be closed.
-func (p *Path) vouch(now, sent instant, index uint16, state scan.State) {
-	if p.udp && state != scan.Closed {
-		return // it would prove nothing, and a service may answer only so often
+// offerCanary adds a port that has answered to those of the canaries if it is closed.
+func (p *Pacer) offerCanary(now, sent instant, t *Attempt, state scan.State) {
+	if state != scan.Closed {
+		p.noteOpen(now, sent, t)
+		return
 	}
-	if !p.canaries.known() {
+	if !p.canaries.isKnown() {
 		p.canaries.add(max(sent, now-early), answered)
+		p.rejects.prove(sent) // as open ports have until now
 	}
-	p.canaries.offer(index, state == scan.Closed)
+	p.canaries.addPort(t.Index)
+}
+
+// settleCanary handles the answer to a canary. A closed port that is now rejected is no evidence
+// of the path: a filter may have blocked the scanner.
+func (p *Pacer) settleCanary(now, sent instant, t *Attempt, a Answer) {
+	switch {
+	case p.udp:
+		p.noteICMP(now, sent, t, a.State)
+		result := answered
+		if a.State == scan.Open { // without an ICMP error
+			result = inconclusive
+		}
+		p.quota.settleCanary(sent, t.mark, result, p.roundLimit())
+		return
+	case a.State == scan.Filtered:
+		p.missCanary(sent, t)
+		p.canaries.turnedInRow++
+		p.rejects.noteLimit()
+		return
+	}
+	if a.State == scan.Open && p.canaries.noteOpened(t.Index) {
+		p.reportControl(scan.Control{TurnedOpen: 1})
+	}
+	p.canaries.noteAnswer(sent)
+	p.canaries.settle(t.mark, sent, answered)
+	p.noteGoodCanary(sent)
+	p.verifySilence(sent)
+}
+
+// missCanary handles a canary that was not answered.
+func (p *Pacer) missCanary(sent instant, t *Attempt) {
+	if p.udp {
+		p.quota.settleCanary(sent, t.mark, missed, p.roundLimit())
+		return
+	}
+	p.canaries.settle(t.mark, sent, missed)
+	p.window.canariesMissed++
+}
+
+// settleInconclusive ends a canary or a check that this machine has not completed.
+func (p *Pacer) settleInconclusive(sent instant, t *Attempt, made bool) {
+	switch {
+	case p.udp:
+		p.quota.settleCanary(sent, t.mark, inconclusive, p.roundLimit())
+		return
+	case !t.check:
+		p.canaries.settle(t.mark, sent, inconclusive)
+		return
+	}
+	p.open.active = false
+	if port := p.open.find(t.Index); port != nil && !made {
+		port.attempts--
+	}
 }

@@ -11,205 +11,217 @@ import (
 
 const ms = time.Millisecond
 
-// testimony makes canaries that were sent every 100 ms from 100 ms on, with what
-// became of them.
-func testimony(results ...outcome) *canaries {
+// newCanaries returns canaries that were sent every 100 ms from 100 ms on, with the given
+// outcomes.
+func newCanaries(outcomes ...outcome) *canaries {
 	c := new(canaries)
-	places := make([]uint16, len(results))
-	for i := range results {
-		places[i] = c.add(time.Duration(i+1)*100*ms, pending)
+	marks := make([]uint16, len(outcomes))
+	for i := range outcomes {
+		marks[i] = c.add(time.Duration(i+1)*100*ms, pending)
 	}
-	for i, r := range results {
-		if r != pending {
-			c.settle(places[i], time.Duration(i+1)*100*ms, r)
+	for i, o := range outcomes {
+		if o != pending {
+			c.settle(marks[i], time.Duration(i+1)*100*ms, o)
 		}
 	}
 	return c
 }
 
-// TestProof asks what an attempt's silence is worth: only as much as the path
-// was, before it and after.
+// TestProof requires that the path counts as working at the time of an attempt only if the
+// canaries directly before and after it were answered.
 func TestProof(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
-		results []outcome
-		sent    time.Duration
-		want    outcome
+		outcomes []outcome
+		sent     time.Duration
+		want     outcome
 	}{
-		"between answers":              {[]outcome{answered, answered}, 150 * ms, answered},
-		"with the first":               {[]outcome{answered, answered}, 100 * ms, answered},
-		"before the first":             {[]outcome{answered, answered}, 50 * ms, missed},
-		"after the last":               {[]outcome{answered, answered}, 250 * ms, pending},
-		"with the last":                {[]outcome{answered, answered}, 200 * ms, pending},
-		"nothing was sent":             {nil, 50 * ms, pending},
-		"missed before":                {[]outcome{missed, answered}, 150 * ms, missed},
-		"missed after":                 {[]outcome{answered, missed}, 150 * ms, missed},
-		"missed on both sides":         {[]outcome{missed, missed}, 150 * ms, missed},
-		"the next is on its way":       {[]outcome{answered, pending}, 150 * ms, pending},
-		"the one before is on its way": {[]outcome{pending, answered}, 150 * ms, pending},
-		"missed well before":           {[]outcome{missed, answered, answered}, 250 * ms, answered},
-		"missed well after":            {[]outcome{answered, answered, missed}, 150 * ms, answered},
+		"between answers":      {[]outcome{answered, answered}, 150 * ms, answered},
+		"with the first":       {[]outcome{answered, answered}, 100 * ms, answered},
+		"before the first":     {[]outcome{answered, answered}, 50 * ms, missed},
+		"after the last":       {[]outcome{answered, answered}, 250 * ms, pending},
+		"with the last":        {[]outcome{answered, answered}, 200 * ms, pending},
+		"no canary":            {nil, 50 * ms, pending},
+		"missed before":        {[]outcome{missed, answered}, 150 * ms, missed},
+		"missed after":         {[]outcome{answered, missed}, 150 * ms, missed},
+		"missed on both sides": {[]outcome{missed, missed}, 150 * ms, missed},
+		"next is pending":      {[]outcome{answered, pending}, 150 * ms, pending},
+		"previous is pending":  {[]outcome{pending, answered}, 150 * ms, pending},
+		"missed well before":   {[]outcome{missed, answered, answered}, 250 * ms, answered},
+		"missed well after":    {[]outcome{answered, answered, missed}, 150 * ms, answered},
 	} {
-		if got := testimony(tc.results...).proof(tc.sent); got != tc.want {
-			t.Errorf("%s: %d, want %d", name, got, tc.want)
+		if got := newCanaries(tc.outcomes...).proof(tc.sent); got != tc.want {
+			t.Errorf("%s: proof(%v) = %d, want %d", name, tc.sent, got, tc.want)
 		}
 	}
 }
 
-// TestProofOfLongAgo asks after more marks than are kept: what is too old to be
-// known must not be taken for proven, and what is recent must still be known.
-func TestProofOfLongAgo(t *testing.T) {
+// TestProofBeyondMaxMarks sends more canaries than are stored. An attempt from before the
+// stored ones must not count as proven, and one from between them must.
+func TestProofBeyondMaxMarks(t *testing.T) {
 	t.Parallel()
-	results := slices.Repeat([]outcome{answered}, 5*marksKept/2)
-	c := testimony(results...)
+	outcomes := slices.Repeat([]outcome{answered}, 5*maxMarks/2)
+	c := newCanaries(outcomes...)
 	at := func(mark int) time.Duration { return time.Duration(mark+1)*100*ms + 50*ms }
 	for mark, want := range map[int]outcome{
-		0: missed, 10: missed, len(results) - marksKept - 2: missed,
-		len(results) - marksKept: answered, len(results) - 2: answered, len(results) - 1: pending,
+		0: missed, 10: missed, len(outcomes) - maxMarks - 2: missed,
+		len(outcomes) - maxMarks: answered, len(outcomes) - 2: answered, len(outcomes) - 1: pending,
 	} {
 		if got := c.proof(at(mark)); got != want {
-			t.Errorf("after mark %d of %d: %d, want %d", mark, len(results), got, want)
+			t.Errorf("after mark %d of %d: proof(%v) = %d, want %d", mark, len(outcomes), at(mark), got, want)
 		}
 	}
 }
 
-// TestResetsArePreferred has a port that refuses push out those that accept: to
-// ask it again disturbs no service.
-func TestResetsArePreferred(t *testing.T) {
+// TestCanariesToLatestPorts adds closed ports, and requires that canaries are sent to the
+// latest eight.
+func TestCanariesToLatestPorts(t *testing.T) {
 	t.Parallel()
 	var c canaries
-	picks := func() []uint16 {
-		var all []uint16
-		for range 50 {
-			all = append(all, c.pick())
-		}
-		slices.Sort(all)
-		return slices.Compact(all)
-	}
-	if c.known() {
-		t.Error("a port is known before one was offered")
-	}
-	c.offer(5, false)
-	c.offer(6, false)
-	if got := picks(); !slices.Equal(got, []uint16{5, 6}) || c.every() != openCanaryEvery {
-		t.Errorf("of open ports %v are asked every %v", got, c.every())
-	}
-	c.offer(7, true)
-	c.offer(8, false)
-	if got := picks(); !slices.Equal(got, []uint16{7}) || c.every() != canaryEvery {
-		t.Errorf("with a port that refuses, %v are asked every %v; want it alone", got, c.every())
+	if c.isKnown() {
+		t.Error("isKnown() = true without a port, want false")
 	}
 	for i := range uint16(20) {
-		c.offer(100+i, true)
+		c.addPort(100 + i)
 	}
-	if got := picks(); !slices.Equal(got, []uint16{112, 113, 114, 115, 116, 117, 118, 119}) {
-		t.Errorf("after many others %v are asked, want the latest eight", got)
+	var picks []uint16
+	for range 50 {
+		picks = append(picks, c.pick())
+	}
+	slices.Sort(picks)
+	if got := slices.Compact(picks); !slices.Equal(got, []uint16{112, 113, 114, 115, 116, 117, 118, 119}) {
+		t.Errorf("got canaries to ports %v, want the latest eight of 100 to 119", got)
 	}
 }
 
-// TestDarkAndGone counts canaries missed in a row. Only an attempt that was made
-// after the first of them can say that the address is there again.
-func TestDarkAndGone(t *testing.T) {
+// TestCanariesToOnePort has one port answer again and again: it stays one port, so that all
+// canaries in flight are of different variants.
+func TestCanariesToOnePort(t *testing.T) {
+	t.Parallel()
+	var c canaries
+	c.addPort(5)
+	used := make(map[int]bool)
+	for !c.isCrowded() && len(used) <= Variants {
+		c.addPort(5)
+		canary := Attempt{Index: c.pick(), Kind: Canary, mark: c.add(0, pending)}
+		if used[canary.Variant()] {
+			t.Fatalf("two canaries in flight are of variant %d", canary.Variant())
+		}
+		used[canary.Variant()] = true
+	}
+	if len(used) < 2 {
+		t.Errorf("canaries in flight = %d, want several", len(used))
+	}
+}
+
+// TestCanariesMissedInRow misses canaries in a row, and requires that the address counts as
+// silent and then as gone. Only an answer to an attempt made after the first miss ends the
+// row.
+func TestCanariesMissedInRow(t *testing.T) {
 	t.Parallel()
 	var c canaries
 	miss := func(sent time.Duration) { c.settle(c.add(sent, pending), sent, missed) }
 	for i := range darkMisses {
-		if c.dark() {
-			t.Errorf("dark after %d misses", i)
+		if c.isSilent() {
+			t.Errorf("isSilent() = true after %d misses, want false", i)
 		}
 		miss(time.Duration(1000+i*100) * ms)
 	}
-	c.heard(900 * ms)
-	if !c.dark() {
-		t.Errorf("after %d misses in a row, and an answer to what was sent before them: not dark", darkMisses)
+	c.noteAnswer(900 * ms)
+	if !c.isSilent() {
+		t.Errorf("isSilent() = false after %d misses and an answer to an earlier attempt, want true", darkMisses)
 	}
-	c.heard(1050 * ms)
-	if c.dark() {
-		t.Error("dark after an answer to what was sent meanwhile")
+	c.noteAnswer(1050 * ms)
+	if c.isSilent() {
+		t.Error("isSilent() = true after an answer to an attempt between the misses, want false")
 	}
 	for i := range goneMisses {
-		if c.gone(time.Hour) {
-			t.Errorf("gone after %d misses", i)
+		if c.isGone(time.Hour) {
+			t.Errorf("isGone() = true after %d misses, want false", i)
 		}
 		miss(time.Duration(5000+i*100) * ms)
 	}
-	if c.gone(5*time.Second + goneAfter - 1) {
-		t.Errorf("gone within %v of the first miss", goneAfter)
+	if c.isGone(5*time.Second + goneAfter - 1) {
+		t.Errorf("isGone() = true within %v of the first miss, want false", goneAfter)
 	}
-	if !c.gone(5*time.Second + goneAfter) {
-		t.Errorf("%d misses in a row and %v after the first: not gone", goneMisses, goneAfter)
+	if !c.isGone(5*time.Second + goneAfter) {
+		t.Errorf("isGone() = false after %d misses and %v, want true", goneMisses, goneAfter)
 	}
 }
 
-// TestLossInOrder settles canaries in the order in which their fates are known:
-// answers at once, losses after a while. That must not make the share too low.
-func TestLossInOrder(t *testing.T) {
+// TestCanaryLossCountedInOrder settles later canaries before the first, since an answer
+// arrives before a miss is detected. They must not be counted until the first is settled:
+// the loss would be estimated too low.
+func TestCanaryLossCountedInOrder(t *testing.T) {
 	t.Parallel()
 	var c canaries
-	place := make([]uint16, 4)
-	for i := range place {
-		place[i] = c.add(time.Duration(i)*50*ms, pending)
+	marks := make([]uint16, 4)
+	for i := range marks {
+		marks[i] = c.add(time.Duration(i)*50*ms, pending)
 	}
-	for i := range place[1:] {
-		c.settle(place[i+1], time.Duration(i+1)*50*ms, answered)
+	for i := range marks[1:] {
+		c.settle(marks[i+1], time.Duration(i+1)*50*ms, answered)
 	}
-	if got := c.loss(300 * ms); got != 0 || c.sentInAll != 0 {
-		t.Errorf("%v of %d is lost while the first is on its way; want nothing to be counted", got, c.sentInAll)
+	if got := c.recentLoss(300 * ms); got != 0 || c.totalSent != 0 {
+		t.Errorf("first canary pending: got loss %v of %d canaries, want 0 of 0", got, c.totalSent)
 	}
 	if got := c.proof(120 * ms); got != pending {
-		t.Errorf("proof of what came after it is %d, want that it is pending", got)
+		t.Errorf("first canary pending: proof(120ms) = %d, want %d", got, pending)
 	}
-	c.settle(place[0], 0, missed)
-	if got, all := c.loss(300*ms), c.lossInAll(); got != 0.25 || all != 0.25 {
-		t.Errorf("%v and %v in all is lost, want one of four", got, all)
+	c.settle(marks[0], 0, missed)
+	if got, total := c.recentLoss(300*ms), c.totalLoss(); got != 0.25 || total != 0.25 {
+		t.Errorf("got recent loss %v and total loss %v, want 0.25 and 0.25", got, total)
 	}
 }
 
-// TestLossFades forgets old losses by halves, and remembers them in all.
-func TestLossFades(t *testing.T) {
+// TestCanaryLossDecays requires that the recent loss counts each canary half as much after
+// a second, and that the total loss counts all canaries alike.
+func TestCanaryLossDecays(t *testing.T) {
 	t.Parallel()
-	results := append(slices.Repeat([]outcome{missed}, 16), slices.Repeat([]outcome{answered}, 16)...)
-	c := testimony(results...)
-	if got := c.loss(900 * ms); got != 0.5 {
-		t.Errorf("the share is %v, want half", got)
+	outcomes := append(slices.Repeat([]outcome{missed}, 16), slices.Repeat([]outcome{answered}, 16)...)
+	c := newCanaries(outcomes...)
+	if got := c.recentLoss(900 * ms); got != 0.5 {
+		t.Errorf("recentLoss(900ms) = %v, want 0.5", got)
 	}
-	c.loss(1100 * ms) // forgets 16 of 32, 8 of them lost
+	c.recentLoss(1100 * ms) // halves the counts to 16 canaries, 8 of them missed
 	for i := range 16 {
 		sent := 4*time.Second + time.Duration(i)*50*ms
 		c.settle(c.add(sent, pending), sent, answered)
 	}
-	if got := c.loss(1200 * ms); got != 0.25 {
-		t.Errorf("after a second and 16 more answers the share is %v, want a quarter", got)
+	if got := c.recentLoss(1200 * ms); got != 0.25 {
+		t.Errorf("after 16 more answers: recentLoss(1.2s) = %v, want 0.25", got)
 	}
-	if got := c.lossInAll(); got != 1.0/3 {
-		t.Errorf("the share in all is %v, want a third", got)
+	if got := c.totalLoss(); got != 1.0/3 {
+		t.Errorf("totalLoss() = %v, want %v", got, 1.0/3)
 	}
 }
 
-// TestManyCanaries makes more than there is room for before any is settled.
-func TestManyCanaries(t *testing.T) {
+// TestCanariesBeyondMaxMarks adds three times as many pending canaries as are stored, and
+// settles them. Those that are no longer stored must have no effect.
+func TestCanariesBeyondMaxMarks(t *testing.T) {
 	t.Parallel()
-	c := testimony(slices.Repeat([]outcome{pending}, 3*marksKept)...)
-	last := 3 * marksKept
-	if got := c.lastSent(); got != time.Duration(last)*100*ms {
-		t.Errorf("the last was sent at %v", got)
+	c := newCanaries(slices.Repeat([]outcome{pending}, 3*maxMarks)...)
+	last := 3 * maxMarks
+	beforeLast := time.Duration(last-1) * 100 * ms
+	if got, want := c.lastSent(), time.Duration(last)*100*ms; got != want {
+		t.Errorf("lastSent() = %v, want %v", got, want)
 	}
-	if got := c.proof(time.Duration(last-1) * 100 * ms); got != pending {
-		t.Errorf("with all on their way, proof is %d", got)
+	if got := c.proof(beforeLast); got != pending {
+		t.Errorf("all canaries pending: proof(%v) = %d, want %d", beforeLast, got, pending)
 	}
-	for i := range 2 * marksKept {
-		c.settle(uint16(i), 0, answered) // too old to mean anything
+	for i := range 2 * maxMarks {
+		c.settle(uint16(i), 0, answered) // no longer stored
 	}
-	if got := c.proof(time.Duration(last-1) * 100 * ms); got != pending || c.sentInAll != 0 {
-		t.Errorf("marks that are gone were settled, and proof is %d of %d", got, c.sentInAll)
+	if got := c.proof(beforeLast); got != pending || c.totalSent != 0 {
+		t.Errorf("stored canaries pending: got proof %d with %d canaries counted, want %d with 0", got, c.totalSent, pending)
 	}
-	for i := 2 * marksKept; i < last; i++ {
-		c.settle(uint16(i), 0, answered) // the ring is full of the latest
+	for i := 2 * maxMarks; i < last; i++ {
+		c.settle(uint16(i), 0, answered) // stored
 	}
-	if got := c.proof(time.Duration(last-1) * 100 * ms); got != answered {
-		t.Errorf("with the latest answered, proof is %d", got)
+	if got := c.proof(beforeLast); got != answered {
+		t.Errorf("stored canaries answered: proof(%v) = %d, want %d", beforeLast, got, answered)
 	}
-	if c.sentInAll != marksKept {
-		t.Errorf("%d were counted, want the %d that are kept", c.sentInAll, marksKept)
+	if c.totalSent != maxMarks {
+		t.Errorf("got %d canaries counted, want %d", c.totalSent, maxMarks)
 	}
 }

@@ -11,222 +11,226 @@ import (
 	"portscan_exporter/internal/scan"
 )
 
-// TestHostThatAnswers answers everything at once: one attempt a port, nothing
-// wrong, and no time lost.
-func TestHostThatAnswers(t *testing.T) {
+// TestHostAnswers scans a host that answers each attempt at once, and requires one attempt
+// per port, correct results and an end within 500 ms.
+func TestHostAnswers(t *testing.T) {
 	t.Parallel()
-	for want, answer := range map[string]reply{"closed rst": closed(near), "open handshake": open(near), "filtered icmp": rejected(near)} {
+	for want, answer := range map[string]attemptResult{"closed rst": closed(near), "open handshake": open(near), "filtered icmp": rejected(near)} {
 		r := simulate(t, simulation{spec: testSpec("1-65535"), seed: 5, network: always(answer)})
-		r.want(t, map[string]int{want: 65535})
-		r.within(t, 0, 500*ms)
-		if k := r.kinds(); k[Brief] != 65535 || k[Final]+k[Patient] != 0 || k[Canary] > 65535/canaryStride+20 {
-			t.Errorf("%s: attempts by kind are %v", want, k)
+		r.wantCounts(t, map[string]int{want: 65535})
+		r.wantDuration(t, 0, 500*ms)
+		if k := r.attemptsByKind(); k[Short] != 65535 || k[Final]+k[Full] != 0 || k[Canary] > 65535/maxCanaryGap+20 {
+			t.Errorf("%s: got attempts by kind %v, want 65535 short ones and few canaries", want, k)
 		}
-		// So many attempts go in so short a time that canaries go by their number.
-		if k := r.kinds(); answer.cause == scan.CauseRST && k[Canary] < 100 {
-			t.Errorf("%d canaries went with 65535 attempts", k[Canary])
+		// In such a short scan the number of attempts, not the time, makes canaries due.
+		if k := r.attemptsByKind(); answer.cause == scan.CauseRST && k[Canary] < 100 {
+			t.Errorf("got %d canaries, want at least 100", k[Canary])
 		}
 	}
 }
 
-// TestHostThatDrops is silent but for a few open ports: each silent port takes
-// two attempts, and all of them about two waits of the longer kind.
-func TestHostThatDrops(t *testing.T) {
+// TestHostDrops scans a host with few open ports that drops all other attempts. It requires
+// two attempts at each silent port, an end within 3 s and few canaries, since these connect
+// to open ports.
+func TestHostDrops(t *testing.T) {
 	t.Parallel()
-	for _, deaf := range []bool{false, true} {
+	for _, noLateDetection := range []bool{false, true} {
 		r := simulate(t, simulation{
-			spec: testSpec("1-20000"), seed: 6, deaf: deaf,
+			spec: testSpec("1-20000"), seed: 6, noLateDetection: noLateDetection,
 			network: some(1000, always(open(near)), always(silence)),
 		})
-		r.want(t, map[string]int{"open handshake": 20, "filtered silence": 19980})
-		r.within(t, 950*ms, 3*time.Second)
+		r.wantCounts(t, map[string]int{"open handshake": 20, "filtered silence": 19980})
+		r.wantDuration(t, 950*ms, 4*time.Second)
 		r.wantAttempts(t, 2, some(1000, always(open(near)), always(silence)))
-		if k := r.kinds()[Canary]; k == 0 || k > int(r.took/openCanaryEvery)+1 {
-			t.Errorf("%d canaries went to open ports in %v", k, r.took)
+		if k := r.attemptsByKind()[Canary]; k == 0 || k > 20 {
+			t.Errorf("got %d checks of open ports, want 1 to 20: one each", k)
 		}
 	}
 }
 
-// TestHostThatDropsResets is the same with ports that refuse amid the silence.
-func TestHostThatDropsResets(t *testing.T) {
+// TestHostDropsFewClosed scans a host with few closed ports that drops all other attempts.
+func TestHostDropsFewClosed(t *testing.T) {
 	t.Parallel()
 	r := simulate(t, simulation{spec: testSpec("1-5000"), network: some(100, always(closed(near)), always(silence))})
-	r.want(t, map[string]int{"closed rst": 50, "filtered silence": 4950})
-	r.within(t, 950*ms, 3*time.Second)
+	r.wantCounts(t, map[string]int{"closed rst": 50, "filtered silence": 4950})
+	r.wantDuration(t, 950*ms, 3*time.Second)
 }
 
-// TestDarkHost answers nothing at all: each port is tried twice, the second time
-// with the whole port_timeout, and no faster than a firewall's table may fill.
-func TestDarkHost(t *testing.T) {
+// TestHostSilent scans a host that never answers, and requires two attempts at each port,
+// the second of which waits for the complete port_timeout, and at most darkRate attempts
+// per second.
+func TestHostSilent(t *testing.T) {
 	t.Parallel()
 	for _, retries := range []int{1, 2, 5} {
 		spec := testSpec("1-20000")
 		spec.Retries = retries
 		r := simulate(t, simulation{spec: spec, network: always(silence)})
-		r.want(t, map[string]int{"filtered silence": 20000})
-		r.checkRate(unknownRate, len(r.flights))
-		if k := r.kinds(); k[Brief] != 20000 || k[Final] != 20000 || len(r.flights) != 40000 {
-			t.Errorf("attempts by kind are %v, want 20000 short ones and as many long ones", k)
+		r.wantCounts(t, map[string]int{"filtered silence": 20000})
+		r.checkRate(darkRate, len(r.attempts))
+		if k := r.attemptsByKind(); k[Short] != 20000 || k[Final] != 20000 || len(r.attempts) != 40000 {
+			t.Errorf("got attempts by kind %v, want 20000 short and 20000 final ones", k)
 		}
-		for _, f := range r.flights {
-			if f.Kind == Final && f.ended-f.sent < spec.PortTimeout {
-				t.Fatalf("the last attempt at port %d listened %v", f.Index, f.ended-f.sent)
+		for _, attempt := range r.attempts {
+			if attempt.Kind == Final && attempt.ended-attempt.sent < spec.PortTimeout {
+				t.Fatalf("port %d: got a last attempt of %v, want at least %v", attempt.Index, attempt.ended-attempt.sent, spec.PortTimeout)
 			}
 		}
 		for i, p := range r.results {
 			if p.Attempts != 2 {
-				t.Fatalf("%d attempts are reported of port %d, and two were made", p.Attempts, i)
+				t.Fatalf("port %d: got %d reported attempts, want 2", i, p.Attempts)
 			}
 		}
-		for _, f := range r.faults {
-			t.Error(f)
+		for _, v := range r.violations {
+			t.Error(v)
 		}
 	}
 }
 
-// TestFarHost answers after 80 ms, more or less: the window has to grow beyond
-// what a near host needs, or it would take as many times longer.
-func TestFarHost(t *testing.T) {
+// TestHostFar scans a host with a round trip of 60 to 100 ms. It requires an end within 3 s,
+// for which the window must grow beyond the size that a near host needs.
+func TestHostFar(t *testing.T) {
 	t.Parallel()
 	r := simulate(t, simulation{
 		spec: testSpec("1-30000"), seed: 7,
-		network: spread(7, 20*ms, some(100, always(open(80*ms)), always(closed(80*ms)))),
+		network: jitter(7, 20*ms, some(100, always(open(80*ms)), always(closed(80*ms)))),
 	})
-	r.want(t, map[string]int{"open handshake": 300, "closed rst": 29700})
-	r.within(t, 0, 3*time.Second)
-	if extra := len(r.flights) - 30000; extra > 10000 {
-		t.Errorf("%d attempts were made twice, though every one is answered", extra)
+	r.wantCounts(t, map[string]int{"open handshake": 300, "closed rst": 29700})
+	r.wantDuration(t, 0, 3*time.Second)
+	if extra := len(r.attempts) - 30000; extra > 10000 {
+		t.Errorf("got %d attempts more than ports, want at most 10000", extra)
 	}
 }
 
-// TestRejectingHost refuses most ports with ICMP errors, as many of them as it
-// may: those that it still answers show that it is there.
-func TestRejectingHost(t *testing.T) {
+// TestHostRejects scans hosts that reject most attempts with ICMP errors, up to a rate
+// limit. All rejected ports must be reported as filtered, with or without an error.
+func TestHostRejects(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ perSecond, burst float64 }{{1, 6}, {10, 10}, {1000, 50}} {
-		limit := limited(tc.perSecond, tc.burst, always(rejected(near)))
+		limit := rateLimited(tc.perSecond, tc.burst, always(rejected(near)))
 		r := simulate(t, simulation{spec: testSpec("1-3000"), seed: 8, network: some(500, always(open(near)), limit)})
-		got := r.census()
+		got := r.counts()
 		if got["open handshake"] != 6 || got["filtered icmp"]+got["filtered silence"] != 2994 || got["filtered icmp"] < int(tc.burst) {
-			t.Errorf("%v errors a second: %v", tc.perSecond, got)
+			t.Errorf("%v errors per second: got %v, want 6 open ports and 2994 filtered, %v or more by ICMP", tc.perSecond, got, tc.burst)
 		}
 	}
-	r := simulate(t, simulation{spec: testSpec("1-1000"), network: limited(1, 6, always(rejected(near)))})
-	if got := r.census(); got["filtered icmp"] < 6 || got["filtered icmp"]+got["filtered silence"] != 1000 {
-		t.Errorf("one error a second and nothing else: %v", got)
+	r := simulate(t, simulation{spec: testSpec("1-1000"), network: rateLimited(1, 6, always(rejected(near)))})
+	if got := r.counts(); got["filtered icmp"] < 6 || got["filtered icmp"]+got["filtered silence"] != 1000 {
+		t.Errorf("1 error per second, no open port: got %v, want 1000 filtered ports, 6 or more by ICMP", got)
 	}
 }
 
-// TestHostThatWakes is dark at first: what was silent then has to be examined
-// again, and all of it is found.
-func TestHostThatWakes(t *testing.T) {
+// TestHostStartsAnswering scans a host that is silent for the first 60 to 1200 ms. The ports
+// that were tried in that time must be tried again, and reported as open and closed.
+func TestHostStartsAnswering(t *testing.T) {
 	t.Parallel()
-	awake := some(100, always(open(near)), always(closed(near)))
+	mixed := some(100, always(open(near)), always(closed(near)))
 	for _, after := range []time.Duration{60 * ms, 300 * ms, 700 * ms, 1200 * ms} {
-		for _, first := range []network{awake, always(closed(near))} {
+		for _, host := range []network{mixed, always(closed(near))} {
 			spec := testSpec("1-8000")
-			spec.Rate = 5000 // so that the last port is first tried when the host has woken
-			r := simulate(t, simulation{spec: spec, seed: 9, network: between(0, after, always(silence), first)})
-			if got := r.census(); got["open handshake"]+got["closed rst"] != 8000 {
-				t.Errorf("awake after %v: %v", after, got)
+			spec.Rate = 5000 // the last port is first tried after the host has started to answer
+			r := simulate(t, simulation{spec: spec, seed: 9, network: between(0, after, always(silence), host)})
+			if got := r.counts(); got["open handshake"]+got["closed rst"] != 8000 {
+				t.Errorf("silent for %v: got %v, want 8000 open and closed ports", after, got)
 			}
-			r.within(t, after, 8*time.Second)
+			r.wantDuration(t, after, 8*time.Second)
 		}
 	}
 }
 
-// TestWakingIsNoLoss has silent ports on a host that wakes: that the others were
-// silent before does not look like loss, which would take more attempts.
-func TestWakingIsNoLoss(t *testing.T) {
+// TestHostStartsAnsweringNoLoss scans a host with silent ports that starts to answer after
+// 320 ms. The silence before must not count as packet loss: a loss would require more
+// attempts at the silent ports.
+func TestHostStartsAnsweringNoLoss(t *testing.T) {
 	t.Parallel()
 	host := some(4, always(closed(30*ms)), always(silence))
 	r := simulate(t, simulation{spec: testSpec("1-4000"), seed: 9, network: between(0, 320*ms, always(silence), host)})
-	r.want(t, map[string]int{"closed rst": 1000, "filtered silence": 3000})
-	if most := slices.Max(r.perPort()); most > 4 {
-		t.Errorf("%d attempts were made at one port, want at most two before and two after", most)
+	r.wantCounts(t, map[string]int{"closed rst": 1000, "filtered silence": 3000})
+	if most := slices.Max(r.attemptsByPort()); most > 4 {
+		t.Errorf("got %d attempts at a port, want at most 4: two before the first answer and two after", most)
 	}
 }
 
-// TestSlowNeighbour holds the first few attempts back until the hardware address
-// is known, as a kernel does, and drops the others: their silence means nothing,
-// be there retries or not.
-func TestSlowNeighbour(t *testing.T) {
+// TestNeighborResolvedLate simulates a kernel that queues the first three packets until the
+// hardware address is resolved, and drops the others up to then. The ports of the dropped
+// packets must not be reported as filtered, with or without retries.
+func TestNeighborResolvedLate(t *testing.T) {
 	t.Parallel()
 	const resolved = 500 * ms
 	for _, retries := range []int{0, 2} {
 		spec := testSpec("1-3000")
 		spec.Retries, spec.MaxRetries = retries, 5*retries
-		r := simulate(t, simulation{spec: spec, seed: 19, network: func(q question) reply {
+		r := simulate(t, simulation{spec: spec, seed: 19, network: func(a attemptInfo) attemptResult {
 			switch {
-			case q.now >= resolved:
+			case a.now >= resolved:
 				return closed(near)
-			case q.total <= 3:
-				return closed(resolved - q.now + near)
+			case a.total <= 3:
+				return closed(resolved - a.now + near)
 			default:
 				return silence
 			}
 		}})
-		r.want(t, map[string]int{"closed rst": 3000})
+		r.wantCounts(t, map[string]int{"closed rst": 3000})
 	}
 }
 
-// TestLastSilenceBeforeWaking has all ports tried to the end before the address
-// answers an attempt at the very last of them.
-func TestLastSilenceBeforeWaking(t *testing.T) {
+// TestHostStartsAnsweringAtLastPorts scans a host that is silent until the first ports have
+// had their last attempts, and then answers. Those ports must be tried again.
+func TestHostStartsAnsweringAtLastPorts(t *testing.T) {
 	t.Parallel()
 	spec := testSpec("1-50")
-	spec.Rate = 30 // the first ports have been given up when the last are tried
+	spec.Rate = 30 // the first ports have had their last attempts when the last are tried
 	r := simulate(t, simulation{spec: spec, network: between(0, 1600*ms, always(silence), always(closed(near)))})
-	r.want(t, map[string]int{"closed rst": 50})
-	counts := r.perPort()
-	if slices.Max(counts) < 3 {
-		t.Error("no port was given up before the address answered, so nothing was tested")
+	r.wantCounts(t, map[string]int{"closed rst": 50})
+	if most := slices.Max(r.attemptsByPort()); most < 3 {
+		t.Errorf("got at most %d attempts at a port, want 3 or more: the host answered too early for this test", most)
 	}
 }
 
-// TestDeclaredPortsFirst has the ports that the owner named tried before all
-// others, and listens to them with all the patience there is.
+// TestDeclaredPortsFirst requires that the ports that the owner declared as open or allowed
+// are tried before all others, and that each attempt at them waits for the complete
+// port_timeout.
 func TestDeclaredPortsFirst(t *testing.T) {
 	t.Parallel()
 	spec := testSpec("1-2000")
 	spec.Expect = &scan.Expectation{Open: testSpec("22,443,1999").Ports, Allow: testSpec("80").Ports}
-	r := simulate(t, simulation{spec: spec, seed: 10, network: func(q question) reply {
-		switch q.index {
+	r := simulate(t, simulation{spec: spec, seed: 10, network: func(a attemptInfo) attemptResult {
+		switch a.index {
 		case 21, 442, 1998:
-			return open(900 * ms) // later than any other attempt would listen
+			return open(900 * ms) // after the timeout of an attempt at another port
 		default:
 			return closed(near)
 		}
 	}})
-	first := slices.Sorted(slices.Values(r.first()[:4]))
-	if !slices.Equal(first, []int{21, 79, 442, 1998}) || !r.only(scan.Open, 21, 442, 1998) {
-		t.Errorf("the ports %v are tried first, and open are %d", first, r.census()["open handshake"])
+	first := slices.Sorted(slices.Values(r.firstTried()[:4]))
+	if !slices.Equal(first, []int{21, 79, 442, 1998}) || !r.onlyPortsHave(scan.Open, 21, 442, 1998) {
+		t.Errorf("got first ports %v and %d open ports, want [21 79 442 1998] and 3", first, r.counts()["open handshake"])
 	}
-	for i, n := range r.perPort() {
+	for i, n := range r.attemptsByPort() {
 		if n != 1 {
-			t.Errorf("port %d took %d attempts, want 1", i, n)
+			t.Errorf("port %d: got %d attempts, want 1", i, n)
 		}
 	}
-	if slices.IsSorted(r.first()[4:]) {
-		t.Error("the others are tried in rising order")
+	if slices.IsSorted(r.firstTried()[4:]) {
+		t.Error("got the other ports in ascending order, want them shuffled")
 	}
 }
 
-// TestNearHostThatWakes is near, and dark at first: not one attempt of that time
-// may count as lost, since few answers would then tell of much loss.
-func TestNearHostThatWakes(t *testing.T) {
+// TestHostNearStartsAnswering scans a host with a short round trip that is silent at first.
+// No attempt from that time may count as lost: with few answers, a single loss would raise
+// the estimate too much.
+func TestHostNearStartsAnswering(t *testing.T) {
 	t.Parallel()
 	for _, after := range []time.Duration{100 * ms, 250 * ms, 320 * ms} {
 		host := some(4, always(closed(near)), always(silence))
 		r := simulate(t, simulation{spec: testSpec("1-4000"), seed: 9, network: between(0, after, always(silence), host)})
-		r.want(t, map[string]int{"closed rst": 1000, "filtered silence": 3000})
+		r.wantCounts(t, map[string]int{"closed rst": 1000, "filtered silence": 3000})
 		spec := testSpec("1-2000")
 		spec.Retries, spec.MaxRetries = 0, 0
-		spec.Rate = 5000 // so that the last port is first tried when the host has woken
+		spec.Rate = 5000 // the last port is first tried after the host has started to answer
 		r = simulate(t, simulation{spec: spec, seed: 9, network: between(0, after, always(silence), always(closed(near)))})
-		r.want(t, map[string]int{"closed rst": 2000})
+		r.wantCounts(t, map[string]int{"closed rst": 2000})
 		if t.Failed() {
-			t.Fatalf("of a host that wakes after %v", after)
+			t.Fatalf("host was silent for %v", after)
 		}
 	}
 }

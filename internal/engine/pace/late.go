@@ -4,114 +4,146 @@
 package pace
 
 import (
+	"math"
 	"time"
 
 	"portscan_exporter/internal/scan"
 )
 
-// Heard takes an answer to an attempt at the port that had been given up: it is as
-// good as any. First tells whether it was the port's first. Of a port that was
-// reported the answer is a copy, and says nothing; and what was not asked has no
-// answer.
-func (p *Path) Heard(now time.Duration, index int, first bool, state scan.State, cause scan.Cause) {
-	if p.done.has(index) || p.firsts[index] == 0 {
+// AnsweredLate handles an answer that came after the timeout of the attempt, like any other
+// answer. first is set for the port's first attempt. Answers of reported ports are copies and
+// are ignored, as are those of ports that were not tried.
+func (p *Pacer) AnsweredLate(now time.Duration, index int, first bool, a Answer) {
+	if p.done.has(index) || p.firstSent[index] == 0 {
 		return
 	}
-	p.lateCame = now
-	t, sent := Try{Index: uint16(index), nth: 1}, p.firstAt(now, index) //nolint:gosec // an index of a port
-	if e, ok := p.find(index); ok {
-		t = e.Try
+	p.lastLate = now
+	t, sent := Attempt{Index: uint16(index), number: 1}, p.firstSentAt(now, index) //nolint:gosec // an index of a port
+	e, lastSent := p.findPending(index)
+	if e != nil {
+		t = e.Attempt
 		if !first {
-			sent = e.sent
+			sent = lastSent
 		}
 	}
-	p.trips.sample(now - sent)
-	p.canaries.heard(sent)
-	if state != scan.Filtered {
-		p.vouch(now, sent, t.Index, state)
+	p.roundTrips.update(now - sent)
+	origin := t
+	switch {
+	case e != nil:
+		e.ended = true
+	case a.State == scan.Filtered && !p.udp && p.hasAnswered() && !p.isSilent(index):
+		return // the attempt in flight decides, because this result could be withdrawn before its end
+	default:
+		origin.number = uint8(min(p.open.limit, math.MaxUint8)) //nolint:gosec // the number of attempts is unknown
 	}
+	p.noteOrigin(now, sent, &origin, a)
 	p.window.answered()
-	p.finish(t, scan.PortResult{State: state, Cause: cause, RTT: now - sent})
+	p.samples.add(&t, a.State)
+	p.reportAnswer(t, sent, scan.PortResult{State: a.State, Cause: a.Cause, ICMP: a.ICMP, RTT: now - sent})
 }
 
-// find returns what waits for something of the port, the latest first: answers
-// are seldom very late.
-func (p *Path) find(index int) (entry, bool) {
-	for _, q := range []*queue{&p.waiting[Brief], &p.waiting[Final], &p.waiting[Patient], &p.again, &p.held} {
+// isEnded reports whether the port of an attempt in a queue was answered late.
+func (p *Pacer) isEnded(t *Attempt) bool { return t.ended || p.done.has(int(t.Index)) }
+
+// findPending returns the pending attempt at a port and its time, or nil. It starts with the
+// latest, because few answers are very late.
+func (p *Pacer) findPending(index int) (e *pendingAttempt, sent instant) {
+	for _, q := range []*queue{&p.waiting[Short], &p.waiting[Final], &p.waiting[Full], &p.retries, &p.held} {
 		for i := q.used - 1; i >= 0; i-- {
-			e := q.ring[(q.first+i)&(len(q.ring)-1)]
-			if int(e.Index) != index {
+			e := &q.ring[(q.first+i)&(len(q.ring)-1)]
+			if int(e.Index) != index || e.ended {
 				continue
 			}
-			if q == &p.again {
-				e.sent -= apart
+			if q == &p.retries {
+				return e, e.sent - retryInterval
 			}
-			return e, true
+			return e, e.sent
 		}
 	}
-	return entry{}, false
+	return nil, 0
 }
 
-// release settles ports whose silence has lasted: the first attempt that counts
-// has been listened for as long as any may be, and the last one for longer than
-// answers have been seen to take.
-func (p *Path) release(now instant) {
+// releaseHeld reports silent ports after port_timeout from the first attempt that counts, and
+// the final timeout from the last.
+func (p *Pacer) releaseHeld(now instant) {
 	for p.held.used > 0 {
-		e, last := p.held.front(), p.lastWait()
-		if e.Kind == Patient {
+		e, last := p.held.front(), p.finalTimeout()
+		if p.isEnded(&e.Attempt) { // and may be a canary by now
+			p.held.pop()
+			continue
+		}
+		if e.Kind == Full {
 			last = p.spec.PortTimeout
 		}
-		if now < e.sent+last || now < p.firstAt(now, int(e.Index))+grain+p.spec.PortTimeout {
+		if now < e.sent+last || now < p.firstSentAt(now, int(e.Index))+grain+p.spec.PortTimeout {
 			return
 		}
 		switch one := p.held.pop(); {
-		case p.done.has(int(one.Index)):
-		case !p.canaries.known():
-			p.darken(one)
-		case one.dark, one.pace != p.quota.nth: // it was silent before the address answered first, or at a faster pace
-			one.counted, one.evidence, one.dark = 0, 0, false
-			p.again.push(one)
+		case one.beforeAnswer && p.hasAnswered(): // silent before the address first answered
+			one.forgetSilences()
+			one.beforeAnswer = false
+			p.retries.push(one)
+		case p.quota.isActive() && !p.isVouched(&one.Attempt, p.estimateLoss(now)):
+			p.retries.push(one)
 		default:
-			p.finish(one.Try, p.silent())
+			p.settleSilent(one)
 		}
 	}
 }
 
-// lookEvery is how often the window is looked at: as often as a first attempt is
-// over, or, where that is not what its answer takes, as answers come.
-func (p *Path) lookEvery() time.Duration {
+// recordTimeout records the timeout of a silent attempt.
+func (p *Pacer) recordTimeout(t *Attempt) {
+	listened := min(p.Timeout(t.Kind).Milliseconds(), math.MaxUint16)
+	t.listened = max(t.listened, uint16(listened)) //nolint:gosec // no more than fits
+}
+
+// listenedFor reports whether a silent attempt at the port had a timeout of at least the given
+// time of an answer. Otherwise their answers may have been late and not lost.
+func (p *Pacer) listenedFor(t *Attempt, roundTrip time.Duration) bool {
+	return p.receivesLate || roundTrip.Milliseconds() <= int64(t.listened)
+}
+
+// needsFull reports whether only attempts with the complete port_timeout are evidence: others
+// may have been answered late, and the next attempt may be lost.
+func (p *Pacer) needsFull(loss float64) bool {
+	return loss > noLoss && p.lastLate >= 0 && !p.receivesLate
+}
+
+// adjustInterval returns the interval of adjustments of the window: the short timeout, or a
+// few round trips if late answers are received.
+func (p *Pacer) adjustInterval() time.Duration {
 	const (
 		often = 15 * time.Millisecond
-		trips = 4 // round trips: what is sent now is answered by then
+		trips = 4 // round trips, after which attempts are answered
 	)
-	if p.hears && p.trips.known() {
-		return min(max(trips*(p.trips.mean+4*p.trips.variance), often), p.Hold(Brief))
+	if p.receivesLate && p.roundTrips.isKnown() {
+		return min(max(trips*(p.roundTrips.srtt+4*p.roundTrips.rttvar), often), p.Timeout(Short))
 	}
-	return p.Hold(Brief)
+	return p.Timeout(Short)
 }
 
-// lastWait is how long the last attempt at a port is listened for: as long as any
-// may be, once answers have come that were not waited for.
-func (p *Path) lastWait() time.Duration {
-	if p.lateCame >= 0 {
+// finalTimeout returns the timeout of the last attempt at a port: port_timeout after a late
+// answer.
+func (p *Pacer) finalTimeout() time.Duration {
+	if p.lastLate >= 0 {
 		return p.spec.PortTimeout
 	}
-	return p.trips.final(p.spec.PortTimeout)
+	return p.roundTrips.final(p.spec.PortTimeout)
 }
 
-// grain is how exactly first attempts are remembered, two bytes each, 0 for none:
-// after nine minutes the count comes round, and no answer is as late.
+// grain is the resolution of the times of first attempts, which have two bytes each; 0: none.
+// They overflow after nine minutes, and no answer is as late.
 const grain = 8 * time.Millisecond
 
-// noteFirst notes when the first attempt at a port was made that still counts.
-func (p *Path) noteFirst(index int, sent instant) {
-	if p.firsts != nil {
-		p.firsts[index] = max(1, uint16(sent/grain)+1) //nolint:gosec // it comes round
+// recordFirst records the time of the first attempt at a port that counts.
+func (p *Pacer) recordFirst(index int, sent instant) {
+	if p.firstSent != nil {
+		p.firstSent[index] = max(1, uint16(sent/grain)+1) //nolint:gosec // overflows
 	}
 }
 
-// firstAt returns when that was, by grain at most too early.
-func (p *Path) firstAt(now instant, index int) instant {
-	ago := uint16(now/grain) + 1 - p.firsts[index] //nolint:gosec // it comes round
+// firstSentAt returns that time, at most one grain too early.
+func (p *Pacer) firstSentAt(now instant, index int) instant {
+	ago := uint16(now/grain) + 1 - p.firstSent[index] //nolint:gosec // overflows
 	return (now/grain - instant(ago)) * grain
 }

@@ -11,67 +11,70 @@ import (
 	"portscan_exporter/internal/scan"
 )
 
-// question is an attempt as the network sees it.
-type question struct {
+// attemptInfo is an attempt that is passed to a simulated network.
+type attemptInfo struct {
 	index int           // of the port
-	nth   int           // of the attempts at that port, from 1
-	total int           // of all attempts, from 1
+	nth   int           // number of the attempt among those at the port, from 1
+	total int           // number of the attempt in the scan, from 1
 	now   time.Duration // when it is made
 	kind  Kind
 }
 
-// reply is what becomes of an attempt; the zero value is silence.
-type reply struct {
+// attemptResult is the result of an attempt; the zero value is silence.
+type attemptResult struct {
 	state       scan.State
 	cause       scan.Cause
-	after       time.Duration // until it is here
-	interrupted bool          // the attempt is given up by our own side
+	after       time.Duration // until it arrives
+	interrupted bool          // the local machine ends the attempt early
+	noHost      bool          // the answer is an ICMP error of a router for an absent host
 }
 
-// network is a made-up one, the host at its end included.
-type network func(question) reply
+// network simulates a network and a host: it returns the result of an attempt.
+type network func(attemptInfo) attemptResult
 
-// failed tells whether our own side could not make the attempt.
-func (r reply) failed() bool { return r.state == scan.Unknown && r.cause != scan.CauseNone }
+// isLocalError reports whether the attempt failed locally.
+func (r attemptResult) isLocalError() bool {
+	return r.state == scan.Unknown && r.cause != scan.CauseNone
+}
 
-var silence reply
+var silence attemptResult
 
-// near is a round trip of a local network.
+// near is the round trip to a host on a local network.
 const near = 400 * time.Microsecond
 
-func closed(after time.Duration) reply {
-	return reply{state: scan.Closed, cause: scan.CauseRST, after: after}
+func closed(after time.Duration) attemptResult {
+	return attemptResult{state: scan.Closed, cause: scan.CauseRST, after: after}
 }
 
-func open(after time.Duration) reply {
-	return reply{state: scan.Open, cause: scan.CauseHandshake, after: after}
+func open(after time.Duration) attemptResult {
+	return attemptResult{state: scan.Open, cause: scan.CauseHandshake, after: after}
 }
 
-func rejected(after time.Duration) reply {
-	return reply{state: scan.Filtered, cause: scan.CauseICMP, after: after}
+func rejected(after time.Duration) attemptResult {
+	return attemptResult{state: scan.Filtered, cause: scan.CauseICMP, after: after}
 }
 
-func lack(cause scan.Cause) reply { return reply{cause: cause} }
+func localError(cause scan.Cause) attemptResult { return attemptResult{cause: cause} }
 
-// always answers every attempt alike.
-func always(r reply) network { return func(question) reply { return r } }
+// always returns a network with the same answer to every attempt.
+func always(r attemptResult) network { return func(attemptInfo) attemptResult { return r } }
 
-// some answers at every so many-th port as one network does, and as the other
-// at all others.
-func some(every int, at, others network) network {
-	return func(q question) reply {
-		if q.index%every == 0 {
-			return at(q)
+// some returns a network that answers attempts at every n-th port as selected does, and all
+// others as others does.
+func some(n int, selected, others network) network {
+	return func(a attemptInfo) attemptResult {
+		if a.index%n == 0 {
+			return selected(a)
 		}
-		return others(q)
+		return others(a)
 	}
 }
 
-// lossy loses a share of all attempts or of their answers.
+// lossy returns a network that loses a share of the answers of n.
 func lossy(seed uint64, share float64, n network) network {
 	random := rand.New(rand.NewPCG(seed, 1))
-	return func(q question) reply {
-		r := n(q)
+	return func(a attemptInfo) attemptResult {
+		r := n(a)
 		if random.Float64() < share {
 			return silence
 		}
@@ -79,25 +82,25 @@ func lossy(seed uint64, share float64, n network) network {
 	}
 }
 
-// between answers as the one network does for a time, and as the other before
-// and after it.
-func between(from, to time.Duration, then, otherwise network) network {
-	return func(q question) reply {
-		if q.now >= from && q.now < to {
-			return then(q)
+// between returns a network that answers attempts made from one time up to another as during
+// does, and all others as otherwise does.
+func between(from, to time.Duration, during, otherwise network) network {
+	return func(a attemptInfo) attemptResult {
+		if a.now >= from && a.now < to {
+			return during(a)
 		}
-		return otherwise(q)
+		return otherwise(a)
 	}
 }
 
-// limited lets a bucket of so many tokens, filled so many times a second, decide
-// which attempts are answered: as hosts limit RSTs and ICMP errors.
-func limited(perSecond, burst float64, n network) network {
+// rateLimited returns a network that limits the answers of n with a token bucket, as hosts limit
+// RSTs and ICMP errors.
+func rateLimited(perSecond, burst float64, n network) network {
 	tokens, last := burst, time.Duration(0)
-	return func(q question) reply {
-		r := n(q)
-		tokens = min(burst, tokens+perSecond*(q.now-last).Seconds())
-		last = q.now
+	return func(a attemptInfo) attemptResult {
+		r := n(a)
+		tokens = min(burst, tokens+perSecond*(a.now-last).Seconds())
+		last = a.now
 		if r == silence {
 			return r
 		}
@@ -109,11 +112,11 @@ func limited(perSecond, burst float64, n network) network {
 	}
 }
 
-// spread varies the round trip evenly by up to so much each way.
-func spread(seed uint64, by time.Duration, n network) network {
+// jitter returns a network that makes the round trips of n up to by longer or shorter.
+func jitter(seed uint64, by time.Duration, n network) network {
 	random := rand.New(rand.NewPCG(seed, 2))
-	return func(q question) reply {
-		r := n(q)
+	return func(a attemptInfo) attemptResult {
+		r := n(a)
 		if r != silence {
 			r.after += time.Duration(random.Int64N(int64(2*by))) - by
 		}
@@ -121,7 +124,7 @@ func spread(seed uint64, by time.Duration, n network) network {
 	}
 }
 
-// testSpec is a module with the defaults of config.yml.
+// testSpec returns a TCP spec with the default limits of a module.
 func testSpec(ports string) scan.Spec {
 	set, err := scan.ParsePortSet(ports)
 	if err != nil {
@@ -129,7 +132,7 @@ func testSpec(ports string) scan.Spec {
 	}
 	return scan.Spec{
 		Protocol: scan.TCP, Method: scan.Connect, Ports: set, Timeout: time.Minute,
-		PortTimeout: 950 * time.Millisecond, Retries: 2, MaxRetries: 10, MaxInFlight: 10000,
+		PortTimeout: 950 * time.Millisecond, Retries: 2, MaxRetries: 10, MaxInFlight: 10000, MaxOpenAttempts: 3, ControlPorts: 2,
 	}
 }
 

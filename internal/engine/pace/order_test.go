@@ -10,8 +10,8 @@ import (
 	"portscan_exporter/internal/scan"
 )
 
-// walk returns all indexes in the order in which a cursor gives them out, and
-// which of them it called declared.
+// walk returns all indexes in the order in which a cursor returns them, and those that it
+// returned as declared.
 func walk(tb testing.TB, o *Order, seed uint32) (all, declared []int) {
 	tb.Helper()
 	c := cursor{order: o, seed: seed}
@@ -21,17 +21,17 @@ func walk(tb testing.TB, o *Order, seed uint32) (all, declared []int) {
 			declared = append(declared, index)
 		}
 		if len(all) > o.ports {
-			tb.Fatalf("more than %d indexes were given out", o.ports)
+			tb.Fatalf("got more than %d indexes", o.ports)
 		}
 	}
-	if !c.ended() {
-		tb.Error("the end was reached, and is not said to be")
+	if !c.isDone() {
+		tb.Error("isDone() = false after the last index, want true")
 	}
 	return all, declared
 }
 
-// TestShuffleIsPermutation has every number of so many bits come out once, or
-// ports would be left out and others tried twice.
+// TestShuffleIsPermutation requires that shuffle returns each number of a width once.
+// Otherwise ports would be omitted and others tried twice.
 func TestShuffleIsPermutation(t *testing.T) {
 	t.Parallel()
 	for width := range 17 {
@@ -40,7 +40,7 @@ func TestShuffleIsPermutation(t *testing.T) {
 			for x := range uint32(1) << width {
 				y := shuffle(x, seed, width)
 				if y >= 1<<width || seen.has(int(y)) {
-					t.Fatalf("width %d, seed %#x: %d becomes %d, which is too large or was there before", width, seed, x, y)
+					t.Fatalf("shuffle(%d, %#x, %d) = %d, want a new number below %d", x, seed, width, y, 1<<width)
 				}
 				seen.set(int(y))
 			}
@@ -48,15 +48,17 @@ func TestShuffleIsPermutation(t *testing.T) {
 	}
 }
 
-func TestOrderGivesEachPortOnce(t *testing.T) {
+// TestOrderPortsOnce requires that a cursor returns each port once, and the declared ones
+// first.
+func TestOrderPortsOnce(t *testing.T) {
 	t.Parallel()
-	expect := func(must, may string) *scan.Expectation {
-		return &scan.Expectation{Open: testSpec(must).Ports, Allow: testSpec(may).Ports}
+	expect := func(required, allowed string) *scan.Expectation {
+		return &scan.Expectation{Open: testSpec(required).Ports, Allow: testSpec(allowed).Ports}
 	}
 	for _, tc := range []struct {
 		ports    string
 		expect   *scan.Expectation
-		declared []int // by index, rising
+		declared []int // indexes in ascending order
 	}{
 		{"7", nil, nil},
 		{"7", expect("7", ""), []int{0}},
@@ -64,7 +66,7 @@ func TestOrderGivesEachPortOnce(t *testing.T) {
 		{"1-64", nil, nil},
 		{"1-65", expect("65", ""), []int{64}},
 		{"10,20,30,40", expect("30", "10"), []int{0, 2}},
-		{"10,20,30,40", expect("25", "9"), []int{2}}, // 25 comes to the plan, 9 is allowed and not in it
+		{"10,20,30,40", expect("25", "9"), []int{2}}, // the plan includes 25 but not 9, which is only allowed
 		{"1-1000,2000,65535", expect("1-3,65535", "2000"), []int{0, 1, 2, 1000, 1001}},
 		{"1-5", expect("1-5", ""), []int{0, 1, 2, 3, 4}},
 		{"1-65535", expect("22,80", "443"), []int{21, 79, 442}},
@@ -75,45 +77,60 @@ func TestOrderGivesEachPortOnce(t *testing.T) {
 		for _, seed := range []uint32{0, 1, 12345, 0xFFFFFFFF} {
 			all, declared := walk(t, o, seed)
 			if first := slices.Sorted(slices.Values(all[:len(tc.declared)])); !slices.Equal(first, tc.declared) {
-				t.Errorf("%s, seed %d: %v come first, want %v", tc.ports, seed, first, tc.declared)
+				t.Errorf("%s, seed %d: got first indexes %v, want %v", tc.ports, seed, first, tc.declared)
 			}
+			wantCommonNext(t, mustPlan(t, spec), all[len(tc.declared):])
 			if slices.Sort(declared); !slices.Equal(declared, tc.declared) {
-				t.Errorf("%s, seed %d: %v are called declared, want %v", tc.ports, seed, declared, tc.declared)
+				t.Errorf("%s, seed %d: got declared indexes %v, want %v", tc.ports, seed, declared, tc.declared)
 			}
 			slices.Sort(all)
 			if len(all) != o.ports || len(slices.Compact(all)) != o.ports || all[0] != 0 || all[len(all)-1] != o.ports-1 {
-				t.Errorf("%s, seed %d: %d different indexes of %d were given out", tc.ports, seed, len(slices.Compact(all)), o.ports)
+				t.Errorf("%s, seed %d: got %d different indexes, want %d", tc.ports, seed, len(slices.Compact(all)), o.ports)
 			}
 		}
 	}
 }
 
-// TestOrderLooksRandom holds the order against what a firewall looks for: ports
-// that rise, and neighbours one after the other.
-func TestOrderLooksRandom(t *testing.T) {
+// wantCommonNext fails the test if a port of no common service precedes one of a common service.
+func wantCommonNext(t *testing.T, plan scan.Plan, indexes []int) {
+	t.Helper()
+	others := 0
+	for _, index := range indexes {
+		switch common := isCommon(plan.Ports().At(index)); {
+		case !common:
+			others++
+		case others > 0:
+			t.Errorf("port %d comes after %d others, want common services first", plan.Ports().At(index), others)
+		}
+	}
+}
+
+// TestOrderShuffled requires that the order avoids the patterns that firewalls detect as a
+// port scan: ascending ports and adjacent ports in succession.
+func TestOrderShuffled(t *testing.T) {
 	t.Parallel()
 	for _, ports := range []string{"1-1000", "1-4096", "1-65535"} {
 		o := NewOrder(mustPlan(t, testSpec(ports)))
 		var last []int
 		for _, seed := range []uint32{0, 1, 2, 77777, 0x80000001} {
 			all, _ := walk(t, o, seed)
-			rising, neighbours := 0, 0
+			ascending, adjacent := 0, 0
 			for i := 1; i < len(all); i++ {
 				if all[i] > all[i-1] {
-					rising++
+					ascending++
 				}
 				if d := all[i] - all[i-1]; d == 1 || d == -1 {
-					neighbours++
+					adjacent++
 				}
 			}
-			if share := float64(rising) / float64(len(all)); share < 0.3 || share > 0.7 {
-				t.Errorf("%s, seed %d: %.2f of the steps rise, want about half", ports, seed, share)
+			if share := float64(ascending) / float64(len(all)); share < 0.3 || share > 0.7 {
+				t.Errorf("%s, seed %d: got a share of %.2f ascending steps, want 0.3 to 0.7", ports, seed, share)
 			}
-			if neighbours > len(all)/20 {
-				t.Errorf("%s, seed %d: %d of %d steps go to a neighbour", ports, seed, neighbours, len(all))
+			if adjacent > len(all)/20 {
+				t.Errorf("%s, seed %d: got %d steps to an adjacent port, want at most %d", ports, seed, adjacent, len(all)/20)
 			}
 			if slices.Equal(all, last) {
-				t.Errorf("%s: seed %d gives the order of the seed before", ports, seed)
+				t.Errorf("%s, seed %d: got the order of the previous seed, want another", ports, seed)
 			}
 			last = all
 		}

@@ -9,47 +9,47 @@ import (
 	"time"
 )
 
-// TestQueueKeepsOrder compares a queue with a slice, while it grows at every
-// place that its ring can be turned to.
+// TestQueueKeepsOrder compares a queue with a slice during random pushes and pops, so that
+// the ring grows with its first entry at various positions.
 func TestQueueKeepsOrder(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(3, 4))
 	for range 20 {
 		var q queue
-		var plain []uint16
+		var want []uint16
 		next := uint16(0)
 		for range 2000 {
-			if random.IntN(5) < 3 || len(plain) == 0 {
-				q.push(entry{Try{Index: next}, time.Duration(next)})
-				plain = append(plain, next)
+			if random.IntN(5) < 3 || len(want) == 0 {
+				q.push(pendingAttempt{Attempt{Index: next}, time.Duration(next)})
+				want = append(want, next)
 				next++
 			} else {
 				front := q.front().Index
-				if e := q.pop(); e.Index != plain[0] || e.sent != time.Duration(plain[0]) || front != plain[0] {
-					t.Fatalf("%d came out after %d at the front, want %d", e.Index, front, plain[0])
+				if e := q.pop(); e.Index != want[0] || e.sent != time.Duration(want[0]) || front != want[0] {
+					t.Fatalf("got front %d and popped %d, want %d", front, e.Index, want[0])
 				}
-				plain = plain[1:]
+				want = want[1:]
 			}
-			if q.used != len(plain) {
-				t.Fatalf("%d are said to be in it, want %d", q.used, len(plain))
+			if q.used != len(want) {
+				t.Fatalf("got %d entries, want %d", q.used, len(want))
 			}
 		}
 	}
 }
 
-// TestQueueReusesItsRing has few entries pass through: what is kept must not
-// grow with how many there were.
-func TestQueueReusesItsRing(t *testing.T) {
+// TestQueueReusesRing pushes and pops 10,000 entries one by one, and requires that the ring
+// does not grow beyond its initial size.
+func TestQueueReusesRing(t *testing.T) {
 	t.Parallel()
 	var q queue
 	for i := range uint16(10000) {
-		q.push(entry{Try: Try{Index: i}})
+		q.push(pendingAttempt{Attempt: Attempt{Index: i}})
 		if got := q.pop().Index; got != i {
-			t.Fatalf("%d came out, want %d", got, i)
+			t.Fatalf("got entry %d, want %d", got, i)
 		}
 	}
 	if len(q.ring) > 64 {
-		t.Errorf("%d entries are kept room for, and there was one at a time", len(q.ring))
+		t.Errorf("got a ring of %d entries, want at most 64", len(q.ring))
 	}
 }
 
@@ -59,11 +59,11 @@ func TestBitset(t *testing.T) {
 		b := newBitset(n)
 		for i := 0; i < n; i += 7 {
 			b.set(i)
-			b.set(i) // again changes nothing
+			b.set(i) // has no further effect
 		}
 		for i := range n {
 			if b.has(i) != (i%7 == 0) {
-				t.Fatalf("bit %d of %d is %v", i, n, b.has(i))
+				t.Fatalf("newBitset(%d): has(%d) = %v, want %v", n, i, b.has(i), i%7 == 0)
 			}
 		}
 	}

@@ -4,230 +4,254 @@
 package pace
 
 import (
-	"math"
 	"time"
+
+	"portscan_exporter/internal/scan"
 )
 
 const (
-	// quotaBegins bounds the time between attempts at first, and quotaSlowest for good,
-	// at a target that says "closed" only so often. Linux does once a second to each
-	// address, after a burst of six (net.ipv4.icmp_ratelimit), and BSDs 200 times.
-	quotaBegins, quotaSlowest = 50 * time.Millisecond, 2 * time.Second
+	// firstRound is the number of attempts in the first round, and leastRound the minimum
+	// after a round without errors.
+	firstRound, leastRound = 16, 4
 
-	// quotaStride is how many attempts there are at most between canaries then: each
-	// takes an answer from the target's budget that a port could have had.
-	quotaStride = 4
+	// untriedRound is the minimum number of attempts in a round while there are untried
+	// ports.
+	untriedRound = 64
 
-	// quotaConfirmed answers in a row, at one pace, show that the budget grows as fast
-	// as that: from then on silence is not for want of it.
-	quotaConfirmed = 2
+	// leastSpacing is the minimum interval between rounds, of which a third of a second is
+	// kept. quietSpacing is the maximum interval while there are untried ports, and the
+	// minimum later: it separates silent attempts from the error before.
+	leastSpacing, quietSpacing = 5 * time.Millisecond, 100 * time.Millisecond
 
-	// quotaFaster answers in a row let it go faster by a quarter, and below
-	// quotaEnds there is none to speak of.
-	quotaFaster = 4
-	quotaEnds   = 500 * time.Microsecond
+	// quotaBegins is the interval between rounds after the first unanswered canary. It then
+	// stays between quotaFastest and quotaSlowest. Linux sends one error a second to an
+	// address after a burst of six (net.ipv4.icmp_ratelimit), BSDs 200 a second.
+	quotaBegins, quotaFastest, quotaSlowest = 100 * time.Millisecond, 50 * time.Millisecond, 1100 * time.Millisecond
 
-	// quotaSteady answers in a row are what a path that loses some seldom brings.
-	quotaSteady = 6
+	// unlimitedAfter is the number of rounds at quotaFastest for which the quota sufficed,
+	// after which errors are not limited.
+	unlimitedAfter = 8
 
-	// quotaVain is how long losses are lived with that going slower did not help.
-	quotaVain = 5 * time.Second
+	// manyErrors is the number of errors in a round from which the interval shrinks: a
+	// target that accumulates them does so only up to its burst.
+	manyErrors = 3
 
-	// quotaKept is how long a pace counts as too fast that lost answers.
-	quotaKept = 10 * time.Second
+	// settleDelay separates the canary of a round from the attempts before it, so that
+	// they are not reordered.
+	settleDelay = time.Millisecond
 )
 
-// quota spreads attempts over time as far as a target's budget of ICMP errors
-// asks for (RFC 1812 section 4.3.2.8, RFC 4443 section 2.4 (f)): one that is made
-// when the budget is spent goes unanswered, and looks like an open port's. The
-// zero value asks for nothing.
+// sender is a sender of ICMP errors about an address. Each has a quota of its own.
+type sender uint8
+
+const (
+	byHost   sender = iota // of closed ports
+	byFilter               // of rejected ports, on the host or a router
+	senders                // number of senders
+)
+
+// senderOf returns the sender of the ICMP error that an answer is.
+func senderOf(state scan.State) sender {
+	if state == scan.Filtered {
+		return byFilter
+	}
+	return byHost
+}
+
+// quota paces a UDP scan once the address, or a filter for it, has sent an ICMP error.
+// Senders limit their errors (RFC 1812 section 4.3.2.8, RFC 4443 section 2.4 (f)), so an
+// attempt above the limit is not answered, like one at an open port.
+//
+// Attempts are made in rounds. A round ends with a canary at a port that has drawn an error.
+// If that is answered too, the quota would have sufficed for errors about the other ports of
+// the round. Ports that draw errors come before the canary, so a canary takes an error from
+// the quota only if the round did not use it up.
 type quota struct {
-	pace  limit
-	nth   uint8   // pace, counted from 0; it goes up when attempts go slower
-	since instant // of this pace
-	all   int     // answers
-	last  instant // when the latest attempt was made that was answered
-	lost  int     // canaries since
-	inRow int     // attempts that were answered one after the other
-	doubt int     // attempts that were silent before the pace was confirmed
-	made  float64 // attempts of late: halved every second
-	faded instant
+	ports  [senders]latestPorts // that have drawn errors
+	rounds [maxMarks]round      // round i is at i % maxMarks
+	newest uint16               // number of the round that collects attempts
 
-	tooFast      time.Duration // a pace at which answers were lost
-	tooFastUntil instant
+	size        int           // attempts in a round
+	interval    time.Duration // between the starts of rounds; 0: errors are not limited
+	sufficed    int           // rounds in a row for which the quota sufficed
+	lastAttempt instant
+	latestError instant // time of the latest attempt that drew an error
+	unsettled   bool    // the canary of the round before is in flight
 
-	vainly     int     // how often answers were lost at a pace that was confirmed
-	vainlyTill instant // until when losses are taken for the path's
+	missedInRow int // canaries, since an answer
+	firstMissed instant
 }
 
-// on tells whether attempts are spread.
-func (q *quota) on() bool { return q.pace.every > 0 }
+// isActive reports whether attempts are made in rounds.
+func (q *quota) isActive() bool { return q.ports[byHost].found+q.ports[byFilter].found > 0 }
 
-// confirmed tells whether an attempt made now would be answered, were it for the
-// budget alone. While nothing is known of one, that is taken for granted.
-func (q *quota) confirmed() bool { return !q.on() || q.inRow >= quotaConfirmed }
+// canSlow reports whether the interval can grow.
+func (q *quota) canSlow() bool { return q.interval < quotaSlowest }
 
-// silent takes an attempt that was not answered.
-func (q *quota) silent() {
-	if !q.confirmed() {
-		q.inRow = 0
-		q.doubt++
+// isGone reports whether the senders have stopped to send errors.
+func (q *quota) isGone(now instant) bool {
+	return q.isActive() && q.missedInRow >= goneMisses && now-q.firstMissed >= goneAfter && !q.canSlow()
+}
+
+// addPort adds a port that has drawn an error. The first one starts the rounds.
+func (q *quota) addPort(index uint16, by sender) {
+	if !q.isActive() {
+		q.newest, q.size = 1, firstRound
+		q.rounds[0].result = missed // attempts before the first round
+		q.rounds[1] = round{}
+	}
+	q.ports[by].addPort(index)
+}
+
+// noteError counts an error that an attempt of a round has drawn.
+func (q *quota) noteError(sent instant, number uint16) {
+	if r := q.find(number); r != nil {
+		r.errors++
+	}
+	q.noteUse(sent)
+}
+
+// noteUse notes that an attempt that was made at sent has used up the quota for an error.
+func (q *quota) noteUse(sent instant) {
+	q.latestError = max(q.latestError, sent)
+	if r := q.current(); r.attempts > 0 && sent < r.started {
+		r.quiet = min(r.quiet, r.started-sent)
 	}
 }
 
-// wantsCanary tells whether the pace has to be confirmed by one, after so many
-// other attempts. A port's own answer is as good and costs nothing more; but where
-// several were silent there might never be two answers in a row.
-func (q *quota) wantsCanary(stride int) bool {
-	const several = 3
-	return q.doubt > 0 && stride > 0 || q.doubt >= several
+// noteAnswer notes an answer to an attempt that was made at sent.
+func (q *quota) noteAnswer(sent instant) {
+	if sent >= q.firstMissed {
+		q.missedInRow = 0
+	}
 }
 
-// slowing tells whether going slower may still help.
-func (q *quota) slowing() bool { return q.on() && q.pace.every < quotaSlowest }
-
-func (q *quota) allows(now instant) bool { return q.pace.allows(now) }
-
-// take counts an attempt. Unlike a ceiling's, time that was not used is gone, but
-// for what timers can't do.
-func (q *quota) take(now instant) {
-	for ; now-q.faded >= time.Second; q.faded += time.Second {
-		q.made /= 2
+// selectInRound returns the next attempt of a round.
+func (p *Pacer) selectInRound(now instant) (Attempt, bool) {
+	q := &p.quota
+	if last := q.find(q.newest - 1); q.unsettled && now-last.canary >= p.Timeout(Short) {
+		q.settleRound(last, p.roundLimit())
 	}
-	q.made++
-	if q.pace.every < burst {
-		q.pace.take(now)
-		return
+	if q.unsettled || now < q.nextStart(!p.ports.isDone()) {
+		return Attempt{}, false
 	}
-	q.pace.next = now + q.pace.every
+	r := q.current()
+	if t, ok := p.selectRoundPort(now, r.attempts); ok {
+		q.addAttempt(now, &t)
+		return t, true
+	}
+	if r.attempts == 0 || q.interval > 0 && now < q.lastAttempt+settleDelay {
+		return Attempt{}, false
+	}
+	return q.endRound(now), true
 }
 
-// answered takes an answer to an attempt made at sent. After losses the time since
-// the one before it tells how long the budget takes to grow by one: it returns true
-// where attempts go at that pace from now on.
-func (q *quota) answered(now, sent instant) (slower bool) {
-	q.all++
-	if !q.on() || sent <= q.last {
-		q.last = max(q.last, sent)
-		return false
+// nextStart returns the earliest start of the current round.
+func (q *quota) nextStart(untried bool) instant {
+	last := q.find(q.newest - 1).started
+	if untried {
+		return last + min(max(q.interval, leastSpacing), quietSpacing)
 	}
-	gap := sent - q.last
-	q.last = sent
-	if q.lost > 0 {
-		q.lost, q.inRow = 0, 0
-		q.set(now, max(q.pace.every, gap+gap/8))
-		return true
-	}
-	q.inRow++
-	if q.confirmed() {
-		q.doubt = 0
-	}
-	if q.inRow >= quotaSteady {
-		q.vainly = 0
-	}
-	if q.inRow < quotaFaster {
-		return false
-	}
-	every := q.pace.every - q.pace.every/4
-	if now < q.tooFastUntil {
-		every = max(every, q.tooFast+q.tooFast/8)
-	}
-	q.set(now, min(every, q.pace.every))
-	if q.pace.every < quotaEnds {
-		q.pace = limit{}
-	}
-	return false
+	return last + max(q.interval, quietSpacing)
 }
 
-// missed takes a canary that was made at sent and not answered by now, and tells
-// whether attempts go at another pace from now on. One that was made at another pace
-// says nothing of this one.
-func (q *quota) missed(now, sent instant) (changed bool) {
+// roundLimit returns the maximum number of attempts in a round, which leaves a place for the
+// canary. Rounds of near hosts are small, because a burst can be lost.
+func (p *Pacer) roundLimit() int {
+	const near = 256
+	far := near * int(p.roundTrips.srtt/leastSpacing)
+	return max(1, min(p.spec.MaxInFlight-1, near+far))
+}
+
+// selectRoundPort returns the next attempt of a round that has made some. Untried ports go
+// first, because open ports answer under any quota.
+func (p *Pacer) selectRoundPort(now instant, made int) (Attempt, bool) {
+	if made < min(max(p.quota.size, untriedRound), p.roundLimit()) {
+		if t, ok := p.nextUntried(); ok {
+			return t, true
+		}
+	}
+	if made < p.quota.size {
+		return p.nextRetry(now)
+	}
+	return Attempt{}, false
+}
+
+// addAttempt adds an attempt to the current round.
+func (q *quota) addAttempt(now instant, t *Attempt) {
+	r := q.current()
+	if r.attempts == 0 {
+		r.started, r.quiet, r.by = now, now-q.latestError, q.leastVouched(t)
+	}
+	r.attempts++
+	t.mark = q.newest
+	q.lastAttempt = now
+}
+
+// leastVouched returns the sender for which an attempt at a port needs a canary most.
+func (q *quota) leastVouched(t *Attempt) sender {
+	if q.ports[byHost].found == 0 || q.ports[byFilter].found > 0 && t.vouched[byFilter] < t.vouched[byHost] {
+		return byFilter
+	}
+	return byHost
+}
+
+// endRound ends the current round and returns its canary.
+func (q *quota) endRound(now instant) Attempt {
+	r := q.current()
+	r.canary, q.unsettled = now, true
+	t := Attempt{Index: q.ports[r.by].pick(), Kind: Canary, mark: q.newest}
+	q.newest++
+	*q.current() = round{}
+	return t
+}
+
+// settleCanary sets the outcome of a round's canary that was made at sent.
+func (q *quota) settleCanary(sent instant, number uint16, result outcome, most int) {
 	switch {
-	case !q.on() && (now < q.vainlyTill || q.made < float64(q.all)/now.Seconds()):
-		return false // it has answered more than it is asked now
-	case q.on() && (sent < q.last || sent < q.since):
-		return false
-	case q.on() && q.inVain():
-		*q = quota{nth: q.nth, all: q.all, last: q.last, made: q.made, faded: q.faded, vainlyTill: now + quotaVain}
-		return true
+	case result == answered:
+		q.noteUse(sent)
+	case result == missed && q.missedInRow == 0:
+		q.missedInRow, q.firstMissed = 1, sent
+	case result == missed:
+		q.missedInRow++
 	}
-	q.lost++
-	q.inRow = 0
-	if !q.on() {
-		// As fast as answers have come so far, or less.
-		q.set(now, min(max(now/time.Duration(q.all+1), 2*quotaEnds), quotaBegins))
-		q.tooFast, q.tooFastUntil = q.pace.every/2, now+quotaKept
-		return true
-	}
-	q.tooFast, q.tooFastUntil = q.pace.every, now+quotaKept
-	q.set(now, 2*q.pace.every)
-	return true
-}
-
-// inVain tells, at a loss, whether it is no budget that answers are lost for: one
-// that has proved to be enough for a pace would go on to be, but for what it had
-// saved.
-func (q *quota) inVain() bool {
-	const enough = 2 // of such losses
-	if q.confirmed() {
-		q.vainly++
-	}
-	return q.vainly >= enough
-}
-
-func (q *quota) set(now instant, every time.Duration) {
-	if every = min(every, quotaSlowest); every != q.pace.every {
-		q.pace = limit{every: every, next: now + every}
-		q.since, q.inRow = now, 0
-	}
-}
-
-// slowDown takes a missed canary, or an answer to a port that was silent before
-// while canaries were answered, for a sign that the budget of a target that says
-// "closed" to datagrams is spent, if there are many of them.
-func (p *Path) slowDown(now, sent instant, canary bool) {
-	if !p.udp || !p.canaries.resets {
+	r := q.find(number)
+	if r == nil {
 		return
 	}
-	signs := many(p.retried.retried, p.retried.answers)
-	if canary {
-		signs = signs || p.quota.on() || many(p.canaries.lost, p.canaries.sent)
-	}
-	if !signs {
-		return
-	}
-	if p.quota.missed(now, sent) {
-		p.forgetLosses()
+	r.result, r.canary = result, sent
+	if q.unsettled && number == q.newest-1 {
+		q.settleRound(r, most)
 	}
 }
 
-// many tells whether so many losses are more than what a bad path loses, chance
-// left aside.
-func many(lost, of float64) bool {
-	const bad = 0.25
-	return lost-math.Sqrt(lost) > bad*of
-}
-
-// spend takes an answer from the target's budget.
-func (p *Path) spend(now, sent instant) {
-	if p.quota.answered(now, sent) {
-		p.forgetLosses()
+// settleRound sets the size and the earliest time of the next round. If the canary was
+// answered, the quota suffices for more attempts, unless most were silent: the quota may have
+// grown before the canary. Otherwise it suffices for as many errors as the round has drawn.
+func (q *quota) settleRound(r *round, most int) {
+	q.unsettled = false
+	suffices := r.result == answered && (q.interval == 0 || r.errors == 0 || 2*r.errors >= r.attempts)
+	if suffices {
+		q.size *= 2
+	} else {
+		q.size = max(leastRound, r.errors+r.errors/4+2)
 	}
-}
-
-// count drops the silence that was counted at another pace: it may have been for
-// want of budget.
-func (t *Try) count(pace uint8) {
-	if t.pace != pace {
-		t.pace, t.counted, t.evidence = pace, 0, 0
+	q.size = min(q.size, most)
+	q.sufficed++
+	if !suffices {
+		q.sufficed = 0
 	}
-}
-
-// forgetLosses begins a slower pace, of which the losses of the faster one say
-// nothing.
-func (p *Path) forgetLosses() {
-	p.quota.nth++
-	p.canaries.forget()
-	p.retried = losses{}
+	switch {
+	case suffices && q.interval <= quotaFastest:
+		if q.sufficed >= unlimitedAfter {
+			q.interval = 0
+		}
+	case q.interval == 0:
+		q.interval = quotaBegins
+	case suffices, r.errors >= manyErrors:
+		q.interval = max(q.interval*3/4, quotaFastest)
+	case r.errors == 0:
+		q.interval = min(q.interval*3/2, quotaSlowest)
+	}
 }

@@ -11,33 +11,35 @@ import (
 	"portscan_exporter/internal/scan"
 )
 
-// udpSpec is a module of UDP with the defaults of config.yml.
+// udpSpec returns a UDP spec with the default limits of a module.
 func udpSpec(ports string) scan.Spec {
 	spec := testSpec(ports)
 	spec.Protocol, spec.Timeout = scan.UDP, 9*time.Second
 	return spec
 }
 
-// refused is an ICMP port unreachable, and replied a datagram.
-func refused(after time.Duration) reply {
-	return reply{state: scan.Closed, cause: scan.CauseICMP, after: after}
+// refused returns an ICMP port unreachable message that arrives after a time.
+func refused(after time.Duration) attemptResult {
+	return attemptResult{state: scan.Closed, cause: scan.CauseICMP, after: after}
 }
 
-func replied(after time.Duration) reply {
-	return reply{state: scan.Open, cause: scan.CauseReply, after: after}
+// replied returns a datagram from an open port that arrives after a time.
+func replied(after time.Duration) attemptResult {
+	return attemptResult{state: scan.Open, cause: scan.CauseReply, after: after}
 }
 
-// TestQuota has hosts that say "closed" to datagrams as often as real ones do. No
-// closed port reads as silent, and none that the budget allows for is missed.
+// TestQuota scans UDP hosts with the rate limits of common systems for ICMP errors. No
+// closed port may be reported as silent, and nearly as many as the limit allows must be
+// reported as closed.
 func TestQuota(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		perSecond, burst float64
 		ports            string
 		timeout          time.Duration
-		least            int // closed ports to be found
+		least            int // reported closed ports
 	}{
-		{1, 6, "1-1000", 9 * time.Second, 8}, // Linux: six, and eight more in the time at the most
+		{1, 6, "1-1000", 9 * time.Second, 8}, // Linux: a burst of six, and at most eight more in 9 s
 		{1, 6, "1-20", 60 * time.Second, 19},
 		{10, 10, "1-1000", 9 * time.Second, 60},
 		{200, 200, "1-1000", 9 * time.Second, 950},
@@ -50,28 +52,43 @@ func TestQuota(t *testing.T) {
 				spec := udpSpec(tc.ports)
 				spec.Timeout = tc.timeout
 				r := simulate(t, simulation{
-					spec: spec, seed: seed, hears: true,
-					network: some(500, always(replied(near)), limited(tc.perSecond, tc.burst, always(refused(near)))),
+					spec: spec, seed: seed, receivesLate: true,
+					network: some(500, always(replied(near)), rateLimited(tc.perSecond, tc.burst, always(refused(near)))),
 				})
-				got := r.census()
-				t.Log(r.took, got, len(r.flights))
+				got := r.counts()
+				t.Log(r.duration, got, len(r.attempts))
 				if got["open_filtered silence"] > 0 {
-					t.Errorf("%d closed ports read as silent", got["open_filtered silence"])
+					t.Errorf("got %d silent ports, want 0", got["open_filtered silence"])
 				}
 				if got["closed icmp"] < tc.least {
-					t.Errorf("%d ports are found closed, want %d or more", got["closed icmp"], tc.least)
+					t.Errorf("got %d closed ports, want at least %d", got["closed icmp"], tc.least)
 				}
-				if got["open reply"] != (len(r.results)+499)/500 {
-					t.Errorf("%d ports are open", got["open reply"])
+				if want := (len(r.results) + 499) / 500; got["open reply"] != want {
+					t.Errorf("got %d open ports, want %d", got["open reply"], want)
 				}
 			})
 		}
 	}
 }
 
-// TestQuotaAndSilence has silent ports amid closed ones: they are told apart where
-// there is time for it.
-func TestQuotaAndSilence(t *testing.T) {
+// TestQuotaFewPorts scans two open ports, a closed and a silent one of a host with the limit of
+// Linux. The scan must be complete within 2 s.
+func TestQuotaFewPorts(t *testing.T) {
+	t.Parallel()
+	ports := []attemptResult{replied(near), refused(near), replied(near), silence}
+	for seed := range uint32(20) {
+		r := simulate(t, simulation{
+			spec: udpSpec("53,69,123,1194"), seed: seed, receivesLate: true,
+			network: rateLimited(1, 6, func(a attemptInfo) attemptResult { return ports[a.index] }),
+		})
+		r.wantCounts(t, map[string]int{"open reply": 2, "closed icmp": 1, "open_filtered silence": 1})
+		r.wantDuration(t, 0, 2*time.Second)
+	}
+}
+
+// TestQuotaSilentPorts scans UDP hosts with a rate limit for ICMP errors and silent ports,
+// and requires correct results for all ports if the timeout is long enough.
+func TestQuotaSilentPorts(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		perSecond, burst float64
@@ -88,61 +105,64 @@ func TestQuotaAndSilence(t *testing.T) {
 				spec := udpSpec(tc.ports)
 				spec.Timeout = tc.timeout
 				r := simulate(t, simulation{
-					spec: spec, seed: seed, hears: true,
-					network: limited(tc.perSecond, tc.burst, some(4, always(silence), always(refused(near)))),
+					spec: spec, seed: seed, receivesLate: true,
+					network: rateLimited(tc.perSecond, tc.burst, some(4, always(silence), always(refused(near)))),
 				})
 				n := len(r.results)
-				t.Log(r.took, r.census(), len(r.flights))
-				r.want(t, map[string]int{"open_filtered silence": n / 4, "closed icmp": n - n/4})
+				t.Log(r.duration, r.counts(), len(r.attempts))
+				r.wantCounts(t, map[string]int{"open_filtered silence": n / 4, "closed icmp": n - n/4})
 			})
 		}
 	}
 }
 
-// TestDatagrams has hosts without a budget to mind.
-func TestDatagrams(t *testing.T) {
+// TestUDPWithoutQuota scans UDP hosts that do not limit ICMP errors. An engine that receives
+// late answers must report all ports correctly in time; another one may take longer and
+// leave a tenth of the closed ports unknown, and some of the silent ones.
+func TestUDPWithoutQuota(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		network func() network
 		within  time.Duration
 		want    map[string]int
 	}{
-		"all closed":         {func() network { return always(refused(near)) }, time.Second, map[string]int{"closed icmp": 2000}},
-		"dark":               {func() network { return always(silence) }, 2 * time.Second, map[string]int{"open_filtered silence": 2000}},
-		"a few open":         {func() network { return some(500, always(replied(near)), always(silence)) }, 3 * time.Second, map[string]int{"open reply": 4, "open_filtered silence": 1996}},
-		"open, slow":         {func() network { return some(500, always(replied(800*ms)), always(silence)) }, 5 * time.Second, map[string]int{"open reply": 4, "open_filtered silence": 1996}},
-		"some silent":        {func() network { return some(4, always(silence), always(refused(near))) }, 3 * time.Second, map[string]int{"open_filtered silence": 500, "closed icmp": 1500}},
-		"loses a fifth":      {func() network { return lossy(5, .19, some(50, always(silence), always(refused(near)))) }, 8 * time.Second, map[string]int{"open_filtered silence": 40, "closed icmp": 1960}},
-		"rejects the others": {func() network { return some(4, always(refused(near)), always(rejected(near))) }, time.Second, map[string]int{"closed icmp": 500, "filtered icmp": 1500}},
+		"closed":             {func() network { return always(refused(near)) }, time.Second, map[string]int{"closed icmp": 2000}},
+		"silent":             {func() network { return always(silence) }, 2500 * ms, map[string]int{"open_filtered silence": 2000}},
+		"few open":           {func() network { return some(500, always(replied(near)), always(silence)) }, 3 * time.Second, map[string]int{"open reply": 4, "open_filtered silence": 1996}},
+		"few open, slow":     {func() network { return some(500, always(replied(800*ms)), always(silence)) }, 5 * time.Second, map[string]int{"open reply": 4, "open_filtered silence": 1996}},
+		"closed and silent":  {func() network { return some(4, always(silence), always(refused(near))) }, 3 * time.Second, map[string]int{"open_filtered silence": 500, "closed icmp": 1500}},
+		"lossy":              {func() network { return lossy(5, .19, some(50, always(silence), always(refused(near)))) }, 8 * time.Second, map[string]int{"open_filtered silence": 40, "closed icmp": 1960}},
+		"closed and rejects": {func() network { return some(4, always(refused(near)), always(rejected(near))) }, time.Second, map[string]int{"closed icmp": 500, "filtered icmp": 1500}},
 	} {
-		for _, hears := range []bool{true, false} {
-			t.Run(fmt.Sprintf("%s, hears %v", name, hears), func(t *testing.T) {
+		for _, receivesLate := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, receives late %v", name, receivesLate), func(t *testing.T) {
 				t.Parallel()
-				r := simulate(t, simulation{spec: udpSpec("1-2000"), seed: 3, hears: hears, deaf: !hears, network: tc.network()})
-				t.Log(r.took, len(r.flights))
-				if hears {
-					r.want(t, tc.want)
-					r.within(t, 0, tc.within)
-				} else if got := r.census(); got["open reply"] != tc.want["open reply"] || got["closed icmp"]*10 < tc.want["closed icmp"]*9 ||
-					got["open_filtered silence"] > tc.want["open_filtered silence"] { // it takes longer, and some may stay unknown
-					t.Errorf("%v", got)
+				r := simulate(t, simulation{spec: udpSpec("1-2000"), seed: 3, receivesLate: receivesLate, noLateDetection: !receivesLate, network: tc.network()})
+				t.Log(r.duration, len(r.attempts))
+				if receivesLate {
+					r.wantCounts(t, tc.want)
+					r.wantDuration(t, 0, tc.within)
+				} else if got := r.counts(); got["open reply"] != tc.want["open reply"] || got["closed icmp"]*10 < tc.want["closed icmp"]*9 ||
+					got["open_filtered silence"] > tc.want["open_filtered silence"] {
+					t.Errorf("got %v, want at most a tenth less than %v", got, tc.want)
 				}
 			})
 		}
 	}
 }
 
-// TestFirstWordLate has a host that says "closed" for the first time late: what had
-// been silent before is asked again, and nothing was said of it.
-func TestFirstWordLate(t *testing.T) {
+// TestUDPHostStartsAnswering scans a UDP host with closed ports that starts to send ICMP
+// errors after 100 to 1100 ms. The ports that were silent before must be tried again, and
+// reported as closed.
+func TestUDPHostStartsAnswering(t *testing.T) {
 	t.Parallel()
 	for _, from := range []time.Duration{100 * ms, 600 * ms, 1100 * ms} {
 		spec := udpSpec("1-1000")
-		spec.Rate = 800 // so that the last port is first tried when the host has woken
+		spec.Rate = 800 // the last port is first tried after the host has started to answer
 		r := simulate(t, simulation{
-			spec: spec, hears: true,
+			spec: spec, receivesLate: true,
 			network: some(100, always(replied(near)), between(0, from, always(silence), always(refused(near)))),
 		})
-		r.want(t, map[string]int{"open reply": 10, "closed icmp": 990})
+		r.wantCounts(t, map[string]int{"open reply": 10, "closed icmp": 990})
 	}
 }

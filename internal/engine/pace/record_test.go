@@ -14,166 +14,190 @@ import (
 	"portscan_exporter/internal/scan"
 )
 
-// record is what happened in a simulation.
+// record contains the results of a simulation and the attempts that it made.
 type record struct {
-	spec  scan.Spec
-	plan  scan.Plan
-	hears bool
+	spec         scan.Spec
+	plan         scan.Plan
+	receivesLate bool
 
 	results    []scan.PortResult // by the port's index
 	reported   []bool
+	withdrawn  []bool // a result of the port was replaced
 	reportedAt []time.Duration
-	answers    []reply // that reached us, by the port's index
-	order      []int   // of the reports
-	flights    []flight
+	openedAt   []time.Duration // time of the first answer of an open port; 0: none
+	answers    []attemptResult // received, by the port's index
+	attempts   []sentAttempt
 
-	most   int // in flight
-	took   time.Duration
-	cut    bool // the time was up
-	faults []string
+	reportedAttempts int // in all results, also those that were replaced
+	maxInFlight      int // attempts at once
+	duration         time.Duration
+	stopped          bool     // at a deadline, before its end
+	violations       []string // of the rules for every scan
 }
 
-// faultf notes that a rule was broken.
-func (r *record) faultf(format string, args ...any) {
+// violationf adds a violation of a rule.
+func (r *record) violationf(format string, args ...any) {
 	const enough = 5
-	if len(r.faults) < enough {
-		r.faults = append(r.faults, fmt.Sprintf(format, args...))
+	if len(r.violations) < enough {
+		r.violations = append(r.violations, fmt.Sprintf(format, args...))
 	}
 }
 
-// check holds the record against what has to be so for every host.
+// check fails the test if the record breaks a rule that every scan must follow.
 func (r *record) check(tb testing.TB) {
 	tb.Helper()
 	r.checkReports()
 	r.checkSilence()
 	r.checkAttempts()
-	r.checkApart()
-	r.checkRate(r.spec.Rate, len(r.flights))
-	if r.most > r.spec.MaxInFlight {
-		r.faultf("%d were in flight, of at most %d", r.most, r.spec.MaxInFlight)
+	r.checkOpenAttempts()
+	r.checkRetryInterval()
+	r.checkRate(r.spec.Rate, len(r.attempts))
+	if r.maxInFlight > r.spec.MaxInFlight {
+		r.violationf("got %d attempts in flight, want at most %d", r.maxInFlight, r.spec.MaxInFlight)
 	}
-	for _, f := range r.faults {
-		tb.Error(f)
+	for _, v := range r.violations {
+		tb.Error(v)
 	}
 }
 
-// checkReports holds the results against what the network has answered.
+// checkReports requires that each port is reported, with its answer if one was received, and
+// as silent or unknown otherwise.
 func (r *record) checkReports() {
 	for i, p := range r.results {
-		told := r.answers[i]
+		want := r.answers[i]
 		switch {
 		case !r.reported[i]:
-			r.faultf("port %d was not reported", i)
-		case told != silence && (p.State != told.state || p.Cause != told.cause):
-			r.faultf("port %d answered %v, %v and is %v, %v", i, told.state, told.cause, p.State, p.Cause)
-		case told == silence && (p.State == scan.Filtered || p.State == scan.OpenFiltered) != (p.Cause == scan.CauseSilence), told == silence && p.Cause.Answered():
-			r.faultf("port %d never answered and is %v, %v", i, p.State, p.Cause)
-		case (p.RTT > 0) != (told != silence):
-			r.faultf("port %d is %v, %v with a round trip of %v", i, p.State, p.Cause, p.RTT)
-		case p.State != scan.Unknown && p.Attempts < 1:
-			r.faultf("port %d is %v after %d attempts", i, p.State, p.Attempts)
+			r.violationf("port %d: got no result, want one", i)
+		case p.Cause == scan.CauseUnresponsive && (want.cause == scan.CauseICMP || want.cause == scan.CauseRST), r.withdrawn[i] && !p.Cause.Answered():
+		case want != silence && (p.State != want.state || p.Cause != want.cause):
+			r.violationf("port %d: got %v, %v, want %v, %v as answered", i, p.State, p.Cause, want.state, want.cause)
+		case want == silence && (p.State == scan.Filtered || p.State == scan.OpenFiltered) != (p.Cause == scan.CauseSilence), want == silence && p.Cause.Answered():
+			r.violationf("port %d: got %v, %v without an answer, want silence or unknown", i, p.State, p.Cause)
+		case (p.RTT > 0) != (want != silence):
+			r.violationf("port %d: got %v, %v with a round trip of %v, want a round trip only for an answer", i, p.State, p.Cause, p.RTT)
+		case p.State != scan.Unknown && p.Attempts < 1 && !r.withdrawn[i]:
+			r.violationf("port %d: got %v after %d attempts, want at least 1", i, p.State, p.Attempts)
 		}
 	}
 }
 
-// checkSilence holds the ports that are said to be silent against what was done
-// to hear of them: two attempts, where there may be more than one, and a listen
-// that was not a first attempt's short one.
+// checkSilence requires that a port is reported as silent only after two attempts, or one
+// without retries, and after at least one attempt that waited longer than a first one.
 func (r *record) checkSilence() {
-	least := finalFloor
-	if r.hears {
+	least := minFinal
+	if r.receivesLate {
 		least = r.spec.PortTimeout
 	}
 	silent, longest := make([]int, len(r.results)), make([]time.Duration, len(r.results))
-	for _, f := range r.flights {
-		if f.ending == endedSilent && f.Kind != Canary {
-			silent[f.Index]++
-			ended := f.ended
-			if r.hears { // it is listened for until the port is reported
-				ended = r.reportedAt[f.Index]
+	for _, attempt := range r.attempts {
+		if attempt.ending == endedSilent && attempt.Kind != Canary {
+			silent[attempt.Index]++
+			ended := attempt.ended
+			if r.receivesLate { // its answer is accepted until the port is reported
+				ended = r.reportedAt[attempt.Index]
 			}
-			longest[f.Index] = max(longest[f.Index], ended-f.sent)
+			longest[attempt.Index] = max(longest[attempt.Index], ended-attempt.sent)
 		}
 	}
 	for i, p := range r.results {
 		if p.Cause == scan.CauseSilence && (silent[i] < 1+min(1, r.spec.Retries) || longest[i] < min(least, r.spec.PortTimeout)) {
-			r.faultf("port %d is filtered after %d silent attempts, the longest of %v", i, silent[i], longest[i])
+			r.violationf("port %d: got %v after %d silent attempts, the longest of %v, want %d and %v",
+				i, p.State, silent[i], longest[i], 1+min(1, r.spec.Retries), min(least, r.spec.PortTimeout))
 		}
 	}
 }
 
-// checkAttempts adds up what was reported, which must be what was made. An
-// attempt for which there was no descriptor is none.
+// checkAttempts requires that the reported attempts of all ports add up to the attempts that
+// were sent. Those that this machine failed to make are not, except for translated ones.
 func (r *record) checkAttempts() {
-	made, told := 0, 0
-	for _, f := range r.flights {
-		if f.ending != endedFailed || f.cause != scan.CauseDescriptors {
+	made := 0
+	for _, attempt := range r.attempts {
+		if attempt.ending != endedFailed || attempt.cause == scan.CauseTranslated {
 			made++
 		}
 	}
-	for _, p := range r.results {
-		told += p.Attempts
-	}
-	if told != made {
-		r.faultf("%d attempts were made and %d reported", made, told)
+	if r.reportedAttempts != made {
+		r.violationf("got %d reported attempts, want %d", r.reportedAttempts, made)
 	}
 }
 
-// checkApart looks for attempts at a port that follow each other too soon. One
-// that failed or was interrupted told nothing, so that the next may be made at
-// once; and what had been silent of an address before it first answered is
-// examined anew.
-func (r *record) checkApart() {
+// checkOpenAttempts requires that a port that has answered open has at most max_open_attempts.
+func (r *record) checkOpenAttempts() {
+	made := make([]int, len(r.results))
+	for _, attempt := range r.attempts {
+		if attempt.ending == endedFailed && isUnsent(attempt.cause) {
+			continue
+		}
+		made[attempt.Index]++
+		if opened := r.openedAt[attempt.Index]; opened > 0 && attempt.sent >= opened && made[attempt.Index] > r.spec.MaxOpenAttempts {
+			r.violationf("port %d: got attempt %d after it was open, want at most %d", attempt.Index, made[attempt.Index], r.spec.MaxOpenAttempts)
+		}
+	}
+}
+
+// checkRetryInterval requires that a silent attempt at a port is followed by another only after
+// retryInterval. It exempts attempts that ended before the first answer of the address: the
+// port may be tried again at once after that.
+func (r *record) checkRetryInterval() {
 	last := make([]int, len(r.results))
-	awake := r.firstAnswer()
+	firstAnswer := r.firstAnswer()
 	for i := range last {
 		last[i] = -1
 	}
-	for i, f := range r.flights {
-		if f.Kind == Canary {
+	for i, attempt := range r.attempts {
+		if attempt.Kind == Canary {
 			continue
 		}
-		if before := last[f.Index]; before >= 0 {
-			b := r.flights[before]
-			if b.ending == endedSilent && f.sent-b.sent < apart && b.ended > awake {
-				r.faultf("port %d was tried at %v and again at %v", f.Index, b.sent, f.sent)
+		if l := last[attempt.Index]; l >= 0 {
+			previous := r.attempts[l]
+			if previous.ending == endedSilent && attempt.sent-previous.sent < retryInterval && previous.ended > firstAnswer {
+				r.violationf("port %d: got attempts at %v and %v, want at least %v in between", attempt.Index, previous.sent, attempt.sent, retryInterval)
 			}
 		}
-		last[f.Index] = i
+		last[attempt.Index] = i
 	}
 }
 
-// firstAnswer returns when the address first answered; the end where it did not.
+// firstAnswer returns the time of the first answer of the address, or the end of the scan if
+// there was none.
 func (r *record) firstAnswer() time.Duration {
-	first := r.took
-	for _, f := range r.flights {
-		if f.ending == endedAnswered && (f.cause != scan.CauseICMP) != (r.spec.Protocol == scan.UDP) {
-			first = min(first, f.ended)
+	first := r.duration
+	for _, attempt := range r.attempts {
+		if attempt.ending == endedAnswered && (attempt.cause != scan.CauseICMP) != (r.spec.Protocol == scan.UDP) {
+			first = min(first, attempt.ended)
 		}
 	}
 	return first
 }
 
-// checkRate looks for more attempts among the first n than a ceiling allows: in
-// any span of time as many as are due in it and in 10 ms, and one.
+// checkRate requires that the first n attempts follow a rate limit: in any period, at most
+// those that are due in it and in 10 ms, and one more.
 func (r *record) checkRate(perSecond, n int) {
 	if perSecond == 0 {
 		return
 	}
-	every := time.Second / time.Duration(perSecond)
+	interval := time.Second / time.Duration(perSecond)
 	lowest := time.Duration(1 << 62)
-	for i, f := range r.flights[:n] {
-		ahead := time.Duration(i)*every - f.sent
+	for i, attempt := range r.attempts[:n] {
+		ahead := time.Duration(i)*interval - attempt.sent
 		lowest = min(lowest, ahead)
 		if ahead-lowest > 10*time.Millisecond {
-			r.faultf("attempt %d, at %v, is above %d a second", i, f.sent, perSecond)
+			r.violationf("attempt %d at %v exceeds %d attempts per second", i, attempt.sent, perSecond)
 			return
 		}
 	}
 }
 
-// census counts the ports by state and cause.
-func (r *record) census() map[string]int {
+// lastSent returns the time of the last attempt, 0 if there was none.
+func (r *record) lastSent() time.Duration {
+	if len(r.attempts) == 0 {
+		return 0
+	}
+	return r.attempts[len(r.attempts)-1].sent
+}
+
+// counts returns the number of ports by state and cause.
+func (r *record) counts() map[string]int {
 	counts := make(map[string]int)
 	for _, p := range r.results {
 		counts[p.State.String()+" "+p.Cause.String()]++
@@ -181,76 +205,77 @@ func (r *record) census() map[string]int {
 	return counts
 }
 
-// want compares the census.
-func (r *record) want(tb testing.TB, want map[string]int) {
+// wantCounts fails the test if the number of ports by state and cause differs.
+func (r *record) wantCounts(tb testing.TB, want map[string]int) {
 	tb.Helper()
-	if diff := cmp.Diff(want, r.census()); diff != "" {
-		tb.Errorf("after %v, less what was wanted, more what came:\n%s", r.took, diff)
+	if diff := cmp.Diff(want, r.counts()); diff != "" {
+		tb.Errorf("ports after %v (-want +got):\n%s", r.duration, diff)
 	}
 }
 
-// within holds the time that the scan took against a bound.
-func (r *record) within(tb testing.TB, least, most time.Duration) {
+// wantDuration fails the test if the scan did not take from least to most.
+func (r *record) wantDuration(tb testing.TB, least, most time.Duration) {
 	tb.Helper()
-	if r.took < least || r.took > most {
-		tb.Errorf("it took %v, want %v to %v", r.took, least, most)
+	if r.duration < least || r.duration > most {
+		tb.Errorf("got a scan of %v, want %v to %v", r.duration, least, most)
 	}
 }
 
-// perPort counts the attempts at each port, canaries left out.
-func (r *record) perPort() []int {
+// attemptsByPort returns the number of attempts at each port, without canaries.
+func (r *record) attemptsByPort() []int {
 	counts := make([]int, len(r.results))
-	for _, f := range r.flights {
-		if f.Kind != Canary {
-			counts[f.Index]++
+	for _, attempt := range r.attempts {
+		if attempt.Kind != Canary {
+			counts[attempt.Index]++
 		}
 	}
 	return counts
 }
 
-// wantAttempts holds the attempts at silent ports against a number. Those of the
-// first batch that went before the first to be answered may take one more.
+// wantAttempts fails the test if the number of attempts at a silent port differs. The ports that
+// were tried before the first answer, up to those of common services, may have one more.
 func (r *record) wantAttempts(tb testing.TB, want int, n network) {
 	tb.Helper()
+	const common = 100
 	early := 0
-	for i, got := range r.perPort() {
+	for i, got := range r.attemptsByPort() {
 		switch {
-		case n(question{index: i}) != silence || got == want:
-		case got == want+1 && r.firstAnswer() < r.took && early < startWindow:
+		case n(attemptInfo{index: i}) != silence || got == want:
+		case got == want+1 && r.firstAnswer() < r.duration && early < startWindow+common:
 			early++
 		default:
-			tb.Errorf("silent port %d took %d attempts, want %d", i, got, want)
+			tb.Errorf("silent port %d: got %d attempts, want %d", i, got, want)
 		}
 	}
 }
 
-// kinds counts the attempts by kind.
-func (r *record) kinds() [Kinds]int {
+// attemptsByKind returns the number of attempts of each kind.
+func (r *record) attemptsByKind() [Kinds]int {
 	var counts [Kinds]int
-	for _, f := range r.flights {
-		counts[f.Kind]++
+	for _, attempt := range r.attempts {
+		counts[attempt.Kind]++
 	}
 	return counts
 }
 
-// first returns the ports in the order in which each was first tried.
-func (r *record) first() []int {
+// firstTried returns the ports in the order of their first attempts.
+func (r *record) firstTried() []int {
 	order := make([]int, 0, len(r.results))
 	seen := make([]bool, len(r.results))
-	for _, f := range r.flights {
-		if !seen[f.Index] {
-			seen[f.Index] = true
-			order = append(order, int(f.Index))
+	for _, attempt := range r.attempts {
+		if !seen[attempt.Index] {
+			seen[attempt.Index] = true
+			order = append(order, int(attempt.Index))
 		}
 	}
 	return order
 }
 
-// busiest returns the most attempts that were made within a span of time.
-func (r *record) busiest(span time.Duration) int {
+// maxAttemptsWithin returns the largest number of attempts in any period of the given length.
+func (r *record) maxAttemptsWithin(span time.Duration) int {
 	most, from := 0, 0
-	for i, f := range r.flights {
-		for f.sent-r.flights[from].sent >= span {
+	for i, attempt := range r.attempts {
+		for attempt.sent-r.attempts[from].sent >= span {
 			from++
 		}
 		most = max(most, i-from+1)
@@ -258,8 +283,8 @@ func (r *record) busiest(span time.Duration) int {
 	return most
 }
 
-// only tells whether all ports of the list are in the state, and no others.
-func (r *record) only(state scan.State, ports ...int) bool {
+// onlyPortsHave reports whether the given ports have the state, and no other port has.
+func (r *record) onlyPortsHave(state scan.State, ports ...int) bool {
 	for i, p := range r.results {
 		if (p.State == state) != slices.Contains(ports, i) {
 			return false

@@ -6,6 +6,7 @@ package pace
 import (
 	"container/heap"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -13,57 +14,59 @@ import (
 )
 
 const (
-	// beat is how often the driver looks after the path when nothing arrives.
-	beat = 5 * time.Millisecond
+	// idleInterval is the time between steps of the driver if no result arrives.
+	idleInterval = 5 * time.Millisecond
 
-	// look is the least time between two looks: what reading a batch takes.
-	look = 200 * time.Microsecond
+	// stepInterval is the least time between steps, in which an engine reads a batch.
+	stepInterval = 200 * time.Microsecond
 
-	// batch is how many attempts are made at one look.
-	batch = 64
+	// batchSize is the largest number of attempts in one step.
+	batchSize = 64
 
-	// lateSeldom is the least time between two questions for late answers.
-	lateSeldom = 20 * time.Millisecond
+	// lateCheckInterval is the least time between checks for late answers.
+	lateCheckInterval = 20 * time.Millisecond
 )
 
-// simulation is the scan of one made-up host in made-up time.
+// simulation defines a scan of a simulated host in simulated time.
 type simulation struct {
-	spec    scan.Spec
-	seed    uint32
-	deaf    bool // late answers can't be told
-	hears   bool // late answers are
-	network network
-	until   time.Duration // when the scan is cut off; 0: at the spec's timeout
+	spec              scan.Spec
+	seed              uint32
+	noLateDetection   bool // the engine does not detect late answers
+	receivesLate      bool // the engine receives late answers
+	alwaysReportsLate bool // the engine reports late answers at every check, even without any
+	known             scan.Known
+	network           network
+	until             time.Duration // deadline; 0 is the spec's timeout
 }
 
-// ending is what became of an attempt.
+// ending is the way in which an attempt ended.
 type ending uint8
 
 const (
-	underWay ending = iota
+	notEnded ending = iota
 	endedAnswered
 	endedSilent
 	endedFailed
 	endedInterrupted
 )
 
-// flight is an attempt that was made.
-type flight struct {
-	Try
+// sentAttempt is an attempt with its times and its ending.
+type sentAttempt struct {
+	Attempt
 
 	sent, ended time.Duration
 	ending      ending
 	cause       scan.Cause
 }
 
-// arrival is when something becomes of an attempt.
+// arrival is the result of an attempt with the time of its arrival.
 type arrival struct {
-	at     time.Duration
-	flight int // its place among all flights
-	reply  reply
+	at      time.Duration
+	attempt int // index in the record
+	result  attemptResult
 }
 
-// arrivals is a heap, the earliest on top.
+// arrivals is a heap with the earliest arrival first.
 type arrivals []arrival
 
 func (a *arrivals) Len() int           { return len(*a) }
@@ -77,26 +80,27 @@ func (a *arrivals) Pop() any {
 	return x
 }
 
-// driver does for one path what an engine does for many: it makes the attempts,
-// tells what became of them and when their time is up, and keeps a record.
+// driver takes the place of an engine for one pacer: it makes the attempts, passes their
+// results and timeouts to the pacer, and records them.
 type driver struct {
 	record
 
-	path    *Path
-	network network
-	now     time.Duration
-	coming  arrivals
-	lists   [Kinds][]int // flights in the order of their making
-	tried   []int        // attempts by port
-	flying  int
+	pacer         *Pacer
+	network       network
+	now           time.Duration
+	arrivals      arrivals
+	sentByKind    [Kinds][]int // indexes of attempts, the oldest first
+	attemptCounts []int        // by port
+	inFlight      int
 
-	late, lateTold int // late answers
-	lateSeen       time.Duration
-	hears          bool
+	lateAnswers, lateReported int // numbers of late answers
+	lateChecked               time.Duration
+	alwaysReportsLate         bool
+	receivesLate, detectsLate bool
 }
 
-// simulate scans a made-up host, and fails the test where the path breaks a rule
-// that holds for every host.
+// simulate runs a simulation, and fails the test if the pacer breaks a rule that every scan
+// must follow.
 func simulate(tb testing.TB, s simulation) *record {
 	tb.Helper()
 	d := newDriver(tb, s)
@@ -109,184 +113,234 @@ func simulate(tb testing.TB, s simulation) *record {
 	return &d.record
 }
 
-// run scans until the end.
+// run scans until all ports are reported, or until the deadline.
 func (d *driver) run(until time.Duration) {
 	for over := false; !over; {
 		over = d.step(until)
 	}
-	d.took = d.now
+	d.duration = d.now
 }
 
 func newDriver(tb testing.TB, s simulation) *driver {
 	tb.Helper()
 	plan := mustPlan(tb, s.spec)
 	n := plan.Ports().Len()
-	d := &driver{network: s.network, hears: s.hears, tried: make([]int, n)}
+	d := &driver{network: s.network, receivesLate: s.receivesLate, detectsLate: !s.noLateDetection && !s.receivesLate, alwaysReportsLate: s.alwaysReportsLate, attemptCounts: make([]int, n)}
 	d.record = record{
-		spec: s.spec, plan: plan, hears: s.hears,
-		results: make([]scan.PortResult, n), reported: make([]bool, n), reportedAt: make([]time.Duration, n),
-		answers: make([]reply, n),
+		spec: s.spec, plan: plan, receivesLate: s.receivesLate,
+		results: make([]scan.PortResult, n), reported: make([]bool, n), withdrawn: make([]bool, n), reportedAt: make([]time.Duration, n), openedAt: make([]time.Duration, n),
+		answers: make([]attemptResult, n),
 	}
-	path, err := NewPath(Options{Plan: plan, Order: NewOrder(plan), Seed: s.seed, Late: !s.deaf && !s.hears, Hears: s.hears, Report: d.report})
+	pacer, err := NewPacer(Options{Plan: plan, Order: NewOrder(plan), Seed: s.seed, DetectsLate: d.detectsLate, ReceivesLate: s.receivesLate, Report: reportEach(plan, d.report), Known: s.known})
 	if err != nil {
 		tb.Fatal(err)
 	}
-	d.path = path
+	d.pacer = pacer
 	return d
 }
 
-func (d *driver) report(index int, r scan.PortResult) {
-	if d.reported[index] {
-		d.faultf("at %v port %d is reported again: %+v", d.now, index, r)
+// reportEach returns a Report that calls report for each port, with the port's index. The
+// attempts at several ports are divided evenly, and the first ports have the remainder.
+func reportEach(plan scan.Plan, report func(index int, r scan.PortResult)) Report {
+	return func(r scan.PortResult) {
+		ports := scan.NewPortSet(r.Port)
+		if r.Ports != nil {
+			ports = *r.Ports
+		}
+		one, count := r, ports.Len()
+		one.Ports = nil
+		for i, port := range slices.Collect(ports.All()) {
+			one.Port, one.Attempts = port, (r.Attempts+count-1-i)/count
+			index, _ := plan.Ports().Index(port)
+			report(index, one)
+		}
 	}
-	d.reported[index], d.results[index], d.reportedAt[index] = true, r, d.now
-	d.order = append(d.order, index)
 }
 
-// step is one look at the path; it returns true when the scan is over.
+func (d *driver) report(index int, r scan.PortResult) {
+	d.reportedAttempts += r.Attempts
+	if d.reported[index] && !withdrawable(d.results[index], r) {
+		d.violationf("port %d: got a second result %+v after %+v at %v, want one", index, r, d.results[index], d.now)
+	}
+	d.withdrawn[index] = d.withdrawn[index] || d.reported[index]
+	d.reported[index], d.results[index], d.reportedAt[index] = true, r, d.now
+}
+
+// withdrawable reports whether a port's result can be replaced by another one: a port that was
+// closed or rejected can be unknown in the end, and a rejected one is tried again.
+func withdrawable(was, is scan.PortResult) bool {
+	return was.Cause == scan.CauseICMP || (was.Cause == scan.CauseRST || was.State == scan.Unknown) && is.Cause == scan.CauseUnresponsive
+}
+
+// step passes expired timeouts to the pacer, makes the attempts that it returns and delivers
+// results. It returns true at the end of the scan.
 func (d *driver) step(until time.Duration) bool {
 	if d.now >= until {
-		d.cut = true
-		d.path.End(scan.CauseNone)
+		d.stopped = true
+		d.pacer.End(scan.CauseNone)
 		return true
 	}
-	d.expire()
-	d.path.Tick(d.now)
-	if d.path.WantsLate(d.now) && d.now-d.lateSeen >= lateSeldom {
-		d.lateSeen = d.now
-		d.path.Late(d.now, d.late > d.lateTold)
-		d.lateTold = d.late
+	d.expireAttempts()
+	d.pacer.Tick(d.now)
+	if d.detectsLate && d.now-d.lateChecked >= lateCheckInterval {
+		d.lateChecked = d.now
+		d.pacer.LateChecked(d.now, d.alwaysReportsLate || d.lateAnswers > d.lateReported)
+		d.lateReported = d.lateAnswers
 	}
-	if d.path.Dark() {
-		d.path.End(scan.CauseNone)
+	if d.pacer.IsDark() {
+		d.pacer.End(scan.CauseNone)
 	}
-	if d.path.Done() {
+	if d.pacer.IsDone() {
 		return true
 	}
-	d.advance(d.send(), until)
-	d.deliver()
+	d.advanceClock(d.sendAttempts(), until)
+	d.deliverResults()
 	return false
 }
 
-// expire gives up attempts that have listened for as long as they are to.
-func (d *driver) expire() {
-	for kind := range d.lists {
-		list, hold := d.lists[kind], d.path.Hold(Kind(kind))
+// expireAttempts ends the attempts whose timeout has expired.
+func (d *driver) expireAttempts() {
+	for kind := range d.sentByKind {
+		list, hold := d.sentByKind[kind], d.pacer.Timeout(Kind(kind))
 		for len(list) > 0 {
-			f := &d.flights[list[0]]
-			if f.ending == underWay {
-				if d.now-f.sent < hold {
+			attempt := &d.attempts[list[0]]
+			if attempt.ending == notEnded {
+				if d.now-attempt.sent < hold {
 					break
 				}
-				d.finish(f, endedSilent)
-				d.path.Silent(f.sent, f.Try)
+				d.finishAttempt(attempt, endedSilent)
+				d.pacer.TimedOut(attempt.sent, attempt.Attempt)
 			}
 			list = list[1:]
 		}
-		d.lists[kind] = list
+		d.sentByKind[kind] = list
 	}
 }
 
-func (d *driver) finish(f *flight, e ending) {
-	f.ending, f.ended = e, d.now
-	d.flying--
+func (d *driver) finishAttempt(attempt *sentAttempt, e ending) {
+	attempt.ending, attempt.ended = e, d.now
+	d.inFlight--
 }
 
-// send makes what attempts may be made, and returns how many those were.
-func (d *driver) send() int {
-	from := len(d.flights)
-	for range batch {
-		t, ok := d.path.Next(d.now)
+// sendAttempts makes the attempts that the pacer returns, up to batchSize, and returns their
+// number.
+func (d *driver) sendAttempts() int {
+	from := len(d.attempts)
+	for range batchSize {
+		t, ok := d.pacer.Next(d.now)
 		if !ok {
 			break
 		}
-		d.notice(t)
-		d.flights = append(d.flights, flight{Try: t, sent: d.now})
-		d.lists[t.Kind] = append(d.lists[t.Kind], len(d.flights)-1)
-		d.flying++
-		d.most = max(d.most, d.flying)
+		d.checkAttempt(t)
+		d.attempts = append(d.attempts, sentAttempt{Attempt: t, sent: d.now})
+		d.sentByKind[t.Kind] = append(d.sentByKind[t.Kind], len(d.attempts)-1)
+		d.inFlight++
+		d.maxInFlight = max(d.maxInFlight, d.inFlight)
 	}
-	for i := from; i < len(d.flights); i++ {
-		index := int(d.flights[i].Index)
-		d.tried[index]++
-		r := d.network(question{index: index, nth: d.tried[index], total: i + 1, now: d.now, kind: d.flights[i].Kind})
+	for i := from; i < len(d.attempts); i++ {
+		index := int(d.attempts[i].Index)
+		d.attemptCounts[index]++
+		r := d.network(attemptInfo{index: index, nth: d.attemptCounts[index], total: i + 1, now: d.now, kind: d.attempts[i].Kind})
 		switch {
-		case r.failed() && r.after == 0:
-			d.take(i, r)
+		case r.isLocalError() && r.after == 0:
+			d.endAttempt(i, r)
 		case r != silence:
-			heap.Push(&d.coming, arrival{d.now + r.after, i, r})
+			heap.Push(&d.arrivals, arrival{d.now + r.after, i, r})
 		}
 	}
-	return len(d.flights) - from
+	return len(d.attempts) - from
 }
 
-// notice holds an attempt against the rules that can be checked at once.
-func (d *driver) notice(t Try) {
+// checkAttempt requires that canaries are sent to ports that have answered, and other
+// attempts to ports without a result.
+func (d *driver) checkAttempt(t Attempt) {
 	switch index := int(t.Index); {
 	case index >= len(d.reported):
-		panic(fmt.Sprintf("port %d of %d", index, len(d.reported)))
+		panic(fmt.Sprintf("got index %d, want below %d", index, len(d.reported)))
 	case t.Kind == Canary && d.answers[index] == silence:
-		d.faultf("at %v a canary goes to port %d, which has not answered", d.now, index)
-	case t.Kind != Canary && d.reported[index]:
-		d.faultf("at %v port %d is tried, which was reported", d.now, index)
+		d.violationf("port %d: got a canary at %v, want one only after an answer", index, d.now)
+	case t.Kind != Canary && d.reported[index] && d.results[index].Cause != scan.CauseICMP:
+		d.violationf("port %d: got an attempt at %v after the result, want none", index, d.now)
 	}
 }
 
-// advance lets time pass until something is to be done.
-func (d *driver) advance(sent int, until time.Duration) {
-	next := d.now + beat
-	if sent == batch {
-		next = d.now + look
+// advanceClock advances the time to the next step or arrival.
+func (d *driver) advanceClock(sent int, until time.Duration) {
+	next := d.now + idleInterval
+	if sent == batchSize {
+		next = d.now + stepInterval
 	}
-	if len(d.coming) > 0 {
-		next = min(next, d.coming[0].at)
+	if len(d.arrivals) > 0 {
+		next = min(next, d.arrivals[0].at)
 	}
-	d.now = min(max(next, d.now+look), max(until, d.now))
+	d.now = min(max(next, d.now+stepInterval), max(until, d.now))
 }
 
-// deliver tells the path of all that has come by now.
-func (d *driver) deliver() {
-	for len(d.coming) > 0 && d.coming[0].at <= d.now {
-		a := heap.Pop(&d.coming).(arrival)
-		if d.flights[a.flight].ending == underWay {
-			d.take(a.flight, a.reply)
+// deliverResults passes the results that have arrived to the pacer.
+func (d *driver) deliverResults() {
+	for len(d.arrivals) > 0 && d.arrivals[0].at <= d.now {
+		a := heap.Pop(&d.arrivals).(arrival)
+		if d.attempts[a.attempt].ending == notEnded {
+			d.endAttempt(a.attempt, a.result)
 			continue
 		}
-		if !a.reply.interrupted && !a.reply.failed() {
-			d.hear(a)
+		if !a.result.interrupted && !a.result.isLocalError() {
+			d.receiveLate(a)
 		}
 	}
 }
 
-// hear is told of an answer to an attempt that is over.
-func (d *driver) hear(a arrival) {
-	d.late++
-	f := &d.flights[a.flight]
-	if !d.hears || f.Kind == Canary || f.ending != endedSilent {
+// receiveLate counts an answer to an attempt that has ended, and passes it to the pacer if
+// the engine receives late answers.
+func (d *driver) receiveLate(a arrival) {
+	if a.result.cause != scan.CauseICMP { // sockets do not receive late ICMP errors
+		d.lateAnswers++
+	}
+	attempt := &d.attempts[a.attempt]
+	if !d.receivesLate || attempt.Kind == Canary || attempt.ending != endedSilent {
 		return
 	}
-	if !d.reported[f.Index] {
-		d.answers[f.Index] = a.reply
+	accepts, before := d.acceptsAnswer(attempt.Index), d.pacer.remaining
+	d.pacer.AnsweredLate(d.now, int(attempt.Index), attempt.Variant() == 0, Answer{State: a.result.state, Cause: a.result.cause})
+	if accepts && d.pacer.remaining < before { // a reject is ignored while another attempt is in flight
+		d.answers[attempt.Index] = a.result
+		d.noteOpened(attempt.Index, a.result)
 	}
-	d.path.Heard(d.now, int(f.Index), f.Variant() == 0, a.reply.state, a.reply.cause)
 }
 
-// take ends an attempt with what came of it.
-func (d *driver) take(i int, r reply) {
-	f := &d.flights[i]
-	f.cause = r.cause
+// acceptsAnswer reports whether an answer decides the state of a port: it has no result, or that
+// of a filter, which may have been withdrawn.
+func (d *driver) acceptsAnswer(index uint16) bool {
+	return !d.reported[index] || d.results[index].Cause == scan.CauseICMP
+}
+
+// noteOpened records the time of the first answer of an open port that the pacer accepts.
+func (d *driver) noteOpened(index uint16, r attemptResult) {
+	if r.cause == scan.CauseHandshake && d.openedAt[index] == 0 {
+		d.openedAt[index] = d.now
+	}
+}
+
+// endAttempt ends an attempt with its result.
+func (d *driver) endAttempt(i int, r attemptResult) {
+	attempt := &d.attempts[i]
+	attempt.cause = r.cause
 	switch {
 	case r.interrupted:
-		d.finish(f, endedInterrupted)
-		d.path.Interrupted(d.now, f.sent, f.Try)
-	case r.failed():
-		d.finish(f, endedFailed)
-		d.path.Failed(d.now, f.sent, f.Try, r.cause)
+		d.finishAttempt(attempt, endedInterrupted)
+		d.pacer.Interrupted(d.now, attempt.sent, attempt.Attempt)
+	case r.isLocalError():
+		d.finishAttempt(attempt, endedFailed)
+		d.pacer.Failed(d.now, attempt.sent, attempt.Attempt, r.cause)
 	default:
-		d.finish(f, endedAnswered)
-		if f.Kind != Canary {
-			d.answers[f.Index] = r
+		d.finishAttempt(attempt, endedAnswered)
+		d.noteOpened(attempt.Index, r)
+		if attempt.Kind != Canary && d.acceptsAnswer(attempt.Index) {
+			d.answers[attempt.Index] = r
 		}
-		d.path.Answered(d.now, f.sent, f.Try, r.state, r.cause)
+		if !r.noHost {
+			d.pacer.HostSeen()
+		}
+		d.pacer.Answered(d.now, attempt.sent, attempt.Attempt, Answer{State: r.state, Cause: r.cause})
 	}
 }

@@ -8,6 +8,7 @@
 //   - [AppendSYN] builds a SYN packet.
 //   - [Parse] reads a received packet.
 //   - [Filter4] and [Filter6] return socket filters that drop other traffic.
+//   - [TranslatedFilter] returns a socket filter for sent packets that NAT changed.
 //
 // Parse does not authenticate. The caller must compare the Sequence of a [Response]
 // with that of the Key for its Local and Remote.

@@ -159,7 +159,7 @@ func (f family) icmpResponse(kind, code byte) Response {
 // icmpExamples are ICMP errors of both versions of IP.
 func icmpExamples(tb testing.TB, name string, f family, kinds []byte) []example {
 	tb.Helper()
-	list := []example{{name: "a SYN", packet: f.syn().bytes()}}
+	list := []example{{name: "a SYN", packet: AppendSYN(nil, f.local, f.remote, sequence)}}
 	header := 20
 	if f.local.Addr().Is6() {
 		header = 40

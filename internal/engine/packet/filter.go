@@ -20,9 +20,10 @@ const maxPorts = 16
 // Filter4 returns a classic BPF program for a packet socket whose packets start with
 // the IP header, such as AF_PACKET with SOCK_DGRAM. It keeps the first [SnapLen] bytes
 // of each IPv4 packet that may be a [Response] for one of the local ports: TCP with
-// RST, or with SYN and ACK, and ICMP errors that quote TCP. It drops other packets and
-// fragments. It returns an error unless there are 1 to 16 ports. It is safe for
-// concurrent use.
+// RST, or with SYN and ACK, and ICMP errors that quote TCP. It also keeps SYNs of
+// [AppendSYN] whose addresses or ports have changed, see [TranslatedFilter]: those that
+// this machine translates and sends to itself. It drops other packets and fragments. It
+// returns an error unless there are 1 to 16 ports. It is safe for concurrent use.
 func Filter4(ports []uint16) ([]bpf.RawInstruction, error) {
 	return assembleFilter(ports, program4)
 }
@@ -57,6 +58,7 @@ func assembleFilter(ports []uint16, program func(ports []uint32) []bpf.Instructi
 // end of the packet drops it.
 func program4(ports []uint32) []bpf.Instruction {
 	tcp := slices.Concat(
+		branchSYN(bpf.LoadIndirect{Off: 13, Size: 1}, keepTranslated4()),
 		requireFlags(bpf.LoadIndirect{Off: 13, Size: 1}),
 		keepPorts(ports, bpf.LoadIndirect{Off: 2, Size: 2}),
 	)
@@ -91,6 +93,7 @@ func program4(ports []uint32) []bpf.Instruction {
 func program6(ports []uint32) []bpf.Instruction {
 	const quoted = header6 + headerICMP
 	tcp := slices.Concat(
+		branchSYN(bpf.LoadAbsolute{Off: header6 + 13, Size: 1}, keepTranslated6()),
 		requireFlags(bpf.LoadAbsolute{Off: header6 + 13, Size: 1}),
 		keepPorts(ports, bpf.LoadAbsolute{Off: header6 + 2, Size: 2}),
 	)
@@ -140,6 +143,12 @@ func branch(a uint32, programA []bpf.Instruction, b uint32, programB []bpf.Instr
 		require(bpf.JumpEqual, b),
 		programB,
 	)
+}
+
+// branchSYN runs the program, which must end with a result, if the loaded flags are SYN.
+func branchSYN(load bpf.Instruction, program []bpf.Instruction) []bpf.Instruction {
+	skip := uint8(len(program)) //nolint:gosec // a few dozen
+	return slices.Concat([]bpf.Instruction{load, bpf.JumpIf{Cond: bpf.JumpEqual, Val: flagSYN, SkipFalse: skip}}, program)
 }
 
 // requireFlags drops the packet unless it has RST, or SYN and ACK. It comes before the

@@ -46,8 +46,8 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// FuzzAppendSYN parses the packet with golang.org/x/net, and checks that Parse
-// attributes responses to it.
+// FuzzAppendSYN parses the packet with golang.org/x/net, and checks that ParseSYN reads
+// it, that it does not count as translated, and that Parse attributes responses to it.
 func FuzzAppendSYN(f *testing.F) {
 	for _, at := range []family{family4(), family6()} {
 		f.Add(at.local.Addr().AsSlice(), at.remote.Addr().AsSlice(), at.local.Port(), at.remote.Port(), uint32(sequence))
@@ -68,6 +68,9 @@ func FuzzAppendSYN(f *testing.F) {
 		if string(tcp) != string(want) {
 			t.Errorf("TCP = %x, want %x", tcp, want)
 		}
+		if got, ok := ParseSYN(b); !ok || got != (SYN{local, remote, seq}) || runTranslated(t, b) != 0 {
+			t.Errorf("ParseSYN(%x) = %+v, %v, and the filter for translated SYNs keeps %d bytes", b, got, ok, runTranslated(t, b))
+		}
 		checkResponses(t, b, family{local: local, remote: remote, router: dst.Unmap()}, seq)
 	})
 }
@@ -81,7 +84,7 @@ func checkIP(t *testing.T, b []byte, local, remote netip.Addr) []byte {
 			t.Fatal(err)
 		}
 		same := h.Src.Equal(local.AsSlice()) && h.Dst.Equal(remote.AsSlice())
-		if !same || h.PayloadLen != len(b)-40 || h.NextHeader != 6 || h.HopLimit != 64 || h.FlowLabel != 0 {
+		if !same || h.PayloadLen != len(b)-40 || h.NextHeader != 6 || h.HopLimit != 64 {
 			t.Errorf("header of %x = %v", b, h)
 		}
 		return b[40:]
@@ -93,7 +96,7 @@ func checkIP(t *testing.T, b []byte, local, remote netip.Addr) []byte {
 	// ParseHeader expects length and flags in the byte order of raw sockets.
 	length, flags := int(binary.BigEndian.Uint16(b[2:])), b[6]
 	same := h.Src.Equal(net.IP(local.AsSlice())) && h.Dst.Equal(net.IP(remote.AsSlice()))
-	if !same || length != len(b) || flags != 0x40 || h.Protocol != 6 || h.TTL != 64 || h.ID != 0 || referenceChecksum(b[:h.Len]) != 0 {
+	if !same || length != len(b) || flags != 0x40 || h.Protocol != 6 || h.TTL != 64 || referenceChecksum(b[:h.Len]) != 0 {
 		t.Errorf("header of %x = %v", b, h)
 	}
 	return b[h.Len:]

@@ -53,17 +53,7 @@ type Response struct {
 // packets that the network card or the kernel has verified, and on the loopback
 // device, where the checksum may not be filled in.
 func Parse(b []byte, verify bool) (Response, bool) {
-	if len(b) == 0 {
-		return Response{}, false
-	}
-	var p ipPacket
-	var ok bool
-	switch b[0] >> 4 {
-	case 4:
-		p, ok = parseIPv4(b, verify)
-	case 6:
-		p, ok = parseIPv6(b)
-	}
+	p, ok := parseIP(b, verify)
 	switch {
 	case !ok:
 		return Response{}, false
@@ -93,6 +83,22 @@ func (p *ipPacket) complete() bool { return len(p.payload) == int(p.length) }
 // checksumValid reports whether the checksum over pseudo header and payload is valid.
 func (p *ipPacket) checksumValid() bool {
 	return foldSum(sumPseudoHeader(p.addresses, p.protocol, p.length)+sumBytes(p.payload)) == validSum
+}
+
+// parseIP reads the IP header of either version. With verify, the checksum of an IPv4 header
+// must be right.
+func parseIP(b []byte, verify bool) (ipPacket, bool) {
+	if len(b) == 0 {
+		return ipPacket{}, false
+	}
+	switch b[0] >> 4 {
+	case 4:
+		return parseIPv4(b, verify)
+	case 6:
+		return parseIPv6(b)
+	default:
+		return ipPacket{}, false
+	}
 }
 
 // parseIPv4 reads an IPv4 packet (RFC 791 section 3.1). It rejects fragments.
