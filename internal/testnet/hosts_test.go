@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -265,10 +266,18 @@ func TestHostsStop(t *testing.T) { //nolint:tparallel // subtests must run in or
 	}
 	addrs := both()
 	var namespaces []string
+	var held []*os.File
+	defer func() {
+		for _, file := range held {
+			file.Close()
+		}
+	}()
 	for range 2 {
 		t.Run("", func(t *testing.T) {
 			host := testnet.Start(t, testnet.Host{Addrs: addrs[:], Default: testnet.RejectReset})[0]
-			namespaces = append(namespaces, strings.TrimSpace(host.Exec(t, "readlink", "/proc/self/ns/net")))
+			namespace := strings.TrimSpace(host.Exec(t, "readlink", "/proc/self/ns/net"))
+			namespaces = append(namespaces, namespace)
+			held = append(held, holdNamespace(t, namespace))
 			for _, to := range addrs {
 				if got := observe(t, to, 80); got != "refused" {
 					t.Errorf("%v: %s", to, got)
@@ -291,6 +300,19 @@ func TestHostsStop(t *testing.T) { //nolint:tparallel // subtests must run in or
 			t.Errorf("processes %v are still running in %s", pids, namespace)
 		}
 	}
+}
+
+// holdNamespace opens the namespace of a running host. Until it is closed, the kernel gives
+// the number of the namespace to no other one, such as a host of a concurrent test.
+func holdNamespace(t *testing.T, namespace string) *os.File {
+	t.Helper()
+	for _, link := range inNamespace(t, namespace) {
+		if file, err := os.Open(link); err == nil {
+			return file
+		}
+	}
+	t.Fatalf("no process is running in %s", namespace)
+	return nil
 }
 
 // inNamespace returns the processes in a network namespace.
@@ -318,21 +340,36 @@ func TestHostStopsAfterCrash(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.CommandContext(t.Context(), binary, "-test.run=^TestOutcome$", "-test.v", "-outcome=dies").CombinedOutput()
+	mark := "PORTSCAN_TEST_CRASH=" + t.TempDir()
+	command := exec.CommandContext(t.Context(), binary, "-test.run=^TestOutcome$", "-test.v", "-outcome=dies")
+	command.Env = append(os.Environ(), mark)
+	out, err := command.CombinedOutput()
 	if err == nil {
 		t.Fatal("killed test passed, want a failure")
 	}
-	_, after, found := strings.Cut(string(out), "NAMESPACE ")
-	namespace, _, _ := strings.Cut(after, "\n")
-	if !found || !strings.HasPrefix(namespace, "net:") {
+	if !strings.Contains(string(out), "NAMESPACE net:") {
 		t.Fatalf("output has no namespace of the host:\n%s", out)
 	}
-	var pids []string
+	var left []string
 	for range 100 {
-		if pids = inNamespace(t, namespace); len(pids) == 0 {
+		if left = withEnvironment(t, mark); len(left) == 0 {
 			return
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	t.Errorf("host is still running: %v in %s", pids, namespace)
+	t.Errorf("processes of the host are still running: %v", left)
+}
+
+// withEnvironment returns the processes with a variable in their environment, which they
+// inherit. A namespace does not identify them, because the kernel reuses its number.
+func withEnvironment(t *testing.T, variable string) []string {
+	t.Helper()
+	files, err := filepath.Glob("/proc/[0-9]*/environ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.DeleteFunc(files, func(file string) bool {
+		environment, err := os.ReadFile(file)
+		return err != nil || !slices.Contains(strings.Split(string(environment), "\x00"), variable)
+	})
 }
