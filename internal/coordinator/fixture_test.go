@@ -182,7 +182,7 @@ func newStore(tb testing.TB) *store.Store {
 	return s
 }
 
-// isComplete reports whether the newest scan of the answer knows all ports and did not fail.
+// isComplete reports whether the newest scan of the answer has a state for all ports and did not fail.
 func isComplete(a coordinator.Answer) bool {
 	if a.View != nil {
 		return a.View.Complete()

@@ -71,8 +71,9 @@ func (c *Coordinator) start(ctx context.Context, s *sharedScan) *scanRun {
 	}
 }
 
-// setRunning sets the task and the results of a scan that starts. The scan does not start if no
-// probe waits for it, the exporter is shutting down, or the configuration is outdated.
+// setRunning sets the task and the results of a scan that starts. It reports whether the scan has
+// started, and whether the configuration is outdated. The scan does not start in that case, if no
+// probe waits for it, or if the exporter is shutting down.
 func (c *Coordinator) setRunning(s *sharedScan, run *scanRun, configuration int64) (started, outdated bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -10,7 +10,6 @@ import (
 	"go/token"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
@@ -48,11 +47,6 @@ func avoidedWords() map[string]string {
 // clause without a noun.
 const freeRelative = `(^|[.!?|]\s+)(What|Who)\b[^.?!]*([.!]|$)`
 
-// unconverted returns the folders whose text does not follow the style yet.
-func unconverted() []string {
-	return []string{"internal/coordinator"}
-}
-
 func TestStyleWords(t *testing.T) {
 	t.Parallel()
 	rules := styleRules()
@@ -61,9 +55,6 @@ func TestStyleWords(t *testing.T) {
 	}
 	files := 0
 	for _, file := range filesWith(t, ".go", ".html", ".md", ".sh", ".yaml", ".yml") {
-		if slices.Contains(unconverted(), filepath.Dir(file)) {
-			continue
-		}
 		files++
 		for _, p := range passages(t, file) {
 			for _, violation := range rules.check(p) {
