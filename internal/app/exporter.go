@@ -101,6 +101,10 @@ func (e *exporter) newHandler() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	webConfigFile := *e.options.Web.WebConfigFile
+	if _, err := readWebConfig(webConfigFile); err != nil {
+		return nil, err
+	}
 	prefix := e.options.RoutePrefix
 	if prefix == "" && externalURL != nil {
 		prefix = externalURL.Path
@@ -108,7 +112,7 @@ func (e *exporter) newHandler() (http.Handler, error) {
 	handler, err := server.New(server.Options{
 		Config: e.config, Scans: e.scans, Results: e.store, Exporter: e.metrics, Gatherer: e.registry,
 		Reload: e.reloader.Reload, Ready: func() bool { return !e.stopping.Load() }, Logger: e.logger,
-		Audit: e.audit, User: e.user,
+		Audit: e.audit, User: verifiedUser,
 		TimeoutOffset: time.Duration(e.options.TimeoutOffset * float64(time.Second)),
 		ExternalURL:   externalURL, RoutePrefix: prefix,
 		HistoryLimit: e.options.HistoryLimit, Pprof: e.options.Pprof,
@@ -116,7 +120,7 @@ func (e *exporter) newHandler() (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the server: %w", err)
 	}
-	return handler, nil
+	return dropUnverified(&webUsers{file: webConfigFile}, handler), nil
 }
 
 func applyLimits(c *config.Config, budget *engine.Budget, scans *scans) {

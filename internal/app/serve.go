@@ -10,7 +10,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"os"
 	"os/signal"
 	"sync"
@@ -59,18 +58,6 @@ func Serve(o ServeOptions, logger *slog.Logger, stdout, stderr io.Writer) int {
 		return ExitFailure
 	}
 	return ExitOK
-}
-
-// parseExternalURL returns nil for an empty text.
-func parseExternalURL(text string) (*url.URL, error) {
-	if text == "" {
-		return nil, nil //nolint:nilnil // no URL is no URL
-	}
-	u, err := url.Parse(text)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" {
-		return nil, fmt.Errorf("--web.external-url=%s: write an absolute URL, for example https://ports.example.org/exporter", text)
-	}
-	return u, nil
 }
 
 // newHTTPServer limits the resources of one client. The time for an answer is set for

@@ -5,39 +5,28 @@ package app
 
 import (
 	"net/http"
-	"os"
-
-	"go.yaml.in/yaml/v4"
 
 	"portscan_exporter/internal/server"
 )
 
-// user returns the verified name of a client for the audit file: from its certificate,
-// or from its password. exporter-toolkit rejects wrong passwords if its file has users;
-// otherwise it checks none, and a client can claim any name.
-func (e *exporter) user(r *http.Request) string {
-	if e.audit == nil {
-		return ""
-	}
-	name, _, given := r.BasicAuth()
-	if given && hasUsers(*e.options.Web.WebConfigFile) {
+// dropUnverified removes the user name and password of a request that exporter-toolkit has
+// not verified: it verifies none if its file has no users, and a client can send any
+// name. It must be the first handler after exporter-toolkit's: the file can change while a
+// probe is answered.
+func dropUnverified(users *webUsers, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "" && !users.Required() {
+			r.Header.Del("Authorization")
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// verifiedUser returns the verified name of a client for the audit file: from its password,
+// see [dropUnverified], or from its certificate.
+func verifiedUser(r *http.Request) string {
+	if name, _, given := r.BasicAuth(); given {
 		return name
 	}
 	return server.CertifiedUser(r)
-}
-
-// hasUsers reports whether exporter-toolkit's file has users. It reads the file at each
-// request, as exporter-toolkit does.
-func hasUsers(file string) bool {
-	if file == "" {
-		return false
-	}
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return false
-	}
-	var web struct {
-		Users map[string]any `yaml:"basic_auth_users"`
-	}
-	return yaml.Unmarshal(data, &web) == nil && len(web.Users) > 0
 }

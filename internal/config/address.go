@@ -34,10 +34,11 @@ func parseNumeric(text string) (p netip.Prefix, isName bool, err error) {
 }
 
 func urlError(text string) error {
-	if u, err := url.Parse(text); err == nil && u.Hostname() != "" {
-		return fmt.Errorf("%s is a URL: write only the host, %s", quoteValue(text), quoteValue(u.Hostname()))
+	shown := RedactURL(text)
+	if u, err := url.Parse(shown); err == nil && u.Hostname() != "" {
+		return fmt.Errorf("%s is a URL: write only the host, %s", quoteValue(shown), quoteValue(u.Hostname()))
 	}
-	return fmt.Errorf("%s is a URL: write only the host", quoteValue(text))
+	return fmt.Errorf("%s is a URL: write only the host", quoteValue(shown))
 }
 
 func zoneError(text string) error {

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -96,11 +97,20 @@ func (s *Server) probeURL(r *http.Request) (*url.URL, *requestError) {
 		u.Host = r.Host
 	}
 	if u.Port() == "" {
-		port := map[string]string{"http": "80", "https": "443"}[u.Scheme]
-		u.Host = net.JoinHostPort(u.Hostname(), port)
+		u.Host = net.JoinHostPort(u.Hostname(), defaultPort(u.Scheme))
 	}
 	u.Path = strings.TrimSuffix(u.Path, "/") + "/probe"
 	return u, nil
+}
+
+func defaultPort(scheme string) string {
+	return map[string]string{"http": "80", "https": "443"}[scheme]
+}
+
+// HasValidPort reports whether the port of a URL is between 1 and 65535, or missing.
+func HasValidPort(u *url.URL) bool {
+	port, err := strconv.ParseUint(u.Port(), 10, 16)
+	return u.Port() == "" || err == nil && port > 0
 }
 
 // checkHost returns an error if Prometheus cannot scrape the host of a request.
@@ -109,12 +119,16 @@ func checkHost(host string) *requestError {
 	switch {
 	case host == "" || err == nil && u.Hostname() == "":
 		return newRequestError(missingHost)
-	case err != nil || u.Host != host:
+	case err != nil || u.Host != host || !HasValidPort(u):
+		return newRequestError(invalidHost, config.QuoteASCII(host))
+	}
+	addr, err := netip.ParseAddr(u.Hostname())
+	if strings.ContainsAny(host, "[,") && !addr.Is6() {
 		return newRequestError(invalidHost, config.QuoteASCII(host))
 	}
 	// Clients remove the zone from the Host header (RFC 9110 section 7.2, RFC 6874
 	// section 4), and a link-local address cannot be reached without its zone.
-	if addr, err := netip.ParseAddr(u.Hostname()); err == nil && addr.Is6() && addr.IsLinkLocalUnicast() {
+	if err == nil && addr.Is6() && addr.IsLinkLocalUnicast() {
 		return newRequestError(linkLocalHost, addr)
 	}
 	return nil
