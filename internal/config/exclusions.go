@@ -12,21 +12,36 @@ import (
 
 // applyOtherExclusions removes the exclusions of each target from the scopes of
 // less specific targets, so that their names and networks do not reach an excluded
-// address. The rule is the same as in [Config.Find].
+// address. The rule is the same as in [Config.Authorize].
 func (l *loader) applyOtherExclusions() {
-	index := newPrefixIndex(l.cfg.targets)
+	index, embedding := newPrefixIndex(l.cfg.targets), embeddingTargets(l.cfg.targets)
 	for _, owner := range l.cfg.targets {
 		if len(owner.ExcludeHosts) == 0 {
 			continue
 		}
 		for _, part := range owner.allowedPrefixes() {
-			for _, t := range index.targetsAround(part) {
+			around := index.targetsAround(part)
+			if part.Addr().Is4() {
+				around = append(around, embedding...)
+			}
+			for _, t := range around {
 				if t != owner {
 					t.Scope = scopeWithout(t.Scope, part, owner.ExcludeHosts)
 				}
 			}
 		}
 	}
+}
+
+// embeddingTargets returns the targets whose IPv6 addresses can contain IPv4 addresses
+// that another target excludes.
+func embeddingTargets(targets []*Target) (embedding []*Target) {
+	for _, t := range targets {
+		if slices.ContainsFunc(t.allowedPrefixes(), scan.EmbedsIPv4) {
+			embedding = append(embedding, t)
+		}
+	}
+	return embedding
 }
 
 func scopeWithout(scope scan.Scope, part netip.Prefix, exclusions []netip.Prefix) scan.Scope {

@@ -45,17 +45,34 @@ func (s Scope) WithExclusion(part, excluded netip.Prefix) Scope {
 	return s
 }
 
+// Only returns the scope of one of its addresses. It has no addresses if that may not be scanned.
+func (s Scope) Only(addr netip.Addr) Scope {
+	addr = addr.Unmap()
+	if _, ok := s.Match(addr); !ok {
+		return Scope{}
+	}
+	s.allow = []netip.Prefix{netip.PrefixFrom(addr, addr.BitLen())}
+	return s
+}
+
 // Excluded reports whether the address must never be scanned, because this scope excludes
-// it, or because another target does for a more specific part of the scope.
+// it, or because another target does for a more specific part of the scope. An IPv6 address is
+// also excluded if packets to it reach an excluded IPv4 address, as with NAT64.
 func (s Scope) Excluded(addr netip.Addr) bool {
 	addr = addr.Unmap()
-	if slices.ContainsFunc(s.exclude, func(p netip.Prefix) bool { return p.Contains(addr) }) {
-		return true
-	}
 	bits := s.matchBits(addr)
-	return slices.ContainsFunc(s.others, func(e partExclusion) bool {
-		return e.part.Bits() > bits && e.part.Contains(addr) && e.excluded.Contains(addr)
+	return s.excludes(addr, bits) || slices.ContainsFunc(embedded(addr), func(e embeddedIPv4) bool {
+		return s.excludes(e.addr, bits-e.at)
 	})
+}
+
+// excludes reports whether an exclusion contains the address, of other targets only those for
+// parts that are more specific than bits.
+func (s Scope) excludes(addr netip.Addr, bits int) bool {
+	return slices.ContainsFunc(s.exclude, func(p netip.Prefix) bool { return p.Contains(addr) }) ||
+		slices.ContainsFunc(s.others, func(e partExclusion) bool {
+			return e.part.Bits() > bits && e.part.Contains(addr) && e.excluded.Contains(addr)
+		})
 }
 
 // matchBits returns the prefix length of the most specific network that allows the address,
