@@ -21,16 +21,21 @@ type scans struct {
 	engines map[coordinator.Kind]*engine.Engine
 }
 
-// newScans wires the resolver and the engines to a coordinator; applyLimits sets its
-// limits. If watch is given, it wraps each engine.
-func newScans(budget *engine.Budget, o coordinator.Options, watch ...func(scan.Scanner) scan.Scanner) (*scans, error) {
-	// Strict: if the query for one family fails, the answer for the other one is incomplete.
+// newResolver returns a resolver with the configuration of the system. It is strict: if the query
+// for one family fails, the answer for the other one is incomplete.
+func newResolver() (*resolve.Resolver, error) {
 	resolver, err := resolve.New(&net.Resolver{PreferGo: true, StrictErrors: true})
 	if err != nil {
 		return nil, fmt.Errorf("making the resolver: %w", err)
 	}
+	return resolver, nil
+}
+
+// newScans wires the engines to a coordinator; applyLimits sets its limits. If watch is given, it
+// wraps each engine.
+func newScans(budget *engine.Budget, o coordinator.Options, watch ...func(scan.Scanner) scan.Scanner) (*scans, error) {
 	s := &scans{engines: make(map[coordinator.Kind]*engine.Engine)}
-	o.Resolver, o.MaxScans, o.Engines = resolver, 1, make(map[coordinator.Kind]scan.Scanner)
+	o.MaxScans, o.Engines = 1, make(map[coordinator.Kind]scan.Scanner)
 	for kind, maker := range engineMakers() {
 		e, err := maker(budget)
 		if err != nil {
@@ -41,6 +46,7 @@ func newScans(budget *engine.Budget, o coordinator.Options, watch ...func(scan.S
 			o.Engines[kind] = w(o.Engines[kind])
 		}
 	}
+	var err error
 	s.Coordinator, err = coordinator.New(o)
 	if err != nil {
 		return nil, fmt.Errorf("making the coordinator: %w", err)

@@ -4,6 +4,7 @@
 package app
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -17,6 +18,7 @@ import (
 	"portscan_exporter/internal/config"
 	"portscan_exporter/internal/coordinator"
 	"portscan_exporter/internal/engine"
+	"portscan_exporter/internal/resolve"
 	"portscan_exporter/internal/scan"
 	"portscan_exporter/internal/server"
 	"portscan_exporter/internal/store"
@@ -31,6 +33,7 @@ type exporter struct {
 	registry *prometheus.Registry
 	metrics  *collector.Exporter
 	store    *store.Store
+	names    *resolve.Resolver
 	scans    *scans
 	reloader *config.Reloader
 	http     *http.Server
@@ -57,8 +60,12 @@ func newExporter(o ServeOptions, logger *slog.Logger) (*exporter, error) {
 	if e.store, err = store.New(logger); err != nil {
 		return nil, fmt.Errorf("making the store: %w", err)
 	}
+	if e.names, err = newResolver(); err != nil {
+		return nil, err
+	}
 	if e.scans, err = newScans(e.budget, coordinator.Options{
-		Logger: logger, Store: e.store, Allow: stillAllowed(e.config), Observe: e.observeScan, Joined: e.metrics.CountCoalesced,
+		Resolver: e.names, Logger: logger, Store: e.store, Observe: e.observeScan, Joined: e.metrics.CountCoalesced,
+		Allow: stillAllowed(e.config, e.names), Keep: stillConfigured(e.config),
 	}); err != nil {
 		return nil, err
 	}
@@ -88,7 +95,7 @@ func (e *exporter) load() error {
 		return fmt.Errorf("loading the configuration: %w", err)
 	}
 	if e.options.StateFile != "" {
-		o := store.StateOptions{Tasks: tasks(e.config.Get()), Allow: stillAllowed(e.config), Running: e.scans.Sweeps}
+		o := store.StateOptions{Tasks: tasks(e.config.Get()), Allow: stillConfigured(e.config), Running: e.scans.Sweeps}
 		if err := e.store.Restore(e.options.StateFile, o); err != nil {
 			return fmt.Errorf("--state.file: %w", err)
 		}
@@ -110,7 +117,7 @@ func (e *exporter) newHandler() (http.Handler, error) {
 		prefix = externalURL.Path
 	}
 	handler, err := server.New(server.Options{
-		Config: e.config, Scans: e.scans, Results: e.store, Exporter: e.metrics, Gatherer: e.registry,
+		Config: e.config, Names: e.names, Scans: e.scans, Results: e.store, Exporter: e.metrics, Gatherer: e.registry,
 		Reload: e.reloader.Reload, Ready: func() bool { return !e.stopping.Load() }, Logger: e.logger,
 		Audit: e.audit, User: verifiedUser,
 		TimeoutOffset: time.Duration(e.options.TimeoutOffset * float64(time.Second)),
@@ -140,20 +147,36 @@ func tasks(c *config.Config) (all []scan.Task) {
 }
 
 // stillAllowed returns a task as the current configuration has it when its scan starts:
-// while the scan was queued, an authorization may have expired, or the configuration
-// may have changed.
-func stillAllowed(safe *config.SafeConfig) func(scan.Task) (scan.Task, error) {
-	return func(task scan.Task) (scan.Task, error) {
-		selection, module, err := safe.Get().Authorize(task.Asked, task.Module, time.Now())
+// while the scan was queued, an authorization may have expired, a name may resolve to
+// another address, or the configuration may have changed.
+func stillAllowed(safe *config.SafeConfig, names config.Names) func(context.Context, scan.Task) (scan.Task, error) {
+	return func(ctx context.Context, task scan.Task) (scan.Task, error) {
+		selection, module, err := safe.Get().Authorize(ctx, names, task.Asked, task.Module, time.Now())
 		if err != nil {
 			return scan.Task{}, err
 		}
-		current := selection.Task(module)
-		if current.Target != task.Target {
-			return scan.Task{}, fmt.Errorf("%s now belongs to target %s, not to %s", task.Asked, current.Target, task.Target)
-		}
-		return current, nil
+		return currentTask(task, selection, module)
 	}
+}
+
+// stillConfigured returns a task as the current configuration has it, without looking up names.
+func stillConfigured(safe *config.SafeConfig) func(scan.Task) (scan.Task, error) {
+	return func(task scan.Task) (scan.Task, error) {
+		selection, module, err := safe.Get().Reauthorize(task.Target, task.Asked, task.Module, time.Now())
+		if err != nil {
+			return scan.Task{}, err
+		}
+		return currentTask(task, selection, module)
+	}
+}
+
+// currentTask returns the task of the selection, unless an address is inside another target now.
+func currentTask(task scan.Task, selection config.Selection, module *config.Module) (scan.Task, error) {
+	current := selection.Task(module)
+	if current.Target != task.Target {
+		return scan.Task{}, fmt.Errorf("%s now belongs to target %s, not to %s", task.Asked, current.Target, task.Target)
+	}
+	return current, nil
 }
 
 // stats returns the exporter's own figures at a scrape.

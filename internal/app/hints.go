@@ -33,8 +33,8 @@ func (h Hints) Modules() []string {
 	if err != nil {
 		return nil
 	}
-	if selection, ok := cfg.Find(*h.Target); ok {
-		return moduleNames(selection.Target.Modules)
+	if t, ok := cfg.Find(*h.Target); ok {
+		return moduleNames(t.Modules)
 	}
 	return moduleNames(cfg.Modules())
 }
@@ -56,9 +56,9 @@ func moduleNames(modules []*config.Module) (names []string) {
 // suggestName adds to a refusal the name that was probably meant, if there is one.
 func suggestName(cfg *config.Config, target, module string, refusal error) error {
 	near, ok := "", false
-	if selection, found := cfg.Find(target); found {
-		if _, listed := selection.Target.Module(module); !listed {
-			near, ok = config.Nearest(module, moduleNames(selection.Target.Modules))
+	if t, found := cfg.Find(target); found {
+		if _, listed := t.Module(module); !listed {
+			near, ok = config.Nearest(module, moduleNames(t.Modules))
 		}
 	} else if _, err := netip.ParseAddr(target); err != nil {
 		near, ok = config.Nearest(target, targetNames(cfg))

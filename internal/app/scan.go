@@ -21,6 +21,7 @@ import (
 	"portscan_exporter/internal/config"
 	"portscan_exporter/internal/coordinator"
 	"portscan_exporter/internal/engine"
+	"portscan_exporter/internal/resolve"
 	"portscan_exporter/internal/scan"
 	"portscan_exporter/internal/store"
 	"portscan_exporter/internal/terminal"
@@ -74,24 +75,23 @@ func (o ScanOptions) scan(logger *slog.Logger, screen *terminal.Screen) (termina
 		return terminal.Report{}, err
 	}
 	started := time.Now()
-	selection, module, err := cfg.Authorize(o.Target, o.Module, started)
+	names, err := newResolver()
 	if err != nil {
-		return terminal.Report{}, suggestName(cfg, o.Target, o.Module, err)
+		return terminal.Report{}, err
+	}
+	selection, module, refusal := cfg.Authorize(context.Background(), names, o.Target, o.Module, started)
+	unresolved, ok := errors.AsType[*config.UnresolvedError](refusal)
+	if refusal != nil && !ok {
+		return terminal.Report{}, suggestName(cfg, o.Target, o.Module, refusal)
 	}
 	task, err := o.task(selection, module)
 	if err != nil {
 		return terminal.Report{}, err
 	}
-	switch spec := task.Plan.Spec(); {
-	case spec.Method == scan.SYN:
-		if err := engine.CheckSYN(); err != nil {
-			return terminal.Report{}, fmt.Errorf("module %s: cannot use method syn: %w", task.Module, err)
-		}
-	case spec.Protocol == scan.TCP:
-		warnErrorQueue(logger, engine.CheckErrorQueue)
-	}
-	answer, err := o.scanOnce(cfg, task, logger, screen)
-	if err != nil {
+	var answer coordinator.Answer
+	if unresolved != nil {
+		answer = coordinator.NewFailedAnswer(task, started, scan.FailedDNS, unresolved)
+	} else if answer, err = o.scanOnce(cfg, task, names, logger, screen); err != nil {
 		return terminal.Report{}, err
 	}
 	result := collector.NewProbeResult(selection.Target, module, answer, started)
@@ -138,7 +138,10 @@ var errInterrupted = errors.New("interrupted")
 
 // scanOnce carries out one task. Ctrl-C ends it with the ports known so far; a second
 // one ends the program.
-func (o ScanOptions) scanOnce(cfg *config.Config, task scan.Task, logger *slog.Logger, screen *terminal.Screen) (coordinator.Answer, error) {
+func (o ScanOptions) scanOnce(cfg *config.Config, task scan.Task, names *resolve.Resolver, logger *slog.Logger, screen *terminal.Screen) (coordinator.Answer, error) {
+	if err := checkEngine(task, logger); err != nil {
+		return coordinator.Answer{}, err
+	}
 	budget, err := engine.NewBudget(engine.Limits{})
 	if err != nil {
 		return coordinator.Answer{}, fmt.Errorf("making the budget: %w", err)
@@ -154,7 +157,7 @@ func (o ScanOptions) scanOnce(cfg *config.Config, task scan.Task, logger *slog.L
 		return coordinator.Answer{}, fmt.Errorf("making the store: %w", err)
 	}
 	scans, err := newScans(budget, coordinator.Options{
-		Logger: logger, Store: results, Observe: func(event coordinator.Event) { log.Scan(newAuditScan(event)) },
+		Resolver: names, Logger: logger, Store: results, Observe: func(event coordinator.Event) { log.Scan(newAuditScan(event)) },
 	}, tally.Watch)
 	if err != nil {
 		return coordinator.Answer{}, err
@@ -177,6 +180,20 @@ func (o ScanOptions) scanOnce(cfg *config.Config, task scan.Task, logger *slog.L
 	}
 	answer.Result = explainInterrupt(answer.Result)
 	return answer, nil
+}
+
+// checkEngine returns an error if this host cannot carry out the scan, and logs what it cannot
+// distinguish.
+func checkEngine(task scan.Task, logger *slog.Logger) error {
+	switch spec := task.Plan.Spec(); {
+	case spec.Method == scan.SYN:
+		if err := engine.CheckSYN(); err != nil {
+			return fmt.Errorf("module %s: cannot use method syn: %w", task.Module, err)
+		}
+	case spec.Protocol == scan.TCP:
+		warnErrorQueue(logger, engine.CheckErrorQueue)
+	}
+	return nil
 }
 
 // openAudit opens the audit file; nil: none.

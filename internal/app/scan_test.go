@@ -50,7 +50,7 @@ func TestSuggestName(t *testing.T) {
 		{"web", "udp", ""},
 		{"db", "", ""}, // refused for another reason
 	} {
-		_, _, refusal := cfg.Authorize(tc.target, tc.module, time.Now())
+		_, _, refusal := cfg.Authorize(t.Context(), &names{}, tc.target, tc.module, time.Now())
 		if refusal == nil {
 			t.Fatalf("%v is not refused", tc)
 		}
@@ -90,7 +90,7 @@ func TestHints(t *testing.T) {
 func TestScanOptionsTask(t *testing.T) {
 	t.Parallel()
 	cfg := loadConfig(t, estate)
-	selection, module, err := cfg.Authorize("mail-relay", "x", time.Now())
+	selection, module, err := cfg.Authorize(t.Context(), &names{}, "mail-relay", "x", time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,10 @@
 package config
 
 import (
+	"context"
 	"fmt"
+	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 
@@ -18,6 +21,8 @@ type Denial string
 const (
 	UnknownTarget        Denial = "target %[1]s is not configured: add it under targets with its owner's authorization"
 	UnknownModule        Denial = "module %[2]s is not configured: use a module of target %[1]s"
+	UnlistedAddress      Denial = "hosts of target %[1]s does not lead to address %[2]s: add it to hosts, or write a target with networks and without hosts"
+	NoHosts              Denial = "target %[1]s has no hosts: ask for an address in its networks"
 	UnlistedModule       Denial = "target %[1]s does not list module %[2]s: add it to the target's modules"
 	ExpiredAuthorization Denial = "authorization for target %[1]s expired at %[2]s: ask its owner %[3]s to renew it, then update authorization.expires"
 )
@@ -35,28 +40,161 @@ func newDeniedError(d Denial, args ...any) error {
 	return &DeniedError{Denial: d, message: fmt.Sprintf(string(d), args...)}
 }
 
-// Authorize returns the target that a request names, see [Config.Find], and one
-// of its modules, the first if module is empty. The error is a [*DeniedError] if
-// the target's owner does not permit the scan at that time.
-func (c *Config) Authorize(target, module string, now time.Time) (Selection, *Module, error) {
-	selection, ok := c.Find(target)
-	if !ok {
-		return Selection{}, nil, newDeniedError(UnknownTarget, QuoteASCII(target))
+// UnresolvedError is the error of [Config.Authorize] if the lookups of names failed that decide
+// whether an address may be scanned.
+type UnresolvedError struct{ cause error }
+
+// Error implements error.
+func (e *UnresolvedError) Error() string { return e.cause.Error() }
+
+// Unwrap returns the error of the lookup.
+func (e *UnresolvedError) Unwrap() error { return e.cause }
+
+// Names looks up names.
+type Names interface {
+	// FindName returns the first group with a name that resolves to the address at this moment,
+	// and that name. If there is none, it returns the first group with a failed lookup and its
+	// error, or -1.
+	FindName(ctx context.Context, addr netip.Addr, groups [][]string) (group int, name string, err error)
+}
+
+// Authorize returns the target that a request names, or the one that an address is inside, and
+// one of its modules, the first if module is empty.
+//
+// An address is inside a target if a numeric entry of hosts contains it, if a name in hosts
+// resolves to it at this moment and networks contains it, or, without hosts, if networks
+// contains it. The most specific entry wins, then the first target in order; a name counts as the
+// network that contains the address. An address that the winning target or a more specific one
+// excludes is not inside any target. Names are looked up only if the decision depends on them,
+// for at most half of the time that the scan may take.
+//
+// The error is a [*DeniedError] if the target's owner does not permit the scan at that time. It is
+// an [*UnresolvedError], with a selection and its module, if lookups failed.
+func (c *Config) Authorize(ctx context.Context, names Names, asked, module string, now time.Time) (Selection, *Module, error) {
+	return c.authorize(asked, module, now, func(addr netip.Addr, claims []claim) (int, string, error) {
+		return confirmClaim(ctx, names, addr, claims)
+	})
+}
+
+// Reauthorize is like [Config.Authorize] for a scan of a target that was authorized before. It
+// does not look up names: those of the target are assumed to resolve as before, and those of
+// others to other addresses.
+func (c *Config) Reauthorize(target, asked, module string, now time.Time) (Selection, *Module, error) {
+	return c.authorize(asked, module, now, func(_ netip.Addr, claims []claim) (int, string, error) {
+		return slices.IndexFunc(claims, func(c claim) bool { return c.target.Name == target || len(c.names) == 0 }), "", nil
+	})
+}
+
+// claimChooser returns the first claim that holds and, if that is by name, the name. If none holds,
+// it returns the first one that cannot be checked and an error, or -1.
+type claimChooser func(addr netip.Addr, claims []claim) (index int, name string, err error)
+
+func (c *Config) authorize(asked, module string, now time.Time, choose claimChooser) (Selection, *Module, error) {
+	if t, ok := c.Target(asked); ok {
+		if t.IsByAddress() {
+			return Selection{}, nil, newDeniedError(NoHosts, QuoteASCII(t.Name))
+		}
+		m, err := c.permit(t, module, now)
+		if err != nil {
+			return Selection{}, nil, err
+		}
+		return Selection{Target: t}, m, nil
 	}
-	t := selection.Target
+	addr, ok := parseAsked(asked)
+	if !ok {
+		return Selection{}, nil, newDeniedError(UnknownTarget, QuoteASCII(asked))
+	}
+	return c.authorizeAddress(addr, module, now, choose)
+}
+
+// authorizeAddress authorizes the scan of an address. Claims after the last permitted one are not
+// chosen, because that would not change the refusal.
+func (c *Config) authorizeAddress(addr netip.Addr, module string, now time.Time, choose claimChooser) (Selection, *Module, error) {
+	claims, relevant := c.claims(addr), 0
+	for i := range claims {
+		if claims[i].module, claims[i].denied = c.permit(claims[i].target, module, now); claims[i].denied == nil {
+			relevant = i + 1
+		}
+	}
+	chosen, name, err := choose(addr, claims[:relevant])
+	if chosen < 0 {
+		chosen = relevant
+	}
+	if chosen == len(claims) {
+		return Selection{}, nil, c.newOutsideError(addr)
+	}
+	won := claims[chosen]
+	if won.denied != nil {
+		return Selection{}, nil, won.denied
+	}
+	if name != "" {
+		won.entry = name
+	}
+	if err != nil {
+		err = &UnresolvedError{cause: err}
+	}
+	return Selection{Target: won.target, Addr: addr, entry: won.entry}, won.module, err
+}
+
+// confirmClaim looks up the names of the claims before the first one that has none.
+func confirmClaim(ctx context.Context, names Names, addr netip.Addr, claims []claim) (index int, name string, err error) {
+	numeric := slices.IndexFunc(claims, func(c claim) bool { return len(c.names) == 0 })
+	byName := claims
+	if numeric >= 0 {
+		byName = claims[:numeric]
+	}
+	if len(byName) == 0 {
+		return numeric, "", nil
+	}
+	groups := make([][]string, 0, len(byName))
+	for i := range byName {
+		groups = append(groups, byName[i].names)
+	}
+	ctx, cancel := context.WithTimeout(ctx, shortestTimeout(claims)/2)
+	defer cancel()
+	group, name, err := names.FindName(ctx, addr, groups)
+	if name == "" && numeric >= 0 {
+		return numeric, "", nil
+	}
+	return group, name, err
+}
+
+// shortestTimeout returns the shortest timeout of the claims' modules.
+func shortestTimeout(claims []claim) time.Duration {
+	shortest := maxDuration
+	for i := range claims {
+		if m := claims[i].module; m != nil {
+			shortest = min(shortest, m.Timeout)
+		}
+	}
+	return shortest
+}
+
+// permit returns a module of the target, or a [*DeniedError].
+func (c *Config) permit(t *Target, module string, now time.Time) (*Module, error) {
 	m, ok := t.Module(module)
 	switch {
 	case ok:
 	case c.hasModule(module):
-		return Selection{}, nil, newDeniedError(UnlistedModule, QuoteASCII(t.Name), QuoteASCII(module))
+		return nil, newDeniedError(UnlistedModule, QuoteASCII(t.Name), QuoteASCII(module))
 	default:
-		return Selection{}, nil, newDeniedError(UnknownModule, QuoteASCII(t.Name), QuoteASCII(module))
+		return nil, newDeniedError(UnknownModule, QuoteASCII(t.Name), QuoteASCII(module))
 	}
 	if auth := t.Authorization; auth.Expired(now) {
 		expired := auth.Expires.UTC().Format(time.RFC3339)
-		return Selection{}, nil, newDeniedError(ExpiredAuthorization, QuoteASCII(t.Name), expired, QuoteASCII(auth.Owner))
+		return nil, newDeniedError(ExpiredAuthorization, QuoteASCII(t.Name), expired, QuoteASCII(auth.Owner))
 	}
-	return selection, m, nil
+	return m, nil
+}
+
+// newOutsideError returns the error for an address that is not inside any target.
+func (c *Config) newOutsideError(addr netip.Addr) error {
+	for _, t := range c.targets {
+		if _, ok := t.Scope.Match(addr); ok && t.Family.Includes(addr) {
+			return newDeniedError(UnlistedAddress, QuoteASCII(t.Name), addr)
+		}
+	}
+	return newDeniedError(UnknownTarget, QuoteASCII(addr.String()))
 }
 
 func (c *Config) hasModule(name string) bool {

@@ -69,6 +69,10 @@ func badHosts() []badCase {
 			`networks.yml:18: targets[2].exclude_hosts[0]: "db.example.org" is a host name, and its addresses can change: write an address or a network, such as 192.0.2.0/24`,
 			`networks.yml:18: targets[2].exclude_hosts[1]: "192.0.2.300" is not a valid IPv4 address: write four decimal numbers without leading zeros, such as 192.0.2.10`,
 			`networks.yml:18: targets[2].exclude_hosts[2]: "10.1" is not a valid IPv4 address: write four decimal numbers without leading zeros, such as 192.0.2.10`,
+			`networks.yml:20: targets[3].networks: must not be empty: write networks: [192.0.2.0/24]`,
+			`networks.yml:24: targets[4].networks: no address remains after exclude_hosts and ip_protocol: write at least one other network`,
+			`networks.yml:30: targets[5].networks[0]: 0.0.0.0/0 has all addresses: write only the networks that you own, such as 192.0.2.0/24`,
+			`networks.yml:30: targets[5].networks[1]: ::/0 has all addresses: write only the networks that you own, such as 192.0.2.0/24`,
 		}},
 		{"no_addresses", []string{
 			`no_addresses.yml:5: targets[0].hosts: no address remains after exclude_hosts and ip_protocol: write at least one other host`,
@@ -84,8 +88,8 @@ func badHosts() []badCase {
 			`too_wide.yml:6: targets[0].hosts[0]: 10.0.0.0/8 has 16777214 addresses, but module "tcp" allows 256: write a smaller network, or increase max_addresses in the module`,
 			`too_wide.yml:6: targets[0].hosts[2]: 2001:db8::/64 has 18446744073709551616 addresses, but module "tcp" allows 256: write a smaller network, or increase max_addresses in the module`,
 			`too_wide.yml:10: targets[1].hosts[0]: 192.0.2.0/29 has 6 addresses, but module "few" allows 4: write a smaller network, or increase max_addresses in the module`,
-			`too_wide.yml:14: targets[2].hosts[0]: ::/0 has 340282366920938463463374607431768211456 addresses, but module "tcp" allows 256: write a smaller network, or increase max_addresses in the module`,
-			`too_wide.yml:14: targets[2].hosts[1]: 0.0.0.0/0 has 4294967294 addresses, but module "tcp" allows 256: write a smaller network, or increase max_addresses in the module`,
+			`too_wide.yml:14: targets[2].hosts[0]: ::/0 has all addresses: write only the networks that you own, such as 192.0.2.0/24`,
+			`too_wide.yml:14: targets[2].hosts[1]: 0.0.0.0/0 has all addresses: write only the networks that you own, such as 192.0.2.0/24`,
 		}},
 		{"unquoted_ipv6", []string{
 			`unquoted_ipv6.yml:5: targets[0].hosts[1]: YAML parses the address as a key: write the address in quotes, "fe80::"`,

@@ -16,6 +16,7 @@ type field struct {
 	key      string
 	example  string      // of the key with a value, for messages: `hosts: [192.0.2.10]`
 	required bool        // the key must be present
+	unless   string      // the key that can replace a required one; "": none
 	decode   func(value) // called if the key has a value
 }
 
@@ -29,6 +30,9 @@ func (l *loader) decodeMapping(v value, table ...field) {
 	known := make([]string, 0, len(table))
 	for _, f := range table {
 		known = append(known, f.key)
+		if _, replaced := findEntry(found, f.unless); replaced {
+			f.required = false
+		}
 		at, ok := findEntry(found, f.key)
 		switch {
 		case ok:

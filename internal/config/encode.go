@@ -47,7 +47,7 @@ type (
 
 	encodedTarget struct {
 		Name          string                        `yaml:"name"`
-		Hosts         []string                      `yaml:"hosts"`
+		Hosts         []string                      `yaml:"hosts,omitempty"`
 		ExcludeHosts  []string                      `yaml:"exclude_hosts,omitempty"`
 		Networks      []string                      `yaml:"networks,omitempty"`
 		IPProtocol    string                        `yaml:"ip_protocol"`

@@ -4,6 +4,7 @@
 package config
 
 import (
+	"fmt"
 	"math/big"
 	"net/netip"
 
@@ -19,7 +20,7 @@ func (l *loader) hosts(t *targetDraft) func(value) {
 		for i, text := range texts {
 			p, isName, err := parseNumeric(text)
 			if err == nil && !isName {
-				err = checkUnicast(p)
+				err = checkScannable(p)
 			}
 			if err != nil {
 				l.errorf(items[i], "%s", err)
@@ -39,7 +40,7 @@ func (l *loader) networks(dst *[]netip.Prefix, touched bool) func(value) {
 		for i, text := range texts {
 			p, isName, err := parseNumeric(text)
 			if err == nil && touched && !isName {
-				err = checkUnicast(p)
+				err = checkScannable(p)
 			}
 			switch {
 			case err != nil:
@@ -49,26 +50,28 @@ func (l *loader) networks(dst *[]netip.Prefix, touched bool) func(value) {
 			default:
 				*dst = append(*dst, p)
 			}
-			if err == nil && touched && !isName && p.Bits() == 0 {
-				l.warnf(items[i], "%s permits every address that the names in hosts resolve to: write only the networks that you own", text)
-			}
 		}
 	}
+}
+
+// checkScannable returns an error if a target must not have the addresses.
+func checkScannable(p netip.Prefix) error {
+	if p.Bits() == 0 {
+		return fmt.Errorf("%s has all addresses: write only the networks that you own, such as 192.0.2.0/24", p)
+	}
+	return checkUnicast(p)
 }
 
 // checkHosts sets the scope of a target and checks that the target has addresses,
 // but not more than its modules allow.
 func (l *loader) checkHosts(t *targetDraft) {
-	hasName := false
 	var allow []netip.Prefix
 	for _, h := range t.Hosts {
-		hasName = hasName || h.IsName()
 		if !h.IsName() {
 			allow = append(allow, h.Network)
 		}
 	}
-	if hasName && len(t.Networks) == 0 {
-		l.errorf(t.at, "networks is missing, but hosts has a name: write the networks that the name may resolve to, such as networks: [192.0.2.0/24]")
+	if !l.checkNetworks(t, len(allow) < len(t.Hosts)) {
 		return
 	}
 	scope, err := scan.NewScope(append(allow, t.Networks...), t.ExcludeHosts)
@@ -76,13 +79,52 @@ func (l *loader) checkHosts(t *targetDraft) {
 		l.errorf(t.at, "%s", err)
 		return
 	}
-	t.Scope = scope
-	left := hostAddrs(t.Hosts, t.Family).subtract(prefixAddrs(t.ExcludeHosts))
-	if !hasName && len(left) == 0 {
-		l.errorf(t.hostsAt, "no address remains after exclude_hosts and ip_protocol: write at least one other host")
+	t.Scope, t.own = scope, scope
+	if t.IsByAddress() {
+		l.checkAnyAddress(t, t.networksAt, "network", numericHosts(t.Networks))
 		return
 	}
-	l.checkSize(t, left)
+	if len(allow) == len(t.Hosts) && !l.checkAnyAddress(t, t.hostsAt, "host", t.Hosts) {
+		return
+	}
+	l.checkSize(t, addrsToScan(t, t.Hosts))
+}
+
+// checkNetworks reports whether a target has networks if it needs them, and warns if they have no
+// effect.
+func (l *loader) checkNetworks(t *targetDraft, hasName bool) bool {
+	switch {
+	case len(t.Networks) == 0 && t.IsByAddress():
+		l.errorf(t.networksAt, "must not be empty: write %s", t.networksAt.example)
+		return false
+	case len(t.Networks) == 0 && hasName:
+		l.errorf(t.at, "networks is missing, but hosts has a name: write the networks that the name may resolve to, such as networks: [192.0.2.0/24]")
+		return false
+	case len(t.Networks) > 0 && !t.IsByAddress() && !hasName:
+		l.warnf(t.networksAt, "networks has no effect, because hosts has no name: remove the key, or write a target with networks and without hosts to scan addresses on request")
+	}
+	return true
+}
+
+// checkAnyAddress reports whether exclusions leave an address of the hosts.
+func (l *loader) checkAnyAddress(t *targetDraft, at value, entry string, hosts []scan.Host) bool {
+	if len(addrsToScan(t, hosts)) == 0 {
+		l.errorf(at, "no address remains after exclude_hosts and ip_protocol: write at least one other %s", entry)
+		return false
+	}
+	return true
+}
+
+// addrsToScan returns the numeric addresses of the hosts that the target does not exclude.
+func addrsToScan(t *targetDraft, hosts []scan.Host) addrSet {
+	return hostAddrs(hosts, t.Family).subtract(prefixAddrs(t.ExcludeHosts))
+}
+
+func numericHosts(networks []netip.Prefix) (hosts []scan.Host) {
+	for _, p := range networks {
+		hosts = append(hosts, scan.Host{Entry: p.String(), Network: p})
+	}
+	return hosts
 }
 
 // checkSize compares the number of numeric addresses with the smallest

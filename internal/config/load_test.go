@@ -59,9 +59,8 @@ func TestLoadWarnings(t *testing.T) {
 		name string
 		want []string
 	}{
-		{"wide_networks", []string{
-			`wide_networks.yml:8: targets[0].networks[0]: 0.0.0.0/0 permits every address that the names in hosts resolve to: write only the networks that you own`,
-			`wide_networks.yml:8: targets[0].networks[1]: ::/0 permits every address that the names in hosts resolve to: write only the networks that you own`,
+		{"useless_networks", []string{
+			`useless_networks.yml:8: targets[0].networks: networks has no effect, because hosts has no name: remove the key, or write a target with networks and without hosts to scan addresses on request`,
 		}},
 		{"expect", []string{
 			`expect.yml:9: targets[0].expect.tcp.open: module "tcp" excludes ports 80,443-444, which must be open: write each port only in open or only in exclude_ports`,

@@ -5,6 +5,7 @@ package config
 
 import (
 	"net/netip"
+	"slices"
 
 	"portscan_exporter/internal/scan"
 )
@@ -13,37 +14,7 @@ import (
 type Selection struct {
 	Target *Target
 	Addr   netip.Addr // if valid, the only address to scan
-}
-
-// Find returns the selection for a target's name or for an address inside a
-// target. If several targets contain the address, the one with the most specific
-// entry wins, then the first in order. An IPv4-mapped address counts as IPv4. An
-// address with a zone is not inside any target.
-func (c *Config) Find(target string) (Selection, bool) {
-	for _, t := range c.targets {
-		if t.Name == target {
-			return Selection{Target: t}, true
-		}
-	}
-	addr, err := netip.ParseAddr(target)
-	if err != nil || addr.Zone() != "" {
-		return Selection{}, false
-	}
-	found := Selection{Addr: addr.Unmap()}
-	most := -1
-	for _, t := range c.targets {
-		if bits := t.excludedBits(found.Addr); bits > most {
-			found.Target, most = nil, bits // an excluded address is never scanned
-		}
-		bits, ok := t.Scope.Match(found.Addr)
-		if ok && bits > most && t.Family.Includes(found.Addr) {
-			found.Target, most = t, bits
-		}
-	}
-	if found.Target == nil {
-		return Selection{}, false
-	}
-	return found, true
+	entry  string     // of the target's hosts that leads to Addr
 }
 
 // Task returns the scan of the selection by a module of its target. If the target
@@ -52,16 +23,96 @@ func (c *Config) Find(target string) (Selection, bool) {
 func (s Selection) Task(m *Module) scan.Task {
 	task := s.Target.tasks[m]
 	if s.Addr.IsValid() {
-		return task.ForAddress(s.Addr, s.Target.hostEntry(s.Addr))
+		return task.ForAddress(s.Addr, s.entry)
 	}
 	return task
 }
 
+// Target returns the target with a name.
+func (c *Config) Target(name string) (*Target, bool) {
+	for _, t := range c.targets {
+		if t.Name == name {
+			return t, true
+		}
+	}
+	return nil, false
+}
+
+// Find returns the target with a name, or the most specific target that an address can be
+// inside, without checking to which addresses names resolve.
+func (c *Config) Find(asked string) (*Target, bool) {
+	if t, ok := c.Target(asked); ok {
+		return t, true
+	}
+	if addr, ok := parseAsked(asked); ok {
+		if claims := c.claims(addr); len(claims) > 0 {
+			return claims[0].target, true
+		}
+	}
+	return nil, false
+}
+
+// parseAsked parses an address in a request. An IPv4-mapped address counts as IPv4. An
+// address with a zone is not inside any target.
+func parseAsked(text string) (netip.Addr, bool) {
+	addr, err := netip.ParseAddr(text)
+	return addr.Unmap(), err == nil && addr.Zone() == ""
+}
+
+// claim is a way in which an address is inside a target: through a numeric entry of hosts,
+// through a name in hosts if that resolves to the address, or, without hosts, through networks.
+type claim struct {
+	target *Target  // nil: an exclusion, which overrides the claims that are not before it
+	bits   int      // specificity: the prefix length of the entry
+	entry  string   // of hosts; the address itself if only networks contains it
+	names  []string // of hosts; if not empty, one of them must resolve to the address
+
+	module *Module // that the request names; nil: denied
+	denied error
+}
+
+// claims returns the claims to an address that no exclusion overrides. The most specific
+// one is first, then the first in order of the configuration.
+func (c *Config) claims(addr netip.Addr) []claim {
+	var all []claim
+	for _, t := range c.targets {
+		if bits := t.excludedBits(addr); bits >= 0 {
+			all = append(all, claim{bits: bits})
+		}
+		all = append(all, t.claims(addr)...)
+	}
+	slices.SortStableFunc(all, func(a, b claim) int { return b.bits - a.bits })
+	if i := slices.IndexFunc(all, func(c claim) bool { return c.target == nil }); i >= 0 {
+		return all[:i]
+	}
+	return all
+}
+
+// claims returns the claims of the target to an address. Its names are a claim only if they are
+// more specific than its numeric hosts: with the prefix length of the network that contains it.
+func (t *Target) claims(addr netip.Addr) (all []claim) {
+	bits, ok := t.Scope.Match(addr)
+	if !ok || !t.Family.Includes(addr) {
+		return nil
+	}
+	if t.IsByAddress() {
+		return []claim{{target: t, bits: bits, entry: addr.String()}}
+	}
+	entry, most := t.hostEntry(addr)
+	if names := t.hostNames(); most < bits && len(names) > 0 {
+		all = append(all, claim{target: t, bits: bits, entry: addr.String(), names: names})
+	}
+	if most >= 0 {
+		all = append(all, claim{target: t, bits: most, entry: entry})
+	}
+	return all
+}
+
 // excludedBits returns the prefix length of the most specific entry of hosts or
-// networks that contains an address excluded by the target, or -1.
+// networks that contains an address excluded by the target itself, or -1.
 func (t *Target) excludedBits(addr netip.Addr) int {
 	most := -1
-	if !t.Scope.Excluded(addr) {
+	if !t.own.Excluded(addr) {
 		return most
 	}
 	for _, p := range t.allowedPrefixes() {
@@ -72,14 +123,24 @@ func (t *Target) excludedBits(addr netip.Addr) int {
 	return most
 }
 
-// hostEntry returns the most specific entry of hosts that contains the address, or
-// the address itself if only networks contains it.
-func (t *Target) hostEntry(addr netip.Addr) string {
-	entry, most := addr.String(), -1
+// hostEntry returns the most specific numeric entry of hosts that contains the address and its
+// prefix length, or -1.
+func (t *Target) hostEntry(addr netip.Addr) (entry string, most int) {
+	most = -1
 	for _, h := range t.Hosts {
-		if h.Network.Contains(addr) && h.Network.Bits() > most {
+		if h.Contains(addr) && h.Network.Bits() > most {
 			entry, most = h.Entry, h.Network.Bits()
 		}
 	}
-	return entry
+	return entry, most
+}
+
+// hostNames returns the names in hosts.
+func (t *Target) hostNames() (names []string) {
+	for _, h := range t.Hosts {
+		if h.IsName() {
+			names = append(names, h.Entry)
+		}
+	}
+	return names
 }

@@ -15,7 +15,7 @@ import (
 // Target is a set of hosts that may be scanned. It is immutable and safe for concurrent use.
 type Target struct {
 	Name          string
-	Hosts         []scan.Host    // at least one
+	Hosts         []scan.Host    // none: addresses in Networks are scanned on request
 	ExcludeHosts  []netip.Prefix // never scanned
 	Networks      []netip.Prefix // networks that names in Hosts may resolve to
 	Family        scan.Family
@@ -25,9 +25,14 @@ type Target struct {
 	Labels        map[string]string                  // for /sd
 	Scope         scan.Scope                         // numeric hosts and networks without excluded addresses
 
+	own   scan.Scope            // Scope without the exclusions of other targets
 	plans map[*Module]scan.Plan // by module of the target
 	tasks map[*Module]scan.Task // of the complete target, by module
 }
+
+// IsByAddress reports whether the target has no hosts: its addresses are scanned one by
+// one, on request.
+func (t *Target) IsByAddress() bool { return len(t.Hosts) == 0 }
 
 // Module returns a module of the target by name, or the default module for "".
 func (t *Target) Module(name string) (*Module, bool) {
@@ -42,9 +47,12 @@ func (t *Target) Module(name string) (*Module, bool) {
 // targetDraft is a target with the positions that later checks report.
 type targetDraft struct {
 	*Target
-	at       value
-	hostsAt  value
-	hostAt   []value // one for each entry of Hosts
+	at      value
+	hostsAt value
+	hostAt  []value // one for each entry of Hosts
+
+	networksAt value
+
 	moduleAt []value // one for each entry of Modules
 	expectAt map[scan.Protocol]value
 	openAt   map[scan.Protocol]value
@@ -87,9 +95,12 @@ func (l *loader) decodeTarget(v value) {
 func (l *loader) targetFields(t *targetDraft) []field {
 	return []field{
 		{key: "name", example: "name: web", required: true, decode: l.targetName(t)},
-		{key: "hosts", example: "hosts: [192.0.2.10]", required: true, decode: l.hosts(t)},
+		{key: "hosts", example: "hosts: [192.0.2.10]", required: true, unless: "networks", decode: l.hosts(t)},
 		{key: "exclude_hosts", example: "exclude_hosts: [192.0.2.9]", decode: l.networks(&t.ExcludeHosts, false)},
-		{key: "networks", example: "networks: [192.0.2.0/24]", decode: l.networks(&t.Networks, true)},
+		{key: "networks", example: "networks: [192.0.2.0/24]", decode: func(v value) {
+			t.networksAt = v
+			l.networks(&t.Networks, true)(v)
+		}},
 		{key: "ip_protocol", example: "ip_protocol: any", decode: oneOf(l, &t.Family, families())},
 		{key: "modules", example: "modules: [tcp_default]", required: true, decode: l.targetModules(t)},
 		{key: "authorization", example: `authorization: {owner: "net team"}`, required: true, decode: l.authorization(&t.Authorization)},

@@ -38,8 +38,12 @@ type Options struct {
 	Logger   *slog.Logger
 	// Allow is called when a scan starts, possibly long after it was requested. It
 	// returns the task according to the current configuration, or the error for
-	// [Coordinator.Scan] if the task is no longer permitted. Nil: all tasks are permitted.
-	Allow func(scan.Task) (scan.Task, error)
+	// [Coordinator.Scan] if the task is no longer permitted. It may look up names until the
+	// context ends. Nil: all tasks are permitted.
+	Allow func(context.Context, scan.Task) (scan.Task, error)
+	// Keep is called for running scans after the configuration has changed. It is like Allow,
+	// but does not look up names. Nil: all scans continue.
+	Keep func(scan.Task) (scan.Task, error)
 	// Observe is called once at the end of each scan, possibly concurrently. Optional.
 	Observe func(Event)
 	// Joined is called once for each probe that joins a scan of another probe, with its
@@ -106,7 +110,10 @@ func New(o Options) (*Coordinator, error) {
 		return nil, fmt.Errorf("making the scan slots: %w", err)
 	}
 	if o.Allow == nil {
-		o.Allow = func(task scan.Task) (scan.Task, error) { return task, nil }
+		o.Allow = func(_ context.Context, task scan.Task) (scan.Task, error) { return task, nil }
+	}
+	if o.Keep == nil {
+		o.Keep = func(task scan.Task) (scan.Task, error) { return task, nil }
 	}
 	if o.Observe == nil {
 		o.Observe = func(Event) {}
@@ -211,13 +218,13 @@ func (c *Coordinator) runs() map[*scanRun]*sharedScan {
 }
 
 // Reconfigure applies a new configuration with these tasks of all targets and modules, see
-// [store.Store.Reconfigure]. It cancels scans with a max_age of tasks that Options.Allow rejects or
+// [store.Store.Reconfigure]. It cancels scans with a max_age of tasks that Options.Keep rejects or
 // changes. Scans without a max_age continue until their waiting probes are answered.
 func (c *Coordinator) Reconfigure(tasks []scan.Task) {
 	c.configuration.Add(1)
 	c.options.Store.Reconfigure(tasks)
 	for run, s := range c.runs() {
-		switch now, err := c.options.Allow(run.task); {
+		switch now, err := c.options.Keep(run.task); {
 		case err == nil && now.Key() == run.task.Key():
 			c.setExpiry(s, now.Expires)
 		case run.task.MaxAge > 0:

@@ -146,9 +146,13 @@ func (s setup) start(tb testing.TB) *fixture {
 	if s.engine != nil {
 		scans = s.engine
 	}
+	var allow func(context.Context, scan.Task) (scan.Task, error)
+	if s.allow != nil {
+		allow = func(_ context.Context, task scan.Task) (scan.Task, error) { return s.allow(task) }
+	}
 	var err error
 	f.Coordinator, err = coordinator.New(coordinator.Options{
-		Resolver: resolves, MaxScans: max(1, s.maxScans), Logger: logger, Store: f.store, Allow: s.allow,
+		Resolver: resolves, MaxScans: max(1, s.maxScans), Logger: logger, Store: f.store, Allow: allow, Keep: s.allow,
 		Engines: map[coordinator.Kind]scan.Scanner{{Protocol: scan.TCP, Method: scan.Connect}: engine(
 			func(ctx context.Context, req scan.Request, report func(scan.PortResult)) error {
 				f.scans.Add(1)

@@ -47,7 +47,7 @@ func logPanic(logger *slog.Logger, task scan.Task, v any) {
 func (c *Coordinator) start(ctx context.Context, s *sharedScan) *scanRun {
 	for {
 		configuration := c.configuration.Load()
-		task, err := c.options.Allow(s.requested)
+		task, err := c.options.Allow(ctx, s.requested)
 		if err != nil {
 			c.giveUp(s, err)
 			return nil

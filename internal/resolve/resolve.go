@@ -26,7 +26,8 @@ type Lookup interface {
 // Resolver resolves the hosts of tasks. Create resolvers with [New]. They may be used
 // concurrently.
 type Resolver struct {
-	lookup Lookup
+	lookup   Lookup
+	searches chan struct{} // has an element for each lookup of FindName
 }
 
 // New returns a resolver that uses lookup.
@@ -34,7 +35,7 @@ func New(lookup Lookup) (*Resolver, error) {
 	if lookup == nil {
 		return nil, errors.New("resolve.New: lookup is required")
 	}
-	return &Resolver{lookup: lookup}, nil
+	return &Resolver{lookup: lookup, searches: make(chan struct{}, maxSearches)}, nil
 }
 
 // Resolve returns the addresses of the task's hosts that are of the task's family and not
@@ -84,10 +85,12 @@ func addHost(h scan.Host, answer []netip.Addr, add func(netip.Addr, scan.Host) b
 	return true
 }
 
+// maxLookups is the maximum number of concurrent lookups for one task or search.
+const maxLookups = 16
+
 // lookupAll resolves the names among the hosts, several at a time. It sets answers and errs
 // by the index of the host.
 func (r *Resolver) lookupAll(ctx context.Context, task scan.Task, answers [][]netip.Addr, errs []error) {
-	const maxLookups = 16
 	slots := make(chan struct{}, maxLookups)
 	var all sync.WaitGroup
 	for i, h := range task.Hosts {

@@ -54,6 +54,12 @@ type Host struct {
 // IsName reports whether the entry is a name, which must be resolved.
 func (h Host) IsName() bool { return !h.Network.IsValid() }
 
+// Contains reports whether the address is one of a numeric entry. The network and broadcast
+// addresses of an IPv4 network are not.
+func (h Host) Contains(addr netip.Addr) bool {
+	return !h.IsName() && h.Network.Contains(addr) && !isNetworkEnd(h.Network, addr)
+}
+
 // Count returns the number of addresses of the entry, at most [math.MaxInt]. A name has
 // none before it is resolved.
 func (h Host) Count() int {
@@ -106,10 +112,12 @@ type Task struct {
 }
 
 // ForAddress returns the task for one address of the target, with the entry of the target's
-// hosts that leads to it. It is the scan of the complete target if that is its only host.
+// hosts that leads to it. Its scope is that address. It is the scan of the complete target if that
+// is its only host.
 func (t Task) ForAddress(addr netip.Addr, entry string) Task {
 	t = t.WithDigest()
 	t.Asked = addr.String()
+	t.Scope = t.Scope.Only(addr)
 	host := Host{Entry: entry, Network: netip.PrefixFrom(addr, addr.BitLen())}
 	if len(t.Hosts) != 1 || t.Hosts[0] != host {
 		t.Addr, t.Hosts = addr, []Host{host}

@@ -31,8 +31,8 @@ func (s *Server) auditRefusal(r *http.Request, arrived time.Time, refused *reque
 		Outcome: string(refused.Reason), Reason: refused.text, Status: refused.Status,
 	}
 	if found, ok := s.options.Config.Get().Find(query.Get("target")); ok {
-		e.Target = found.Target.Name
-		e.Owner, e.Reference = found.Target.Authorization.Owner, found.Target.Authorization.Reference
+		e.Target = found.Name
+		e.Owner, e.Reference = found.Authorization.Owner, found.Authorization.Reference
 	}
 	s.options.Audit.Refusal(e)
 }

@@ -53,8 +53,8 @@ func TestProbeExclusions(t *testing.T) {
 	startDNS(t, hosts.String()+"192.0.2.2 free.example.org\n")
 	for _, method := range methods() {
 		h.probe(t, "target=wide&module="+method, probeOutcome{addresses: 2, success: true})
-		if asked := h.probe(t, "target=192.0.2.1&module="+method, probeOutcome{addresses: 1, success: true}); asked != 0 {
-			t.Errorf("%s: got %d DNS queries for an address, want 0", method, asked)
+		if asked := h.probe(t, "target=192.0.2.1&module="+method, probeOutcome{addresses: 1, success: true}); asked != 1 {
+			t.Errorf("%s: got %d DNS queries for an address of a name, want 1", method, asked)
 		}
 		for _, excluded := range []string{"192.0.2.9", "::ffff:192.0.2.9", "192.0.2.254", "2001:db8:1::9", "203.0.113.1", "192.0.2.3"} {
 			h.wantForbidden(t, "target="+excluded+"&module="+method)
@@ -67,18 +67,18 @@ func TestProbeExclusions(t *testing.T) {
 	}
 }
 
-// TestProbeSingleAddress probes addresses: those in the networks of a target are
-// scanned without a DNS query, and all others are refused.
+// TestProbeSingleAddress probes addresses: those in numeric hosts are scanned without a DNS
+// query, those of a name after one, and all others are refused.
 func TestProbeSingleAddress(t *testing.T) {
 	if !testnet.Isolated(t) {
 		return
 	}
 	h := newNetworkHarness(t, exclusionConfig)
-	startDNS(t, "203.0.113.1 web.example.org\n")
+	startDNS(t, "203.0.113.1 web.example.org\n192.0.2.1 web.example.org\n2001:db8:1::1 web.example.org\n")
 	for _, method := range methods() {
-		for _, inside := range []string{"192.0.2.1", "::ffff:192.0.2.1", "192.0.2.2", "2001:db8:1::1"} {
-			if asked := h.probe(t, "target="+inside+"&module="+method, probeOutcome{addresses: 1, success: true}); asked != 0 {
-				t.Errorf("%s, %s: got %d DNS queries, want 0", inside, method, asked)
+		for inside, want := range map[string]int{"192.0.2.1": 1, "::ffff:192.0.2.1": 1, "192.0.2.2": 0, "2001:db8:1::1": 1} {
+			if asked := h.probe(t, "target="+inside+"&module="+method, probeOutcome{addresses: 1, success: true}); asked != want {
+				t.Errorf("%s, %s: got %d DNS queries, want %d", inside, method, asked, want)
 			}
 		}
 	}

@@ -107,7 +107,7 @@ func (s *Server) newStatusRow(ts *targetStatus, a activity, now time.Time) *stat
 	r := &statusRow{
 		Status: ts.status, Note: ts.note(), Target: k.target, Module: k.module, Hosts: formatHosts(t),
 		Owner: t.Authorization.Owner, Reference: t.Authorization.Reference,
-		Links: s.newRowLinks(k, ts.status, a.lastLog[k]), Scans: a.scans[k],
+		Links: s.newRowLinks(t, k, ts.status, a.lastLog[k]), Scans: a.scans[k],
 	}
 	if left := t.Authorization.Expires.Sub(now); left > 0 && left < expiryNotice {
 		r.ExpiresIn = formatAge(left)
@@ -162,22 +162,28 @@ func (ts *targetStatus) filterText(r *statusRow) string {
 	return strings.Join(words, " ")
 }
 
-func (s *Server) newRowLinks(k targetModule, st status, lastLog int64) rowLinks {
+func (s *Server) newRowLinks(t *config.Target, k targetModule, st status, lastLog int64) rowLinks {
 	l := rowLinks{Target: s.targetLink(k.target, k.module)}
 	if st == statusExpired {
 		return l
 	}
-	l.Probe = s.basePath() + "probe?" + url.Values{"target": {k.target}, "module": {k.module}}.Encode()
-	l.Debug = l.Probe + "&debug=true"
 	if lastLog > 0 {
 		l.Log = s.logLink(lastLog)
 	}
+	if t.IsByAddress() {
+		return l
+	}
+	l.Probe = s.basePath() + "probe?" + url.Values{"target": {k.target}, "module": {k.module}}.Encode()
+	l.Debug = l.Probe + "&debug=true"
 	return l
 }
 
 // formatHosts returns the first hosts of a target, and the number of the others.
 func formatHosts(t *config.Target) string {
 	const limit = 3
+	if t.IsByAddress() {
+		return "by address: " + strings.Join(formatAll(t.Networks), ", ")
+	}
 	var texts []string
 	for i, h := range t.Hosts {
 		if i == limit && len(t.Hosts) > limit+1 {

@@ -126,7 +126,7 @@ func newLoggedCoordinator(t *testing.T, o *server.Options, logger *slog.Logger) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.Results = results
+	o.Results, o.Names = results, resolver
 	t.Cleanup(scans.Close)
 	return scans
 }

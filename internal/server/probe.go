@@ -5,6 +5,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"time"
@@ -34,8 +35,8 @@ func (s *Server) handleProbe(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, arrived, failure)
 		return
 	}
-	selection, module, err := s.options.Config.Get().Authorize(params.target, params.module, arrived)
-	if err != nil {
+	selection, module, err := s.authorize(r, params, arrived)
+	if err != nil && !isUnresolved(err) {
 		s.refuse(w, r, arrived, asRequestError(err))
 		return
 	}
@@ -46,7 +47,13 @@ func (s *Server) handleProbe(w http.ResponseWriter, r *http.Request) {
 		log: newProbeLog(s.options.Logger, selection.Target.Name, module.Name),
 	}
 	setWriteDeadline(w, p.deadline.Add(readAllowance))
-	answer, err := s.runProbe(r, p, budget)
+	var answer coordinator.Answer
+	if err == nil {
+		answer, err = s.runProbe(r, p, budget)
+	}
+	if isUnresolved(err) { // at the arrival, or at the start of the scan
+		answer, err = coordinator.NewFailedAnswer(p.task, arrived, scan.FailedDNS, err), nil
+	}
 	if err != nil {
 		p.log.Debug("Probe refused", "err", err)
 		s.refuse(w, r, arrived, asRequestError(err))
@@ -62,6 +69,24 @@ func (s *Server) handleProbe(w http.ResponseWriter, r *http.Request) {
 	default:
 		writeError(w, failure)
 	}
+}
+
+// authorize returns the target and the module of a probe. Names are looked up for at most half of
+// the time that Prometheus waits for the answer.
+func (s *Server) authorize(r *http.Request, params probeParams, arrived time.Time) (config.Selection, *config.Module, error) {
+	ctx, cancel := r.Context(), context.CancelFunc(func() {})
+	if params.scrapeTimeout > 0 {
+		budget := probeBudget(params.scrapeTimeout, params.scrapeTimeout, s.options.TimeoutOffset)
+		ctx, cancel = context.WithDeadline(ctx, arrived.Add(budget/2))
+	}
+	defer cancel()
+	return s.options.Config.Get().Authorize(ctx, s.options.Names, params.target, params.module, arrived)
+}
+
+// isUnresolved reports whether the lookup of a name failed that decides about a probe.
+func isUnresolved(err error) bool {
+	_, ok := errors.AsType[*config.UnresolvedError](err)
+	return ok
 }
 
 // runProbe returns the results of a probe.

@@ -81,7 +81,7 @@ func (s *Server) handleLogs(w http.ResponseWriter, r *http.Request) {
 		writeError(w, newRequestError(unknownLog))
 		return
 	}
-	if selection, ok := s.options.Config.Get().Find(found.target); ok && selection.Target.Authorization.Expired(time.Now()) {
+	if t, ok := s.options.Config.Get().Target(found.target); ok && t.Authorization.Expired(time.Now()) {
 		writeError(w, newRequestError(expiredLog, config.QuoteASCII(found.target)))
 		return
 	}

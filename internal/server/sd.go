@@ -27,7 +27,8 @@ type targetGroup struct {
 
 // handleDiscovery answers /sd with an entry for each target and module, in the
 // order of the configuration. It includes targets whose authorization has
-// expired: removing a target would resolve its alerts.
+// expired: removing a target would resolve its alerts. It omits targets without hosts,
+// which are probed by address.
 func (s *Server) handleDiscovery(w http.ResponseWriter, r *http.Request) {
 	probeURL, failure := s.probeURL(r)
 	if failure != nil {
@@ -38,6 +39,9 @@ func (s *Server) handleDiscovery(w http.ResponseWriter, r *http.Request) {
 	cfg := s.options.Config.Get()
 	groups := []targetGroup{}
 	for _, t := range cfg.Targets() {
+		if t.IsByAddress() {
+			continue
+		}
 		for _, m := range t.Modules {
 			groups = append(groups, s.newTargetGroup(cfg, probeURL, t, m))
 		}

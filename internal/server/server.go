@@ -45,6 +45,7 @@ type Results interface {
 // required.
 type Options struct {
 	Config   *config.SafeConfig
+	Names    config.Names
 	Scans    Scans
 	Results  Results // for the pages
 	Exporter *collector.Exporter
@@ -99,6 +100,7 @@ func (o *Options) validate() error {
 		set  bool
 	}{
 		{"Config", o.Config != nil},
+		{"Names", o.Names != nil},
 		{"Scans", o.Scans != nil},
 		{"Results", o.Results != nil},
 		{"Exporter", o.Exporter != nil},

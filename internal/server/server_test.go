@@ -113,7 +113,7 @@ func newHarness(tb testing.TB, text string, names stubLookup, change func(*serve
 	err = h.reloader.Reload()
 	must()
 	o := server.Options{
-		Config: safe, Scans: h.scans, Results: h.store, Exporter: h.exporter, Gatherer: h.registry, Reload: h.reloader.Reload,
+		Config: safe, Names: resolver, Scans: h.scans, Results: h.store, Exporter: h.exporter, Gatherer: h.registry, Reload: h.reloader.Reload,
 		Ready: func() bool { return true }, Logger: logger, User: func(*http.Request) string { return "" }, TimeoutOffset: 500 * time.Millisecond, HistoryLimit: 3,
 	}
 	if change != nil {

@@ -55,7 +55,7 @@ type targetStatus struct {
 	view    *store.TargetView // results by address; nil on the index page
 	status  status
 	reasons []string // why the results are incomplete
-	stale   bool     // the result is older than max_age and timeout
+	stale   bool     // the result is older than max_age and timeout; by address, each has its own age
 }
 
 // evaluate returns the status of a target and module. It shows no more than
@@ -70,7 +70,7 @@ func evaluate(t *config.Target, m *config.Module, summary *store.Summary, now ti
 		ts.status = statusNeverScanned
 		return ts
 	}
-	ts.stale = collector.IsStale(now.Sub(summary.Finished), m.MaxAge, m.Timeout)
+	ts.stale = !t.IsByAddress() && collector.IsStale(now.Sub(summary.Finished), m.MaxAge, m.Timeout)
 	ts.reasons = ts.incompleteReasons()
 	switch {
 	case summary.WithUnexpected+summary.WithMissing > 0:

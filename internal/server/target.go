@@ -104,12 +104,11 @@ func (s *Server) logLink(id int64) string {
 func (s *Server) handleTarget(w http.ResponseWriter, r *http.Request) {
 	now := time.Now()
 	name, query := r.PathValue("name"), r.URL.Query()
-	selection, ok := s.options.Config.Get().Find(name)
-	if !ok || selection.Addr.IsValid() {
+	t, ok := s.options.Config.Get().Target(name)
+	if !ok {
 		writeError(w, newRequestError(unknownPage, config.QuoteASCII(name)))
 		return
 	}
-	t := selection.Target
 	all := s.moduleStatuses(t, now)
 	worst := slices.MinFunc(all, func(a, b *targetStatus) int { return int(a.status) - int(b.status) })
 	selected := worst

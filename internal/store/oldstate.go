@@ -199,11 +199,11 @@ func (r *restorer) restoreOldResults(saved []oldResult) {
 // task.
 func (r *restorer) readOldResult(s *oldResult) (Unfinished, *entry) {
 	task, err := r.allow(scan.Task{Asked: s.Asked, Target: s.Target, Module: s.Module})
-	if err != nil || task.MaxAge == 0 || task.Target != s.Target || task.Digest() != s.Digest {
+	if err != nil || task.MaxAge == 0 || task.Target != s.Target {
 		return Unfinished{}, nil
 	}
 	e := r.obtain(entryID{task.Target, task.Module})
-	if e == nil || e.task.Key().Digest != task.Key().Digest {
+	if e == nil || e.task.Key().Digest != task.Key().Digest || oldDigest(task, e.task) != s.Digest {
 		return Unfinished{}, nil
 	}
 	var of struct {
@@ -218,6 +218,13 @@ func (r *restorer) readOldResult(s *oldResult) (Unfinished, *entry) {
 	}
 	result.Plan = task.Plan
 	return Unfinished{Task: task, Result: result}, e
+}
+
+// oldDigest returns the digest of version 1 for a task of one address or of the complete target: both
+// had the scope of the target.
+func oldDigest(task, complete scan.Task) string {
+	task.Scope = complete.Scope
+	return task.Digest()
 }
 
 // opened returns the ports of addresses that were open once.

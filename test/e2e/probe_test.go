@@ -79,6 +79,49 @@ func TestProbeTwoAddresses(t *testing.T) {
 	wantStatus(t, e.url+"/probe?target=127.0.0.2", http.StatusForbidden)
 }
 
+// TestProbeOwnership probes addresses in networks: of a target with a name only those of the name,
+// and of a target without hosts all that it does not exclude.
+func TestProbeOwnership(t *testing.T) {
+	t.Parallel()
+	s := newTestPorts(t)
+	e := startExporter(t, fmt.Sprintf(`modules:
+  m: {ports: [%d]}
+targets:
+  - {name: named, hosts: [localhost], networks: [127.0.0.0/16], ip_protocol: ip4, modules: [m], authorization: {owner: me}}
+  - {name: asked, networks: [127.9.0.0/16], exclude_hosts: [127.9.0.7], modules: [m], authorization: {owner: you}}
+`, s.free))
+	e.probe(t, "target=127.0.0.1").wantValue(t, `portscan_address_info{host="localhost",ip="127.0.0.1"}`, 1)
+	m := e.probe(t, "target=127.9.9.9")
+	m.wantValue(t, "probe_success", 1)
+	m.wantValue(t, `portscan_target_info{owner="you",reference="",target="asked"}`, 1)
+	for target, want := range map[string]struct {
+		status int
+		text   string
+	}{
+		"127.0.0.2": {http.StatusForbidden, `hosts of target "named" does not lead to address 127.0.0.2: add it to hosts, or write a target with networks and without hosts`},
+		"127.9.0.7": {http.StatusForbidden, `target "127.9.0.7" is not configured`},
+		"asked":     {http.StatusBadRequest, `target "asked" has no hosts: ask for an address in its networks`},
+	} {
+		if r, err := request("GET", e.url+"/probe?target="+target); err != nil || r.status != want.status || !strings.Contains(r.body, want.text) {
+			t.Errorf("%s: got status %d, %q, %v, want %d, %q", target, r.status, r.body, err, want.status, want.text)
+		}
+		o := runExporter(t, "--config.file="+e.config, "scan", target)
+		o.wantStatus(t, 2)
+		if !strings.Contains(o.stderr, want.text) {
+			t.Errorf("scan %s: stderr = %q, want %q", target, o.stderr, want.text)
+		}
+	}
+	runExporter(t, "--config.file="+e.config, "scan", "127.9.9.9").wantStatus(t, 0)
+	if sd := getBody(t, e.url+"/sd"); strings.Contains(sd, "asked") || !strings.Contains(sd, "named") {
+		t.Errorf("/sd = %s, want only target named", sd)
+	}
+	for path, text := range map[string]string{"/": "by address: 127.9.0.0/16", "/target/asked": "127.9.9.9", "/config": "name: asked\n      exclude_hosts:"} {
+		if page := getBody(t, e.url+path); !strings.Contains(page, text) {
+			t.Errorf("%s lacks %q:\n%s", path, text, page)
+		}
+	}
+}
+
 func TestPagesContent(t *testing.T) {
 	t.Parallel()
 	s := newTestPorts(t)

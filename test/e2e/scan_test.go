@@ -84,10 +84,10 @@ func TestTextfileCollector(t *testing.T) {
 	targets, labels, _ := strings.Cut(s.config(), "external_labels")
 	config := writeFile(t, "config.yml", targets+fmt.Sprintf(`  - name: other
     hosts: [127.0.0.1, 127.0.0.2]
-    networks: [127.0.0.0/8]
     modules: [quick]
     authorization: {owner: "another", expires: 2999-01-01}
     expect: {tcp: {open: "%d"}}
+  - {name: asked, networks: [127.0.0.0/8], modules: [quick], authorization: {owner: "another"}}
 external_labels%s`, s.free, labels))
 	dir := t.TempDir()
 	for _, target := range []string{"own", "other"} {
