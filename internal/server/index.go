@@ -6,6 +6,7 @@ package server
 import (
 	"cmp"
 	"html/template"
+	"iter"
 	"net/http"
 	"net/url"
 	"slices"
@@ -41,7 +42,7 @@ type probeRow struct {
 	When           timestamp
 	Target, Module string
 	Duration       string
-	Link, Log      string // Link "": the target is not configured; Log "": its authorization has expired
+	Link, Log      string // Log "": the authorization of the target has expired
 }
 
 // handleIndex answers / with the status of each target and module, the worst
@@ -92,11 +93,33 @@ func (s *Server) findActivity(now time.Time) activity {
 		k := targetModule{u.Target, u.Module}
 		a.scans[k] = append(a.scans[k], progress{Module: u.Module, Percent: int(100 * u.Progress), Since: newTimestamp(u.Started, now)})
 	}
-	for _, r := range s.probeLogs.records() {
-		k := targetModule{r.target, r.module}
-		a.lastLog[k] = max(a.lastLog[k], r.id)
+	for r, failure := range s.currentRecords(now) {
+		if failure == nil {
+			k := targetModule{r.target.Name, r.module}
+			a.lastLog[k] = max(a.lastLog[k], r.id)
+		}
 	}
 	return a
+}
+
+// currentRecords yields the kept probes of the configured targets, newest first, and the
+// reason why their logs must not be read: only that the authorization has expired.
+func (s *Server) currentRecords(now time.Time) iter.Seq2[probeRecord, *requestError] {
+	targets := make(map[string]*config.Target)
+	for _, t := range s.options.Config.Get().Targets() {
+		targets[t.Name] = t
+	}
+	return func(yield func(probeRecord, *requestError) bool) {
+		for _, r := range s.probeLogs.records() {
+			failure := r.checkAccess(targets[r.target.Name], now)
+			if failure != nil && failure.Format == outdatedLog {
+				continue
+			}
+			if !yield(r, failure) {
+				return
+			}
+		}
+	}
 }
 
 // expiryNotice is the time before an authorization expires in which pages show it.
@@ -197,17 +220,11 @@ func formatHosts(t *config.Target) string {
 
 // probeRows returns the recent failed and complete probes.
 func (s *Server) probeRows(now time.Time) (failed, complete []probeRow) {
-	targets := make(map[string]*config.Target)
-	for _, t := range s.options.Config.Get().Targets() {
-		targets[t.Name] = t
-	}
-	for _, r := range s.probeLogs.records() {
-		p := probeRow{When: newTimestamp(r.started, now), Target: r.target, Module: r.module, Duration: formatDuration(r.duration), Log: s.logLink(r.id)}
-		if t := targets[r.target]; t != nil {
-			p.Link = s.targetLink(r.target, "")
-			if t.Authorization.Expired(now) {
-				p.Log = ""
-			}
+	for r, failure := range s.currentRecords(now) {
+		name := r.target.Name
+		p := probeRow{When: newTimestamp(r.started, now), Target: name, Module: r.module, Duration: formatDuration(r.duration), Link: s.targetLink(name, "")}
+		if failure == nil {
+			p.Log = s.logLink(r.id)
 		}
 		if r.success {
 			complete = append(complete, p)

@@ -27,6 +27,8 @@ const (
 	uncleanPath    = "path is not clean: remove dot segments and repeated slashes"
 	invalidLogID   = "parameter id is not a number: use a log link of the status page"
 	expiredLog     = "authorization for target %s expired: renew authorization.expires to read its logs"
+	outdatedLog    = "target %s with module %s was removed or changed after the probe: probe it again for a new log"
+	crossOrigin    = "request was sent by a page of another site: use curl, or a page of the exporter"
 	unknownLog     = "log not found: only the last probes are kept, see --history.limit"
 	unknownPage    = "target %s is not configured: see the status page for all targets"
 	unlistedPage   = "target %s does not list module %s: see its page for all modules"
@@ -69,6 +71,8 @@ func Messages() []Message {
 		{http.StatusForbidden, collector.RefusalUnknownModule, string(config.UnlistedModule)},
 		{http.StatusForbidden, collector.RefusalExpired, string(config.ExpiredAuthorization)},
 		{http.StatusForbidden, "", expiredLog},
+		{http.StatusForbidden, "", outdatedLog},
+		{http.StatusForbidden, "", crossOrigin},
 		{http.StatusNotFound, "", unknownLog},
 		{http.StatusNotFound, "", unknownPage},
 		{http.StatusNotFound, "", unlistedPage},

@@ -5,11 +5,13 @@ package server
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"embed"
 	"fmt"
 	"html/template"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/prometheus/common/version"
 )
@@ -17,19 +19,27 @@ import (
 //go:embed pages
 var pageFiles embed.FS
 
-// pages are the templates of the status pages.
+// pages are the templates of the status pages and the files that they load.
 type pages struct {
 	index, target *template.Template
+	assets        map[string]asset // by name
 }
 
 func newPages() (*pages, error) {
-	p := &pages{}
+	p := &pages{assets: make(map[string]asset)}
 	for name, into := range map[string]**template.Template{"index.html": &p.index, "target.html": &p.target} {
 		t, err := template.New(name).ParseFS(pageFiles, "pages/layout.html", "pages/"+name)
 		if err != nil {
 			return nil, fmt.Errorf("parsing page template: %w", err)
 		}
 		*into = t
+	}
+	for name, contentType := range assetTypes() {
+		content, err := pageFiles.ReadFile("pages/" + name)
+		if err != nil {
+			return nil, fmt.Errorf("reading page file: %w", err)
+		}
+		p.assets[name] = asset{contentType, content, fmt.Sprintf("%q", fmt.Sprintf("%x", sha256.Sum256(content)))}
 	}
 	return p, nil
 }
@@ -43,12 +53,21 @@ func assetTypes() map[string]string {
 	}
 }
 
-// handleAsset answers with a file that pages load.
-func handleAsset(name, contentType string) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", contentType)
-		http.ServeFileFS(w, r, pageFiles, "pages/"+name)
-	}
+// asset is a file that pages load.
+type asset struct {
+	contentType string
+	content     []byte
+	tag         string // changes with the content
+}
+
+// handle answers with the file. Browsers cache it, but ask each time whether it has changed:
+// after an upgrade it has the same name.
+func (a asset) handle(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Content-Type", a.contentType)
+	h.Set("Cache-Control", "no-cache")
+	h.Set("Etag", a.tag)
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(a.content))
 }
 
 // pageFrame is the header and the footer of a page.
@@ -76,7 +95,6 @@ func (s *Server) writePage(w http.ResponseWriter, t *template.Template, content 
 	}
 	h := w.Header()
 	h.Set("Content-Security-Policy", pagePolicy)
-	h.Set("Cache-Control", "no-store") // going back from a probe must show its result
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	_, _ = w.Write(b.Bytes())
 }

@@ -111,7 +111,7 @@ func (s *Server) encodeProbe(r *http.Request, p *permittedProbe, answer coordina
 	p.log.logResult(result)
 	s.auditProbe(r, p.arrived, p.task, answer)
 	s.probeLogs.add(probeRecord{
-		started: p.arrived, target: p.selection.Target.Name, module: p.module.Name,
+		started: p.arrived, target: p.selection.Target, module: p.module.Name,
 		success: result.Success(), duration: result.Duration, log: p.log.text(),
 	})
 	var encoded encodedAnswer

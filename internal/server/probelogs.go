@@ -17,11 +17,35 @@ import (
 type probeRecord struct {
 	id       int64
 	started  time.Time
-	target   string
+	target   *config.Target // as it was configured
 	module   string
 	success  bool
 	duration time.Duration
 	log      string
+}
+
+// checkAccess returns why the log must not be read, or nil. current is the target as it is
+// configured now, nil if it is not. The log shows results, so its target must belong to the
+// same owner, have the same hosts and list the module.
+func (r probeRecord) checkAccess(current *config.Target, now time.Time) *requestError {
+	listed := false
+	if current != nil && sameHosts(current, r.target) && current.Authorization.Owner == r.target.Authorization.Owner {
+		_, listed = current.Module(r.module)
+	}
+	switch {
+	case !listed:
+		return newRequestError(outdatedLog, config.QuoteASCII(r.target.Name), config.QuoteASCII(r.module))
+	case current.Authorization.Expired(now):
+		return newRequestError(expiredLog, config.QuoteASCII(r.target.Name))
+	default:
+		return nil
+	}
+}
+
+// sameHosts reports whether two targets have the same addresses and names.
+func sameHosts(a, b *config.Target) bool {
+	return a == b || a.Family == b.Family && slices.Equal(a.Hosts, b.Hosts) &&
+		slices.Equal(a.Networks, b.Networks) && slices.Equal(a.ExcludeHosts, b.ExcludeHosts)
 }
 
 // probeLogs keeps the last failed and the last complete probes. It may be used
@@ -81,8 +105,9 @@ func (s *Server) handleLogs(w http.ResponseWriter, r *http.Request) {
 		writeError(w, newRequestError(unknownLog))
 		return
 	}
-	if t, ok := s.options.Config.Get().Target(found.target); ok && t.Authorization.Expired(time.Now()) {
-		writeError(w, newRequestError(expiredLog, config.QuoteASCII(found.target)))
+	current, _ := s.options.Config.Get().Target(found.target.Name)
+	if failure := found.checkAccess(current, time.Now()); failure != nil {
+		writeError(w, failure)
 		return
 	}
 	writeText(w, http.StatusOK, found.log)

@@ -14,6 +14,7 @@ import (
 	"net/http/pprof"
 	"net/url"
 	"path"
+	"strconv"
 	"strings"
 	"time"
 
@@ -130,60 +131,101 @@ const prefixCharacters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01
 // ServeHTTP implements [http.Handler].
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
 
+// routes returns the handler of all paths. Handlers get the complete path: redirects of the
+// mux keep the route prefix.
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /probe", s.handleProbe)
-	mux.HandleFunc("GET /sd", s.handleDiscovery)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(s.options.Gatherer, promhttp.HandlerOpts{
+	handle := func(method, path string, h http.HandlerFunc) { mux.Handle(method+" "+s.prefix+path, h) }
+	handle("GET", "/probe", s.handleProbe)
+	handle("GET", "/sd", s.handleDiscovery)
+	handle("GET", "/metrics", promhttp.HandlerFor(s.options.Gatherer, promhttp.HandlerOpts{
 		ErrorLog: slog.NewLogLogger(s.options.Logger.Handler(), slog.LevelError),
-	}))
-	mux.HandleFunc("GET /{$}", s.handleIndex)
-	mux.HandleFunc("GET /target/{name}", s.handleTarget)
-	for name, contentType := range assetTypes() {
-		mux.HandleFunc("GET /"+name, handleAsset(name, contentType))
+	}).ServeHTTP)
+	handle("GET", "/{$}", s.handleIndex)
+	handle("GET", "/target/{name}", s.handleTarget)
+	for name, a := range s.pages.assets {
+		handle("GET", "/"+name, a.handle)
 	}
-	mux.HandleFunc("GET /logs", s.handleLogs)
-	mux.HandleFunc("GET /config", s.handleConfig)
-	mux.HandleFunc("GET /-/healthy", handleHealthy)
-	mux.HandleFunc("GET /-/ready", s.handleReady)
-	mux.HandleFunc("POST /-/reload", s.handleReload)
+	handle("GET", "/logs", s.handleLogs)
+	handle("GET", "/config", s.handleConfig)
+	handle("GET", "/-/healthy", handleHealthy)
+	handle("GET", "/-/ready", s.handleReady)
+	handle("POST", "/-/reload", s.handleReload)
 	if s.options.Pprof {
-		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
-		mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
-		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
-		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
-		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+		s.addProfiles(handle)
 	}
-	return limitRequests(s.addPrefix(mux))
+	if s.prefix != "" {
+		mux.Handle("GET /{$}", http.RedirectHandler(s.prefix+"/", http.StatusFound))
+	}
+	return limitRequests(s.refuseCrossOrigin(mux))
 }
 
-// addPrefix serves the mux below the route prefix, and redirects the root there.
-func (s *Server) addPrefix(mux http.Handler) http.Handler {
-	if s.prefix == "" {
-		return mux
+// addProfiles adds the handlers of profiles.
+func (s *Server) addProfiles(handle func(method, path string, h http.HandlerFunc)) {
+	handle("GET", "/debug/pprof", http.RedirectHandler(s.basePath()+"debug/pprof/", http.StatusFound).ServeHTTP)
+	index := http.StripPrefix(s.prefix, http.HandlerFunc(pprof.Index)).ServeHTTP
+	for path, h := range map[string]http.HandlerFunc{
+		"": index, "cmdline": pprof.Cmdline, "profile": pprof.Profile, "symbol": pprof.Symbol, "trace": pprof.Trace,
+	} {
+		handle("GET", "/debug/pprof/"+path, extendWriteDeadline(h))
 	}
-	outer := http.NewServeMux()
-	outer.Handle("GET /{$}", http.RedirectHandler(s.prefix+"/", http.StatusFound))
-	outer.Handle(s.prefix+"/", http.StripPrefix(s.prefix, mux))
-	return outer
 }
+
+// extendWriteDeadline gives a profile the time in which it is recorded, too.
+func extendWriteDeadline(next http.HandlerFunc) http.HandlerFunc {
+	const longest, byDefault = 24 * time.Hour, 30 * time.Second // a CPU profile takes the default
+	return func(w http.ResponseWriter, r *http.Request) {
+		recording := byDefault
+		if seconds, err := strconv.ParseFloat(r.URL.Query().Get("seconds"), 64); err == nil && seconds > 0 {
+			recording = time.Duration(min(seconds, longest.Seconds()) * float64(time.Second))
+		}
+		setWriteDeadline(w, time.Now().Add(recording+writeTimeout))
+		next(w, r)
+	}
+}
+
+// refuseCrossOrigin refuses requests that a page of another origin makes a browser send,
+// unless they are safe. The origin of the external URL is the exporter's own: a proxy can
+// change the Host header.
+func (s *Server) refuseCrossOrigin(next http.Handler) http.Handler {
+	protection := http.NewCrossOriginProtection()
+	if e := s.options.ExternalURL; e != nil {
+		_ = protection.AddTrustedOrigin(originOf(e)) // fails only for an IPv6 zone, which browsers do not send
+	}
+	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		writeError(w, newRequestError(crossOrigin))
+	}))
+	return protection.Handler(next)
+}
+
+// originOf returns the origin of a URL as browsers send it: in lower case, without the default
+// port.
+func originOf(u *url.URL) string {
+	host := strings.ToLower(u.Host)
+	if port := u.Port(); port == "" || port == defaultPort(u.Scheme) {
+		host = strings.TrimSuffix(host, ":"+port)
+	}
+	return strings.ToLower(u.Scheme) + "://" + host
+}
+
+// writeTimeout is the time in which the client must read a response. Probes and profiles set
+// their own.
+const writeTimeout = 30 * time.Second
 
 // limitRequests sets the headers of every response, limits the time in which a client
 // must read it, and refuses unclean paths instead of redirecting them.
 func limitRequests(next http.Handler) http.Handler {
-	const writeTimeout = 30 * time.Second // a probe sets its own
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("X-Frame-Options", "DENY")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+		h.Set("Cache-Control", "no-store") // answers depend on the configuration and on scans
+		setWriteDeadline(w, time.Now().Add(writeTimeout))
 		if clean := path.Clean(r.URL.Path); clean != r.URL.Path && clean+"/" != r.URL.Path {
 			writeError(w, newRequestError(uncleanPath))
 			return
-		}
-		if !strings.HasPrefix(r.URL.Path, "/debug/pprof/") {
-			setWriteDeadline(w, time.Now().Add(writeTimeout))
 		}
 		next.ServeHTTP(w, r)
 	})

@@ -209,15 +209,6 @@ func TestEndpointStatuses(t *testing.T) {
 	}
 }
 
-func TestPprofEnabled(t *testing.T) {
-	t.Parallel()
-	text, _ := localConfig(t)
-	h := newHarness(t, text, nil, func(o *server.Options) { o.Pprof = true })
-	if w := h.get(t, "/debug/pprof/"); w.Code != http.StatusOK {
-		t.Errorf("GET /debug/pprof/: got status %d, want 200", w.Code)
-	}
-}
-
 func TestReloadEndpoint(t *testing.T) {
 	t.Parallel()
 	text, _ := localConfig(t)
