@@ -81,6 +81,7 @@ func serveFlags(c *kingpin.CmdClause, o *app.ServeOptions) {
 	o.Web = kingpinflag.AddFlags(c, ":10115")
 	c.Flag("web.external-url", "URL under which the exporter is reachable, for example behind a proxy.").Default("").StringVar(&o.ExternalURL)
 	c.Flag("web.route-prefix", "Prefix of all HTTP paths. Default: path of --web.external-url.").Default("").StringVar(&o.RoutePrefix)
+	c.Flag("web.max-connections", "Maximum number of open connections.").Default("512").IntVar(&o.MaxConnections)
 	c.Flag("web.enable-pprof", "Serve Go profiles under /debug/pprof.").Default("false").BoolVar(&o.Pprof)
 }
 

@@ -79,6 +79,7 @@ func TestRunExitStatus(t *testing.T) {
 		"foreign source":        {[]string{"--config.file=" + foreign}, app.ExitFailure, "192.0.2.77"},
 		"no host in the URL":    {[]string{"--config.file=" + good, "--web.external-url=https://:8443/ports"}, app.ExitFailure, "--web.external-url=https://:8443/ports: write an absolute URL"},
 		"bad URL":               {[]string{"--config.file=" + good, "--web.external-url=exporter"}, app.ExitFailure, "--web.external-url=exporter: write an absolute URL"},
+		"no connections":        {[]string{"--config.file=" + good, "--web.max-connections=0"}, app.ExitRefused, "--web.max-connections=0: must be positive: write 512"},
 		"password in the URL":   {[]string{"--config.file=" + good, "--web.external-url=https://me:secret@example.org"}, app.ExitFailure, "--web.external-url=https://xxxxx@example.org: remove the user name"},
 		"slash in the password": {[]string{"--config.file=" + good, "--web.external-url=https://me:1/secret@example.org"}, app.ExitFailure, "--web.external-url=xxxxx: remove the user name"},
 		"port in the URL":       {[]string{"--config.file=" + good, "--web.external-url=https://example.org:65536/"}, app.ExitFailure, "--web.external-url=https://example.org:65536/: write a port"},

@@ -40,12 +40,17 @@ type exporter struct {
 	checksum string     // of the configuration that was loaded at the start
 	audit    *audit.Log // nil: no audit
 	stopping atomic.Bool
+
+	maxConnections int // as descriptors allow
 }
 
 // newExporter loads the configuration and wires the packages together.
 func newExporter(o ServeOptions, logger *slog.Logger) (*exporter, error) {
 	e := &exporter{options: o, logger: logger, config: config.NewSafeConfig(o.ConfigFile, checkHost), registry: prometheus.NewRegistry()}
 	var err error
+	if e.maxConnections = engine.MaxConnections(o.MaxConnections); e.maxConnections < o.MaxConnections {
+		logger.Warn("Lowered connection limit", "flag", "--web.max-connections", "from", o.MaxConnections, "to", e.maxConnections, "reason", "limit of file descriptors")
+	}
 	if e.budget, err = engine.NewBudget(engine.Limits{}); err != nil {
 		return nil, fmt.Errorf("making the budget: %w", err)
 	}
@@ -76,7 +81,9 @@ func newExporter(o ServeOptions, logger *slog.Logger) (*exporter, error) {
 	if err != nil {
 		return nil, err
 	}
-	e.http = newHTTPServer(handler, logger)
+	if e.http, err = newHTTPServer(handler, e.maxConnections, logger); err != nil {
+		return nil, err
+	}
 	return e, nil
 }
 
@@ -85,7 +92,7 @@ func (e *exporter) load() error {
 	e.reloader = &config.Reloader{
 		File: e.options.ConfigFile, Config: e.config, Logger: e.logger, Observe: e.metrics.ObserveReload,
 		Apply: func(c *config.Config) {
-			applyLimits(c, e.budget, e.scans)
+			applyLimits(c, e.budget, e.scans, e.maxConnections)
 			e.scans.Reconfigure(tasks(c))
 		},
 	}
@@ -130,9 +137,10 @@ func (e *exporter) newHandler() (http.Handler, error) {
 	return dropUnverified(&webUsers{file: webConfigFile}, handler), nil
 }
 
-func applyLimits(c *config.Config, budget *engine.Budget, scans *scans) {
+// applyLimits applies the configuration's limits beside a number of HTTP connections.
+func applyLimits(c *config.Config, budget *engine.Budget, scans *scans, connections int) {
 	l := c.Limits()
-	budget.SetLimits(engine.Limits{MaxInFlight: l.MaxInFlight, Rate: l.Rate})
+	budget.SetLimits(engine.Limits{MaxInFlight: l.MaxInFlight, Rate: l.Rate, Connections: connections})
 	scans.SetMaxScans(l.MaxScans)
 }
 

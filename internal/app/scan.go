@@ -163,7 +163,7 @@ func (o ScanOptions) scanOnce(cfg *config.Config, task scan.Task, names *resolve
 		return coordinator.Answer{}, err
 	}
 	defer scans.Close()
-	applyLimits(cfg, budget, scans)
+	applyLimits(cfg, budget, scans, 0)
 	interrupted, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	context.AfterFunc(interrupted, stop)

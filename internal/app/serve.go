@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/exporter-toolkit/web"
 
 	"portscan_exporter/internal/engine"
+	"portscan_exporter/internal/server"
 )
 
 // ServeOptions are the flags of the serve command.
@@ -33,6 +34,7 @@ type ServeOptions struct {
 	ExternalURL    string // empty: from each request
 	RoutePrefix    string // empty: the path of ExternalURL
 	Pprof          bool
+	MaxConnections int    // above 0
 	AuditFile      string // empty: no audit
 	StateFile      string // empty: in memory only
 	Web            *web.FlagConfig
@@ -41,29 +43,69 @@ type ServeOptions struct {
 // Serve answers probes over HTTP until SIGTERM or SIGINT, or checks the configuration
 // with [ServeOptions.CheckOnly]. It returns the exit status.
 func Serve(o ServeOptions, logger *slog.Logger, stdout, stderr io.Writer) int {
-	if o.ReloadInterval <= 0 {
-		fmt.Fprintf(stderr, "portscan_exporter: --config.auto-reload-interval=%v: must be positive: write 30s, for example\n", o.ReloadInterval)
+	if err := o.validate(); err != nil {
+		fmt.Fprintf(stderr, "portscan_exporter: %v\n", err)
 		return ExitRefused
 	}
 	if o.CheckOnly {
 		return checkConfig(o.ConfigFile, stdout, stderr)
 	}
-	e, err := newExporter(o, logger)
-	if err != nil {
+	// First of all: a signal that arrives during the start takes effect after it.
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	logger.Info("Starting portscan_exporter", "version", version.Info(), "build_context", version.BuildContext())
+	e, err := awaitExporter(ctx, o, logger)
+	switch {
+	case ctx.Err() != nil && e == nil:
+		logger.Info("Shutting down")
+		return ExitOK
+	case err != nil:
 		logger.Error("Failed to start", "err", err)
 		return ExitFailure
 	}
-	if err := e.serveUntilSignal(); err != nil {
+	if err := e.serve(ctx, hup); err != nil {
 		logger.Error("Failed to serve", "err", err)
 		return ExitFailure
 	}
 	return ExitOK
 }
 
-// newHTTPServer limits the resources of one client. The time for an answer is set for
-// each request.
-func newHTTPServer(h http.Handler, logger *slog.Logger) *http.Server {
-	return &http.Server{
+// validate checks the flags that have no other package.
+func (o ServeOptions) validate() error {
+	switch {
+	case o.ReloadInterval <= 0:
+		return fmt.Errorf("--config.auto-reload-interval=%v: must be positive: write 30s, for example", o.ReloadInterval)
+	case o.MaxConnections <= 0:
+		return fmt.Errorf("--web.max-connections=%d: must be positive: write 512, for example", o.MaxConnections)
+	}
+	return nil
+}
+
+// awaitExporter is [newExporter]. If ctx ends first, it returns nil: large files take long to
+// load, and the program ends at once.
+func awaitExporter(ctx context.Context, o ServeOptions, logger *slog.Logger) (*exporter, error) {
+	var e *exporter
+	made := make(chan error, 1)
+	go func() {
+		var err error
+		e, err = newExporter(o, logger)
+		made <- err
+	}()
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case err := <-made:
+		return e, err
+	}
+}
+
+// newHTTPServer limits the resources of clients. The time for an answer is set for each
+// request.
+func newHTTPServer(h http.Handler, maxConnections int, logger *slog.Logger) (*http.Server, error) {
+	s := &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
@@ -71,22 +113,15 @@ func newHTTPServer(h http.Handler, logger *slog.Logger) *http.Server {
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 	}
+	if err := server.LimitConnections(s, maxConnections); err != nil {
+		return nil, fmt.Errorf("limiting connections: %w", err)
+	}
+	return s, nil
 }
 
-// serveUntilSignal serves until SIGTERM or SIGINT, and reloads on SIGHUP.
-func (e *exporter) serveUntilSignal() error {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
-	return e.serve(ctx, hup)
-}
-
-// serve serves until ctx ends, and then answers the pending requests. All goroutines
+// serve serves until ctx ends, reloads on hup, and then answers the pending requests. All goroutines
 // that it starts have ended when it returns.
 func (e *exporter) serve(ctx context.Context, hup <-chan os.Signal) error {
-	e.logger.Info("Starting portscan_exporter", "version", version.Info(), "build_context", version.BuildContext())
 	warnErrorQueue(e.logger, engine.CheckErrorQueue)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -71,7 +71,7 @@ func TestServeShutdown(t *testing.T) {
 modules: {slow: {ports: "1-65535", rate: 1000, timeout: 1m}}
 targets: [{name: here, hosts: [127.0.0.1], modules: [slow], authorization: {owner: me}}]
 `),
-		AutoReload: true, ReloadInterval: time.Hour, HistoryLimit: 10, TimeoutOffset: 0.5,
+		AutoReload: true, ReloadInterval: time.Hour, HistoryLimit: 10, TimeoutOffset: 0.5, MaxConnections: 100,
 		Web: &web.FlagConfig{WebListenAddresses: &[]string{address}, WebSystemdSocket: &no, WebConfigFile: &none},
 	}
 	e, err := newExporter(o, promslog.NewNopLogger())

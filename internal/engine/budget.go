@@ -38,11 +38,12 @@ const maxPacketBurst = 10
 type Limits struct {
 	MaxInFlight int // maximum number of attempts in flight; 0: as descriptors allow
 	Rate        int // maximum number of packets per second; 0: no limit
+	Connections int // maximum number of HTTP connections, for which descriptors are reserved
 }
 
 // NewBudget returns a budget. The limits must not be negative.
 func NewBudget(l Limits) (*Budget, error) {
-	if l.MaxInFlight < 0 || l.Rate < 0 {
+	if l.MaxInFlight < 0 || l.Rate < 0 || l.Connections < 0 {
 		return nil, errors.New("engine.NewBudget: limits must not be negative")
 	}
 	b := &Budget{created: time.Now(), shares: make(map[*share]struct{})}
@@ -51,18 +52,34 @@ func NewBudget(l Limits) (*Budget, error) {
 }
 
 func (l Limits) inFlight() int {
-	allowed := descriptorLimit()
+	descriptors := maxDescriptors()
+	allowed := min(maxAttempts, max(1, descriptors-descriptorReserve(descriptors, l.Connections)))
 	if l.MaxInFlight <= 0 {
 		return allowed
 	}
 	return min(l.MaxInFlight, allowed)
 }
 
-// descriptorReserve returns the number of the process's descriptors that are reserved for
-// HTTP, name resolution and files: 5 %, at least 256, at most half.
-func descriptorReserve(descriptors int) int {
-	const fewest, share = 256, 20
-	return min(max(fewest, descriptors/share), descriptors/2)
+// otherDescriptors returns the number of descriptors that are reserved for listeners, files and
+// name resolution, of all that the process may open.
+func otherDescriptors(descriptors int) int {
+	const most = 128
+	return min(most, descriptors/2)
+}
+
+// MaxConnections returns the number of HTTP connections, at most wanted, for which descriptors
+// can be reserved: with the other reserved ones, two thirds of those that the process may open.
+func MaxConnections(wanted int) int { return maxConnections(maxDescriptors(), wanted) }
+
+func maxConnections(descriptors, wanted int) int {
+	return min(wanted, max(1, descriptors/3*2-otherDescriptors(descriptors)))
+}
+
+// descriptorReserve returns the number of the process's descriptors that scans do not use: those
+// for HTTP connections and others, at least 5 %.
+func descriptorReserve(descriptors, connections int) int {
+	const share = 20
+	return max(otherDescriptors(descriptors)+maxConnections(descriptors, connections), descriptors/share)
 }
 
 // SetLimits changes the limits. Attempts in flight are not ended.
@@ -314,7 +331,9 @@ func (s *share) spendPackets(count int) {
 	}
 }
 
-// defaultDescriptors is the number of descriptors on systems without a known limit.
-const defaultDescriptors = 1000
+const (
+	defaultDescriptors   = 1000    // if the limit cannot be read
+	unlimitedDescriptors = 1 << 20 // more than any scan can use
+)
 
 var errNoBudget = errors.New("engine: Budget is required")

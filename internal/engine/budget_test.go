@@ -102,21 +102,41 @@ func TestSetLimits(t *testing.T) {
 	if got := b.Stats().Limit; got != 9 {
 		t.Errorf("Stats().Limit = %d, want 9", got)
 	}
+	allowed := maxDescriptors() - descriptorReserve(maxDescriptors(), 0)
 	b.SetLimits(Limits{})
-	if got := b.Stats().Limit; got != descriptorLimit() {
-		t.Errorf("Stats().Limit without a limit = %d, want %d, as descriptors allow", got, descriptorLimit())
+	if got := b.Stats().Limit; got != allowed {
+		t.Errorf("Stats().Limit without a limit = %d, want %d, as descriptors allow", got, allowed)
 	}
 	b.SetLimits(Limits{MaxInFlight: 1 << 30})
-	if got := b.Stats().Limit; got != descriptorLimit() {
-		t.Errorf("Stats().Limit with a higher limit = %d, want %d, as descriptors allow", got, descriptorLimit())
+	if got := b.Stats().Limit; got != allowed {
+		t.Errorf("Stats().Limit with a higher limit = %d, want %d, as descriptors allow", got, allowed)
+	}
+	connections := descriptorReserve(maxDescriptors(), 0) // more than the reserve has for them
+	b.SetLimits(Limits{Connections: connections})
+	if got, want := b.Stats().Limit, maxDescriptors()-descriptorReserve(maxDescriptors(), connections); got != want || got >= allowed {
+		t.Errorf("Stats().Limit with %d connections = %d, want %d, below %d", connections, got, want, allowed)
 	}
 }
 
 func TestDescriptorReserve(t *testing.T) {
 	t.Parallel()
-	for descriptors, want := range map[int]int{64: 32, 256: 128, 1024: 256, 20000: 1000, 1 << 20: 52428} {
-		if got := descriptorReserve(descriptors); got != want {
-			t.Errorf("descriptorReserve(%d) = %d, want %d", descriptors, got, want)
+	for _, tc := range []struct{ descriptors, wanted, connections, reserve int }{
+		{64, 0, 0, 32},
+		{64, 512, 10, 42},
+		{256, 512, 42, 170},
+		{1024, 0, 0, 128},
+		{1024, 512, 512, 640},
+		{1024, 4000, 554, 682},
+		{20000, 512, 512, 1000},
+		{20000, 4000, 4000, 4128},
+		{1 << 20, 512, 512, 52428},
+		{3, 512, 1, 2},
+	} {
+		if got := maxConnections(tc.descriptors, tc.wanted); got != tc.connections {
+			t.Errorf("maxConnections(%d, %d) = %d, want %d", tc.descriptors, tc.wanted, got, tc.connections)
+		}
+		if got := descriptorReserve(tc.descriptors, tc.wanted); got != tc.reserve {
+			t.Errorf("descriptorReserve(%d, %d) = %d, want %d", tc.descriptors, tc.wanted, got, tc.reserve)
 		}
 	}
 }

@@ -5,6 +5,10 @@
 
 package engine
 
-// descriptorLimit returns how many sockets may be open for attempts at once.
-// Windows has no limit to ask for.
-func descriptorLimit() int { return defaultDescriptors }
+// maxAttempts is the maximum number of attempts in flight where no limit of descriptors is
+// known.
+const maxAttempts = defaultDescriptors
+
+// maxDescriptors returns the number of descriptors that the process may open. Windows has no
+// limit to ask for.
+func maxDescriptors() int { return unlimitedDescriptors }

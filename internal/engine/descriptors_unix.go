@@ -7,17 +7,18 @@ package engine
 
 import "golang.org/x/sys/unix"
 
-// descriptorLimit returns how many sockets may be open for attempts at once:
-// RLIMIT_NOFILE, whose soft limit Go has raised at start, less the reserve.
-func descriptorLimit() int {
-	const unlimited = 1 << 20 // more than any scan can use
+// maxAttempts is the maximum number of attempts in flight. Descriptors limit it further.
+const maxAttempts = unlimitedDescriptors
+
+// maxDescriptors returns the number of descriptors that the process may open: RLIMIT_NOFILE,
+// whose soft limit Go has raised at start.
+func maxDescriptors() int {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return defaultDescriptors
 	}
-	descriptors := unlimited
-	if uint64(limit.Cur) < unlimited { //nolint:unconvert // the field is signed on some systems
-		descriptors = int(limit.Cur)
+	if uint64(limit.Cur) < unlimitedDescriptors { //nolint:unconvert // the field is signed on some systems
+		return int(limit.Cur)
 	}
-	return max(1, descriptors-descriptorReserve(descriptors))
+	return unlimitedDescriptors
 }

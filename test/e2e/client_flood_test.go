@@ -153,8 +153,8 @@ func needDescriptors(t *testing.T, n uint64) {
 func TestSlowAndIdleClients(t *testing.T) {
 	t.Parallel()
 	const idle, slow, huge, length = 10_000, 500, 4, 10 * time.Second
-	needDescriptors(t, idle+slow+3000)
-	e := startPlainExporter(t, targetsConfig("own")) // with the race detector each connection takes 100 KiB
+	needDescriptors(t, (idle+slow+200)/2*3)                                                                  // the exporter uses two thirds for connections
+	e := startPlainExporter(t, targetsConfig("own"), fmt.Sprintf("--web.max-connections=%d", idle+slow+100)) // with the race detector each connection takes 100 KiB
 	before := e.scrapeMetrics(t)
 	began := time.Now()
 	conns := openIdleConnections(t, e.addr, idle)
