@@ -6,6 +6,7 @@ package store
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -41,6 +42,16 @@ func replaceFile(path string, write func(w *bufio.Writer) error) error {
 		return errors.Join(err, os.Remove(next.Name()))
 	}
 	return syncDirectory(filepath.Dir(path))
+}
+
+// warnWritable logs that other users can have changed the file. The first save replaces it with one
+// that only its owner can write.
+func (s *Store) warnWritable(path string) {
+	const othersWrite = 0o022
+	info, err := os.Lstat(path)
+	if err == nil && info.Mode().IsRegular() && info.Mode()&othersWrite != 0 && runtime.GOOS != "windows" {
+		s.logger.Warn("State file was writable by other users", "file", path, "mode", fmt.Sprintf("%04o", info.Mode().Perm()))
+	}
 }
 
 // syncDirectory writes a directory's entries to the disk.

@@ -33,6 +33,9 @@ type StateOptions struct {
 // results of that time.
 const saveInterval = time.Minute
 
+// closeTimeout is the longest time that Close waits for a save: a disk can hang.
+const closeTimeout = 10 * time.Second
+
 // saveShare bounds the share of time that saving takes, to a fifth.
 const saveShare = 4
 
@@ -63,6 +66,7 @@ type saver struct {
 // before the first scan.
 func (s *Store) Restore(file string, o StateOptions) error {
 	removeTemporary(file)
+	s.warnWritable(file)
 	restored, err := readState(file, newRestorer(o, time.Now()))
 	switch {
 	case errors.Is(err, errUnusable):
@@ -115,11 +119,19 @@ func (s *Store) install(r *restorer) {
 }
 
 // Close saves the changes since the last save and stops saving. Results that are recorded
-// afterwards are not saved.
+// afterwards are not saved. If saving takes too long, Close returns after 10 s.
 func (s *Store) Close() {
-	if v := s.saver; v != nil {
-		v.once.Do(func() { close(v.end) })
-		<-v.ended
+	v := s.saver
+	if v == nil {
+		return
+	}
+	v.once.Do(func() { close(v.end) })
+	timer := time.NewTimer(closeTimeout)
+	defer timer.Stop()
+	select {
+	case <-v.ended:
+	case <-timer.C:
+		s.logger.Error("Failed to write state file", "file", v.file, "err", fmt.Sprintf("not finished %v after the end of all scans", closeTimeout))
 	}
 }
 

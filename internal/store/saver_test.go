@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -306,5 +307,63 @@ func TestRestoreKeepsUnusableFile(t *testing.T) {
 	err := newStateStore(t, nil).Restore(file, StateOptions{})
 	if got, readErr := os.ReadFile(file); err == nil || readErr != nil || string(got) != "foreign" {
 		t.Errorf("Restore() = %v and file %q, %v, want an error and the unchanged file", err, got, readErr)
+	}
+}
+
+// TestCloseHangingSave closes a store whose last save does not end for an hour.
+func TestCloseHangingSave(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var log lockedLog
+		var hang atomic.Bool
+		s, file := newStateStore(t, &log), stateFileOf(t)
+		running := func() []Unfinished {
+			if hang.Load() {
+				time.Sleep(time.Hour)
+			}
+			return nil
+		}
+		if err := s.Restore(file, StateOptions{Running: running}); err != nil {
+			t.Fatal(err)
+		}
+		hang.Store(true)
+		recordOpen(t, s, stateTask(t, "1-5"), 1)
+		started := time.Now()
+		s.Close()
+		if took := time.Since(started); took != closeTimeout {
+			t.Errorf("Close took %v, want %v", took, closeTimeout)
+		}
+		if text := log.String(); !strings.Contains(text, "Failed to write state file") || !strings.Contains(text, file) {
+			t.Errorf("log = %q, want an error with the name of the file", text)
+		}
+		time.Sleep(2 * time.Hour)
+	})
+}
+
+// TestRestoreWritableFile requires a warning if others can have changed the file, and a new mode.
+func TestRestoreWritableFile(t *testing.T) {
+	t.Parallel()
+	if os.PathSeparator != '/' {
+		t.Skip("SKIPPED, NOT TESTED: the system has no modes of files")
+	}
+	for mode, warn := range map[os.FileMode]bool{0o600: false, 0o644: false, 0o620: true, 0o666: true} {
+		var log lockedLog
+		file := stateFileOf(t)
+		for range 2 { // creates it, and restores it
+			s := newStateStore(t, &log)
+			if err := s.Restore(file, StateOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			s.Close()
+			if got := statFile(t, file).Mode().Perm(); got != 0o600 {
+				t.Errorf("mode %04o becomes %04o, want 0600", mode, got)
+			}
+			if err := os.Chmod(file, mode); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if text := log.String(); strings.Contains(text, "State file was writable by other users") != warn {
+			t.Errorf("mode %04o: log = %q, want a warning: %t", mode, text, warn)
+		}
 	}
 }
