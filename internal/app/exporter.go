@@ -47,7 +47,10 @@ type exporter struct {
 // newExporter loads the configuration and wires the packages together.
 func newExporter(o ServeOptions, logger *slog.Logger) (*exporter, error) {
 	e := &exporter{options: o, logger: logger, config: config.NewSafeConfig(o.ConfigFile, checkHost), registry: prometheus.NewRegistry()}
-	var err error
+	err := checkWebConfig(*o.Web.WebConfigFile)
+	if err != nil {
+		return nil, fmt.Errorf("--web.config.file: %w", err)
+	}
 	if e.maxConnections = engine.MaxConnections(o.MaxConnections); e.maxConnections < o.MaxConnections {
 		logger.Warn("Lowered connection limit", "flag", "--web.max-connections", "from", o.MaxConnections, "to", e.maxConnections, "reason", "limit of file descriptors")
 	}
@@ -96,11 +99,15 @@ func (e *exporter) load() error {
 			e.scans.Reconfigure(tasks(c))
 		},
 	}
-	// Before the files are read: one that changes in between is loaded again.
-	e.checksum, _ = config.Checksum(e.options.ConfigFile) // loading reports its error
-	if err := e.reloader.Reload(); err != nil {
+	// Before the files are loaded: one that changes in between is loaded again.
+	sum, err := e.config.Checksum()
+	if err == nil {
+		err = e.reloader.Reload()
+	}
+	if err != nil {
 		return fmt.Errorf("loading the configuration: %w", err)
 	}
+	e.checksum = sum
 	if e.options.StateFile != "" {
 		o := store.StateOptions{Tasks: tasks(e.config.Get()), Allow: stillConfigured(e.config), Running: e.scans.Sweeps}
 		if err := e.store.Restore(e.options.StateFile, o); err != nil {

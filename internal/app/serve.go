@@ -125,6 +125,8 @@ func (e *exporter) serve(ctx context.Context, hup <-chan os.Signal) error {
 	warnErrorQueue(e.logger, engine.CheckErrorQueue)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	release := context.AfterFunc(ctx, e.config.Close) // ends a reload whose files cannot be read
+	defer release()
 	var others sync.WaitGroup
 	defer others.Wait()
 	defer e.audit.Close()

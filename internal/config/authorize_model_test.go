@@ -69,7 +69,7 @@ func TestAuthorizeModel(t *testing.T) {
 	decided := make(map[string]int)
 	for range 1500 {
 		all, names := randomTargets(random), randomNames(random)
-		l := newLoader("config.yml", testTime())
+		l := newLoader(newReader(), "config.yml", testTime())
 		cfg, _, err := l.load([]byte(modelConfig(all)))
 		if err != nil {
 			continue // exclusions leave no address, for example

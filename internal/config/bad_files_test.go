@@ -92,11 +92,11 @@ func badFiles() []badCase {
 			`files/keys.yml:2: target: unknown key: did you mean "targets"?`,
 			`files/scalar.yml:1: must be a mapping: write targets: [] or a list of entries that start with - name: web`,
 			`target_files.yml:3: target_files[7]: must not be a list: write a single value`,
-			`target_files.yml:3: target_files[0]: cannot read file: no such file or directory`,
 			`target_files.yml:3: target_files[1]: "files/[" is not a valid pattern because a [ or \ is unterminated: write a pattern such as targets.d/*.yml`,
 			`target_files.yml:3: target_files[5]: pattern matches the configuration file itself: write a pattern for a separate directory, such as targets.d/*.yml`,
 			`target_files.yml:3: target_files[6]: must not be empty: write a file name or a pattern, such as targets.d/*.yml`,
-			`target_files.yml:3: target_files[8]: cannot read file: is a directory`,
+			`target_files.yml:3: target_files[0]: cannot read files/missing.yml: no such file or directory`,
+			`target_files.yml:3: target_files[8]: files is a directory: write the path of a regular file`,
 		}},
 		{"two_documents", []string{
 			`two_documents.yml:8: file has a second YAML document: write one document, without this --- line`,

@@ -89,7 +89,7 @@ limits:
 // TestEncodeKeys checks that each key that can be loaded is encoded, in the same
 // order.
 func TestEncodeKeys(t *testing.T) {
-	l := newLoader("config.yml", testTime())
+	l := newLoader(newReader(), "config.yml", testTime())
 	m := newModuleDraft(value{}, "m")
 	cases := map[string]struct {
 		fields  []field

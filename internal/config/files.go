@@ -4,36 +4,49 @@
 package config
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"fmt"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"go.yaml.in/yaml/v4"
 )
 
+// targetFile is a file with targets.
+type targetFile struct {
+	at   value // the entry of target_files that matches it
+	path string
+}
+
 // decodeTargetFiles loads the files that the patterns match, each once.
 func (l *loader) decodeTargetFiles(v value) {
-	var read []string
+	for _, f := range l.findTargetFiles(v) {
+		l.loadTargetFile(f)
+	}
+}
+
+// findTargetFiles returns the files that the patterns match, each once.
+func (l *loader) findTargetFiles(v value) []targetFile {
+	var found []targetFile
 	items, patterns := l.scalars(v)
 	for i, pattern := range patterns {
-		for _, file := range l.matchFiles(items[i], pattern) {
-			if slices.Contains(read, file) { // matched by another pattern
-				continue
+		for _, path := range l.matchFiles(items[i], pattern) {
+			switch {
+			case path == filepath.Clean(l.file):
+				l.errorf(items[i], "pattern matches the configuration file itself: write a pattern for a separate directory, such as targets.d/*.yml")
+			case !slices.ContainsFunc(found, func(f targetFile) bool { return f.path == path }):
+				found = append(found, targetFile{items[i], path})
 			}
-			read = append(read, file)
-			l.loadTargetFile(items[i], file)
 		}
 	}
+	return found
 }
 
 const globMeta = `\*?[`
 
-// matchFiles returns the files that match a pattern, relative to the directory of
+// matchFiles returns the files that a pattern matches, relative to the directory of
 // the configuration file. A pattern without metacharacters is returned even if
 // the file does not exist.
 func (l *loader) matchFiles(at value, pattern string) []string {
@@ -48,11 +61,49 @@ func (l *loader) matchFiles(at value, pattern string) []string {
 	if !strings.ContainsAny(pattern, globMeta) {
 		return []string{filepath.Join(dir, pattern)}
 	}
-	files, err := filepath.Glob(filepath.Join(escapeGlob(dir), pattern))
-	if err != nil {
+	literal := filepath.Dir(pattern)
+	for strings.ContainsAny(literal, globMeta) {
+		literal = filepath.Dir(literal)
+	}
+	literal = filepath.Join(dir, literal)
+	files, err := await(l.files, func() ([]string, error) { return globFiles(literal, filepath.Join(escapeGlob(dir), pattern)) })
+	switch {
+	case errors.Is(err, filepath.ErrBadPattern):
 		l.errorf(at, "%s is not a valid pattern because a [ or \\ is unterminated: write a pattern such as targets.d/*.yml", quoteValue(pattern))
+	case err != nil:
+		l.readError(at, literal, err)
 	}
 	return files
+}
+
+// globFiles returns the names that match the pattern, without hidden ones and those of
+// directories. literal is the pattern's directory without metacharacters. If it cannot
+// be read, [filepath.Glob] returns no error.
+func globFiles(literal, pattern string) ([]string, error) {
+	files, err := filepath.Glob(pattern)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.ReadDir(literal); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	return slices.DeleteFunc(files, func(path string) bool {
+		info, err := os.Stat(path)
+		return isHidden(path, pattern) || err == nil && info.IsDir()
+	}), nil
+}
+
+// isHidden reports whether a part of the path begins with a dot that the pattern does not
+// have. Editors, file systems and Kubernetes name their own files so.
+func isHidden(path, pattern string) bool {
+	const separator = string(filepath.Separator)
+	names, parts := strings.Split(path, separator), strings.Split(pattern, separator)
+	for i, name := range names {
+		if strings.HasPrefix(name, ".") && !strings.HasPrefix(strings.TrimPrefix(parts[i], `\`), ".") {
+			return true
+		}
+	}
+	return false
 }
 
 // escapeGlob returns a pattern that matches only the directory itself.
@@ -68,19 +119,14 @@ func escapeGlob(dir string) string {
 }
 
 // loadTargetFile loads a file that is a list of targets, or a mapping with the key
-// targets. named is the entry of target_files that matches the file.
-func (l *loader) loadTargetFile(named value, file string) {
-	if file == filepath.Clean(l.file) {
-		l.errorf(named, "pattern matches the configuration file itself: write a pattern for a separate directory, such as targets.d/*.yml")
-		return
-	}
-	data, err := os.ReadFile(file)
-	if err != nil {
-		l.errs = append(l.errs, readError(named, err))
+// targets.
+func (l *loader) loadTargetFile(f targetFile) {
+	data, ok := l.readFile(f.at, f.path)
+	if !ok {
 		return
 	}
 	l.merges = 0 // the limit is per file
-	root, ok := l.parse(file, data, targetsExample)
+	root, ok := l.parse(f.path, data, targetsExample)
 	switch {
 	case !ok:
 	case root.node.Kind == yaml.SequenceNode:
@@ -88,55 +134,4 @@ func (l *loader) loadTargetFile(named value, file string) {
 	default:
 		l.decodeMapping(root, field{key: "targets", example: targetsExample, required: true, decode: l.decodeTargets})
 	}
-}
-
-// Checksum returns the SHA-256, in hexadecimal, of the names and contents of the
-// configuration file and all its target files. It detects changes without loading
-// the configuration. If the file is not valid YAML, the checksum covers only this
-// file. It returns an error if the configuration file cannot be read; a target
-// file that cannot be read is covered by its error.
-func Checksum(file string) (string, error) {
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return "", readError(value{file: file}, err)
-	}
-	sum := sha256.New()
-	add := func(name string, data []byte) {
-		head := fmt.Sprintf("%d:%s%d:", len(name), name, len(data)) // the lengths make the encoding unambiguous
-		sum.Write([]byte(head))
-		sum.Write(data)
-	}
-	add(file, data)
-	for _, name := range targetFileNames(file, data) {
-		add(name, readContents(name))
-	}
-	return hex.EncodeToString(sum.Sum(nil)), nil
-}
-
-// readContents returns the contents of a target file, or the error of reading it.
-func readContents(name string) []byte {
-	data, err := os.ReadFile(name)
-	if err != nil {
-		return []byte(err.Error())
-	}
-	return data
-}
-
-// targetFileNames returns the target files of a configuration, which may have
-// errors.
-func targetFileNames(file string, data []byte) []string {
-	l := newLoader(file, time.Time{})
-	root, ok := l.parse(file, data, modulesExample)
-	if !ok || root.node.Kind != yaml.MappingNode {
-		return nil
-	}
-	var files []string
-	found, _ := l.mappingEntries(root)
-	if e, ok := findEntry(found, "target_files"); ok {
-		items, patterns := l.scalars(root.child(e, ""))
-		for i, pattern := range patterns {
-			files = append(files, l.matchFiles(items[i], pattern)...)
-		}
-	}
-	return files
 }

@@ -16,7 +16,7 @@ func TestChecksum(t *testing.T) {
 	// step checks that the checksum differs from those of all earlier steps.
 	step := func(name string) {
 		t.Helper()
-		sum, err := Checksum(file)
+		sum, err := NewSafeConfig(file, nil).Checksum()
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -24,11 +24,11 @@ func TestChecksum(t *testing.T) {
 			t.Errorf("%s: checksum equals that of %s", name, before)
 		}
 		seen[sum] = name
-		if again, err := Checksum(file); err != nil || again != sum {
+		if again, err := NewSafeConfig(file, nil).Checksum(); err != nil || again != sum {
 			t.Errorf("%s: second checksum = %s, %v, want %s", name, again, err, sum)
 		}
 	}
-	if _, err := Checksum(file); err == nil {
+	if _, err := NewSafeConfig(file, nil).Checksum(); err == nil {
 		t.Error("Checksum of a missing file = nil error")
 	}
 	writeFile(t, file, goodText)

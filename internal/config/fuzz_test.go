@@ -60,7 +60,7 @@ func fuzzLoad(t *testing.T, data []byte) (*Config, []*Error) {
 	if strings.Contains(string(data), "target_files") {
 		t.Skip("target_files can match any file of this machine")
 	}
-	l := newLoader("config.yml", testTime())
+	l := newLoader(newReader(), "config.yml", testTime())
 	cfg, _, err := l.load(data)
 	if (cfg == nil) != (err != nil) {
 		t.Errorf("load = %v, %v, want either a configuration or an error", cfg, err)

@@ -6,14 +6,16 @@ package config
 import (
 	"errors"
 	"io/fs"
-	"os"
 	"sync"
 	"time"
+
+	"portscan_exporter/internal/regularfile"
 )
 
 // loader loads one configuration and collects its errors and warnings.
 type loader struct {
 	problems
+	files  *readSession
 	file   string // the configuration file
 	now    time.Time
 	cfg    *Config
@@ -25,13 +27,14 @@ type loader struct {
 	targetPos map[string]value // by name
 }
 
-func newLoader(file string, now time.Time) *loader {
+func newLoader(r *reader, file string, now time.Time) *loader {
 	cfg := &Config{
 		limits:         Limits{MaxScans: 64},
 		externalLabels: make(map[string]string),
 	}
 	cfg.yaml = sync.OnceValues(cfg.encode)
 	return &loader{
+		files:     r.newSession(),
 		file:      file,
 		now:       now,
 		cfg:       cfg,
@@ -42,29 +45,58 @@ func newLoader(file string, now time.Time) *loader {
 	}
 }
 
-// Load loads and checks a configuration file and its target files.
+// Load loads and checks a configuration file and its target files. They must be
+// regular files of at most 64 MiB that can be read within 10 seconds.
 //
 // The error joins all errors, each an [*Error], sorted by file and line. Warnings
 // have the format of an error, one line each. Authorizations are checked for the
 // time now.
 func Load(file string, now time.Time) (cfg *Config, warnings []string, err error) {
-	l := newLoader(file, now)
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return nil, nil, readError(value{file: file}, err)
+	return newLoader(newReader(), file, now).loadFile()
+}
+
+func (l *loader) loadFile() (*Config, []string, error) {
+	data, ok := l.readFile(value{file: l.file}, l.file)
+	if !ok {
+		return nil, l.warningLines(), l.err()
 	}
 	return l.load(data)
 }
 
-// readError returns the error for a file that cannot be read.
-func readError(at value, err error) *Error {
-	cause := err
-	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
-		cause = pathErr.Err
+// readFile returns the content of a file. If it reports an error, at the value that
+// names the file, it returns false.
+func (l *loader) readFile(at value, path string) ([]byte, bool) {
+	c, err := await(l.files, func() (content, error) { return l.files.read(path) })
+	if err != nil {
+		l.readError(at, path, err)
+		return nil, false
 	}
-	e := at.newError("cannot read file: " + cause.Error())
+	if c.unlinked {
+		l.warnf(value{file: path}, "file was replaced, but this process reads the old one: mount its directory, not the file")
+	}
+	return c.data, true
+}
+
+// readError reports that a file or directory cannot be read. After a read that did
+// not finish, it does not report those that were not tried.
+func (l *loader) readError(at value, path string, err error) {
+	if errors.Is(err, errEnded) {
+		return
+	}
+	name := path
+	if path == at.file {
+		name = "file"
+	}
+	msg := "cannot read " + name + ": " + err.Error()
+	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
+		msg = "cannot read " + name + ": " + pathErr.Err.Error()
+	}
+	if irregular, ok := errors.AsType[*regularfile.Error](err); ok {
+		msg = name + " " + irregular.Problem
+	}
+	e := at.newError(msg)
 	e.cause = err
-	return e
+	l.errs = append(l.errs, e)
 }
 
 // load loads the configuration from the contents of its file.

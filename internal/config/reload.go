@@ -25,6 +25,7 @@ type Reloader struct {
 
 // Reload loads the configuration file. If it is invalid, its errors are logged,
 // one per line, and returned, and the current configuration stays in use.
+// [SafeConfig.Close] ends it if a file system does not respond.
 func (r *Reloader) Reload() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -61,7 +62,7 @@ func (r *Reloader) Watch(ctx context.Context, interval time.Duration, loaded str
 			return
 		case <-ticker.C:
 		}
-		sum, err := Checksum(r.File)
+		sum, err := r.Config.Checksum()
 		if err != nil {
 			r.Logger.Warn("Failed to read configuration files", "err", err)
 			continue

@@ -16,14 +16,15 @@ func TestReloaderWatch(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "config.yml")
 	writeFile(t, file, goodText)
-	loaded, err := Checksum(file)
+	safe := NewSafeConfig(file, nil)
+	loaded, err := safe.Checksum()
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var modules []string
 	r := &Reloader{
-		File: file, Config: NewSafeConfig(file, nil), Logger: slog.New(slog.DiscardHandler),
+		File: file, Config: safe, Logger: slog.New(slog.DiscardHandler),
 		Observe: func(_ bool, names []string) { modules = names },
 		Apply:   func(*Config) { cancel() },
 	}
