@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -30,35 +29,37 @@ func composeCommand(t *testing.T, project string, env []string, args ...string) 
 	return cmd
 }
 
-// composeMounts returns the mounted files: the path on this machine by the path in the container. A
-// missing file fails the test.
+// composeMounts returns the mounted directories: the path on this machine by the path in the
+// container. A missing directory or a file fails the test.
 func composeMounts(t *testing.T) map[string]string {
 	t.Helper()
 	text := readFile(t, filepath.Join(composeDir, "compose.yaml"))
-	files := make(map[string]string)
+	dirs := make(map[string]string)
 	for _, m := range regexp.MustCompile(`(?m)^\s+- (\.\.?/\S+):(/\S+):ro$`).FindAllStringSubmatch(text, -1) {
 		from := filepath.Join(composeDir, m[1])
-		if _, err := os.Stat(from); err != nil {
-			t.Error(err)
+		if info, err := os.Stat(from); err != nil || !info.IsDir() {
+			t.Errorf("%s is not a directory: %v", from, err)
 		}
-		files[m[2]] = from
+		dirs[m[2]] = from
 	}
-	return files
+	return dirs
 }
 
 // TestComposeFilesValid checks each mounted configuration with the program that reads it.
 func TestComposeFilesValid(t *testing.T) {
 	t.Parallel()
 	runCommand(t, composeCommand(t, "check", nil, "config", "--quiet"))
-	files := composeMounts(t)
+	dirs := composeMounts(t)
 
-	// Prometheus reads its files from one directory.
+	// promtool looks for the rules at their path on this machine.
 	dir := t.TempDir()
-	for there, here := range files {
-		if path.Dir(there) == "/etc/prometheus" {
-			copyFile(t, here, filepath.Join(dir, path.Base(there)))
-		}
+	text := readFile(t, filepath.Join(dirs["/etc/prometheus"], "prometheus.yml"))
+	const rules = "/etc/prometheus-rules"
+	rulesDir, err := filepath.Abs(dirs[rules])
+	if err != nil {
+		t.Fatal(err)
 	}
+	replaceFile(t, filepath.Join(dir, "prometheus.yml"), strings.ReplaceAll(text, rules, rulesDir))
 	out := runIn(t, dir, needProgram(t, "promtool"), "check", "config", "prometheus.yml")
 	if !strings.Contains(out, "is valid prometheus config file syntax") {
 		t.Errorf("promtool check config = %s, want valid syntax", out)
@@ -66,8 +67,8 @@ func TestComposeFilesValid(t *testing.T) {
 	if !strings.Contains(out, "rules found") {
 		t.Errorf("promtool check config = %s, want rules", out)
 	}
-	runIn(t, ".", needProgram(t, "amtool"), "check-config", files["/etc/alertmanager/alertmanager.yml"])
-	o := runExporter(t, "--config.check", "--config.file="+files["/etc/portscan_exporter/config.yml"])
+	runIn(t, ".", needProgram(t, "amtool"), "check-config", filepath.Join(dirs["/etc/alertmanager"], "alertmanager.yml"))
+	o := runExporter(t, "--config.check", "--config.file="+filepath.Join(dirs["/etc/portscan_exporter"], "config.yml"))
 	o.wantStatus(t, 0)
 }
 

@@ -38,9 +38,9 @@ func untestedCommands() map[string]string {
 
 		"docs/deployment.md: docker build --tag portscan_exporter .": noRegistry,
 		"docs/deployment.md: docker run --read-only --cap-drop=ALL --publish=127.0.0.1:10115:10115 " +
-			"--volume=$PWD/config.yml:/etc/portscan_exporter/config.yml:ro portscan_exporter": noRegistry,
+			"--volume=$PWD/config:/etc/portscan_exporter:ro portscan_exporter": noRegistry,
 		"docs/deployment.md: docker run --read-only --cap-drop=ALL --cap-add=NET_RAW --publish=127.0.0.1:10115:10115 " +
-			"--volume=$PWD/config.yml:/etc/portscan_exporter/config.yml:ro portscan_exporter": noRegistry,
+			"--volume=$PWD/config:/etc/portscan_exporter:ro portscan_exporter": noRegistry,
 		"docs/deployment.md: SSL_CERT_FILE=tls.crt portscan_exporter healthcheck " +
 			"--url=https://USER:PASSWORD@localhost:10115/-/healthy": "TestTLSAndBasicAuth runs it with its own URL",
 		"docs/deployment.md: apt install ./portscan-exporter_0.2.0_amd64.deb":                           "TestRelease installs and upgrades packages",

@@ -31,6 +31,10 @@ func TestImage(t *testing.T) {
 		t.Parallel()
 		testImageNetwork(t, engine, image)
 	})
+	t.Run("mounts", func(t *testing.T) {
+		t.Parallel()
+		testImageMounts(t, engine, image)
+	})
 	t.Run("refusals", func(t *testing.T) {
 		t.Parallel()
 		testImageRefusals(t, engine, image)
@@ -160,6 +164,39 @@ func testImageNetwork(t *testing.T, engine containerEngine, image string) {
 	engine.run(t, "stop", "--time=5", c.id)
 	if status := engine.run(t, "inspect", "--format={{.State.ExitCode}}", c.id); status != "0" {
 		t.Errorf("exit status after SIGTERM = %s, want 0", status)
+	}
+}
+
+// testImageMounts replaces the configuration on the host, which the container has as a mounted file
+// or in a mounted directory.
+func testImageMounts(t *testing.T, engine containerEngine, image string) {
+	t.Helper()
+	network, _ := engine.createNetwork(t)
+	const warning = "/etc/portscan_exporter/config.yml: file was replaced, but this process reads the old one: mount its directory, not the file"
+	for name, warned := range map[string]bool{"file": true, "directory": false} {
+		file := writeReadable(t, targetsConfig("before"))
+		mount := "--volume=" + filepath.Dir(file) + ":/etc/portscan_exporter:ro"
+		if name == "file" {
+			mount = "--volume=" + file + ":/etc/portscan_exporter/config.yml:ro"
+		}
+		c := engine.startContainer(t, slices.Concat(hardenedFlags, []string{"--network=" + network, mount, image, "--config.file=/etc/portscan_exporter/config.yml"})...)
+		e := &exporter{url: "http://" + c.address(t) + ":10115"}
+		eventually(t, time.Minute, "the container is ready", func() error { return checkStatus(e.url+"/-/ready", 200) })
+		replaceFileMode(t, file, targetsConfig("after"), 0o644)
+		if a, err := request("POST", e.url+"/-/reload"); err != nil || a.status != 200 {
+			t.Fatalf("POST /-/reload: %v, status %d, want 200: %s", err, a.status, a.body)
+		}
+		if config := getBody(t, e.url+"/config"); strings.Contains(config, "before") != warned || strings.Contains(config, "after") == warned {
+			t.Errorf("mounted %s: configuration after the reload:\n%s", name, config)
+		}
+		log, err := exec.Command(engine.path, "logs", c.id).CombinedOutput()
+		if err != nil || strings.Contains(string(log), warning) != warned {
+			t.Errorf("mounted %s: %v, want the warning %q in the log: %t\n%s", name, err, warning, warned, log)
+		}
+		out, err := exec.Command(engine.path, "exec", c.id, "/bin/portscan_exporter", "--config.check", "--config.file=/etc/portscan_exporter/config.yml").CombinedOutput()
+		if err != nil || strings.Contains(string(out), "warning: "+warning) != warned {
+			t.Errorf("mounted %s: --config.check: %v, want the warning %q: %t\n%s", name, err, warning, warned, out)
+		}
 	}
 }
 
