@@ -81,8 +81,8 @@ func startHangingExporter(t *testing.T, file *hangingFile, flags ...string) *exp
 	e := &exporter{addr: freeAddress(t), config: filepath.Join(dir, "config.yml")}
 	e.url = "http://" + e.addr
 	const mount = `mount -i -t fuse -o fd=3,rootmode=40000,user_id=0,group_id=0 test "$0" && exec 3<&- && echo mounted && exec "$@"`
-	cmd := exec.Command(needProgram(t, "unshare"), append([]string{"--mount", "sh", "-c", mount, dir, binary(t),
-		"--config.file=" + e.config, "--web.listen-address=" + e.addr}, flags...)...)
+	args := []string{"--mount", "sh", "-c", mount, dir, binary(t), "--config.file=" + e.config, "--web.listen-address=" + e.addr}
+	cmd := exec.Command(needProgram(t, "unshare"), append(args, flags...)...)
 	cmd.ExtraFiles = []*os.File{device}
 	e.process = watchCommand(t, cmd)
 	t.Cleanup(func() {
@@ -162,7 +162,8 @@ func TestReloadHangingFile(t *testing.T) {
 	})
 	awaitReloadStatus(t, e, 1)
 
-	defer file.hang()()
+	releaseAgain := file.hang()
+	defer releaseAgain()
 	go func() { _, _ = request("POST", e.url+"/-/reload") }()
 	e.signal(t, syscall.SIGHUP)
 	time.Sleep(time.Second) // usually they wait for the file then
@@ -176,7 +177,8 @@ func TestStartHangingFile(t *testing.T) {
 		t.Run(strings.Join(flags, ""), func(t *testing.T) {
 			t.Parallel()
 			file := newHangingFile(targetsConfig("own"))
-			defer file.hang()()
+			release := file.hang()
+			defer release()
 			e := startHangingExporter(t, file, flags...)
 			select {
 			case <-e.done:
