@@ -25,5 +25,6 @@ COPY --from=build /image/ /
 WORKDIR /etc/portscan_exporter
 USER 65534:65534
 EXPOSE 10115
+# It reads the same environment variables as the exporter; see docs/cli.md.
 HEALTHCHECK --interval=30s --timeout=6s CMD ["/bin/portscan_exporter", "healthcheck"]
 ENTRYPOINT ["/bin/portscan_exporter"]

@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"text/template"
 
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/prometheus/common/promslog"
@@ -60,13 +61,12 @@ func newParser(o *options, stdout, stderr io.Writer) *kingpin.Application {
 	a.ErrorWriter(stderr)
 	a.Version(version.Print("portscan_exporter"))
 	a.HelpFlag.Short('h')
-	a.UsageTemplate(usageTemplate)
+	a.UsageTemplate(usageTemplate).UsageFuncs(template.FuncMap{"OmitVariables": omitVariables})
 	a.Flag("config.file", "Configuration file.").Default("config.yml").StringVar(&o.configFile)
 	promslogflag.AddFlags(a, &o.logging)
 	serveFlags(a.Command("serve", "Serve probes over HTTP (default command).").Default(), &o.serve)
 	scanFlags(a.Command("scan", "Scan one configured target and print its ports."), &o.scan, &o.configFile)
-	a.Command("healthcheck", "Check the health of a running exporter.").
-		Flag("url", "URL of the health endpoint.").Default("http://127.0.0.1:10115/-/healthy").StringVar(&o.health.URL)
+	healthcheckFlags(a.Command("healthcheck", "Check the health of a running exporter."), &o.health)
 	return a
 }
 
@@ -78,11 +78,39 @@ func serveFlags(c *kingpin.CmdClause, o *app.ServeOptions) {
 	c.Flag("history.limit", "Number of successful and of failed probe logs to keep.").Default("100").IntVar(&o.HistoryLimit)
 	c.Flag("audit.file", "File to which scans, probes and refusals are appended as JSON lines.").Default("").StringVar(&o.AuditFile)
 	c.Flag("state.file", "File that persists results and port history across restarts.").Default("").StringVar(&o.StateFile)
-	o.Web = kingpinflag.AddFlags(c, ":10115")
-	c.Flag("web.external-url", "URL under which the exporter is reachable, for example behind a proxy.").Default("").StringVar(&o.ExternalURL)
-	c.Flag("web.route-prefix", "Prefix of all HTTP paths. Default: path of --web.external-url.").Default("").StringVar(&o.RoutePrefix)
+	webFlags(c, &o.WebOptions)
 	c.Flag("web.max-connections", "Maximum number of open connections.").Default("512").IntVar(&o.MaxConnections)
 	c.Flag("web.enable-pprof", "Serve Go profiles under /debug/pprof.").Default("false").BoolVar(&o.Pprof)
+}
+
+// webFlags adds the flags with which serve listens and healthcheck finds it. In a
+// container, both read the same environment.
+func webFlags(c *kingpin.CmdClause, o *app.WebOptions) {
+	o.Web = kingpinflag.AddFlags(c, ":10115")
+	c.GetFlag("web.listen-address").Help("Address to listen on, for example :9000 or [::1]:9000. Repeatable.")
+	c.GetFlag("web.config.file").Help("File with the settings of TLS and passwords.")
+	c.Flag("web.health-listen-address", "Address of a plain HTTP listener only for health checks.").Default("").StringVar(&o.HealthListenAddress)
+	c.Flag("web.external-url", "URL under which the exporter is reachable, for example behind a proxy.").Default("").StringVar(&o.ExternalURL)
+	c.Flag("web.route-prefix", "Prefix of all HTTP paths. Default: path of --web.external-url.").Default("").StringVar(&o.RoutePrefix)
+	readEnvironment(c, "PORTSCAN_", "web.listen-address", "web.config.file", "web.health-listen-address", "web.external-url", "web.route-prefix")
+}
+
+func healthcheckFlags(c *kingpin.CmdClause, o *app.HealthcheckOptions) {
+	c.Flag("url", "URL to request. Default: derived from the flags --web.*.").Default("").StringVar(&o.URL)
+	c.Flag("ca-file", "File with certificates of trusted authorities.").Default("").StringVar(&o.CAFile)
+	c.Flag("insecure-skip-verify", "Accept any server certificate.").BoolVar(&o.InsecureSkipVerify)
+	c.Flag("username", "User for basic authentication.").Default("").StringVar(&o.Username)
+	c.Flag("password-file", "File with the password of --username.").Default("").StringVar(&o.PasswordFile)
+	readEnvironment(c, "PORTSCAN_HEALTHCHECK_", "url", "ca-file", "insecure-skip-verify", "username", "password-file")
+	webFlags(c, &o.WebOptions)
+}
+
+// readEnvironment sets the defaults of flags from environment variables. For example,
+// PORTSCAN_WEB_LISTEN_ADDRESS is that of --web.listen-address.
+func readEnvironment(c *kingpin.CmdClause, prefix string, flags ...string) {
+	for _, name := range flags {
+		c.GetFlag(name).Envar(prefix + strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(name)))
+	}
 }
 
 func scanFlags(c *kingpin.CmdClause, o *app.ScanOptions, configFile *string) {
@@ -97,8 +125,18 @@ func scanFlags(c *kingpin.CmdClause, o *app.ScanOptions, configFile *string) {
 	c.Flag("progress", "Draw a progress bar on a terminal.").Default("true").BoolVar(&o.Progress)
 }
 
+// omitVariables returns flags without their environment variables.
+func omitVariables(flags []*kingpin.FlagModel) (short []*kingpin.FlagModel) {
+	for _, f := range flags {
+		c := *f
+		c.Envar = ""
+		short = append(short, &c)
+	}
+	return short
+}
+
 // usageTemplate fits the help of every command on one screen. Without a command it
-// lists the flags of serve, which needs no name.
+// lists the flags of serve, which needs no name, without environment variables.
 const usageTemplate = `usage: {{.App.Name}} {{with .Context.SelectedCommand}}{{.FullCommand}} {{end}}[<flags>]
 {{- if .Context.SelectedCommand}}{{range .Context.SelectedCommand.Args}} <{{.Name}}>{{end}}
 
@@ -114,7 +152,7 @@ Flags:
 {{.Context.Flags|FlagsToTwoColumns|FormatTwoColumns -}}
 {{if not .Context.SelectedCommand}}{{range .App.Commands}}{{if .Default}}
 Flags of {{.Name}}:
-{{.Flags|FlagsToTwoColumns|FormatTwoColumns}}{{end}}{{end}}{{end -}}
+{{.Flags|OmitVariables|FlagsToTwoColumns|FormatTwoColumns}}{{end}}{{end}}{{end -}}
 {{if .Context.Args}}
 Arguments:
 {{.Context.Args|ArgsToTwoColumns|FormatTwoColumns}}{{end -}}

@@ -75,6 +75,8 @@ func TestRunExitStatus(t *testing.T) {
 		want string
 	}{
 		"address in use":        {[]string{"--config.file=" + good, listen}, app.ExitFailure, "address already in use"},
+		"address in use twice":  {[]string{"--config.file=" + good, listen, "--web.health-listen-address=" + freeAddress(t)}, app.ExitFailure, "address already in use"},
+		"health address":        {[]string{"--config.file=" + good, listen, "--web.health-listen-address=" + taken.Addr().String()}, app.ExitFailure, "same port as --web.listen-address="},
 		"no file":               {[]string{"--config.file=/nonexistent.yml"}, app.ExitFailure, "/nonexistent.yml"},
 		"foreign source":        {[]string{"--config.file=" + foreign}, app.ExitFailure, "192.0.2.77"},
 		"no host in the URL":    {[]string{"--config.file=" + good, "--web.external-url=https://:8443/ports"}, app.ExitFailure, "--web.external-url=https://:8443/ports: write an absolute URL"},
@@ -238,7 +240,7 @@ func TestHelpFitsScreen(t *testing.T) {
 		{"", []string{"--web.listen-address", "--state.file", "--config.file", "healthcheck", "scan"}},
 		{"serve", []string{"--web.listen-address", "--config.file"}},
 		{"scan", []string{"<target>", "--output", "--config.file"}},
-		{"healthcheck", []string{"--url"}},
+		{"healthcheck", []string{"--url", "--ca-file", "--web.health-listen-address", "$PORTSCAN_HEALTHCHECK_URL"}},
 	} {
 		args := append(strings.Fields(tc.command), "--help")
 		cmd := exec.CommandContext(t.Context(), os.Args[0], args...)

@@ -37,8 +37,9 @@ type exporter struct {
 	scans    *scans
 	reloader *config.Reloader
 	http     *http.Server
-	checksum string     // of the configuration that was loaded at the start
-	audit    *audit.Log // nil: no audit
+	health   http.Handler // for the health listener
+	checksum string       // of the configuration that was loaded at the start
+	audit    *audit.Log   // nil: no audit
 	stopping atomic.Bool
 
 	maxConnections int // as descriptors allow
@@ -126,21 +127,18 @@ func (e *exporter) newHandler() (http.Handler, error) {
 	if _, err := readWebConfig(webConfigFile); err != nil {
 		return nil, err
 	}
-	prefix := e.options.RoutePrefix
-	if prefix == "" && externalURL != nil {
-		prefix = externalURL.Path
-	}
 	handler, err := server.New(server.Options{
 		Config: e.config, Names: e.names, Scans: e.scans, Results: e.store, Exporter: e.metrics, Gatherer: e.registry,
 		Reload: e.reloader.Reload, Ready: func() bool { return !e.stopping.Load() }, Logger: e.logger,
 		Audit: e.audit, User: verifiedUser,
 		TimeoutOffset: time.Duration(e.options.TimeoutOffset * float64(time.Second)),
-		ExternalURL:   externalURL, RoutePrefix: prefix,
+		ExternalURL:   externalURL, RoutePrefix: e.options.pathPrefix(externalURL),
 		HistoryLimit: e.options.HistoryLimit, Pprof: e.options.Pprof,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("making the server: %w", err)
 	}
+	e.health = handler.HealthHandler()
 	return dropUnverified(&webUsers{file: webConfigFile}, handler), nil
 }
 

@@ -25,19 +25,18 @@ import (
 
 // ServeOptions are the flags of the serve command.
 type ServeOptions struct {
+	WebOptions
+
 	ConfigFile     string
 	CheckOnly      bool // check the configuration and exit
 	AutoReload     bool
 	ReloadInterval time.Duration // above 0
 	TimeoutOffset  float64       // seconds
 	HistoryLimit   int
-	ExternalURL    string // empty: from each request
-	RoutePrefix    string // empty: the path of ExternalURL
 	Pprof          bool
 	MaxConnections int    // above 0
 	AuditFile      string // empty: no audit
 	StateFile      string // empty: in memory only
-	Web            *web.FlagConfig
 }
 
 // Serve answers probes over HTTP until SIGTERM or SIGINT, or checks the configuration
@@ -132,6 +131,11 @@ func (e *exporter) serve(ctx context.Context, hup <-chan os.Signal) error {
 	defer e.audit.Close()
 	defer e.store.Close()
 	defer e.scans.Close()
+	health, err := startHealthListener(ctx, &e.options.WebOptions, e.health, e.logger)
+	if err != nil {
+		return err
+	}
+	defer health.close() // after the pending requests: until then it reports the shutdown
 	others.Go(func() { e.reloadOn(ctx, hup) })
 	if e.options.AutoReload {
 		others.Go(func() { e.reloader.Watch(ctx, e.options.ReloadInterval, e.checksum) })
@@ -139,10 +143,14 @@ func (e *exporter) serve(ctx context.Context, hup <-chan os.Signal) error {
 
 	served := make(chan error, 1)
 	go func() { served <- web.ListenAndServe(e.http, e.options.Web, e.logger) }()
+	var failure error
 	select {
 	case err := <-served:
 		cancel()
 		return fmt.Errorf("serving HTTP: %w", err)
+	case err := <-health.failed():
+		failure = fmt.Errorf("serving health checks: %w", err)
+		cancel()
 	case <-ctx.Done():
 	}
 	e.logger.Info("Shutting down")
@@ -150,7 +158,7 @@ func (e *exporter) serve(ctx context.Context, hup <-chan os.Signal) error {
 	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serving HTTP: %w", err)
 	}
-	return nil
+	return failure
 }
 
 // drain answers the pending requests: scans get a moment to finish, then their probes

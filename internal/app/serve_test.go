@@ -64,7 +64,7 @@ func fetch(t *testing.T, url string) (int, string) {
 // down, and leaves no goroutine.
 func TestServeShutdown(t *testing.T) {
 	noLeaks(t)
-	address, none := freeAddress(t), ""
+	address, health, none := freeAddress(t), freeAddress(t), ""
 	no := false
 	o := ServeOptions{
 		ConfigFile: writeConfig(t, `
@@ -72,7 +72,7 @@ modules: {slow: {ports: "1-65535", rate: 1000, timeout: 1m}}
 targets: [{name: here, hosts: [127.0.0.1], modules: [slow], authorization: {owner: me}}]
 `),
 		AutoReload: true, ReloadInterval: time.Hour, HistoryLimit: 10, TimeoutOffset: 0.5, MaxConnections: 100,
-		Web: &web.FlagConfig{WebListenAddresses: &[]string{address}, WebSystemdSocket: &no, WebConfigFile: &none},
+		WebOptions: WebOptions{Web: &web.FlagConfig{WebListenAddresses: &[]string{address}, WebSystemdSocket: &no, WebConfigFile: &none}, HealthListenAddress: health},
 	}
 	e, err := newExporter(o, promslog.NewNopLogger())
 	if err != nil {
@@ -90,8 +90,10 @@ targets: [{name: here, hosts: [127.0.0.1], modules: [slow], authorization: {owne
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
-	if code, body := fetch(t, "http://"+address+"/-/ready"); code != http.StatusOK {
-		t.Errorf("GET /-/ready = %d %q, want %d", code, body, http.StatusOK)
+	for _, a := range []string{address, health} {
+		if code, body := fetch(t, "http://"+a+"/-/ready"); code != http.StatusOK {
+			t.Errorf("GET /-/ready of %s = %d %q, want %d", a, code, body, http.StatusOK)
+		}
 	}
 	hup <- os.Interrupt // any value on this channel
 

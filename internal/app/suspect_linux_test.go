@@ -26,7 +26,7 @@ func newProber(t *testing.T, config string) func(query string) string {
 	none, no := "", false
 	e, err := newExporter(ServeOptions{
 		ConfigFile: writeConfig(t, config), HistoryLimit: 10, TimeoutOffset: 0.5, MaxConnections: 100,
-		Web: &web.FlagConfig{WebListenAddresses: &[]string{}, WebSystemdSocket: &no, WebConfigFile: &none},
+		WebOptions: WebOptions{Web: &web.FlagConfig{WebListenAddresses: &[]string{}, WebSystemdSocket: &no, WebConfigFile: &none}},
 	}, promslog.NewNopLogger())
 	if err != nil {
 		t.Fatal(err)

@@ -154,15 +154,6 @@ func checkRow(t *testing.T, o commandResult, port int, address, protocol, state,
 	t.Errorf("no row %q in:\n%s", want, o.stdout)
 }
 
-func TestHealthcheckCommand(t *testing.T) {
-	t.Parallel()
-	e := startExporter(t, targetsConfig("own"))
-	runExporter(t, "healthcheck", "--url="+e.url+"/-/healthy").wantStatus(t, 0)
-	runExporter(t, "healthcheck", "--url="+e.url+"/no-such-path").wantStatus(t, 1)
-	runExporter(t, "healthcheck", fmt.Sprintf("--url=http://127.0.0.1:%d/-/healthy", freePort(t))).wantStatus(t, 1)
-	runExporter(t, "healthcheck", "--url=::").wantStatus(t, 1)
-}
-
 func TestCommandLineFlags(t *testing.T) {
 	t.Parallel()
 	version := runExporter(t, "--version")

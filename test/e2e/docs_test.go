@@ -21,6 +21,7 @@ func untestedCommands() map[string]string {
 		partOfTest = "make test runs these tests"
 		noSystemd  = "the sandbox has no systemd; TestRelease verifies and runs the units"
 		noRegistry = "requires a registry; TestImage builds the image and runs Compose without one"
+		ownFiles   = "TestHealthcheckTLS runs it with its own files and URL"
 		noCluster  = "requires a cluster; deploy/kubernetes/check builds and checks the manifests"
 	)
 	return map[string]string{
@@ -31,8 +32,12 @@ func untestedCommands() map[string]string {
 		"CONTRIBUTING.md: git diff --stat collector/testdata":         "the sandbox has no .git",
 		"CONTRIBUTING.md: go test -run 'TestProbeTwoAddresses$' .":    partOfTest,
 		"CONTRIBUTING.md: go test -run 'TestDocuments/docs/cli.md' .": partOfTest,
-		"docs/cli.md: #!/bin/sh":                                      "TestTextfileCollector runs it with node_exporter",
-		"docs/dashboards.md: systemctl restart grafana-server":        noSystemd,
+		"docs/cli.md: portscan_exporter healthcheck --web.config.file=web.yml --ca-file=tls.crt " +
+			"--username=prometheus --password-file=password": ownFiles,
+		"docs/cli.md: portscan_exporter healthcheck --url=https://ports.example.org:10115/-/healthy " +
+			"--username=prometheus --password-file=password": ownFiles,
+		"docs/cli.md: #!/bin/sh":                               "TestTextfileCollector runs it with node_exporter",
+		"docs/dashboards.md: systemctl restart grafana-server": noSystemd,
 
 		"docs/alerts.md: kubectl apply --namespace=monitoring --filename=deploy/kubernetes/operator/prometheusrule.yaml": noCluster,
 
@@ -41,8 +46,9 @@ func untestedCommands() map[string]string {
 			"--volume=$PWD/config:/etc/portscan_exporter:ro portscan_exporter": noRegistry,
 		"docs/deployment.md: docker run --read-only --cap-drop=ALL --cap-add=NET_RAW --publish=127.0.0.1:10115:10115 " +
 			"--volume=$PWD/config:/etc/portscan_exporter:ro portscan_exporter": noRegistry,
-		"docs/deployment.md: SSL_CERT_FILE=tls.crt portscan_exporter healthcheck " +
-			"--url=https://USER:PASSWORD@localhost:10115/-/healthy": "TestTLSAndBasicAuth runs it with its own URL",
+		"docs/deployment.md: docker run --read-only --cap-drop=ALL --publish=127.0.0.1:10115:10115 " +
+			"--volume=$PWD/config:/etc/portscan_exporter:ro --env=PORTSCAN_WEB_CONFIG_FILE=/etc/portscan_exporter/web.yml " +
+			"--env=PORTSCAN_WEB_HEALTH_LISTEN_ADDRESS=127.0.0.1:10116 portscan_exporter": noRegistry,
 		"docs/deployment.md: apt install ./portscan-exporter_0.2.0_amd64.deb":                           "TestRelease installs and upgrades packages",
 		"docs/deployment.md: systemctl enable --now portscan_exporter.socket portscan_exporter.service": noSystemd,
 		"deploy/compose/README.md: docker compose -f deploy/compose/compose.yaml up --build":            noRegistry,

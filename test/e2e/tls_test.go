@@ -13,9 +13,6 @@ import (
 	"math/big"
 	"net"
 	"net/http"
-	"net/url"
-	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -105,7 +102,6 @@ func TestTLSAndBasicAuth(t *testing.T) {
 	parseMetrics(t, probe).wantValue(t, "probe_success", 1)
 	checkDiscoveryScheme(t, getAs(t, c, e.url+"/sd", name, password, http.StatusOK), e.addr)
 	checkPlainHTTPRefused(t, e.addr, name, password)
-	checkAuthenticatedHealth(t, certFile, e.addr, url.UserPassword(name, password))
 	if _, err := requestAs(newTLSClient(x509.NewCertPool()), http.MethodGet, e.url, name, password); err == nil {
 		t.Error("a client that does not trust the certificate got a response")
 	}
@@ -135,23 +131,6 @@ func checkDiscoveryScheme(t *testing.T, sd, addr string) {
 	}
 	if len(groups) != 1 || groups[0].Labels["__scheme__"] != "https" || len(groups[0].Targets) != 1 || groups[0].Targets[0] != addr {
 		t.Errorf("/sd = %s, want one target %s with scheme https", sd, addr)
-	}
-}
-
-// checkAuthenticatedHealth runs the healthcheck command with and without credentials.
-func checkAuthenticatedHealth(t *testing.T, certFile, addr string, user *url.Userinfo) {
-	t.Helper()
-	for _, c := range []struct {
-		user *url.Userinfo
-		want int
-	}{{user, 0}, {nil, 1}} {
-		u := url.URL{Scheme: "https", User: c.user, Host: addr, Path: "/-/healthy"}
-		cmd := exec.CommandContext(t.Context(), binary(t), "healthcheck", "--url="+u.String())
-		cmd.Env = append(os.Environ(), "SSL_CERT_FILE="+certFile)
-		out, _ := cmd.CombinedOutput()
-		if got := cmd.ProcessState.ExitCode(); got != c.want {
-			t.Errorf("healthcheck as %v = %d, want %d: %s", c.user, got, c.want, out)
-		}
 	}
 }
 
