@@ -93,7 +93,7 @@ func TestShippedConfigurationsValid(t *testing.T) {
 }
 
 // testCompose runs the services that need no registry: the exporter and its targets.
-func testCompose(t *testing.T, image string) {
+func testCompose(t *testing.T, engine containerEngine, image string) {
 	t.Helper()
 	project := fmt.Sprintf("portscan_exporter_test_%d", time.Now().UnixNano())
 	port := freePort(t)
@@ -116,5 +116,11 @@ func testCompose(t *testing.T, image string) {
 		if unexpected := m.sumByPrefix(`portscan_ports_violating{expected="closed"`); unexpected != want.unexpected {
 			t.Errorf("%s: got %v unexpected open ports, want %v", target, unexpected, want.unexpected)
 		}
+		id, err := composeCommand(t, project, env, "ps", "--quiet", target).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := container{engine, strings.TrimSpace(string(id))}
+		eventually(t, time.Minute, target+" is healthy", func() error { return c.checkHealth(t, "healthy", "Healthy") })
 	}
 }

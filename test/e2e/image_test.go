@@ -39,9 +39,13 @@ func TestImage(t *testing.T) {
 		t.Parallel()
 		testImageRefusals(t, engine, image)
 	})
+	t.Run("health", func(t *testing.T) {
+		t.Parallel()
+		testImageHealth(t, engine, image)
+	})
 	t.Run("compose", func(t *testing.T) {
 		t.Parallel()
-		testCompose(t, image)
+		testCompose(t, engine, image)
 	})
 }
 
@@ -53,7 +57,10 @@ func testImageContent(t *testing.T, engine containerEngine, image string) {
 		Config struct {
 			User, WorkingDir string
 			Entrypoint, Cmd  []string
-			Healthcheck      struct{ Test []string }
+			Healthcheck      struct {
+				Test    []string
+				Timeout time.Duration
+			}
 		}
 	}
 	engine.inspect(t, image, &info)
@@ -68,6 +75,9 @@ func testImageContent(t *testing.T, engine containerEngine, image string) {
 	}
 	if got := append(c.Entrypoint, c.Healthcheck.Test...); !slices.Equal(got, []string{"/bin/portscan_exporter", "CMD", "/bin/portscan_exporter", "healthcheck"}) {
 		t.Errorf("entrypoint and health check = %q", got)
+	}
+	if c.Healthcheck.Timeout <= 5*time.Second {
+		t.Errorf("timeout of the health check = %v, want more than the command's, which then reports the cause", c.Healthcheck.Timeout)
 	}
 	files := engine.imageFiles(t, image)
 	var names []string

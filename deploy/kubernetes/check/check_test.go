@@ -5,6 +5,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -111,6 +112,7 @@ func TestOverlaysBuild(t *testing.T) {
 	}{
 		"base":              {kinds: "ConfigMap Deployment Namespace NetworkPolicy PodDisruptionBudget Service", level: api.LevelRestricted},
 		"overlays/syn":      {kinds: "ConfigMap Deployment Namespace NetworkPolicy PodDisruptionBudget Service", level: api.LevelPrivileged},
+		"overlays/tls":      {kinds: "ConfigMap Deployment Namespace NetworkPolicy PodDisruptionBudget Service", level: api.LevelRestricted},
 		"overlays/operator": {kinds: "ConfigMap Deployment Namespace NetworkPolicy PodDisruptionBudget PrometheusRule ScrapeConfig Service ServiceMonitor", level: api.LevelRestricted},
 		"overlays/zones": {
 			kinds: "ConfigMap ConfigMap DaemonSet DaemonSet Namespace NetworkPolicy NetworkPolicy PodDisruptionBudget PodDisruptionBudget Service Service",
@@ -128,6 +130,7 @@ func TestOverlaysBuild(t *testing.T) {
 			}
 			all.checkSecurity(t, tc.level)
 			all.checkReferences(t)
+			all.checkProbes(t)
 		})
 	}
 }
@@ -198,6 +201,31 @@ func (o *objects) checkReferences(t *testing.T) {
 		want := "http://" + o.services[0].Name + "." + o.services[0].Namespace + ".svc:10115/sd"
 		if got := string(s.Spec.HTTPSDConfigs[0].URL); got != want {
 			t.Errorf("ScrapeConfig URL = %s, want %s", got, want)
+		}
+	}
+}
+
+// checkProbes checks that the probes need no credentials: with a web configuration, they
+// use the listener for health checks.
+func (o *objects) checkProbes(t *testing.T) {
+	t.Helper()
+	for _, p := range o.templates {
+		c, want, listener := p.Spec.Containers[0], "http", ""
+		if slices.ContainsFunc(c.Args, func(arg string) bool { return strings.HasPrefix(arg, "--web.config.file=") }) {
+			want = "health"
+		}
+		for _, port := range c.Ports {
+			if port.Name == "health" {
+				listener = fmt.Sprintf("--web.health-listen-address=:%d", port.ContainerPort)
+			}
+		}
+		if want == "health" && !slices.Contains(c.Args, listener) {
+			t.Errorf("arguments = %q, want the listener %q", c.Args, listener)
+		}
+		for path, probe := range map[string]*corev1.Probe{"/-/healthy": c.LivenessProbe, "/-/ready": c.ReadinessProbe} {
+			if got := probe.HTTPGet; got.Path != path || got.Port.StrVal != want || got.Scheme != "" {
+				t.Errorf("probe = %v, want %s of port %s", got, path, want)
+			}
 		}
 	}
 }
