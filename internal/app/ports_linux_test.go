@@ -65,7 +65,7 @@ targets:
 			var out bytes.Buffer
 			o := tc.options
 			o.ConfigFile, o.Module, o.Output, o.AllPorts = file, module, string(terminal.Table), true
-			if code := Scan(o, promslog.Config{}, &out, &out); code != tc.code || !strings.Contains(out.String(), tc.want) {
+			if code := o.run(promslog.NewNopLogger(), terminal.NewScreen(&out), &out, &out); code != tc.code || !strings.Contains(out.String(), tc.want) {
 				t.Errorf("Scan(%+v) = %d, want %d and %q:\n%s", o, code, tc.code, tc.want, out.String())
 			}
 			if sent := counter.Packets(t, mine) - before; (sent > 0) != (tc.code == ExitOK) {
@@ -84,7 +84,7 @@ targets:
 	}
 	// The counter must see packets to these ports if there are any.
 	var out bytes.Buffer
-	Scan(ScanOptions{ConfigFile: file, Target: "free", Output: string(terminal.Table)}, promslog.Config{}, &out, &out)
+	ScanOptions{ConfigFile: file, Target: "free", Output: string(terminal.Table)}.run(promslog.NewNopLogger(), terminal.NewScreen(&out), &out, &out)
 	if n := sentToExcluded(t); n == "0" {
 		t.Errorf("a scan of port 22 is not counted:\n%s", out.String())
 	}

@@ -21,6 +21,7 @@ import (
 	"portscan_exporter/internal/config"
 	"portscan_exporter/internal/coordinator"
 	"portscan_exporter/internal/engine"
+	"portscan_exporter/internal/privilege"
 	"portscan_exporter/internal/resolve"
 	"portscan_exporter/internal/scan"
 	"portscan_exporter/internal/store"
@@ -44,7 +45,14 @@ type ScanOptions struct {
 func Scan(o ScanOptions, logging promslog.Config, stdout, stderr io.Writer) int {
 	screen := terminal.NewScreen(stderr)
 	logging.Writer = screen
-	report, err := o.scan(promslog.New(&logging), screen)
+	logger := promslog.New(&logging)
+	dropPrivileges(logger, privilege.Drop)
+	return o.run(logger, screen, stdout, stderr)
+}
+
+// run is [Scan] with the privileges of the process.
+func (o ScanOptions) run(logger *slog.Logger, screen *terminal.Screen, stdout, stderr io.Writer) int {
+	report, err := o.scan(logger, screen)
 	if err == nil {
 		report.Color = terminal.Colorful(stdout)
 		err = report.Write(stdout, terminal.Format(o.Output))

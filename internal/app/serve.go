@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/exporter-toolkit/web"
 
 	"portscan_exporter/internal/engine"
+	"portscan_exporter/internal/privilege"
 	"portscan_exporter/internal/server"
 )
 
@@ -47,6 +48,7 @@ func Serve(o ServeOptions, logger *slog.Logger, stdout, stderr io.Writer) int {
 		return ExitRefused
 	}
 	if o.CheckOnly {
+		dropPrivileges(logger, privilege.Drop)
 		return checkConfig(o.ConfigFile, stdout, stderr)
 	}
 	// First of all: a signal that arrives during the start takes effect after it.
@@ -55,6 +57,7 @@ func Serve(o ServeOptions, logger *slog.Logger, stdout, stderr io.Writer) int {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
+	dropPrivileges(logger, privilege.DropBeforeListening)
 	logger.Info("Starting portscan_exporter", "version", version.Info(), "build_context", version.BuildContext())
 	e, err := awaitExporter(ctx, o, logger)
 	switch {
@@ -65,6 +68,7 @@ func Serve(o ServeOptions, logger *slog.Logger, stdout, stderr io.Writer) int {
 		logger.Error("Failed to start", "err", err)
 		return ExitFailure
 	}
+	dropWhenListening(e.http, logger)
 	if err := e.serve(ctx, hup); err != nil {
 		logger.Error("Failed to serve", "err", err)
 		return ExitFailure

@@ -35,7 +35,7 @@ func NewSYN(budget *Budget) (*Engine, error) {
 
 // ErrNoRaw is the error for a missing capability CAP_NET_RAW.
 var ErrNoRaw = errors.New("missing capability CAP_NET_RAW: " +
-	"grant it with setcap cap_net_raw=ep on the binary, AmbientCapabilities=CAP_NET_RAW in systemd, or --cap-add=NET_RAW in a container")
+	"grant it with setcap cap_net_raw=p on the binary, AmbientCapabilities=CAP_NET_RAW in systemd, or --cap-add=NET_RAW in a container")
 
 // CheckSYN returns the reason if half-open scans cannot be made: [ErrNoRaw], or an error of
 // the system. It may be called concurrently.

@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"portscan_exporter/internal/privilege"
 	"portscan_exporter/internal/scan"
 	"portscan_exporter/internal/testnet"
 )
@@ -223,8 +224,9 @@ func TestReceiverOverflow(t *testing.T) {
 // child process.
 const unprivilegedRole = "PORTSCAN_TEST_UNPRIVILEGED_ROLE"
 
-// TestSYNUnprivileged scans as a user with only CAP_NET_RAW, which must succeed, and without
-// it, for which NewSYN must return an error.
+// TestSYNUnprivileged scans as a user with only CAP_NET_RAW and as root that has dropped all
+// other capabilities, which must succeed and detect local NAT, and without CAP_NET_RAW, for
+// which NewSYN must return an error.
 func TestSYNUnprivileged(t *testing.T) {
 	if role := os.Getenv(unprivilegedRole); role != "" {
 		scanUnprivileged(t, role)
@@ -234,19 +236,24 @@ func TestSYNUnprivileged(t *testing.T) {
 		return
 	}
 	testnet.Start(t, testnet.Host{Addrs: []netip.Addr{target4, target6}, Ports: map[string]testnet.Answer{"22,80": testnet.Accept, "100-199": testnet.Drop}})
-	for role, caps := range map[string][]uintptr{"granted": {unix.CAP_NET_RAW}, "none": nil} {
+	for _, family := range []string{"ip", "ip6"} {
+		testnet.Filter(t, strings.ReplaceAll(natRules("postrouting", "tcp dport 999 masquerade to :10000-20000 fully-random"), "FAMILY", family))
+	}
+	for role, caps := range map[string][]uintptr{"granted": {unix.CAP_NET_RAW}, "none": nil, "dropped": nil} {
 		// Only root may have access to the binary's folder. This path needs no access to it.
 		cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^TestSYNUnprivileged$", "-test.v")
 		cmd.Env = append(os.Environ(), unprivilegedRole+"="+role)
 		cmd.Dir = "/"
 		const nobody = 65534
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody, NoSetGroups: os.Getuid() != 0}, AmbientCaps: caps}
+		if role != "dropped" {
+			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody, NoSetGroups: os.Getuid() != 0}, AmbientCaps: caps}
+		}
 		out, err := cmd.CombinedOutput()
 		if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.EPERM) {
 			testnet.Skip(t, "cannot run as another user: "+err.Error())
 		}
 		if err != nil || !strings.Contains(string(out), "--- PASS") {
-			t.Errorf("test as another user, capability %s: %v\n%s", role, err, out)
+			t.Errorf("test with capability %s: %v\n%s", role, err, out)
 		}
 	}
 }
@@ -254,13 +261,18 @@ func TestSYNUnprivileged(t *testing.T) {
 // scanUnprivileged is the part of TestSYNUnprivileged in the child process.
 func scanUnprivileged(t *testing.T, role string) {
 	t.Helper()
+	if role == "dropped" {
+		if _, _, err := privilege.Drop(); err != nil {
+			t.Fatal(err)
+		}
+	}
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]uint64{"granted": 1 << unix.CAP_NET_RAW, "none": 0}[role]
-	if line := fmt.Sprintf("CapEff:\t%016x\n", want); !strings.Contains(string(status), line) || os.Getuid() == 0 {
-		t.Fatalf("user = %d, want another than 0, with %s:\n%s", os.Getuid(), line, status)
+	want := map[string]uint64{"granted": 1 << unix.CAP_NET_RAW}[role]
+	if line := fmt.Sprintf("CapEff:\t%016x\n", want); !strings.Contains(string(status), line) || (os.Getuid() == 0) != (role == "dropped") {
+		t.Fatalf("user = %d, want %s:\n%s", os.Getuid(), line, status)
 	}
 	e, err := NewSYN(testBudget(t, Limits{}))
 	if role == "none" {
@@ -274,7 +286,7 @@ func scanUnprivileged(t *testing.T, role string) {
 	}
 	defer e.Close()
 	got := census(scanAll(t.Context(), t, e, testRequest(t, defaultSpec("1-1000"), target4, target6)))
-	if got["open synack"] != 4 || got["filtered silence"] != 200 || got["closed rst"] != 1796 {
-		t.Errorf("states with only CAP_NET_RAW = %v, want 4 open (synack), 200 filtered (silence), 1796 closed (rst)", got)
+	if got["open synack"] != 4 || got["filtered silence"] != 200 || got["closed rst"] != 1794 || got["unknown translated"] != 2 {
+		t.Errorf("states with only CAP_NET_RAW = %v, want 4 open (synack), 200 filtered (silence), 1794 closed (rst), 2 unknown (translated)", got)
 	}
 }

@@ -100,7 +100,7 @@ func testUnit(t *testing.T, r systemRoot) {
 		t.Helper()
 		parseMetrics(t, r.getBody(t, "/probe?target=localhost")).wantValue(t, "probe_success", 1)
 		status := r.run(t, "sh", "-c", "cat /proc/$(systemctl show --property=MainPID --value portscan_exporter)/status")
-		for _, line := range []string{"CapEff:\t" + capabilities, "CapBnd:\t" + capabilities, "NoNewPrivs:\t1", "Seccomp:\t2"} {
+		for _, line := range append(capabilityLines(capabilities), "CapBnd:\t"+capabilities, "Seccomp:\t2") {
 			if !strings.Contains(status, line+"\n") {
 				t.Errorf("process status lacks %q:\n%s", line, status)
 			}

@@ -4,7 +4,9 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -12,11 +14,88 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
+	"time"
 )
 
-const capNetRaw = 13 // linux/capability.h
+// Capabilities of linux/capability.h.
+const (
+	capDACOverride    = 1
+	capSetPCap        = 8
+	capNetBindService = 10
+	capNetAdmin       = 12
+	capNetRaw         = 13
+)
+
+// Sets of capabilities in /proc/PID/status.
+const (
+	noCapability = "0000000000000000"
+	onlyNetRaw   = "0000000000002000"
+)
+
+// capabilityLines returns lines of /proc/PID/status for a process that has dropped its
+// capabilities except the permitted ones.
+func capabilityLines(permitted string) []string {
+	return []string{"CapInh:\t" + noCapability, "CapPrm:\t" + permitted, "CapEff:\t" + noCapability, "CapAmb:\t" + noCapability, "NoNewPrivs:\t1"}
+}
+
+// checkCapabilities fails the test unless all threads of the process have only the permitted
+// capabilities, and none in effect.
+func checkCapabilities(t *testing.T, pid, permitted string) {
+	t.Helper()
+	statuses := threadStatuses(pid)
+	if len(statuses) == 0 {
+		t.Errorf("process %s has no threads", pid)
+	}
+	for thread, status := range statuses {
+		for _, line := range capabilityLines(permitted) {
+			if !strings.Contains(status, line+"\n") {
+				t.Errorf("%s lacks %q:\n%s", thread, line, status)
+			}
+		}
+	}
+}
+
+// threadStatuses returns the content of /proc/PID/task/*/status.
+func threadStatuses(pid string) map[string]string {
+	threads, _ := filepath.Glob("/proc/" + pid + "/task/*/status") // the pattern is valid
+	statuses := make(map[string]string)
+	for _, thread := range threads {
+		if status, err := os.ReadFile(thread); err == nil { // otherwise the thread has ended
+			statuses[thread] = string(status)
+		}
+	}
+	return statuses
+}
+
+// watchCapabilities checks the threads of a process until the returned function is called: none may
+// have more than CAP_NET_RAW in effect, at any time.
+func watchCapabilities(t *testing.T, pid string) (stop func()) {
+	t.Helper()
+	end, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-end:
+				return
+			case <-time.After(5 * time.Millisecond):
+			}
+			for thread, status := range threadStatuses(pid) {
+				status = strings.ReplaceAll(status, "CapEff:\t"+onlyNetRaw, "CapEff:\t"+noCapability)
+				for _, line := range capabilityLines(onlyNetRaw) {
+					if !strings.Contains(status, line+"\n") {
+						t.Errorf("%s during a scan lacks %q:\n%s", thread, line, status)
+						return
+					}
+				}
+			}
+		}
+	}()
+	return func() { close(end); <-ended }
+}
 
 // unprivilegedCommand returns a command of the exporter for a user that has only these
 // capabilities.
@@ -116,12 +195,11 @@ func TestUnprivileged(t *testing.T) {
 	listenLocal(t, s.listening)
 	listenLocal(t, s.unexpected)
 	e := startUnprivilegedExporter(t, nil, s.config())
-	status := readFile(t, fmt.Sprintf("/proc/%d/status", e.cmd.Process.Pid))
-	for _, line := range []string{"Uid:\t65534\t65534\t65534\t65534\n", "CapEff:\t0000000000000000\n", "CapPrm:\t0000000000000000\n"} {
-		if !strings.Contains(status, line) {
-			t.Errorf("process status lacks %q:\n%s", line, status)
-		}
+	pid := strconv.Itoa(e.cmd.Process.Pid)
+	if status, line := readFile(t, "/proc/"+pid+"/status"), "Uid:\t65534\t65534\t65534\t65534\n"; !strings.Contains(status, line) {
+		t.Errorf("process status lacks %q:\n%s", line, status)
 	}
+	checkCapabilities(t, pid, noCapability)
 	s.checkTCPScan(t, e.probe(t, "target=own"))
 	postReload(t, e, http.StatusOK)
 	if own := e.scrapeMetrics(t); own["process_open_fds"] < 1 || own["portscan_exporter_attempts_in_flight_limit"] < 50 {
@@ -213,25 +291,133 @@ func TestScanWithoutNetRaw(t *testing.T) {
 	awaitTarget(t, e, "first")
 }
 
-// TestNetRawFileCapability gives the file the permitted capability. The exporter must raise it only
-// while it opens a raw socket.
-func TestNetRawFileCapability(t *testing.T) {
+// TestCapabilitiesDropped starts the exporter with CAP_NET_RAW and other capabilities, on a port that
+// requires one of them. All threads must drop the others before the first probe, and have CAP_NET_RAW
+// in effect only while they open a raw socket.
+func TestCapabilitiesDropped(t *testing.T) {
 	t.Parallel()
+	for name, tc := range map[string]struct {
+		root    bool
+		ambient []uintptr
+		file    string // of the program
+		low     bool   // a port below 1024
+		static  bool   // without the C library
+		bounded bool   // the bounding set cannot be changed
+	}{
+		"root":                    {root: true, low: true},
+		"root, static":            {root: true, low: true, static: true},
+		"ambient":                 {ambient: []uintptr{capNetRaw}, bounded: true},
+		"ambient, others":         {ambient: []uintptr{capNetRaw, capNetBindService, capNetAdmin, capDACOverride, capSetPCap}, low: true},
+		"ambient, others, static": {ambient: []uintptr{capNetRaw, capNetBindService, capNetAdmin}, low: true, static: true, bounded: true},
+		"file, permitted":         {file: "cap_net_raw=p", bounded: true},
+		"file, effective":         {file: "cap_net_raw=ep", bounded: true},
+		"file, others":            {file: "cap_net_raw,cap_net_bind_service,cap_sys_admin=p", low: true, static: true, bounded: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newTestPorts(t)
+			listenLocal(t, s.listening)
+			listenLocal(t, s.unexpected)
+			e := &exporter{addr: freeAddress(t), config: writeReadable(t, rawConfig(s))}
+			if tc.low {
+				e.addr = lowAddress(t)
+			}
+			cmd := unprivilegedCommand(t, tc.ambient, "--config.file="+e.config, "--web.listen-address="+e.addr, "--log.level=debug")
+			if tc.root {
+				cmd.SysProcAttr = nil
+			}
+			if tc.static {
+				var err error
+				if cmd.Path, err = buildStatic(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if tc.file != "" {
+				cmd.Path = copyWithCapabilities(t, cmd.Path, tc.file)
+			}
+			e.process = startCommand(t, cmd)
+			e.awaitReady(t)
+			pid := strconv.Itoa(cmd.Process.Pid)
+			checkCapabilities(t, pid, onlyNetRaw)
+			stop := watchCapabilities(t, pid)
+			for range 5 {
+				s.checkTCPScan(t, e.probe(t, "target=own&module=half"))
+			}
+			postReload(t, e, http.StatusOK)
+			stop()
+			checkCapabilities(t, pid, onlyNetRaw)
+			if bound := "CapBnd:\t" + noCapability + "\n"; !tc.bounded && !strings.Contains(readFile(t, "/proc/"+pid+"/status"), bound) {
+				t.Errorf("process status lacks %q", bound)
+			}
+			dropped := tc.file != "cap_net_raw=p"
+			if log := e.output.String(); strings.Contains(log, `msg="Dropped capabilities"`) != dropped || strings.Contains(log, "Failed to drop") {
+				t.Errorf("log has dropped capabilities: %v, want %v:\n%s", !dropped, dropped, log)
+			}
+		})
+	}
+}
+
+// lowAddress returns an address of loopback with a free port below 1024.
+func lowAddress(t *testing.T) string {
+	t.Helper()
+	for {
+		address := fmt.Sprintf("127.%d.%d.%d:443", 1+rand.IntN(200), rand.IntN(256), 1+rand.IntN(254))
+		if l, err := net.Listen("tcp", address); err == nil {
+			_ = l.Close()
+			return address
+		}
+	}
+}
+
+// buildStatic builds the exporter once, as releases are built.
+var buildStatic = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(buildDir, "portscan_exporter_static")
+	cmd := exec.Command("make", "--silent", "build", "OUTPUT="+path)
+	cmd.Dir = repository
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%v: %w\n%s", cmd.Args, err, out)
+	}
+	return path, nil
+})
+
+// copyWithCapabilities copies a program, sets file capabilities, and returns the path, which every
+// user can read.
+func copyWithCapabilities(t *testing.T, program, capabilities string) string {
+	t.Helper()
 	setcap := needProgram(t, "setcap")
-	s := newTestPorts(t)
-	listenLocal(t, s.listening)
-	cmd := unprivilegedCommand(t, nil)
-	cmd.Path = filepath.Join(readableDir(t), "portscan_exporter")
-	copyFile(t, binary(t), cmd.Path)
-	if out, err := exec.Command(setcap, "cap_net_raw+p", cmd.Path).CombinedOutput(); err != nil {
+	path := filepath.Join(readableDir(t), "portscan_exporter")
+	copyFile(t, program, path)
+	if out, err := exec.Command(setcap, capabilities, path).CombinedOutput(); err != nil {
 		skip(t, fmt.Sprintf("cannot set file capabilities: %v: %s", err, out))
 	}
-	e := &exporter{addr: freeAddress(t), config: writeReadable(t, rawConfig(s))}
-	cmd.Args = append(cmd.Args, "--config.file="+e.config, "--web.listen-address="+e.addr)
-	e.process = startCommand(t, cmd)
-	e.awaitReady(t)
-	m := e.probe(t, "target=own&module=half")
-	m.wantValue(t, "probe_success", 1)
-	m.wantValue(t, portOpenSample("127.0.0.1", s.listening, "open"), 1)
-	checkNoEffectiveCapability(t, strconv.Itoa(cmd.Process.Pid))
+	return path
+}
+
+// TestScanCommandDropsCapabilities runs the command as root. The configuration of another user is
+// not readable then, as it is for serve at a reload.
+func TestScanCommandDropsCapabilities(t *testing.T) {
+	t.Parallel()
+	s := newTestPorts(t)
+	listenLocal(t, s.listening)
+	listenLocal(t, s.unexpected)
+	file := writeReadable(t, rawConfig(s))
+	run := func(args ...string) (status int, out string) {
+		t.Helper()
+		cmd := unprivilegedCommand(t, nil, append([]string{"--config.file=" + file, "--log.level=debug"}, args...)...)
+		cmd.SysProcAttr = nil // as root
+		text, _ := cmd.CombinedOutput()
+		return cmd.ProcessState.ExitCode(), string(text)
+	}
+	if status, out := run("scan", "own"); status != 1 || !strings.Contains(out, `after="cap_net_raw=p"`) || !strings.Contains(out, " OPEN ") {
+		t.Errorf("exit status of scan = %d, want 1, and open ports with cap_net_raw=p:\n%s", status, out)
+	}
+	const nobody = 65534
+	if err := errors.Join(os.Chown(file, nobody, nobody), os.Chmod(file, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range []string{"scan own", "serve --config.check", "serve --web.listen-address=127.0.0.1:0"} {
+		if status, out := run(strings.Fields(command)...); status == 0 || !strings.Contains(out, file+": cannot read file: permission denied") {
+			t.Errorf("%s: exit status = %d, want another than 0, and permission denied:\n%s", command, status, out)
+		}
+	}
 }
