@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/exporter-toolkit/web/kingpinflag"
 
 	"portscan_exporter/internal/app"
+	"portscan_exporter/internal/printable"
 	"portscan_exporter/internal/terminal"
 )
 
@@ -36,11 +37,12 @@ type options struct {
 
 // run parses the command line, runs its command, and returns the exit status.
 func run(args []string, stdout, stderr io.Writer) int {
-	o := options{logging: promslog.Config{Writer: stderr}}
-	a := newParser(&o, stdout, stderr)
+	messages := printable.NewWriter(stderr) // log and errors
+	o := options{logging: promslog.Config{Writer: messages}}
+	a := newParser(&o, stdout, messages)
 	command, err := a.Parse(completionArgs(a, args))
 	if err != nil {
-		fmt.Fprintf(stderr, "portscan_exporter: %v, try --help\n", err)
+		fmt.Fprintf(messages, "portscan_exporter: %v, try --help\n", err)
 		return app.ExitRefused
 	}
 	o.serve.ConfigFile, o.scan.ConfigFile = o.configFile, o.configFile
@@ -48,9 +50,9 @@ func run(args []string, stdout, stderr io.Writer) int {
 	case "scan":
 		return app.Scan(o.scan, o.logging, stdout, stderr)
 	case "healthcheck":
-		return app.Healthcheck(o.health, stdout, stderr)
+		return app.Healthcheck(o.health, stdout, messages)
 	default:
-		return app.Serve(o.serve, promslog.New(&o.logging), stdout, stderr)
+		return app.Serve(o.serve, promslog.New(&o.logging), stdout, messages)
 	}
 }
 

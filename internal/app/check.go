@@ -11,6 +11,7 @@ import (
 
 	"portscan_exporter/internal/config"
 	"portscan_exporter/internal/engine"
+	"portscan_exporter/internal/printable"
 )
 
 // checkConfig prints every error and warning of the configuration, for --config.check.
@@ -29,7 +30,7 @@ func checkConfig(file string, stdout, stderr io.Writer) int {
 	for _, lack := range config.CheckHost(cfg, engine.CheckSYN) {
 		fmt.Fprintf(stderr, "warning: %v\n", lack)
 	}
-	fmt.Fprintf(stdout, "%s is valid: %d targets, %d modules\n", file, len(cfg.Targets()), len(cfg.Modules()))
+	fmt.Fprintf(stdout, "%s is valid: %d targets, %d modules\n", printable.Escape(file), len(cfg.Targets()), len(cfg.Modules()))
 	return ExitOK
 }
 

@@ -21,6 +21,7 @@ import (
 	"portscan_exporter/internal/config"
 	"portscan_exporter/internal/coordinator"
 	"portscan_exporter/internal/engine"
+	"portscan_exporter/internal/printable"
 	"portscan_exporter/internal/privilege"
 	"portscan_exporter/internal/resolve"
 	"portscan_exporter/internal/scan"
@@ -44,26 +45,27 @@ type ScanOptions struct {
 // the log appears above the progress bar.
 func Scan(o ScanOptions, logging promslog.Config, stdout, stderr io.Writer) int {
 	screen := terminal.NewScreen(stderr)
-	logging.Writer = screen
+	messages := printable.NewWriter(screen)
+	logging.Writer = messages
 	logger := promslog.New(&logging)
 	dropPrivileges(logger, privilege.Drop)
-	return o.run(logger, screen, stdout, stderr)
+	return o.run(logger, screen, stdout, messages)
 }
 
 // run is [Scan] with the privileges of the process.
-func (o ScanOptions) run(logger *slog.Logger, screen *terminal.Screen, stdout, stderr io.Writer) int {
+func (o ScanOptions) run(logger *slog.Logger, screen *terminal.Screen, stdout, messages io.Writer) int {
 	report, err := o.scan(logger, screen)
 	if err == nil {
 		report.Color = terminal.Colorful(stdout)
 		err = report.Write(stdout, terminal.Format(o.Output))
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "portscan_exporter: %v\n", err)
+		fmt.Fprintf(messages, "portscan_exporter: %v\n", err)
 		return ExitRefused
 	}
 	if terminal.Format(o.Output) != terminal.Table { // the table contains the notes
 		for _, note := range report.Notes() {
-			fmt.Fprintf(stderr, "portscan_exporter: %s\n", note)
+			fmt.Fprintf(messages, "portscan_exporter: %s\n", note)
 		}
 	}
 	switch {

@@ -24,7 +24,7 @@ func (a Authorization) Expired(now time.Time) bool {
 func (l *loader) authorization(dst *Authorization) func(value) {
 	return func(v value) {
 		owner := func(v value) {
-			text, ok := l.scalar(v)
+			text, ok := l.visible(v)
 			if ok && strings.TrimSpace(text) == "" {
 				l.errorf(v, "must not be empty: write the owner of this target, such as %s", v.example)
 			}

@@ -16,7 +16,7 @@ func TestConfigAuthorize(t *testing.T) {
 modules: {first: {ports: "1"}, second: {ports: "2"}, spare: {ports: "3"}}
 targets:
   - {name: web, hosts: [192.0.2.1], modules: [first, second], authorization: {owner: net team}}
-  - {name: old, hosts: [192.0.2.2], modules: [first], authorization: {owner: "net\nteam", expires: 2020-01-31}}
+  - {name: old, hosts: [192.0.2.2], modules: [first], authorization: {owner: net team, expires: 2020-01-31}}
   - {name: other, hosts: [192.0.2.3], modules: [spare], authorization: {owner: me}}
   - {name: asked, networks: [198.51.100.0/24], modules: [first], authorization: {owner: me}}
 `)
@@ -38,7 +38,7 @@ targets:
 		{target: strings.Repeat("x", 9000), denial: UnknownTarget, message: `xxx..." is not configured`},
 		{target: "web", module: "third", denial: UnknownModule, message: `module "third" is not configured: use a module of target "web"`},
 		{target: "web", module: "spare", denial: UnlistedModule, message: `target "web" does not list module "spare"`},
-		{target: "old", denial: ExpiredAuthorization, message: `authorization for target "old" expired at 2020-02-01T00:00:00Z: ask its owner "net\nteam"`},
+		{target: "old", denial: ExpiredAuthorization, message: `authorization for target "old" expired at 2020-02-01T00:00:00Z: ask its owner "net team"`},
 	} {
 		selection, module, err := cfg.Authorize(t.Context(), noLookups{t}, c.target, c.module, testTime())
 		if c.denial == "" {

@@ -50,6 +50,14 @@ func (c *Config) Module(name string) (*Module, bool) {
 	return nil, false
 }
 
+func (c *Config) moduleNames() []string {
+	names := make([]string, 0, len(c.modules))
+	for _, m := range c.modules {
+		names = append(names, m.Name)
+	}
+	return names
+}
+
 // Limits returns the limits of all scans together.
 func (c *Config) Limits() Limits { return c.limits }
 

@@ -141,6 +141,7 @@ func (l *loader) scalar(v value) (string, bool) {
 	case strings.HasPrefix(n.Tag, "!") && n.Style&yaml.TaggedStyle != 0 && n.Tag != "!!str":
 		l.errorf(v, "YAML tags are not supported: write the value without %s", quoteValue(n.Tag))
 	case n.Kind == yaml.ScalarNode:
+		l.warnVariable(v, n.Value)
 		return n.Value, true
 	case n.Kind == yaml.SequenceNode:
 		l.errorf(v, "must not be a list: write %s", orSingleValue(v.example))

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"portscan_exporter/internal/printable"
 	"portscan_exporter/internal/scan"
 )
 
@@ -27,7 +28,7 @@ type Error struct {
 // Error returns "FILE:LINE: PATH: MSG" without the parts that are empty.
 func (e *Error) Error() string {
 	var b strings.Builder
-	b.WriteString(e.File)
+	b.WriteString(printable.Escape(e.File))
 	if e.Line > 0 {
 		fmt.Fprintf(&b, ":%d", e.Line)
 	}
@@ -81,7 +82,10 @@ func sortErrors(found []*Error) []*Error {
 	})
 }
 
-func quoteValue(text string) string { return strconv.Quote(scan.Truncate(text, 60)) }
+// maxQuoted is the maximum length of a quoted value, in bytes.
+const maxQuoted = 60
+
+func quoteValue(text string) string { return strconv.Quote(scan.Truncate(text, maxQuoted)) }
 
 // oneLine joins the lines of a message of a library.
 func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }

@@ -30,13 +30,15 @@ func (l *loader) decodeTargetFiles(v value) {
 // findTargetFiles returns the files that the patterns match, each once.
 func (l *loader) findTargetFiles(v value) []targetFile {
 	var found []targetFile
+	seen := make(map[string]bool)
 	items, patterns := l.scalars(v)
 	for i, pattern := range patterns {
 		for _, path := range l.matchFiles(items[i], pattern) {
 			switch {
 			case path == filepath.Clean(l.file):
 				l.errorf(items[i], "pattern matches the configuration file itself: write a pattern for a separate directory, such as targets.d/*.yml")
-			case !slices.ContainsFunc(found, func(f targetFile) bool { return f.path == path }):
+			case !seen[path]:
+				seen[path] = true
 				found = append(found, targetFile{items[i], path})
 			}
 		}

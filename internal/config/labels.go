@@ -19,6 +19,10 @@ func reservedLabels() []string {
 	}
 }
 
+// alertLabels returns the labels that the alert rules in the directory prometheus, or
+// Prometheus itself, set for alerts.
+func alertLabels() []string { return []string{"severity", "seen", "alertstate"} }
+
 // labels returns a decoder for label names with their values.
 func (l *loader) labels(dst map[string]string) func(value) {
 	return func(v value) {
@@ -32,10 +36,12 @@ func (l *loader) labels(dst map[string]string) func(value) {
 				l.errorf(at, "label names that start with __ are reserved for Prometheus: write another name")
 			case slices.Contains(reservedLabels(), e.name):
 				l.errorf(at, "label name is reserved for the metrics or Prometheus: write another name")
+			case slices.Contains(alertLabels(), e.name):
+				l.warnf(at, "alerts have a label %s of their own, which replaces this one: write another name", e.name)
 			}
 			if at.isNull() {
 				l.errorf(at, `value is missing: write %s: "" for an empty value`, e.name)
-			} else if text, ok := l.scalar(at); ok {
+			} else if text, ok := l.visible(at); ok {
 				dst[e.name] = text
 			}
 		}

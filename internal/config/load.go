@@ -21,10 +21,11 @@ type loader struct {
 	cfg    *Config
 	merges int // number of merges (<<) in the current file
 
-	modulePos map[*Module]value
-	invalid   map[*Module]bool // modules with an error
-	used      map[*Module]bool // modules of some target
-	targetPos map[string]value // by name
+	modulePos   map[*Module]value
+	moduleNamed map[string]*Module
+	invalid     map[*Module]bool // modules with an error
+	used        map[*Module]bool // modules of some target
+	targetPos   map[string]value // by name
 }
 
 func newLoader(r *reader, file string, now time.Time) *loader {
@@ -34,14 +35,15 @@ func newLoader(r *reader, file string, now time.Time) *loader {
 	}
 	cfg.yaml = sync.OnceValues(cfg.encode)
 	return &loader{
-		files:     r.newSession(),
-		file:      file,
-		now:       now,
-		cfg:       cfg,
-		modulePos: make(map[*Module]value),
-		invalid:   make(map[*Module]bool),
-		used:      make(map[*Module]bool),
-		targetPos: make(map[string]value),
+		files:       r.newSession(),
+		file:        file,
+		now:         now,
+		cfg:         cfg,
+		modulePos:   make(map[*Module]value),
+		moduleNamed: make(map[string]*Module),
+		invalid:     make(map[*Module]bool),
+		used:        make(map[*Module]bool),
+		targetPos:   make(map[string]value),
 	}
 }
 

@@ -62,6 +62,11 @@ func TestLoadWarnings(t *testing.T) {
 		{"useless_networks", []string{
 			`useless_networks.yml:8: targets[0].networks: networks has no effect, because hosts has no name: remove the key, or write a target with networks and without hosts to scan addresses on request`,
 		}},
+		{"alert_labels", []string{
+			`alert_labels.yml:8: targets[0].labels.severity: alerts have a label severity of their own, which replaces this one: write another name`,
+			`alert_labels.yml:8: targets[0].labels.seen: alerts have a label seen of their own, which replaces this one: write another name`,
+			`alert_labels.yml:9: external_labels.alertstate: alerts have a label alertstate of their own, which replaces this one: write another name`,
+		}},
 		{"expect", []string{
 			`expect.yml:9: targets[0].expect.tcp.open: module "tcp" excludes ports 80,443-444, which must be open: write each port only in open or only in exclude_ports`,
 			`expect.yml:10: targets[0].expect.udp: no module of this target scans udp, so these ports are not checked: write a udp module in modules`,
@@ -74,6 +79,10 @@ func TestLoadWarnings(t *testing.T) {
 		{"no_targets", []string{
 			`no_targets.yml: no targets are configured: write at least one in targets`,
 		}},
+		{"scrape_interval", []string{
+			`scrape_interval.yml:3: modules.rare.scrape_interval: 10m is longer than 4m, and Prometheus regards a series as gone 5m after its last sample: write scrape_interval: 4m, and max_age if hosts must be scanned less often`,
+			`scrape_interval.yml:4: modules.late.scrape_interval: 4m1s is longer than 4m, and Prometheus regards a series as gone 5m after its last sample: write scrape_interval: 4m, and max_age if hosts must be scanned less often`,
+		}},
 		{"slow_udp", []string{
 			`slow_udp.yml:2: modules.slow.ports: scanning 90 UDP ports can take 1m25s, longer than the timeout of 9s, because many hosts report six closed ports at once and then one per second: write fewer ports, or a longer timeout`,
 		}},
@@ -83,6 +92,12 @@ func TestLoadWarnings(t *testing.T) {
 		{"unused_module", []string{
 			`unused_module.yml:3: modules.other: no target uses this module: write the name in the modules of a target, or remove the module`,
 			`unused_module.yml:4: modules.third: no target uses this module: write the name in the modules of a target, or remove the module`,
+		}},
+		{"variables", []string{
+			`variables.yml:7: targets[0].authorization.owner: environment variables are not expanded in "${OWNER}": write the value itself`,
+			`variables.yml:8: targets[0].labels.env: environment variables are not expanded in "$ENV": write the value itself`,
+			`variables.yml:8: targets[0].labels.region: environment variables are not expanded in "eu-${REGION:-west}": write the value itself`,
+			`variables.yml:9: target_files[0]: environment variables are not expanded in "$HOME/*.yml": write the value itself`,
 		}},
 		{"zero_number", []string{
 			`zero_number.yml:2: modules.tcp.ports: 0443 is read as 443: write 443`,

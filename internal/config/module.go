@@ -87,6 +87,7 @@ func (l *loader) decodeModule(v value, name string) {
 		l.checkMethod(&m)
 	}})
 	l.cfg.modules = append(l.cfg.modules, m.Module)
+	l.moduleNamed[name] = m.Module
 	l.modulePos[m.Module] = v
 	if m.Method == scan.SYN {
 		l.cfg.synModules = append(l.cfg.synModules, m.methodAt)
@@ -118,7 +119,20 @@ func (l *loader) moduleFields(m *moduleDraft) []field {
 		{key: "max_age", example: "max_age: 0s", decode: l.duration(&m.MaxAge, 0)},
 		{key: "max_addresses", example: "max_addresses: 256", decode: l.integer(&m.MaxAddresses, 1)},
 		{key: "source_address", example: `source_address: "192.0.2.1"`, decode: recordPosition(&m.sourceAt, l.address(&m.SourceAddress))},
-		{key: "scrape_interval", example: "scrape_interval: 1m", decode: l.duration(&m.ScrapeInterval, 0)},
+		{key: "scrape_interval", example: "scrape_interval: 1m", decode: l.scrapeInterval(&m.ScrapeInterval)},
+	}
+}
+
+// scrapeInterval returns a decoder for a scrape interval. It warns about an interval that
+// leaves no time for a late sample before Prometheus's lookback delta, 5m, has passed.
+func (l *loader) scrapeInterval(dst *time.Duration) func(value) {
+	const longest = 4 * time.Minute
+	return func(v value) {
+		l.duration(dst, 0)(v)
+		if *dst > longest {
+			l.warnf(v, "%s is longer than 4m, and Prometheus regards a series as gone 5m after its last sample: write scrape_interval: 4m, and max_age if hosts must be scanned less often",
+				model.Duration(*dst))
+		}
 	}
 }
 

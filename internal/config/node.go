@@ -15,6 +15,9 @@ import (
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
+
+	"portscan_exporter/internal/printable"
+	"portscan_exporter/internal/scan"
 )
 
 // value is a YAML node with its position.
@@ -26,8 +29,10 @@ type value struct {
 	example string     // of the key with a value, for messages: "timeout: 9s"; may be empty
 }
 
+// newError returns an error with a message of one printable line.
 func (v value) newError(msg string) *Error {
-	return &Error{File: v.file, Line: v.line, Path: v.path, Msg: msg}
+	const limit = 2000 // bytes
+	return &Error{File: v.file, Line: v.line, Path: v.path, Msg: scan.Truncate(printable.Escape(msg), limit)}
 }
 
 // isNull reports whether the value is empty, ~ or null.
@@ -52,7 +57,7 @@ var plainKey = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
 // child returns the value of an entry.
 func (v value) child(e mappingEntry, example string) value {
 	name := e.name
-	if !plainKey.MatchString(name) {
+	if len(name) > maxQuoted || !plainKey.MatchString(name) {
 		name = quoteValue(name)
 	}
 	path := name

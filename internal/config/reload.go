@@ -41,10 +41,7 @@ func (r *Reloader) Reload() error {
 		return err
 	}
 	cfg := r.Config.Get()
-	names := make([]string, 0, len(cfg.Modules()))
-	for _, m := range cfg.Modules() {
-		names = append(names, m.Name)
-	}
+	names := cfg.moduleNames()
 	r.Observe(true, names)
 	r.Apply(cfg)
 	r.Logger.Info("Configuration loaded", "file", r.File, "targets", len(cfg.Targets()), "modules", len(names))

@@ -8,13 +8,17 @@ import (
 	"strings"
 )
 
-// suggest returns a fix for an unknown name: the nearest known name, or all of them.
+// suggest returns a fix for an unknown name: the nearest known name, or the first ones.
 func suggest(name string, known []string) string {
 	if near, ok := Nearest(name, known); ok {
 		return fmt.Sprintf("did you mean %q?", near)
 	}
 	if len(known) == 0 {
 		return "write at least one first"
+	}
+	const limit = 30
+	if more := len(known) - limit; more > 1 {
+		return fmt.Sprintf("write one of %s, or one of %d more", strings.Join(known[:limit], ", "), more)
 	}
 	return "write one of " + strings.Join(known, ", ")
 }

@@ -143,19 +143,15 @@ func (l *loader) targetName(t *targetDraft) func(value) {
 
 func (l *loader) targetModules(t *targetDraft) func(value) {
 	return func(v value) {
-		known := make([]string, 0, len(l.cfg.modules))
-		for _, m := range l.cfg.modules {
-			known = append(known, m.Name)
-		}
 		items, names := l.scalars(v)
 		for i, name := range names {
-			m, ok := l.cfg.Module(name)
+			m, ok := l.moduleNamed[name]
 			if _, doubled := t.Module(name); doubled && name != "" {
 				l.errorf(items[i], "duplicate module %s: write the module once", quoteValue(name))
 				continue
 			}
 			if !ok {
-				l.errorf(items[i], "module %s is not configured: %s", quoteValue(name), suggest(name, known))
+				l.errorf(items[i], "module %s is not configured: %s", quoteValue(name), suggest(name, l.cfg.moduleNames()))
 				continue
 			}
 			t.Modules = append(t.Modules, m)

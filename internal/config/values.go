@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/common/model"
 	"go.yaml.in/yaml/v4"
 
+	"portscan_exporter/internal/printable"
 	"portscan_exporter/internal/scan"
 )
 
@@ -58,12 +59,33 @@ func oneOf[T any](l *loader, dst *T, choices []choice[T]) func(value) {
 	}
 }
 
-// text returns a decoder for a scalar as written.
+// text returns a decoder for a scalar that programs display.
 func (l *loader) text(dst *string) func(value) {
 	return func(v value) {
-		if text, ok := l.scalar(v); ok {
+		if text, ok := l.visible(v); ok {
 			*dst = text
 		}
+	}
+}
+
+// visible returns the text of a scalar that programs display. It reports an error for
+// characters that change how the text around them is displayed.
+func (l *loader) visible(v value) (string, bool) {
+	text, ok := l.scalar(v)
+	if r, found := printable.FindDeceptive(text); ok && found {
+		l.errorf(v, "character %U is not permitted: write one line without control characters and bidirectional marks", r)
+		return "", false
+	}
+	return text, ok
+}
+
+// variable matches an environment variable as shells write it.
+var variable = regexp.MustCompile(`\$(\{|[A-Za-z_])`)
+
+// warnVariable warns about a text that other programs expand.
+func (l *loader) warnVariable(v value, text string) {
+	if variable.MatchString(text) {
+		l.warnf(v, "environment variables are not expanded in %s: write the value itself", quoteValue(text))
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 // auditProbe records a probe that was answered.
 func (s *Server) auditProbe(r *http.Request, arrived time.Time, task scan.Task, answer coordinator.Answer) {
 	s.options.Audit.Probe(audit.Probe{
-		Time: arrived.UTC(), Remote: r.RemoteAddr, User: s.options.User(r), Target: task.Asked, Module: task.Module,
+		Time: arrived.UTC(), Remote: r.RemoteAddr, User: s.user(r), Target: task.Asked, Module: task.Module,
 		Scan: answer.ScanID, Source: audit.Source(answer.Source), Status: http.StatusOK, Duration: time.Since(arrived),
 	})
 }
@@ -26,7 +26,7 @@ func (s *Server) auditRefusal(r *http.Request, arrived time.Time, refused *reque
 	const limit = 64 // bytes of a parameter
 	query := r.URL.Query()
 	e := audit.Refusal{
-		Time: arrived.UTC(), Remote: r.RemoteAddr, User: s.options.User(r),
+		Time: arrived.UTC(), Remote: r.RemoteAddr, User: s.user(r),
 		Target: scan.Truncate(query.Get("target"), limit), Module: scan.Truncate(query.Get("module"), limit),
 		Outcome: string(refused.Reason), Reason: refused.text, Status: refused.Status,
 	}
@@ -35,6 +35,12 @@ func (s *Server) auditRefusal(r *http.Request, arrived time.Time, refused *reque
 		e.Owner, e.Reference = found.Authorization.Owner, found.Authorization.Reference
 	}
 	s.options.Audit.Refusal(e)
+}
+
+// user returns the verified user of a request. The name in a certificate can be long.
+func (s *Server) user(r *http.Request) string {
+	const limit = 256 // bytes
+	return scan.Truncate(s.options.User(r), limit)
 }
 
 // CertifiedUser returns the common name of the client's verified certificate, or

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 
 	"portscan_exporter/collector"
+	"portscan_exporter/internal/printable"
 	"portscan_exporter/internal/scan"
 )
 
@@ -33,7 +34,7 @@ func encodeDebug(p *permittedProbe, result collector.ProbeResult) (encodedAnswer
 			fmt.Fprintf(&b, "# writing %s: %v\n", f.GetName(), err)
 		}
 	}
-	return newTextAnswer(b.String()), nil
+	return newTextAnswer(printable.EscapeLines(b.String())), nil
 }
 
 func writeDebugPlan(b *strings.Builder, task scan.Task) {

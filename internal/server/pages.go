@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/prometheus/common/version"
+
+	"portscan_exporter/internal/printable"
 )
 
 //go:embed pages
@@ -96,7 +98,7 @@ func (s *Server) writePage(w http.ResponseWriter, t *template.Template, content 
 	h := w.Header()
 	h.Set("Content-Security-Policy", pagePolicy)
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	_, _ = w.Write(b.Bytes())
+	_, _ = printable.NewWriter(w).Write(b.Bytes()) // templates escape only the syntax of HTML
 }
 
 // basePath returns the root path of the exporter in a browser, with a slash at

@@ -95,7 +95,7 @@ func (s *Server) runProbe(r *http.Request, p *permittedProbe, budget time.Durati
 	ctx, cancel := context.WithDeadline(r.Context(), p.deadline.Add(-allowance))
 	defer cancel()
 	p.log.Debug("Starting probe", "ports", p.task.Plan.Ports().String(), "budget", budget, "write_allowance", allowance)
-	return s.options.Scans.Scan(ctx, p.task, coordinator.Client{Remote: r.RemoteAddr, User: s.options.User(r)})
+	return s.options.Scans.Scan(ctx, p.task, coordinator.Client{Remote: r.RemoteAddr, User: s.user(r)})
 }
 
 // encodeProbe logs, audits and encodes the answer to a probe. A few answers are encoded at the

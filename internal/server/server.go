@@ -25,6 +25,7 @@ import (
 	"portscan_exporter/internal/audit"
 	"portscan_exporter/internal/config"
 	"portscan_exporter/internal/coordinator"
+	"portscan_exporter/internal/printable"
 	"portscan_exporter/internal/scan"
 	"portscan_exporter/internal/store"
 )
@@ -262,10 +263,16 @@ func (s *Server) handleConfig(w http.ResponseWriter, _ *http.Request) {
 		writeError(w, newRequestError(failedPage))
 		return
 	}
-	writeText(w, http.StatusOK, text)
+	writeExactText(w, http.StatusOK, text)
 }
 
+// writeText answers with lines of text, whose invisible characters are escaped.
 func writeText(w http.ResponseWriter, status int, body string) {
+	writeExactText(w, status, printable.EscapeLines(body))
+}
+
+// writeExactText answers with a text that programs read.
+func writeExactText(w http.ResponseWriter, status int, body string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(status)
 	_, _ = w.Write([]byte(body)) //nolint:gosec // text/plain, and nosniff: nothing in it is run

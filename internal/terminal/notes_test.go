@@ -4,6 +4,7 @@
 package terminal
 
 import (
+	"errors"
 	"net/netip"
 	"slices"
 	"strings"
@@ -87,6 +88,19 @@ func rejectedReport(t *testing.T, errors func(port uint16) scan.ICMPError) Repor
 	r := &scan.Result{Plan: plan, Started: time.Unix(0, 0)}
 	r.Addresses, _, _ = recorder.Snapshot(scan.CauseDeadline)
 	return Report{ProbeResult: collector.ProbeResult{Result: r}}
+}
+
+// TestTableEscapesFailures checks that the table and JSON escape errors of name servers.
+func TestTableEscapesFailures(t *testing.T) {
+	t.Parallel()
+	r := newReport(t)
+	r.Result.Failed = map[scan.Failure]error{scan.FailedDNS: errors.New("lookup a\x1b[2J\u202e\u009b\nb: \xff")}
+	if got, want := written(t, r, Table), `scan incomplete (dns): lookup a\u001b[2J\u202e\u009b\nb: `+"\ufffd\n"; !strings.Contains(got, want) {
+		t.Errorf("table = %s, want %s", got, want)
+	}
+	if got, want := written(t, r, JSON), `"message":"lookup a\u001b[2J\u202e\u009b\nb: \ufffd"`; !strings.Contains(got, want) {
+		t.Errorf("JSON = %s, want %s", got, want)
+	}
 }
 
 // TestNotesSuspect requires that a suspect address is noted with the reason, also in JSON.

@@ -12,6 +12,7 @@ import (
 	"io"
 
 	"portscan_exporter/collector"
+	"portscan_exporter/internal/printable"
 	"portscan_exporter/internal/scan"
 )
 
@@ -50,7 +51,7 @@ func (r Report) Write(w io.Writer, f Format) error {
 	case Table:
 		err = r.writeTable(out)
 	case JSON:
-		err = r.writeJSON(out)
+		err = r.writeJSON(printable.NewWriter(out))
 	case Prometheus:
 		err = writeMetrics(out, r.gatherer())
 	case Textfile:

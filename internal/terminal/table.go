@@ -13,6 +13,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"portscan_exporter/internal/printable"
 	"portscan_exporter/internal/scan"
 	"portscan_exporter/internal/service"
 )
@@ -50,7 +51,7 @@ func (r Report) writeTable(w io.Writer) error {
 		}
 	}
 	for _, note := range slices.Concat(r.hiddenNotes(), r.icmpNotes(), r.Notes()) {
-		if _, err := fmt.Fprintln(w, note); err != nil {
+		if _, err := fmt.Fprintln(w, printable.Escape(note)); err != nil {
 			return err
 		}
 	}
