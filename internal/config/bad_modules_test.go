@@ -93,6 +93,10 @@ func badModules() []badCase {
 			`ports.yml:21: modules.null_entry.ports[1]: value is missing: write a value, or remove the entry`,
 			`ports.yml:22: modules.end.exclude_ports: "1-" is not a port or a range: write a number from 1 to 65535, or a range such as 8000-8100`,
 		}},
+		{"too_many_ports", []string{
+			`too_many_ports.yml:2: modules.huge: max_addresses 65536 x 65535 ports = 4294901760 ports, which can take 352 GiB of memory: write fewer ports, or a lower max_addresses in the module or fewer hosts, for at most 67108864 ports`,
+			`too_many_ports.yml:19: targets[3].modules[1]: 1533 addresses x 65535 ports = 100465155 ports, which can take 9 GiB of memory: write fewer ports, or a lower max_addresses in the module or fewer hosts, for at most 67108864 ports`,
+		}},
 		{"source_address", []string{
 			`source_address.yml:2: modules.name.source_address: "localhost" is not an address: write one address of this machine, such as source_address: "192.0.2.1"`,
 			`source_address.yml:3: modules.zone.source_address: "fe80::1%eth0" has an IPv6 zone, which is not supported: write the address without the zone`,

@@ -89,6 +89,7 @@ func (l *loader) decodeTarget(v value) {
 	}
 	l.checkHosts(t)
 	l.makePlans(t)
+	l.checkMemory(t)
 	l.cfg.targets = append(l.cfg.targets, t.Target)
 }
 

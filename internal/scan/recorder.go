@@ -10,6 +10,14 @@ import (
 	"time"
 )
 
+// A scan has at most MaxScanPorts ports, all addresses together. A recorder and its snapshot take at
+// most MaxPortBytes of memory for each, if every port has a response time and an ICMP error, and
+// the state alternates by port.
+const (
+	MaxScanPorts = 1 << 26 // 1,024 addresses with all ports
+	MaxPortBytes = 88
+)
+
 // Recorder collects the results that an engine reports, and returns them at any time.
 // Create recorders with [NewRecorder]. They may be used concurrently.
 type Recorder struct {
