@@ -38,7 +38,7 @@ func newProbeDescs() *probeDescs {
 
 		ports:        desc("portscan_ports", "Number of ports of the plan by state.", ip, protocol, state),
 		violating:    desc("portscan_ports_violating", "Number of ports that violate the target's expectations: open but expected closed, or not open but expected open.", ip, protocol, expected),
-		omitted:      desc("portscan_ports_omitted", "Number of notable ports that max_ports excludes from this answer.", ip, protocol),
+		omitted:      desc("portscan_ports_omitted", "Number of notable ports without series in this answer, because of max_ports or lack of time.", ip, protocol),
 		responding:   desc("portscan_address_responding", "Whether the address itself answered during the scan. ICMP errors of routers do not count.", ip, protocol),
 		lastResponse: desc("portscan_address_last_response_timestamp_seconds", "Unix timestamp of the last answer of the address itself. Absent if no answer was seen.", ip, protocol),
 		suspect:      desc("portscan_address_suspect", "Whether a middlebox probably answers for the address, such as a SYN proxy, a catch-all listener or a tarpit.", ip, protocol),

@@ -138,6 +138,9 @@ func (e *exporter) newHandler() (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the server: %w", err)
 	}
+	if err := handler.Measure(); err != nil {
+		return nil, fmt.Errorf("making the server: %w", err)
+	}
 	e.health = handler.HealthHandler()
 	return dropUnverified(&webUsers{file: webConfigFile}, handler), nil
 }

@@ -129,7 +129,8 @@ func New(o Options) (*Coordinator, error) {
 }
 
 // Scan runs the task, or joins a running scan of the same task, and returns the result when
-// the scan ends, or its results so far when ctx ends. ctx must have a deadline. A scan ends
+// the scan ends, or its results so far when ctx ends. ctx must have a deadline. If it ends earlier
+// with the cause [context.DeadlineExceeded], that was the deadline. A scan ends
 // at the latest deadline of its waiting probes, or at its plan's timeout if that is
 // earlier. Tasks of one target wait in one queue for a slot, and targets take turns. The
 // error is [ErrBusy], [ErrClosing], [ErrPanic] or an error of Options.Allow. Failures of

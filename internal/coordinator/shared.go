@@ -240,8 +240,8 @@ func (c *Coordinator) leave(ctx context.Context, w *waiter) {
 		c.suspend(s)
 	}
 	c.mu.Unlock()
-	if run != nil && !sweep && errors.Is(ctx.Err(), context.Canceled) {
-		run.fail(scan.FailedCanceled, ctx.Err())
+	if cause := context.Cause(ctx); run != nil && !sweep && errors.Is(cause, context.Canceled) {
+		run.fail(scan.FailedCanceled, cause)
 	}
 	s.cancel()
 }
@@ -334,7 +334,7 @@ func (c *Coordinator) answer(ctx context.Context, w *waiter, task scan.Task) (An
 	case run == nil && closed:
 		return Answer{}, ErrClosing
 	case run == nil:
-		return Answer{}, fmt.Errorf("%w (%w)", ErrBusy, ctx.Err())
+		return Answer{}, fmt.Errorf("%w (%w)", ErrBusy, context.Cause(ctx))
 	}
 	result := run.result()
 	return Answer{Result: result, History: c.options.Store.History(task, result), ScanID: s.id, Source: source, Progress: 1}, nil

@@ -79,18 +79,20 @@ func (e *answerEncoder) encode(r *http.Request, p *permittedProbe, result collec
 }
 
 // encodeContent returns the section with the metrics that do not depend on the time. The result
-// of a single address is not cached, because the store returns another view for each probe.
+// of a single address is not cached, because the store returns another view for each probe, nor an
+// answer with fewer ports than usual.
 func (e *answerEncoder) encodeContent(format answerFormat, p *permittedProbe, result collector.ProbeResult) (answerSection, error) {
-	if result.View == nil || p.task.Addr.IsValid() {
-		return e.sections.encodeFirst(format, collector.NewProbeContent(result))
-	}
+	cacheable := result.View != nil && !p.task.Addr.IsValid() && result.MaxPorts == p.module.MaxPorts
 	id := answerID{p.selection.Target.Name, p.module.Name}
 	source := answerSource{weak.Make(result.View), weak.Make(p.selection.Target), weak.Make(p.module)}
-	if s, ok := e.cache.get(id, source, format); ok {
-		return s, nil
+	if cacheable {
+		if s, ok := e.cache.get(id, source, format); ok {
+			return s, nil
+		}
 	}
+	p.pending.begin(resultSize(result).cost())
 	s, err := e.sections.encodeFirst(format, collector.NewProbeContent(result))
-	if err == nil {
+	if err == nil && cacheable {
 		e.cache.put(id, source, format, s)
 	}
 	return s, err

@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"slices"
 	"time"
 
 	"portscan_exporter/collector"
@@ -19,7 +18,9 @@ import (
 // permittedProbe is a probe of a configured target and module.
 type permittedProbe struct {
 	arrived   time.Time
-	deadline  time.Time // by which the answer must be ready to be written
+	deadline  time.Time // by which the answer must be written
+	cutoff    time.Time // by which it must be written if it is late; zero: no scrape timeout is known
+	pending   *pendingAnswer
 	debug     bool
 	selection config.Selection
 	module    *config.Module
@@ -40,32 +41,43 @@ func (s *Server) handleProbe(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, arrived, asRequestError(err))
 		return
 	}
-	budget := probeBudget(module.Timeout, params.scrapeTimeout, s.options.TimeoutOffset)
 	p := &permittedProbe{
-		arrived: arrived, deadline: arrived.Add(budget), debug: params.debug,
+		arrived: arrived, debug: params.debug,
 		selection: selection, module: module, task: selection.Task(module),
 		log: newProbeLog(s.options.Logger, selection.Target.Name, module.Name),
 	}
+	p.setDeadlines(params.scrapeTimeout, s.options.TimeoutOffset)
 	setWriteDeadline(w, p.deadline.Add(readAllowance))
+	s.serveProbe(w, r, p, err)
+}
+
+// serveProbe answers a permitted probe, or one whose permission depends on names that were not
+// resolved. Its scan stops when there is just enough time for the answer.
+func (s *Server) serveProbe(w http.ResponseWriter, r *http.Request, p *permittedProbe, err error) {
+	ctx, stop := context.WithCancelCause(r.Context())
+	defer stop(nil)
+	p.pending = s.schedule.add(p.deadline, planSize(p.task, p.module).cost(), func() { stop(context.DeadlineExceeded) })
+	defer p.pending.finish()
 	var answer coordinator.Answer
 	if err == nil {
-		answer, err = s.runProbe(r, p, budget)
+		answer, err = s.runProbe(ctx, r, p)
 	}
 	if isUnresolved(err) { // at the arrival, or at the start of the scan
-		answer, err = coordinator.NewFailedAnswer(p.task, arrived, scan.FailedDNS, err), nil
+		answer, err = coordinator.NewFailedAnswer(p.task, p.arrived, scan.FailedDNS, err), nil
 	}
 	if err != nil {
 		p.log.Debug("Probe refused", "err", err)
-		s.refuse(w, r, arrived, asRequestError(err))
+		s.refuse(w, r, p.arrived, asRequestError(err))
 		return
 	}
+	p.pending.scanEnded()
 	// The client may be slow: its answer is written without a slot.
 	encoded, failure := s.encodeProbe(r, p, answer)
 	switch {
 	case failure == nil:
 		encoded.write(w)
 	case failure.Reason != "":
-		s.refuse(w, r, arrived, failure)
+		s.refuse(w, r, p.arrived, failure)
 	default:
 		writeError(w, failure)
 	}
@@ -89,25 +101,38 @@ func isUnresolved(err error) bool {
 	return ok
 }
 
+// setDeadlines sets by when the answer must be written. Half of the offset remains for an answer
+// that is late.
+func (p *permittedProbe) setDeadlines(scrapeTimeout, offset time.Duration) {
+	p.deadline = p.arrived.Add(probeBudget(p.module.Timeout, scrapeTimeout, offset))
+	if scrapeTimeout > 0 {
+		p.cutoff = p.deadline.Add(p.arrived.Add(scrapeTimeout).Sub(p.deadline) / 2)
+	}
+}
+
 // runProbe returns the results of a probe.
-func (s *Server) runProbe(r *http.Request, p *permittedProbe, budget time.Duration) (coordinator.Answer, error) {
-	allowance := writeAllowance(p.task, p.module, budget)
-	ctx, cancel := context.WithDeadline(r.Context(), p.deadline.Add(-allowance))
+func (s *Server) runProbe(ctx context.Context, r *http.Request, p *permittedProbe) (coordinator.Answer, error) {
+	ctx, cancel := context.WithDeadline(ctx, p.pending.scanEnd)
 	defer cancel()
-	p.log.Debug("Starting probe", "ports", p.task.Plan.Ports().String(), "budget", budget, "write_allowance", allowance)
+	p.log.Debug("Starting probe", "ports", p.task.Plan.Ports().String(),
+		"budget", p.deadline.Sub(p.arrived), "write_allowance", p.deadline.Sub(p.pending.scanEnd))
 	return s.options.Scans.Scan(ctx, p.task, coordinator.Client{Remote: r.RemoteAddr, User: s.user(r)})
 }
 
 // encodeProbe logs, audits and encodes the answer to a probe. A few answers are encoded at the
 // same time: each takes memory for its metrics.
 func (s *Server) encodeProbe(r *http.Request, p *permittedProbe, answer coordinator.Answer) (encodedAnswer, *requestError) {
-	release, err := s.answers.acquire(r.Context(), p.deadline)
+	defer p.pending.finish()
+	release, err := s.answers.acquire(r.Context(), later(p.deadline, p.cutoff))
 	if err != nil {
 		p.log.Debug("Probe refused", "err", err)
 		return encodedAnswer{}, newRequestError(encodersBusy)
 	}
 	defer release()
 	result := collector.NewProbeResult(p.selection.Target, p.module, answer, p.arrived)
+	if !p.cutoff.IsZero() && limitPorts(&result, p.pending, p.cutoff) {
+		p.log.Debug("Reporting fewer ports", "max_ports", result.MaxPorts)
+	}
 	p.log.logResult(result)
 	s.auditProbe(r, p.arrived, p.task, answer)
 	s.probeLogs.add(probeRecord{
@@ -126,6 +151,14 @@ func (s *Server) encodeProbe(r *http.Request, p *permittedProbe, answer coordina
 	return encoded, nil
 }
 
+// later returns the later one of two times.
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
 // readAllowance is the time after a probe's deadline in which the client may read
 // the response.
 const readAllowance = 10 * time.Second
@@ -142,29 +175,6 @@ func probeBudget(module, scrape, offset time.Duration) time.Duration {
 	default:
 		return min(module, scrape/2)
 	}
-}
-
-// writeAllowance returns the part of the budget that is reserved for writing the
-// response: at most a quarter.
-func writeAllowance(task scan.Task, m *config.Module, budget time.Duration) time.Duration {
-	const (
-		base       = 10 * time.Millisecond
-		perPort    = 30 * time.Microsecond  // three series: gather, write and compress
-		perAddress = 150 * time.Microsecond // a dozen series
-		perCell    = 40 * time.Nanosecond   // a port of an address
-	)
-	addresses := task.MaxAddresses
-	if !slices.ContainsFunc(task.Hosts, scan.Host.IsName) {
-		addresses = 0
-		for _, h := range task.Hosts {
-			addresses += min(h.Count(), task.MaxAddresses)
-		}
-		addresses = min(addresses, task.MaxAddresses)
-	}
-	cells := addresses * task.Plan.Ports().Len()
-	cost := base + time.Duration(min(m.MaxPorts, cells))*perPort +
-		time.Duration(addresses)*perAddress + time.Duration(cells)*perCell
-	return min(budget/4, cost)
 }
 
 // refuse answers a probe that gets no scan, counts and audits it.

@@ -72,6 +72,7 @@ type Server struct {
 	prefix    string // the route prefix, "" or "/something"
 	probeLogs *probeLogs
 	answers   *answerEncoder
+	schedule  *answerSchedule
 	pages     *pages
 	handler   http.Handler
 }
@@ -90,6 +91,7 @@ func New(o Options) (*Server, error) {
 		prefix:    strings.TrimSuffix(path.Clean("/"+o.RoutePrefix), "/"),
 		probeLogs: newProbeLogs(o.HistoryLimit),
 		answers:   newAnswerEncoder(),
+		schedule:  newAnswerSchedule(),
 		pages:     p,
 	}
 	s.handler = s.routes()
