@@ -50,7 +50,7 @@ func newExporter(o ServeOptions, logger *slog.Logger) (*exporter, error) {
 	e := &exporter{options: o, logger: logger, config: config.NewSafeConfig(o.ConfigFile, checkHost), registry: prometheus.NewRegistry()}
 	err := checkWebConfig(*o.Web.WebConfigFile)
 	if err != nil {
-		return nil, fmt.Errorf("--web.config.file: %w", err)
+		return nil, err
 	}
 	if e.maxConnections = engine.MaxConnections(o.MaxConnections); e.maxConnections < o.MaxConnections {
 		logger.Warn("Lowered connection limit", "flag", "--web.max-connections", "from", o.MaxConnections, "to", e.maxConnections, "reason", "limit of file descriptors")
@@ -123,10 +123,6 @@ func (e *exporter) newHandler() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	webConfigFile := *e.options.Web.WebConfigFile
-	if _, err := readWebConfig(webConfigFile); err != nil {
-		return nil, err
-	}
 	handler, err := server.New(server.Options{
 		Config: e.config, Names: e.names, Scans: e.scans, Results: e.store, Exporter: e.metrics, Gatherer: e.registry,
 		Reload: e.reloader.Reload, Ready: func() bool { return !e.stopping.Load() }, Logger: e.logger,
@@ -142,7 +138,7 @@ func (e *exporter) newHandler() (http.Handler, error) {
 		return nil, fmt.Errorf("making the server: %w", err)
 	}
 	e.health = handler.HealthHandler()
-	return dropUnverified(&webUsers{file: webConfigFile}, handler), nil
+	return dropUnverified(&webUsers{file: *e.options.Web.WebConfigFile}, handler), nil
 }
 
 // applyLimits applies the configuration's limits beside a number of HTTP connections.

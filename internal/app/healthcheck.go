@@ -85,8 +85,7 @@ func (o *HealthcheckOptions) check(ctx context.Context) error {
 func (o *HealthcheckOptions) newClient() (*http.Client, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: o.InsecureSkipVerify} //nolint:gosec // the user's decision
 	if o.CAFile != "" && !o.isPlain() {
-		const limit = 4 << 20
-		data, err := regularfile.Read(o.CAFile, limit)
+		data, err := regularfile.Read(o.CAFile, maxCertificate)
 		if err != nil {
 			return nil, fmt.Errorf("--ca-file: %w", err)
 		}

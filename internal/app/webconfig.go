@@ -6,12 +6,19 @@ package app
 import (
 	"bytes"
 	"fmt"
-	"os"
 	"path/filepath"
 	"sync"
 
 	"github.com/prometheus/exporter-toolkit/web"
 	"go.yaml.in/yaml/v2" // exporter-toolkit decodes with this version
+
+	"portscan_exporter/internal/regularfile"
+)
+
+// Sizes of files in bytes.
+const (
+	maxWebConfig   = 64 << 20
+	maxCertificate = 4 << 20 // in PEM format, or a key
 )
 
 // readWebConfig reads the file of --web.config.file as exporter-toolkit does, with its
@@ -20,7 +27,7 @@ func readWebConfig(file string) (*web.Config, error) {
 	if file == "" {
 		return &web.Config{}, nil
 	}
-	data, err := os.ReadFile(file)
+	data, err := regularfile.Read(file, maxWebConfig)
 	if err != nil {
 		return nil, fmt.Errorf("--web.config.file: %w", err)
 	}
@@ -30,6 +37,28 @@ func readWebConfig(file string) (*web.Config, error) {
 	}
 	c.TLSConfig.SetDirectory(filepath.Dir(file))
 	return c, nil
+}
+
+// checkWebConfig returns an error if exporter-toolkit can hang on the web configuration or a file
+// that it names: exporter-toolkit does not check that they are regular files.
+func checkWebConfig(file string) error {
+	c, err := readWebConfig(file)
+	if err != nil {
+		return err
+	}
+	for _, f := range []struct{ key, path string }{
+		{"cert_file", c.TLSConfig.TLSCertPath},
+		{"key_file", c.TLSConfig.TLSKeyPath},
+		{"client_ca_file", c.TLSConfig.ClientCAs},
+	} {
+		if f.path == "" {
+			continue
+		}
+		if _, err := regularfile.Read(f.path, maxCertificate); err != nil {
+			return fmt.Errorf("--web.config.file=%s: %s: %w", file, f.key, err)
+		}
+	}
+	return nil
 }
 
 func decodeWebConfig(data []byte) (*web.Config, error) {
@@ -56,7 +85,7 @@ func (u *webUsers) Required() bool {
 	if u.file == "" {
 		return false
 	}
-	data, err := os.ReadFile(u.file)
+	data, err := regularfile.Read(u.file, maxWebConfig)
 	if err != nil {
 		return false
 	}

@@ -79,6 +79,12 @@ func TestIrregularFiles(t *testing.T) {
 				o.wantStatus(t, 1)
 				o.wantOutput(t, kind.want)
 			}
+			for _, key := range []string{"cert_file", "key_file", "client_ca_file"} {
+				web := writeFile(t, "web.yml", "tls_server_config: {"+key+": "+file+"}\n")
+				o := runExporter(t, "--config.file="+config, "--web.config.file="+web, listen)
+				o.wantStatus(t, 1)
+				o.wantOutput(t, web+": "+key+": ", strings.Replace(kind.want, "64 MiB", "4 MiB", 1))
+			}
 			if o := runExporter(t, "scan", "own", "--config.file="+file); o.status != 2 {
 				t.Errorf("exit status of scan = %d, want 2", o.status)
 			}
