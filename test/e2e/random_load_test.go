@@ -123,7 +123,7 @@ func (l *randomLoad) run(ctx context.Context) {
 		case n < 80:
 			l.probe(ctx)
 		case n < 88:
-			l.expect(ctx, "/probe?"+pick("target=192.0.2.1", "target=127.0.9.9", "target=127.0.3.1%2500", "target=t0&module=none", "target=%1b%5b31m", "module=quick", "target=t0&target=t1"), 400, 403)
+			l.expect(ctx, "/probe?"+pick("target=127.0.8.8", "target=127.0.9.9", "target=127.0.3.1%2500", "target=t0&module=none", "target=%1b%5b31m", "module=quick", "target=t0&target=t1"), 400, 403)
 		case n < 98:
 			l.expect(ctx, pick("/", "/target/t1", "/target/free", "/config", "/metrics", "/sd", "/logs?id="+strconv.Itoa(rand.IntN(500)), "/-/ready"), 200, 403, 404)
 		default:
