@@ -98,10 +98,8 @@ func (o ScanOptions) scan(logger *slog.Logger, screen *terminal.Screen) (termina
 	if err != nil {
 		return terminal.Report{}, err
 	}
-	var answer coordinator.Answer
-	if unresolved != nil {
-		answer = coordinator.NewFailedAnswer(task, started, scan.FailedDNS, unresolved)
-	} else if answer, err = o.scanOnce(cfg, task, names, logger, screen); err != nil {
+	answer, err := o.scanOnce(cfg, task, names, unresolved, logger, screen)
+	if err != nil {
 		return terminal.Report{}, err
 	}
 	result := collector.NewProbeResult(selection.Target, module, answer, started)
@@ -147,8 +145,8 @@ func replacePorts(spec scan.Spec, only scan.PortSet) (scan.Spec, error) {
 var errInterrupted = errors.New("interrupted")
 
 // scanOnce carries out one task. Ctrl-C ends it with the ports known so far; a second
-// one ends the program.
-func (o ScanOptions) scanOnce(cfg *config.Config, task scan.Task, names *resolve.Resolver, logger *slog.Logger, screen *terminal.Screen) (coordinator.Answer, error) {
+// one ends the program. A task that depends on an unresolved name fails.
+func (o ScanOptions) scanOnce(cfg *config.Config, task scan.Task, names *resolve.Resolver, unresolved *config.UnresolvedError, logger *slog.Logger, screen *terminal.Screen) (coordinator.Answer, error) {
 	if err := checkEngine(task, logger); err != nil {
 		return coordinator.Answer{}, err
 	}
@@ -173,6 +171,9 @@ func (o ScanOptions) scanOnce(cfg *config.Config, task scan.Task, names *resolve
 		return coordinator.Answer{}, err
 	}
 	defer scans.Close()
+	if unresolved != nil {
+		return scans.FailScan(task, coordinator.Client{}, time.Now(), scan.FailedDNS, unresolved), nil
+	}
 	applyLimits(cfg, budget, scans, 0)
 	interrupted, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()

@@ -38,15 +38,6 @@ func viewAnswer(v *store.View, source Source, progress float64) Answer {
 	return Answer{Result: v.Result, History: v.History, ScanID: v.ScanID, Source: source, Progress: progress, View: v}
 }
 
-// NewFailedAnswer returns the answer for a task that cannot be scanned, from the time at which the
-// attempt started.
-func NewFailedAnswer(task scan.Task, started time.Time, failure scan.Failure, err error) Answer {
-	now := time.Now()
-	return Answer{Source: Fresh, Progress: 1, Result: &scan.Result{
-		Plan: task.Plan, Started: started, Finished: now, Lookup: now.Sub(started), Failed: map[scan.Failure]error{failure: err},
-	}}
-}
-
 // freshAnswer returns the answer from the store that saves a scan, if there is one.
 func (c *Coordinator) freshAnswer(task scan.Task) (Answer, bool) {
 	if task.MaxAge == 0 {

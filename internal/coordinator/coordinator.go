@@ -158,6 +158,18 @@ func (c *Coordinator) Scan(ctx context.Context, task scan.Task, client Client) (
 	return c.answer(ctx, w, task)
 }
 
+// FailScan returns the answer for a task that cannot be scanned, and reports the attempt like a scan
+// that failed.
+func (c *Coordinator) FailScan(task scan.Task, client Client, started time.Time, failure scan.Failure, err error) Answer {
+	now := time.Now()
+	result := &scan.Result{
+		Plan: task.Plan, Started: started, Finished: now, Lookup: now.Sub(started), Failed: map[scan.Failure]error{failure: err},
+	}
+	id := newScanID()
+	c.options.Observe(Event{ID: id, Task: task, Client: client, Result: result, Started: started})
+	return Answer{Result: result, ScanID: id, Source: Fresh, Progress: 1}
+}
+
 // SetMaxScans sets the maximum number of concurrent scans.
 func (c *Coordinator) SetMaxScans(n int) { c.slots.setLimit(n) }
 

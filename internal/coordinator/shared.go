@@ -93,7 +93,7 @@ func (c *Coordinator) begin(ctx context.Context, task scan.Task, client Client) 
 	}
 	scanCtx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // a scan can outlive the probe
 	s := &sharedScan{
-		id: rand.Text()[:16], requested: task, client: client, cancel: cancel, done: make(chan struct{}),
+		id: newScanID(), requested: task, client: client, cancel: cancel, done: make(chan struct{}),
 		task: task, waiters: make(map[*waiter]struct{}),
 	}
 	s.timer = time.AfterFunc(time.Hour, func() { c.onDeadline(s) })
@@ -104,6 +104,8 @@ func (c *Coordinator) begin(ctx context.Context, task scan.Task, client Client) 
 	})
 	return s.addWaiter(engineDeadline(ctx))
 }
+
+func newScanID() string { return rand.Text()[:16] }
 
 // addWaiter adds a probe. The caller holds the lock.
 func (s *sharedScan) addWaiter(until time.Time) *waiter {

@@ -37,6 +37,11 @@ func (s *Server) auditRefusal(r *http.Request, arrived time.Time, refused *reque
 	s.options.Audit.Refusal(e)
 }
 
+// client returns who sent a request.
+func (s *Server) client(r *http.Request) coordinator.Client {
+	return coordinator.Client{Remote: r.RemoteAddr, User: s.user(r)}
+}
+
 // user returns the verified user of a request. The name in a certificate can be long.
 func (s *Server) user(r *http.Request) string {
 	const limit = 256 // bytes

@@ -63,7 +63,7 @@ func (s *Server) serveProbe(w http.ResponseWriter, r *http.Request, p *permitted
 		answer, err = s.runProbe(ctx, r, p)
 	}
 	if isUnresolved(err) { // at the arrival, or at the start of the scan
-		answer, err = coordinator.NewFailedAnswer(p.task, p.arrived, scan.FailedDNS, err), nil
+		answer, err = s.options.Scans.FailScan(p.task, s.client(r), p.arrived, scan.FailedDNS, err), nil
 	}
 	if err != nil {
 		p.log.Debug("Probe refused", "err", err)
@@ -116,7 +116,7 @@ func (s *Server) runProbe(ctx context.Context, r *http.Request, p *permittedProb
 	defer cancel()
 	p.log.Debug("Starting probe", "ports", p.task.Plan.Ports().String(),
 		"budget", p.deadline.Sub(p.arrived), "write_allowance", p.deadline.Sub(p.pending.scanEnd))
-	return s.options.Scans.Scan(ctx, p.task, coordinator.Client{Remote: r.RemoteAddr, User: s.user(r)})
+	return s.options.Scans.Scan(ctx, p.task, s.client(r))
 }
 
 // encodeProbe logs, audits and encodes the answer to a probe. A few answers are encoded at the

@@ -33,6 +33,7 @@ import (
 // Scans runs scans and returns their results, see [coordinator.Coordinator].
 type Scans interface {
 	Scan(ctx context.Context, task scan.Task, client coordinator.Client) (coordinator.Answer, error)
+	FailScan(task scan.Task, client coordinator.Client, started time.Time, failure scan.Failure, err error) coordinator.Answer
 	UnderWay() []coordinator.UnderWay
 }
 
