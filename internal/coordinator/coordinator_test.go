@@ -256,6 +256,26 @@ func TestInterrupt(t *testing.T) {
 	})
 }
 
+// TestScanStopsBeforeDeadline cancels a probe whose answer needs the rest of its time. The cause is
+// that of a deadline, as if the scan had taken all of the time.
+func TestScanStopsBeforeDeadline(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := setup{engine: closedAfter(time.Hour)}.start(t)
+		defer c.Close()
+		ctx, stop := context.WithCancelCause(within(t, time.Minute))
+		time.AfterFunc(500*time.Millisecond, func() { stop(context.DeadlineExceeded) })
+		started := time.Now()
+		a, err := c.Scan(ctx, newTask(t), coordinator.Client{})
+		if took := time.Since(started); err != nil || took != 500*time.Millisecond {
+			t.Fatalf("Scan() = %v after %v, want nil after 500ms", err, took)
+		}
+		if r := a.Result; r.Failed[scan.FailedCanceled] != nil || r.UnknownByCause()[scan.CauseDeadline] != 3 {
+			t.Errorf("got failed %v, unknown %v, want none, 3 by deadline", r.Failed, r.UnknownByCause())
+		}
+	})
+}
+
 func TestScanClientDisconnects(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
