@@ -13,8 +13,9 @@ import (
 )
 
 // maxHealthConnections limits the open connections of the health listener. Clients of other
-// listeners do not count, so that they cannot block health checks.
-const maxHealthConnections = 64
+// listeners do not count, so that they cannot block health checks. Their descriptors are some of
+// those that package engine reserves for listeners and files.
+const maxHealthConnections = 32
 
 // healthListener serves health checks on an address of its own, without TLS and
 // passwords. Its owner must close it. A nil listener is that of no address.

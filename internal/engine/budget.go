@@ -60,8 +60,8 @@ func (l Limits) inFlight() int {
 	return min(l.MaxInFlight, allowed)
 }
 
-// otherDescriptors returns the number of descriptors that are reserved for listeners, files and
-// name resolution, of all that the process may open.
+// otherDescriptors returns the number of descriptors that are reserved for listeners, files, name
+// resolution and health checks, of all that the process may open.
 func otherDescriptors(descriptors int) int {
 	const most = 128
 	return min(most, descriptors/2)
