@@ -14,8 +14,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
-	"unicode"
 
+	"portscan_exporter/internal/printable"
 	"portscan_exporter/internal/regularfile"
 )
 
@@ -37,22 +37,11 @@ func Healthcheck(o HealthcheckOptions, stdout, stderr io.Writer) int {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	if err := o.check(ctx); err != nil {
-		fmt.Fprintf(stderr, "portscan_exporter: checking health: %s\n", printableLine(err.Error()))
+		fmt.Fprintf(stderr, "portscan_exporter: checking health: %s\n", printable.Escape(err.Error()))
 		return ExitFailure
 	}
 	fmt.Fprintln(stdout, "Healthy")
 	return ExitOK
-}
-
-// printableLine replaces characters that are not printable: an error can contain text
-// of the server.
-func printableLine(text string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return ' '
-	}, text)
 }
 
 func (o *HealthcheckOptions) check(ctx context.Context) error {

@@ -87,10 +87,3 @@ func TestAddressesOverlap(t *testing.T) {
 		}
 	}
 }
-
-func TestPrintableLine(t *testing.T) {
-	t.Parallel()
-	if got, want := printableLine("a\nb\x1b[2Jc\u202ed é"), "a b [2Jc d é"; got != want {
-		t.Errorf("printableLine() = %q, want %q", got, want)
-	}
-}
