@@ -6,27 +6,20 @@ package e2e
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 )
 
-// manyTargets is the configuration of an exporter that takes seconds to start.
-func manyTargets(n int) string {
-	var b strings.Builder
-	b.WriteString("modules:\n  few: {ports: \"1-10\"}\ntargets:\n")
-	for i := range n {
-		fmt.Fprintf(&b, "  - {name: t%d, hosts: [127.1.%d.%d], modules: [few], authorization: {owner: \"the test\"}}\n", i, i/250, 1+i%250)
-	}
-	return b.String()
-}
-
-// startSlowly starts an exporter and returns while it loads its configuration.
-func startSlowly(t *testing.T) *exporter {
+// startSlowly starts an exporter and returns while it waits for its configuration, until release
+// is called.
+func startSlowly(t *testing.T) (e *exporter, release func()) {
 	t.Helper()
-	e := startExporterUnready(t, manyTargets(5_000))
+	file := newHangingFile(targetsConfig("own"))
+	release = file.hang()
+	t.Cleanup(release)
+	e = startHangingExporter(t, file)
 	eventually(t, 30*time.Second, "the exporter starts", func() error {
 		e.checkRunning(t)
 		if !strings.Contains(e.output.String(), "Starting portscan_exporter") {
@@ -34,24 +27,21 @@ func startSlowly(t *testing.T) *exporter {
 		}
 		return nil
 	})
-	return e
+	return e, release
 }
 
-// TestReloadDuringStart sends SIGHUP at random moments of the start. The exporter must reload when
-// it has started.
+// TestReloadDuringStart sends SIGHUP during the start. The exporter must reload when it has started.
 func TestReloadDuringStart(t *testing.T) {
 	t.Parallel()
 	const loaded = "Configuration loaded"
-	e := startSlowly(t)
-	signals := 0
-	for ; !strings.Contains(e.output.String(), loaded); signals++ {
-		e.signal(t, syscall.SIGHUP)
-		e.checkRunning(t)
-		time.Sleep(rand.N(100 * time.Millisecond))
+	e, release := startSlowly(t)
+	e.signal(t, syscall.SIGHUP)
+	time.Sleep(100 * time.Millisecond) // usually it has arrived then
+	e.checkRunning(t)
+	if strings.Contains(e.output.String(), loaded) {
+		t.Fatal("the configuration was loaded before the signal was sent")
 	}
-	if signals == 0 {
-		t.Fatal("the configuration was loaded before a signal was sent")
-	}
+	release()
 	e.awaitReady(t)
 	eventually(t, 60*time.Second, "the exporter reloads", func() error {
 		e.checkRunning(t)
@@ -60,16 +50,15 @@ func TestReloadDuringStart(t *testing.T) {
 		}
 		return nil
 	})
-	t.Logf("%d signals", signals)
+	e.checkEndsWithin(t, maxShutdown, e.terminate(t))
 }
 
-// TestTerminateDuringStart sends SIGTERM at a random moment of the start.
+// TestTerminateDuringStart sends SIGTERM during the start.
 func TestTerminateDuringStart(t *testing.T) {
 	t.Parallel()
-	e := startSlowly(t)
-	time.Sleep(rand.N(300 * time.Millisecond))
+	e, _ := startSlowly(t)
 	e.checkEndsWithin(t, 2*time.Second, e.terminate(t))
-	if out := e.output.String(); strings.Contains(out, "Listening on") {
+	if out := e.output.String(); strings.Contains(out, "Configuration loaded") {
 		t.Errorf("the exporter had started before the signal:\n%s", out)
 	}
 }
