@@ -77,7 +77,7 @@ type Refusal struct {
 	// Target and Module can be unconfigured names, as requested. The caller truncates them.
 	Target    string `json:"target"`
 	Module    string `json:"module,omitempty"`
-	Owner     string `json:"owner,omitempty"`
+	Owner     string `json:"owner,omitempty"` // if Target is the name of a target
 	Reference string `json:"reference,omitempty"`
 
 	Outcome string `json:"outcome"` // reason, as in the metric

@@ -21,7 +21,7 @@ func (s *Server) auditProbe(r *http.Request, arrived time.Time, task scan.Task, 
 }
 
 // auditRefusal records a refused probe. Its parameters are not trusted, and are
-// truncated.
+// truncated. An address has no owner here: it may not be inside the target of the reason.
 func (s *Server) auditRefusal(r *http.Request, arrived time.Time, refused *requestError) {
 	const limit = 64 // bytes of a parameter
 	query := r.URL.Query()
@@ -30,8 +30,7 @@ func (s *Server) auditRefusal(r *http.Request, arrived time.Time, refused *reque
 		Target: scan.Truncate(query.Get("target"), limit), Module: scan.Truncate(query.Get("module"), limit),
 		Outcome: string(refused.Reason), Reason: refused.text, Status: refused.Status,
 	}
-	if found, ok := s.options.Config.Get().Find(query.Get("target")); ok {
-		e.Target = found.Name
+	if found, ok := s.options.Config.Get().Target(query.Get("target")); ok {
 		e.Owner, e.Reference = found.Authorization.Owner, found.Authorization.Reference
 	}
 	s.options.Audit.Refusal(e)

@@ -112,6 +112,21 @@ func TestAuditEntries(t *testing.T) {
 	awaitAuditEntries(t, file+".1", 7)
 }
 
+// TestAuditRefusedAddress checks that refusals have the requested address, and no owner for it.
+func TestAuditRefusedAddress(t *testing.T) {
+	t.Parallel()
+	const named = "  - {name: named, hosts: [localhost], networks: [127.0.0.0/8], modules: [few], authorization: {owner: me}}\n"
+	file := filepath.Join(t.TempDir(), "audit.log")
+	e := startExporter(t, auditConfig+named, "--audit.file="+file)
+	for _, target := range []string{"127.0.0.78", "127.9.9.9"} {
+		wantStatus(t, e.url+"/probe?target="+target, http.StatusForbidden)
+	}
+	all := awaitAuditEntries(t, file, 2)
+	for i, want := range []struct{ target, outcome string }{{"127.0.0.78", "expired"}, {"127.9.9.9", "unknown_target"}} {
+		checkFields(t, all[i], map[string]any{"event": "refusal", "target": want.target, "outcome": want.outcome, "owner": nil})
+	}
+}
+
 // TestAuditDiskFull checks that probes are answered when no entry can be written, and that the
 // dropped entries are counted and logged once.
 func TestAuditDiskFull(t *testing.T) {
