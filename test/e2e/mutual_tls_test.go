@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -93,7 +94,7 @@ func newCertificateClient(pool *x509.CertPool, cert *tls.Certificate) *http.Clie
 }
 
 // startTLSExporter starts an exporter with an audit file that requests client certificates.
-func startTLSExporter(t *testing.T, auth, caFile string) (e *exporter, pool *x509.CertPool, auditFile string) {
+func startTLSExporter(t *testing.T, auth, caFile string, flags ...string) (e *exporter, pool *x509.CertPool, auditFile string) {
 	t.Helper()
 	certFile, keyFile, pool := writeServerCertificate(t)
 	web := fmt.Sprintf("tls_server_config: {cert_file: %s, key_file: %s, client_auth_type: %s", certFile, keyFile, auth)
@@ -101,7 +102,8 @@ func startTLSExporter(t *testing.T, auth, caFile string) (e *exporter, pool *x50
 		web += ", client_ca_file: " + caFile
 	}
 	auditFile = filepath.Join(t.TempDir(), "audit.log")
-	e = startExporterUnready(t, auditConfig, "--web.config.file="+writeFile(t, "web.yml", web+"}\n"), "--audit.file="+auditFile)
+	flags = append(flags, "--web.config.file="+writeFile(t, "web.yml", web+"}\n"), "--audit.file="+auditFile)
+	e = startExporterUnready(t, auditConfig, flags...)
 	e.url = "https://" + e.addr
 	e.awaitListener(t)
 	return e, pool, auditFile
@@ -144,6 +146,29 @@ func TestMutualTLS(t *testing.T) {
 	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("mode of the audit file = %v, %v, want 0600", info.Mode(), err)
 	}
+}
+
+// TestMutualTLSHostileName checks that a name in a certificate is escaped and truncated in the audit
+// file, and that names of certificates are escaped in the log.
+func TestMutualTLSHostileName(t *testing.T) {
+	t.Parallel()
+	const limit = 256 // bytes
+	ours, foreign := newAuthority(t), newAuthority(t)
+	e, pool, file := startTLSExporter(t, "RequireAndVerifyClientCert", ours.writeCertificate(t), "--log.level=debug")
+	name, later := hostileText+strings.Repeat("x", limit), time.Now().Add(time.Hour)
+	if a, err := requestAs(newCertificateClient(pool, foreign.issueCertificate(t, name, later, x509.ExtKeyUsageClientAuth)), http.MethodGet, e.url, "", ""); err == nil {
+		t.Errorf("foreign certificate: status = %d, want no response", a.status)
+	}
+	client := newCertificateClient(pool, ours.issueCertificate(t, name, later, x509.ExtKeyUsageClientAuth))
+	getAs(t, client, e.url+"/probe?target=own", "", "", http.StatusOK)
+	getAs(t, client, e.url+"/probe?target=unknown", "", "", http.StatusForbidden)
+	for _, entry := range awaitAuditEntries(t, file, 3) {
+		if user, _ := entry["user"].(string); !strings.HasPrefix(user, hostileText) || len(user) > limit+len("...") {
+			t.Errorf("user = %q, want at most %d bytes of the certificate's name", user, limit)
+		}
+	}
+	checkVisible(t, "audit file", readFile(t, file))
+	checkVisible(t, "log", e.output.String())
 }
 
 // TestUnverifiedClientCertificate checks that an accepted but unverified certificate does not set
