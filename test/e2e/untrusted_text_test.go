@@ -77,6 +77,7 @@ func TestUntrustedText(t *testing.T) {
 				}
 			}
 			checkPagesEscape(t, e, password)
+			checkReloadEscapes(t, e, password)
 			checkVisible(t, "log", e.output.String())
 			audit, err := os.ReadFile(auditFile)
 			if err != nil {
@@ -129,6 +130,19 @@ func checkPagesEscape(t *testing.T, e *exporter, password []string) {
 			}
 		}
 	}
+}
+
+// checkReloadEscapes checks the answer to a failed reload, which has the name of the file.
+func checkReloadEscapes(t *testing.T, e *exporter, password []string) {
+	t.Helper()
+	if err := os.WriteFile(e.config, []byte(hostileConfig+"x: 1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a, err := request("POST", e.url+"/-/reload", password...)
+	if err != nil || a.status != 500 || !strings.Contains(a.body, `config\u001b\u202e\u009b.yml:`) {
+		t.Errorf("POST /-/reload = %d %q, %v, want 500 and the escaped name of the file", a.status, a.body, err)
+	}
+	checkVisible(t, "answer to a reload", a.body)
 }
 
 // checkAuditUser checks that programs read the user's name from the audit file.
