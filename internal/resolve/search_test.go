@@ -121,14 +121,15 @@ func TestFindNameBounds(t *testing.T) {
 		}
 		for _, searches := range []int{1, 10} {
 			z.lookups, z.most = 0, 0
+			var all sync.WaitGroup
 			for range searches {
-				go func() {
+				all.Go(func() {
 					if group, _, err := r.FindName(t.Context(), netip.MustParseAddr("192.0.2.1"), [][]string{names}); group != -1 || err != nil {
 						t.Errorf("FindName() = %d, %v, want no group", group, err)
 					}
-				}()
+				})
 			}
-			time.Sleep(time.Hour)
+			all.Wait()
 			if got, want := z.most, min(64, 16*searches); got != want || z.lookups != searches*100 {
 				t.Errorf("%d searches: got %d lookups, %d at once, want %d at once", searches, z.lookups, got, want)
 			}
