@@ -68,13 +68,16 @@ func (a addrSet) normalize() addrSet {
 	return out
 }
 
-// subtract returns the addresses that are not in cuts.
+// subtract returns the addresses that are not in cuts. Both are normalized.
 func (a addrSet) subtract(cuts addrSet) addrSet {
 	var out addrSet
 	for _, rest := range a {
+		for len(cuts) > 0 && cuts[0].hi.Less(rest.lo) {
+			cuts = cuts[1:]
+		}
 		for _, cut := range cuts {
-			if cut.hi.Less(rest.lo) || !rest.lo.IsValid() {
-				continue
+			if !rest.lo.IsValid() {
+				break
 			}
 			if rest.hi.Less(cut.lo) {
 				break
