@@ -6,6 +6,7 @@ package config
 import (
 	"net/netip"
 	"testing"
+	"time"
 )
 
 // TestScopeOtherExclusions has overlapping targets: an exclusion of the most specific
@@ -49,6 +50,23 @@ targets:
 			if got := target.Scope.Excluded(addr); got == tc.want {
 				t.Errorf("%s: Excluded(%s) = %v, want %v", tc.target, tc.addr, got, !tc.want)
 			}
+		}
+	}
+}
+
+// TestLoadManyExclusions loads 2,000 targets with an exclusion and 2,000 less specific ones. With
+// a list for each scope, that takes minutes; a linear load takes less than a second.
+func TestLoadManyExclusions(t *testing.T) {
+	data, started := []byte(exclusionShapes()["many wide"](4_000)), time.Now()
+	cfg, _, err := newLoader(newReader(), "config.yml", testTime()).load(data)
+	if took := time.Since(started); err != nil || took > 2*time.Minute {
+		t.Fatalf("load() = %v after %v, want less than two minutes", err, took)
+	}
+	for _, last := range []int{0, 3_998} {
+		wide, narrow := cfg.targets[last].Scope, cfg.targets[last+1].Scope
+		excluded, next := benchAddr((last+1)*256+9), benchAddr((last+1)*256+10)
+		if !wide.Excluded(excluded) || !narrow.Excluded(excluded) || wide.Excluded(next) {
+			t.Errorf("Excluded(%v) = %v, %v, Excluded(%v) = %v, want true, true, false", excluded, wide.Excluded(excluded), narrow.Excluded(excluded), next, wide.Excluded(next))
 		}
 	}
 }

@@ -6,6 +6,7 @@ package coordinator_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -55,7 +56,12 @@ func TestScanShared(t *testing.T) {
 
 func TestOtherTaskNotJoined(t *testing.T) {
 	t.Parallel()
-	part := netip.MustParsePrefix("192.0.2.128/25")
+	part := []netip.Prefix{netip.MustParsePrefix("192.0.2.128/25")}
+	other, err := scan.NewScope(part, part)
+	if err != nil {
+		t.Fatal(err)
+	}
+	exclusions := scan.NewExclusions(maps.All(map[string]scan.Scope{"other": other}))
 	for name, tc := range map[string]struct {
 		change func(scan.Task) scan.Task
 		scans  int64
@@ -65,7 +71,7 @@ func TestOtherTaskNotJoined(t *testing.T) {
 		"ports":      {func(one scan.Task) scan.Task { return withPorts(t, one, "1-2") }, 2},
 		"hosts":      {func(t scan.Task) scan.Task { t.Hosts = []scan.Host{{Entry: "host"}}; return t }, 2},
 		"address":    {func(t scan.Task) scan.Task { return t.ForAddress(firstAddr, "192.0.2.1") }, 2},
-		"exclusion":  {func(t scan.Task) scan.Task { t.Scope = t.Scope.WithExclusion(part, part); return t }, 2},
+		"exclusion":  {func(t scan.Task) scan.Task { t.Scope = t.Scope.WithExclusions(exclusions); return t }, 2},
 		"parameter":  {func(t scan.Task) scan.Task { t.Asked = "192.0.2.1"; return t }, 1},
 		"same":       {func(t scan.Task) scan.Task { return t }, 1},
 		"expiration": {func(t scan.Task) scan.Task { t.Expires = time.Now().Add(time.Hour); return t }, 1},

@@ -7,7 +7,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -50,12 +52,19 @@ func (t Task) Digest() string {
 	}
 	h := sha256.New()
 	fmt.Fprintf(h, "%q %q %s %v %v %v\n", t.Target, t.Module, hosts, t.Family, t.MaxAddresses, int64(t.MaxAge))
-	fmt.Fprintf(h, "%v %v", t.Scope.allow, t.Scope.exclude)
-	for _, o := range t.Scope.others {
-		fmt.Fprintf(h, " %v %v", o.part, o.excluded)
-	}
+	t.Scope.writeDigest(h, t.Target)
 	fmt.Fprintf(h, "\n%s\n%v\n%v\n%v\n%v\n%v\n", spec.digestFields(), spec.Ports, spec.Exclude, expect, t.Plan.ports, t.Plan.watched)
 	return hex.EncodeToString(h.Sum(nil))
+}
+
+// writeDigest writes the networks of the scope of a target, and the exclusions of others in it.
+func (s Scope) writeDigest(w io.Writer, target string) {
+	fmt.Fprintf(w, "%v %v", s.allow.list, s.exclude.list)
+	networks := s.allow.list
+	if s.embeds {
+		networks = append(slices.Clone(networks), netip.PrefixFrom(netip.IPv4Unspecified(), 0))
+	}
+	s.others.writeDigest(w, networks, target)
 }
 
 // digestFields returns the fields of the spec in the form that state files of all versions have.

@@ -11,9 +11,9 @@ type embeddedIPv4 struct {
 	at   int // number of bits before it
 }
 
-// EmbedsIPv4 reports whether addresses of an IPv6 network can contain an IPv4 address, according
+// embedsIPv4 reports whether addresses of an IPv6 network can contain an IPv4 address, according
 // to their prefix. Only ISATAP addresses have no common prefix.
-func EmbedsIPv4(p netip.Prefix) bool {
+func embedsIPv4(p netip.Prefix) bool {
 	for _, format := range []func() netip.Prefix{nat64, localNAT64, sixToFour, compatible, teredo} {
 		if p.Overlaps(format()) {
 			return true

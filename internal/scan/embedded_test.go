@@ -67,8 +67,8 @@ func TestScopeEmbeddedIPv4(t *testing.T) {
 // its IPv4 addresses, as far as they are more specific.
 func TestScopeOtherTargetEmbedded(t *testing.T) {
 	t.Parallel()
-	part, excluded := netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("192.0.2.9/32")
-	s := scope(t, []string{"64:ff9b::/96", "64:ff9b::c000:20a/128", "64:ff9b::192.0.2.0/125", "2002:c000:209::/48"}, nil).WithExclusion(part, excluded)
+	s := scope(t, []string{"64:ff9b::/96", "64:ff9b::c000:20a/128", "64:ff9b::192.0.2.0/125", "2002:c000:209::/48"}, nil)
+	s = withExclusion(t, s, "192.0.2.0/24", "192.0.2.9/32")
 	for addr, want := range map[string]bool{
 		"64:ff9b::192.0.2.8": true, "64:ff9b::192.0.2.9": false, "64:ff9b::192.0.2.10": true,
 		"64:ff9b::198.51.100.9": true,

@@ -6,7 +6,19 @@ package scan
 import (
 	"encoding/json"
 	"fmt"
+	"net/netip"
+	"strings"
 )
+
+// DigestText returns the text of the scope of a target in digests.
+func (s Scope) DigestText(target string) string {
+	var b strings.Builder
+	s.writeDigest(&b, target)
+	return b.String()
+}
+
+// EmbedsIPv4 reports whether addresses of a network can contain an IPv4 address.
+func EmbedsIPv4(p netip.Prefix) bool { return embedsIPv4(p) }
 
 // Save returns the result as JSON for [ReadResult], as earlier versions wrote it.
 func (r *Result) Save() ([]byte, error) {

@@ -13,13 +13,11 @@ import (
 // Scope is the set of addresses that a target may scan: networks without exclusions. Create
 // scopes with [NewScope]: the zero value has no addresses. They may be used concurrently.
 type Scope struct {
-	allow   []netip.Prefix
-	exclude []netip.Prefix
-	others  []partExclusion
+	allow   prefixIndex
+	exclude prefixIndex
+	embeds  bool // addresses of allow can contain IPv4 addresses
+	others  *Exclusions
 }
-
-// partExclusion is an exclusion by a target whose network is a part of the scope.
-type partExclusion struct{ part, excluded netip.Prefix }
 
 // NewScope returns the scope of the addresses that are in a network of allow and in no
 // network of exclude. The network and broadcast addresses of IPv4 networks are not
@@ -34,14 +32,17 @@ func NewScope(allow, exclude []netip.Prefix) (Scope, error) {
 			return Scope{}, fmt.Errorf("scope has a network that is not in canonical form: %v", p)
 		}
 	}
-	return Scope{allow: slices.Clone(allow), exclude: slices.Clone(exclude)}, nil
+	return Scope{
+		allow:   newPrefixIndex(slices.Clone(allow)),
+		exclude: newPrefixIndex(slices.Clone(exclude)),
+		embeds:  slices.ContainsFunc(allow, embedsIPv4),
+	}, nil
 }
 
-// WithExclusion returns the scope without the addresses that are in both part and excluded,
-// if the part is more specific than the networks of this scope that include them. The part
-// belongs to another target.
-func (s Scope) WithExclusion(part, excluded netip.Prefix) Scope {
-	s.others = append(slices.Clone(s.others), partExclusion{part, excluded})
+// WithExclusions returns the scope without the addresses that another target excludes in a part
+// that is more specific than the networks of this scope that include them.
+func (s Scope) WithExclusions(others *Exclusions) Scope {
+	s.others = others
 	return s
 }
 
@@ -51,7 +52,7 @@ func (s Scope) Only(addr netip.Addr) Scope {
 	if _, ok := s.Match(addr); !ok {
 		return Scope{}
 	}
-	s.allow = []netip.Prefix{netip.PrefixFrom(addr, addr.BitLen())}
+	s.allow = newPrefixIndex([]netip.Prefix{netip.PrefixFrom(addr, addr.BitLen())})
 	return s
 }
 
@@ -60,31 +61,48 @@ func (s Scope) Only(addr netip.Addr) Scope {
 // also excluded if packets to it reach an excluded IPv4 address, as with NAT64.
 func (s Scope) Excluded(addr netip.Addr) bool {
 	addr = addr.Unmap()
-	bits := s.matchBits(addr)
-	return s.excludes(addr, bits) || slices.ContainsFunc(embedded(addr), func(e embeddedIPv4) bool {
-		return s.excludes(e.addr, bits-e.at)
+	if s.ExcludedItself(addr) {
+		return true
+	}
+	bits := s.excludableBits(addr)
+	return s.others.exclude(addr, bits) || s.embeds && slices.ContainsFunc(embedded(addr), func(e embeddedIPv4) bool {
+		return s.others.exclude(e.addr, bits-e.at)
 	})
 }
 
-// excludes reports whether an exclusion contains the address, of other targets only those for
-// parts that are more specific than bits.
-func (s Scope) excludes(addr netip.Addr, bits int) bool {
-	return slices.ContainsFunc(s.exclude, func(p netip.Prefix) bool { return p.Contains(addr) }) ||
-		slices.ContainsFunc(s.others, func(e partExclusion) bool {
-			return e.part.Bits() > bits && e.part.Contains(addr) && e.excluded.Contains(addr)
-		})
+// ExcludedItself reports whether the scope excludes the address without the exclusions of other
+// targets.
+func (s Scope) ExcludedItself(addr netip.Addr) bool {
+	addr = addr.Unmap()
+	return s.exclude.contains(addr) || slices.ContainsFunc(embedded(addr), func(e embeddedIPv4) bool {
+		return s.exclude.contains(e.addr)
+	})
+}
+
+// excludableBits returns the prefix length of the most specific network that allows the address.
+// Exclusions of other targets apply to parts with a longer one. For the network and broadcast
+// addresses of all networks around them, that is the least specific network. For an address in no
+// network, there is no such part.
+func (s Scope) excludableBits(addr netip.Addr) int {
+	bits := addr.BitLen()
+	for i := range s.allow.around(addr) {
+		bits = s.allow.list[i].Bits()
+		if !isNetworkEnd(s.allow.list[i], addr) {
+			break
+		}
+	}
+	return bits
 }
 
 // matchBits returns the prefix length of the most specific network that allows the address,
 // or -1.
 func (s Scope) matchBits(addr netip.Addr) int {
-	bits := -1
-	for _, p := range s.allow {
-		if p.Contains(addr) && !isNetworkEnd(p, addr) {
-			bits = max(bits, p.Bits())
+	for i := range s.allow.around(addr) {
+		if p := s.allow.list[i]; !isNetworkEnd(p, addr) {
+			return p.Bits()
 		}
 	}
-	return bits
+	return -1
 }
 
 // Match returns the prefix length of the most specific network that allows the address, and
@@ -153,7 +171,7 @@ func NewRequest(plan Plan, scope Scope, found []Address) (req Request, refused [
 	if plan.IsZero() {
 		return Request{}, nil, errors.New("making a scan request: plan is empty")
 	}
-	if len(scope.allow) == 0 {
+	if len(scope.allow.list) == 0 {
 		return Request{}, nil, errors.New("making a scan request: scope is empty")
 	}
 	req = Request{plan: plan, checked: true}

@@ -5,6 +5,7 @@ package scan_test
 
 import (
 	"errors"
+	"maps"
 	"math"
 	"net/netip"
 	"slices"
@@ -60,6 +61,13 @@ func found(addrs ...string) []scan.Address {
 		out = append(out, scan.Address{IP: netip.MustParseAddr(a), Hosts: []string{"host " + a}})
 	}
 	return out
+}
+
+// withExclusion returns the scope with an exclusion of another target.
+func withExclusion(tb testing.TB, s scan.Scope, part, excluded string) scan.Scope {
+	tb.Helper()
+	other := scope(tb, []string{part}, []string{excluded})
+	return s.WithExclusions(scan.NewExclusions(maps.All(map[string]scan.Scope{"other": other})))
 }
 
 func TestScopeMatch(t *testing.T) {
