@@ -189,7 +189,7 @@ func (c *Config) permit(t *Target, module string, now time.Time) (*Module, error
 
 // newOutsideError returns the error for an address that is not inside any target.
 func (c *Config) newOutsideError(addr netip.Addr) error {
-	for _, t := range c.targets {
+	for _, t := range c.index.candidates(addr) {
 		if _, ok := t.Scope.Match(addr); ok && t.Family.Includes(addr) {
 			return newDeniedError(UnlistedAddress, QuoteASCII(t.Name), addr)
 		}

@@ -19,6 +19,7 @@ import (
 type Config struct {
 	modules        []*Module
 	targets        []*Target
+	index          targetIndex
 	limits         Limits
 	externalLabels map[string]string
 	sources        []sourceAddress

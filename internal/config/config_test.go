@@ -28,7 +28,7 @@ func mustLoad(t *testing.T, name string) *Config {
 // cmpOptions returns options to compare unexported fields and netip values.
 func cmpOptions() cmp.Options {
 	return cmp.Options{
-		cmpopts.IgnoreFields(Target{}, "own", "plans", "tasks"),
+		cmpopts.IgnoreFields(Target{}, "names", "plans", "tasks"),
 		cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
 		cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
 		cmp.Comparer(func(a, b time.Time) bool { return a.Equal(b) }),

@@ -3,11 +3,7 @@
 
 package config
 
-import (
-	"net/netip"
-
-	"portscan_exporter/internal/scan"
-)
+import "portscan_exporter/internal/scan"
 
 // applyOtherExclusions removes the exclusions of each target from the scopes of
 // less specific targets, so that their names and networks do not reach an excluded
@@ -23,15 +19,4 @@ func (l *loader) applyOtherExclusions() {
 	for _, t := range l.cfg.targets {
 		t.Scope = t.Scope.WithExclusions(all)
 	}
-}
-
-// allowedPrefixes returns the numeric hosts and the networks of the target.
-func (t *Target) allowedPrefixes() []netip.Prefix {
-	all := make([]netip.Prefix, 0, len(t.Hosts)+len(t.Networks))
-	for _, h := range t.Hosts {
-		if !h.IsName() {
-			all = append(all, h.Network)
-		}
-	}
-	return append(all, t.Networks...)
 }

@@ -67,11 +67,13 @@ func checkScannable(p netip.Prefix) error {
 func (l *loader) checkHosts(t *targetDraft) {
 	var allow []netip.Prefix
 	for _, h := range t.Hosts {
-		if !h.IsName() {
+		if h.IsName() {
+			t.names = append(t.names, h.Entry)
+		} else {
 			allow = append(allow, h.Network)
 		}
 	}
-	if !l.checkNetworks(t, len(allow) < len(t.Hosts)) {
+	if !l.checkNetworks(t, len(t.names) > 0) {
 		return
 	}
 	scope, err := scan.NewScope(append(allow, t.Networks...), t.ExcludeHosts)
@@ -79,12 +81,12 @@ func (l *loader) checkHosts(t *targetDraft) {
 		l.errorf(t.at, "%s", err)
 		return
 	}
-	t.Scope, t.own = scope, scope
+	t.Scope = scope
 	if t.IsByAddress() {
 		l.checkAnyAddress(t, t.networksAt, "network", numericHosts(t.Networks))
 		return
 	}
-	if len(allow) == len(t.Hosts) && !l.checkAnyAddress(t, t.hostsAt, "host", t.Hosts) {
+	if len(t.names) == 0 && !l.checkAnyAddress(t, t.hostsAt, "host", t.Hosts) {
 		return
 	}
 	l.checkSize(t, addrsToScan(t, t.Hosts))

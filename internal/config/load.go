@@ -113,6 +113,7 @@ func (l *loader) load(data []byte) (*Config, []string, error) {
 			field{key: "limits", example: "limits: {max_scans: 64}", decode: l.decodeLimits},
 		)
 		l.applyOtherExclusions()
+		l.cfg.index = newTargetIndex(l.cfg.targets)
 		l.makeTasks()
 		l.warnUnused()
 	}

@@ -30,12 +30,8 @@ func (s Selection) Task(m *Module) scan.Task {
 
 // Target returns the target with a name.
 func (c *Config) Target(name string) (*Target, bool) {
-	for _, t := range c.targets {
-		if t.Name == name {
-			return t, true
-		}
-	}
-	return nil, false
+	t, ok := c.index.byName[name]
+	return t, ok
 }
 
 // Find returns the target with a name, or the most specific target that an address can be
@@ -75,9 +71,9 @@ type claim struct {
 // one is first, then the first in order of the configuration.
 func (c *Config) claims(addr netip.Addr) []claim {
 	var all []claim
-	for _, t := range c.targets {
-		if bits := t.excludedBits(addr); bits >= 0 {
-			all = append(all, claim{bits: bits})
+	for _, t := range c.index.candidates(addr) {
+		if t.Scope.ExcludedItself(addr) {
+			all = append(all, claim{bits: t.bits})
 		}
 		all = append(all, t.claims(addr)...)
 	}
@@ -90,57 +86,23 @@ func (c *Config) claims(addr netip.Addr) []claim {
 
 // claims returns the claims of the target to an address. Its names are a claim only if they are
 // more specific than its numeric hosts: with the prefix length of the network that contains it.
-func (t *Target) claims(addr netip.Addr) (all []claim) {
+func (t candidate) claims(addr netip.Addr) (all []claim) {
 	bits, ok := t.Scope.Match(addr)
 	if !ok || !t.Family.Includes(addr) {
 		return nil
 	}
 	if t.IsByAddress() {
-		return []claim{{target: t, bits: bits, entry: addr.String()}}
+		return []claim{{target: t.Target, bits: bits, entry: addr.String()}}
 	}
-	entry, most := t.hostEntry(addr)
-	if names := t.hostNames(); most < bits && len(names) > 0 {
-		all = append(all, claim{target: t, bits: bits, entry: addr.String(), names: names})
+	most := -1
+	if t.host >= 0 {
+		most = t.Hosts[t.host].Network.Bits()
+	}
+	if most < bits && len(t.names) > 0 {
+		all = append(all, claim{target: t.Target, bits: bits, entry: addr.String(), names: t.names})
 	}
 	if most >= 0 {
-		all = append(all, claim{target: t, bits: most, entry: entry})
+		all = append(all, claim{target: t.Target, bits: most, entry: t.Hosts[t.host].Entry})
 	}
 	return all
-}
-
-// excludedBits returns the prefix length of the most specific entry of hosts or
-// networks that contains an address excluded by the target itself, or -1.
-func (t *Target) excludedBits(addr netip.Addr) int {
-	most := -1
-	if !t.own.Excluded(addr) {
-		return most
-	}
-	for _, p := range t.allowedPrefixes() {
-		if p.Contains(addr) {
-			most = max(most, p.Bits())
-		}
-	}
-	return most
-}
-
-// hostEntry returns the most specific numeric entry of hosts that contains the address and its
-// prefix length, or -1.
-func (t *Target) hostEntry(addr netip.Addr) (entry string, most int) {
-	most = -1
-	for _, h := range t.Hosts {
-		if h.Contains(addr) && h.Network.Bits() > most {
-			entry, most = h.Entry, h.Network.Bits()
-		}
-	}
-	return entry, most
-}
-
-// hostNames returns the names in hosts.
-func (t *Target) hostNames() (names []string) {
-	for _, h := range t.Hosts {
-		if h.IsName() {
-			names = append(names, h.Entry)
-		}
-	}
-	return names
 }

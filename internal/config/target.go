@@ -25,7 +25,7 @@ type Target struct {
 	Labels        map[string]string                  // for /sd
 	Scope         scan.Scope                         // numeric hosts and networks without excluded addresses
 
-	own   scan.Scope            // Scope without the exclusions of other targets
+	names []string              // in Hosts
 	plans map[*Module]scan.Plan // by module of the target
 	tasks map[*Module]scan.Task // of the complete target, by module
 }
