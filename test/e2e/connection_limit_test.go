@@ -4,12 +4,14 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -139,4 +141,48 @@ func TestConnectionLimitShutdown(t *testing.T) {
 		parseMetrics(t, r.body).wantValue(t, `portscan_scan_failed{reason="canceled"}`, 1)
 	}
 	e.checkEndsWithin(t, maxShutdown, since)
+}
+
+// TestConnectionLimitReconnecting probes while more clients than the limit connect again as soon as
+// they are disconnected.
+func TestConnectionLimitReconnecting(t *testing.T) {
+	t.Parallel()
+	const clients = 600
+	needDescriptors(t, 3*clients)
+	e := startLimitedExporter(t, 1024, targetsConfig("own"), "--web.max-connections=100")
+	var all sync.WaitGroup
+	defer all.Wait()
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var reconnects atomic.Int64
+	for range clients {
+		all.Go(func() {
+			for ctx.Err() == nil {
+				conn, err := new(net.Dialer).DialContext(ctx, "tcp", e.addr)
+				if err != nil {
+					continue
+				}
+				release := context.AfterFunc(ctx, func() { _ = conn.Close() })
+				_, _ = io.Copy(io.Discard, conn) // until the exporter closes it
+				release()
+				_ = conn.Close()
+				reconnects.Add(1)
+			}
+		})
+	}
+	eventually(t, time.Minute, "clients reconnect", func() error {
+		if n := reconnects.Load(); n < 2*clients {
+			return fmt.Errorf("%d reconnects", n)
+		}
+		return nil
+	})
+	for range 5 {
+		sent := time.Now()
+		e.probe(t, "target=own").wantValue(t, "probe_success", 1)
+		took := time.Since(sent)
+		t.Logf("probe took %v, %d reconnects", took.Round(time.Millisecond), reconnects.Load())
+		if took > 20*time.Second {
+			t.Errorf("probe took %v, want at most 20s", took)
+		}
+	}
 }

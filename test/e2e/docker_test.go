@@ -69,7 +69,7 @@ func (e containerEngine) inspect(t *testing.T, id string, into any) {
 func (e containerEngine) buildImage(t *testing.T) (image string) {
 	t.Helper()
 	tree := cloneSources(t, nil)
-	base, offline := e.baseImage(t, tree)
+	offline := e.provideBaseImage(t, tree)
 	file := filepath.Join(t.TempDir(), "image")
 	args := []string{"build", "--force-rm", "--iidfile=" + file, "."}
 	if offline {
@@ -79,9 +79,10 @@ func (e containerEngine) buildImage(t *testing.T) (image string) {
 	image = readFile(t, file)
 	t.Cleanup(func() {
 		// The classic builder keeps an image for each step. Remove them in reverse order, except
-		// the base image.
-		for _, step := range slices.Backward(regexp.MustCompile(`(?m)^ ---> ([0-9a-f]{12,})$`).FindAllStringSubmatch(log, -1)) {
-			if !strings.Contains(base, step[1]) {
+		// the first one: the base image, perhaps that of another run of the test.
+		steps := regexp.MustCompile(`(?m)^ ---> ([0-9a-f]{12,})$`).FindAllStringSubmatch(log, -1)
+		for i, step := range slices.Backward(steps) {
+			if i > 0 && step[1] != steps[0][1] {
 				_ = exec.Command(e.path, "rmi", step[1]).Run()
 			}
 		}
@@ -90,27 +91,26 @@ func (e containerEngine) buildImage(t *testing.T) (image string) {
 	return image
 }
 
-// baseImage returns the base image of the Dockerfile's build stage. If the engine does not have it,
-// a replacement is made from this machine's programs, which can build offline.
-func (e containerEngine) baseImage(t *testing.T, tree string) (id string, offline bool) {
+// provideBaseImage reports whether the build is offline: unless the engine has the base image of the
+// Dockerfile's build stage, a replacement is made from this machine's programs.
+func (e containerEngine) provideBaseImage(t *testing.T, tree string) (offline bool) {
 	t.Helper()
 	const ours = "portscan_exporter.test"
 	name := regexp.MustCompile(`(?m)^FROM \S+ (golang:\S+) AS build$`).FindStringSubmatch(readFile(t, filepath.Join(tree, "Dockerfile")))
 	if name == nil {
 		t.Fatal("Dockerfile has no build stage from a golang image")
 	}
-	label := `{{.Id}} {{index .Config.Labels "` + ours + `"}}`
-	if out, err := exec.Command(e.path, "image", "inspect", "--format="+label, name[1]).Output(); err == nil {
-		if id, made, _ := strings.Cut(strings.TrimSpace(string(out)), " "); made == "" {
-			return id, false // not a replacement left over from an interrupted run
-		}
+	label := `{{index .Config.Labels "` + ours + `"}}`
+	if out, err := exec.Command(e.path, "image", "inspect", "--format="+label, name[1]).Output(); err == nil && strings.TrimSpace(string(out)) == "" {
+		return false // not a replacement left over from an interrupted run
 	}
-	return e.importBaseImage(t, name[1], ours), true
+	e.importBaseImage(t, name[1], ours)
+	return true
 }
 
 // importBaseImage makes a replacement for the golang image: a shell, make, git, Go, the certificate
 // authorities, and also the modules and the build cache, because the build has no network.
-func (e containerEngine) importBaseImage(t *testing.T, name, label string) (id string) {
+func (e containerEngine) importBaseImage(t *testing.T, name, label string) {
 	t.Helper()
 	root := strings.TrimSpace(runIn(t, repository, needProgram(t, "go"), "env", "GOROOT"))
 	parts := map[string]string{downloadModules(t): "/go/pkg/mod/cache/download", buildCache(t): "/root/.cache/go-build"}
@@ -140,9 +140,7 @@ func (e containerEngine) importBaseImage(t *testing.T, name, label string) (id s
 	if failure := cmd.Wait(); failure != nil || err != nil {
 		t.Fatalf("docker import: %v, %v\n%s", failure, err, stderr.String())
 	}
-	id = strings.TrimSpace(out.String())
-	e.runAtCleanup(t, "rmi", id)
-	return id
+	e.runAtCleanup(t, "rmi", strings.TrimSpace(out.String()))
 }
 
 // downloadModules returns a module proxy directory with the modules of a build.
