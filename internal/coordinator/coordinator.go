@@ -134,7 +134,8 @@ func New(o Options) (*Coordinator, error) {
 // at the latest deadline of its waiting probes, or at its plan's timeout if that is
 // earlier. Tasks of one target wait in one queue for a slot, and targets take turns. The
 // error is [ErrBusy], [ErrClosing], [ErrPanic] or an error of Options.Allow. Failures of
-// the scan itself are part of the result.
+// the scan itself are part of the result. If ctx ends before the scan has started although a slot
+// is free, the result is empty.
 //
 // With a max_age, the answer can be a cached result, see [store.View.IsFresh]. If there is no
 // fresh one, a scan runs until its plan's timeout, even if no probe waits for it. A probe

@@ -276,6 +276,23 @@ func TestScanStopsBeforeDeadline(t *testing.T) {
 	})
 }
 
+// TestScanDeadlineBeforeStart has a machine so slow that the deadline comes before the scan starts.
+// That is no lack of slots: the answer has no address.
+func TestScanDeadlineBeforeStart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := setup{maxScans: 2, allow: func(task scan.Task) (scan.Task, error) {
+			time.Sleep(time.Second)
+			return task, nil
+		}}.start(t)
+		defer c.Close()
+		a := c.mustScan(t, 500*time.Millisecond, newTask(t))
+		if len(a.Result.Addresses) > 0 || a.Result.Success() {
+			t.Errorf("Scan() = %+v, want no address", a.Result)
+		}
+	})
+}
+
 func TestScanClientDisconnects(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

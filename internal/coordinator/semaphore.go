@@ -119,6 +119,13 @@ func (s *semaphore) acquiredSlots() int {
 	return s.held
 }
 
+// hasFree reports whether a slot is free.
+func (s *semaphore) hasFree() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.held < s.limit
+}
+
 // maximum returns the limit.
 func (s *semaphore) maximum() int {
 	s.mu.Lock()

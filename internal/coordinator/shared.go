@@ -335,6 +335,8 @@ func (c *Coordinator) answer(ctx context.Context, w *waiter, task scan.Task) (An
 		return Answer{}, err
 	case run == nil && closed:
 		return Answer{}, ErrClosing
+	case run == nil && c.slots.hasFree(): // the scan was about to start
+		return Answer{Result: &scan.Result{Plan: task.Plan}, ScanID: s.id, Source: source, Progress: 1}, nil
 	case run == nil:
 		return Answer{}, fmt.Errorf("%w (%w)", ErrBusy, context.Cause(ctx))
 	}
