@@ -110,6 +110,7 @@ func awaitExporter(ctx context.Context, o ServeOptions, logger *slog.Logger) (*e
 func newHTTPServer(h http.Handler, maxConnections int, logger *slog.Logger) (*http.Server, error) {
 	s := &http.Server{
 		Handler:           h,
+		ConnContext:       server.ConnContext,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		IdleTimeout:       2 * time.Minute,

@@ -27,9 +27,9 @@ type answerSize struct {
 // The time that a part of an answer takes on an idle machine: to take the results, gather the
 // metrics, compress and write them.
 const (
-	baseCost    = time.Millisecond
-	addressCost = 150 * time.Microsecond // a dozen series
-	portCost    = 30 * time.Microsecond  // three series
+	baseCost    = 5 * time.Millisecond  // with the end of the scan
+	addressCost = 60 * time.Microsecond // a dozen series
+	portCost    = 10 * time.Microsecond // three series
 	cellCost    = 40 * time.Nanosecond
 )
 
@@ -124,7 +124,7 @@ func (sampleAnswer) Collect(ch chan<- prometheus.Metric) {
 // Measure measures how long answers take on this machine, which may have little CPU. Call it before
 // the first probe.
 func (s *Server) Measure() error {
-	const least = 50 * time.Millisecond // a limited process may use the CPU for some of this time
+	const least = 150 * time.Millisecond // a limited process may use the CPU for some of this time
 	format := answerFormat{contentType: expfmt.NewFormat(expfmt.TypeTextPlain), compressed: true}
 	var cost time.Duration
 	for started := time.Now(); ; {

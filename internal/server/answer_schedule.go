@@ -71,9 +71,11 @@ func (s *answerSchedule) add(deadline time.Time, cost time.Duration, stop func()
 	return p
 }
 
-// duration returns the time that an answer takes.
+// duration returns the time to reserve for an answer. Time that exceeds the cost varies, so there
+// is a reserve of a half.
 func (s *answerSchedule) duration(cost time.Duration) time.Duration {
-	return time.Duration(float64(cost) * s.slowdown)
+	const reserve = 1.5
+	return time.Duration(float64(cost) * (1 + reserve*(s.slowdown-1)))
 }
 
 // plan sets when scans stop. Answers are written in the order of their deadlines. Those between
@@ -197,12 +199,11 @@ func (s *answerSchedule) learn() {
 		// The cost of answers that replace what was measured before.
 		lateRise = 10 * time.Millisecond
 		rise     = 100 * time.Millisecond
-		fall     = time.Second
 
-		leastFall = 1.0 / 8 // weight of small answers
+		fall = 1.0 / 8 // weight of shorter times
 	)
 	measured := s.measured()
-	weight := max(leastFall, float64(s.busyCost)/float64(fall))
+	weight := fall
 	switch {
 	case s.busyCost <= 0:
 		return
@@ -215,9 +216,11 @@ func (s *answerSchedule) learn() {
 }
 
 // setSlowdown sets the slowdown before the first answer, from the time that a sample took. It is
-// doubled, because the sample is not all of an answer.
+// doubled, because the sample is not all of an answer. It is limited, because the machine may be
+// busy only during the start, and scans get less time until answers were measured.
 func (s *answerSchedule) setSlowdown(took, cost time.Duration) {
+	const most = 20 // a tenth of a core
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.slowdown = max(1, 2*float64(took)/float64(cost))
+	s.slowdown = min(most, max(1, 2*float64(took)/float64(cost)))
 }

@@ -56,7 +56,7 @@ func TestScheduleOneAnswer(t *testing.T) {
 		budget, cost, stopAt time.Duration
 	}{
 		{"idle machine", 1, 9500 * milli, 32 * milli, 9458 * milli},
-		{"starved machine", 10, 9500 * milli, 32 * milli, 9170 * milli},
+		{"starved machine", 10, 9500 * milli, 32 * milli, 9026 * milli},
 		{"large answer", 1, 9000 * milli, 4000 * milli, 6740 * milli}, // a quarter for the answer
 		{"large answer on a starved machine", 10, 9000 * milli, 4000 * milli, 900 * milli},
 		{"no time", 1, 0, 32 * milli, 0},
@@ -147,8 +147,9 @@ func TestScheduleSlowdown(t *testing.T) {
 		}
 		want("ten fast answers after the pause", 1, 5)
 		r.answer(time.Minute, 10*milli, 20*time.Second)
+		high := r.slowdown
 		r.answer(time.Minute, 5000*milli, 2000*milli)
-		want("a large fast answer", 1, 1)
+		want("a large fast answer", high*0.8, high*0.95)
 	})
 }
 
@@ -190,4 +191,22 @@ func TestScheduleStarvedMachine(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestScheduleFirstSlowdown sets the slowdown from samples.
+func TestScheduleFirstSlowdown(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		took time.Duration
+		want float64
+	}{
+		{5 * milli, 1},
+		{50 * milli, 10},
+		{time.Minute, 20},
+	} {
+		s := newAnswerSchedule()
+		if s.setSlowdown(tc.took, 10*milli); s.slowdown != tc.want {
+			t.Errorf("setSlowdown(%v, 10ms) sets %v, want %v", tc.took, s.slowdown, tc.want)
+		}
+	}
 }

@@ -30,7 +30,7 @@ type permittedProbe struct {
 
 // handleProbe answers /probe with the metrics of one target and module.
 func (s *Server) handleProbe(w http.ResponseWriter, r *http.Request) {
-	arrived := time.Now()
+	arrived := arrivalTime(r)
 	params, failure := parseProbeParams(r)
 	if failure != nil {
 		s.refuse(w, r, arrived, failure)
