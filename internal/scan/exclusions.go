@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"io"
 	"iter"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -50,9 +51,9 @@ func NewExclusions(scopes iter.Seq2[string, Scope]) *Exclusions {
 			}
 		}
 	}
-	excluded := make([]netip.Prefix, 0, len(most))
-	for p, bits := range most {
-		excluded, x.bits = append(excluded, p), append(x.bits, bits)
+	excluded := slices.SortedFunc(maps.Keys(most), netip.Prefix.Compare)
+	for _, p := range excluded {
+		x.bits = append(x.bits, most[p])
 	}
 	x.parts, x.excluded = newPrefixIndex(parts), newPrefixIndex(excluded)
 	return x
