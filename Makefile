@@ -17,6 +17,11 @@ LDFLAGS := -s -w \
 	-X $(VERSION_PACKAGE).BuildDate=$(BUILD_DATE)
 
 GOLANGCI_LINT := .build/bin/golangci-lint
+GOTESTSUM := .build/bin/gotestsum
+# Runs tests with real networks and programs. On a busy machine these can be late, so failed tests run again by
+# themselves, once: not after a data race, a panic or more than five failures. The report lists them.
+RETRY_TESTS := $(CURDIR)/$(GOTESTSUM) --format=standard-quiet --hide-summary=skipped --rerun-fails=1 \
+	--rerun-fails-max-failures=5 --rerun-fails-run-root-test --rerun-fails-abort-on-data-race --rerun-fails-report=/dev/stderr
 # Nested modules, which keep their dependencies out of the exporter's go.mod.
 MODULES := $(patsubst %/go.mod,%,$(wildcard test/e2e/go.mod release/go.mod deploy/kubernetes/check/go.mod))
 # Output file of `make build`.
@@ -54,8 +59,9 @@ cross: ## Vet all packages and tests for all platforms.
 	scripts/cross-vet
 
 .PHONY: test-go
-test-go: ## Run unit tests with the race detector.
-	CGO_ENABLED=1 go test -race -timeout=20m -parallel=6 $$(go list ./... | grep -v /test/repo$$) # many tests wait most of the time
+test-go: $(GOTESTSUM) ## Run unit tests with the race detector.
+	CGO_ENABLED=1 $(RETRY_TESTS) --packages="$$(go list ./... | grep -v /test/repo$$ | xargs)" -- \
+		-race -timeout=20m -parallel=6 # many tests wait most of the time
 	CGO_ENABLED=1 go test -race -count=1 ./test/repo # go test does not detect that documents changed
 
 .PHONY: test-modules
@@ -64,11 +70,11 @@ test-modules: ## Run tests of the release command and the Kubernetes manifests.
 	cd deploy/kubernetes/check; go vet ./...; go test -count=1 ./... # its inputs are outside its module
 
 .PHONY: test-e2e
-test-e2e: ## Run end-to-end tests.
+test-e2e: $(GOTESTSUM) ## Run end-to-end tests.
 	if [[ -e test/e2e/go.mod ]]; then \
 		cd test/e2e; \
 		go vet ./...; \
-		go test -count=1 -timeout=20m ./...; \
+		$(RETRY_TESTS) --packages=./... -- -count=1 -timeout=20m; \
 	fi
 
 .PHONY: fmt
@@ -110,8 +116,10 @@ clean: ## Remove build output.
 help: ## List the targets.
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15
 
-# The linter is built from a separate module, which keeps its dependencies out of go.mod.
-$(GOLANGCI_LINT): tools/go.mod
+# Tools are built from a separate module, which keeps their dependencies out of go.mod.
+$(GOLANGCI_LINT): TOOL := github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+$(GOTESTSUM): TOOL := gotest.tools/gotestsum
+$(GOLANGCI_LINT) $(GOTESTSUM): tools/go.mod
 	mkdir -p $(@D)
-	go build -C tools -trimpath -buildvcs=false -ldflags '-s -w' -o ../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	go build -C tools -trimpath -buildvcs=false -ldflags '-s -w' -o ../$@ $(TOOL)
 	touch $@
