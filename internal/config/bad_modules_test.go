@@ -80,7 +80,7 @@ func badModules() []badCase {
 			`ports.yml:9: modules.float.ports: "22.0" is not a port or a range: write a number from 1 to 65535, or a range such as 8000-8100`,
 			`ports.yml:10: modules.exponent.ports: "1e3" is not a port or a range: write a number from 1 to 65535, or a range such as 8000-8100`,
 			`ports.yml:11: modules.sexagesimal.ports: "22:30" is not a port or a range: write a number from 1 to 65535, or a range such as 8000-8100`,
-			`ports.yml:12: modules.negative.ports: "-22" is not a port or a range: write a number from 1 to 65535, or a range such as 8000-8100`,
+			`ports.yml:12: modules.hyphen.ports: "-" is a range without ports: write all, for every port`,
 			`ports.yml:13: modules.signed.ports: "+22" is not a port or a range: write a number from 1 to 65535, or a range such as 8000-8100`,
 			`ports.yml:14: modules.word.ports: "ssh" is not a port or a range: write a number from 1 to 65535, or a range such as 8000-8100`,
 			`ports.yml:15: modules.boolean.ports: "yes" is not a port or a range: write a number from 1 to 65535, or a range such as 8000-8100`,
@@ -91,7 +91,7 @@ func badModules() []badCase {
 			`ports.yml:19: modules.stray.exclude_ports: "x" is not a port or a range: write a number from 1 to 65535, or a range such as 8000-8100`,
 			`ports.yml:19: modules.stray.ports: YAML parses the text after the comma as a key: write ports: "22,443", with quotes`,
 			`ports.yml:21: modules.null_entry.ports[1]: value is missing: write a value, or remove the entry`,
-			`ports.yml:22: modules.end.exclude_ports: "1-" is not a port or a range: write a number from 1 to 65535, or a range such as 8000-8100`,
+			`ports.yml:22: modules.end.exclude_ports: port 70000 is out of range: write 1 to 65535`,
 		}},
 		{"too_many_ports", []string{
 			`too_many_ports.yml:2: modules.huge: max_addresses 65536 x 65535 ports = 4294901760 ports, which can take 352 GiB of memory: write fewer ports, or a lower max_addresses in the module or fewer hosts, for at most 67108864 ports`,

@@ -47,17 +47,35 @@ func NewPortSet(ports ...uint16) PortSet {
 	return normalize(ranges)
 }
 
-// ParsePortSet parses a list of ports and ranges, for example "22,80,8000-8100". Blanks
-// around numbers, leading zeros and duplicates are allowed. An empty text is the empty
-// set. Errors include a suggested fix.
+// ParsePortSet parses a list of ports and ranges, for example "22,80,8000-8100". A range
+// without one of its ends extends to the first or the last port, and "all" is 1-65535.
+// Blanks around numbers, leading zeros and duplicates are allowed. An empty text is the
+// empty set. Errors include a suggested fix.
 func ParsePortSet(text string) (PortSet, error) {
+	return ParseNamedPorts(text, func(entry string) (PortSet, error) {
+		return PortSet{}, fmt.Errorf("%q is not a port or a range: write a number from 1 to 65535, or a range such as 8000-8100", shorten(entry))
+	})
+}
+
+// ParseNamedPorts parses a list as [ParsePortSet] does. It calls resolve for each entry
+// that is neither a port nor a range, without the blanks around it.
+func ParseNamedPorts(text string, resolve func(entry string) (PortSet, error)) (PortSet, error) {
 	if strings.TrimSpace(text) == "" {
 		return PortSet{}, nil
 	}
 	parts := strings.Split(text, ",")
 	ranges := make([]portRange, 0, len(parts))
 	for _, part := range parts {
-		r, err := parseRange(strings.TrimSpace(part))
+		part = strings.TrimSpace(part)
+		if part != "" && !isPortOrRange(part) {
+			set, err := resolve(part)
+			if err != nil {
+				return PortSet{}, err
+			}
+			ranges = append(ranges, set.ranges...)
+			continue
+		}
+		r, err := parseRange(part)
 		if err != nil {
 			return PortSet{}, err
 		}
@@ -66,19 +84,36 @@ func ParsePortSet(text string) (PortSet, error) {
 	return normalize(ranges), nil
 }
 
+// allPorts is the entry for every port.
+const allPorts = "all"
+
+// isPortOrRange reports whether the entry has the form of a port or a range, valid or not.
+func isPortOrRange(entry string) bool {
+	first, last, _ := strings.Cut(entry, "-")
+	return strings.EqualFold(entry, allPorts) || isDigits(strings.TrimSpace(first)) && isDigits(strings.TrimSpace(last))
+}
+
+func isDigits(text string) bool { return strings.Trim(text, "0123456789") == "" }
+
+// parseRange parses an entry that is empty or that isPortOrRange accepts.
 func parseRange(text string) (portRange, error) {
-	if text == "" {
-		return portRange{}, fmt.Errorf("empty entry in the list of ports: write a list such as 22,80-90")
-	}
 	first, last, isRange := strings.Cut(text, "-")
-	lo, err := parsePort(strings.TrimSpace(first), text)
+	first, last = strings.TrimSpace(first), strings.TrimSpace(last)
+	switch {
+	case text == "":
+		return portRange{}, fmt.Errorf("empty entry in the list of ports: write a list such as 22,80-90")
+	case strings.EqualFold(text, allPorts):
+		return portRange{lo: minPort, hi: maxPort}, nil
+	case first == "" && last == "":
+		return portRange{}, fmt.Errorf(`"-" is a range without ports: write all, for every port`)
+	case !isRange:
+		last = first
+	}
+	lo, err := parsePort(first, minPort)
 	if err != nil {
 		return portRange{}, err
 	}
-	if !isRange {
-		return portRange{lo: lo, hi: lo}, nil
-	}
-	hi, err := parsePort(strings.TrimSpace(last), text)
+	hi, err := parsePort(last, maxPort)
 	if err != nil {
 		return portRange{}, err
 	}
@@ -88,14 +123,14 @@ func parseRange(text string) (portRange, error) {
 	return portRange{lo: lo, hi: hi}, nil
 }
 
-// parsePort parses a number; within is the part of the list for the error.
-func parsePort(text, within string) (uint16, error) {
-	if text == "" || strings.Trim(text, "0123456789") != "" {
-		return 0, fmt.Errorf("%q is not a port or a range: write a number from 1 to 65535, or a range such as 8000-8100", shorten(within))
+// parsePort parses digits. It returns absent if there are none.
+func parsePort(digits string, absent uint16) (uint16, error) {
+	if digits == "" {
+		return absent, nil
 	}
-	n, err := strconv.ParseUint(text, 10, 16)
+	n, err := strconv.ParseUint(digits, 10, 16)
 	if err != nil || n < minPort {
-		return 0, fmt.Errorf("port %s is out of range: write %d to %d", shorten(text), minPort, maxPort)
+		return 0, fmt.Errorf("port %s is out of range: write %d to %d", shorten(digits), minPort, maxPort)
 	}
 	return uint16(n), nil
 }

@@ -30,6 +30,14 @@ func TestParsePortSet(t *testing.T) {
 		"1,3,5,2":           "1-3,5",
 		"8000-8000":         "8000",
 		"100-200,1-65535,7": "1-65535",
+		"60000-":            "60000-65535",
+		"-100":              "1-100",
+		"65535-":            "65535",
+		"-1":                "1",
+		"all":               "1-65535",
+		"ALL ":              "1-65535",
+		"22,all":            "1-65535",
+		"60000 - , - 22":    "1-22,60000-65535",
 	} {
 		got, err := scan.ParsePortSet(text)
 		if err != nil || got.String() != want {
@@ -49,8 +57,13 @@ func TestParsePortSetInvalid(t *testing.T) {
 		"80,":                     `empty entry in the list of ports: write a list such as 22,80-90`,
 		",":                       `empty entry in the list of ports: write a list such as 22,80-90`,
 		"http":                    `"http" is not a port or a range: write a number from 1 to 65535, or a range such as 8000-8100`,
-		"80-":                     `"80-" is not a port or a range: write a number from 1 to 65535, or a range such as 8000-8100`,
-		"-1":                      `"-1" is not a port or a range: write a number from 1 to 65535, or a range such as 8000-8100`,
+		"-":                       `"-" is a range without ports: write all, for every port`,
+		"22, - ":                  `"-" is a range without ports: write all, for every port`,
+		"0-":                      `port 0 is out of range: write 1 to 65535`,
+		"-0":                      `port 0 is out of range: write 1 to 65535`,
+		"-70000":                  `port 70000 is out of range: write 1 to 65535`,
+		"--1":                     `"--1" is not a port or a range: write a number from 1 to 65535, or a range such as 8000-8100`,
+		"alles":                   `"alles" is not a port or a range: write a number from 1 to 65535, or a range such as 8000-8100`,
 		"1-2-3":                   `"1-2-3" is not a port or a range: write a number from 1 to 65535, or a range such as 8000-8100`,
 		"+80":                     `"+80" is not a port or a range: write a number from 1 to 65535, or a range such as 8000-8100`,
 		"0x50":                    `"0x50" is not a port or a range: write a number from 1 to 65535, or a range such as 8000-8100`,
@@ -162,7 +175,7 @@ func TestPortSetAllBreak(t *testing.T) {
 }
 
 func FuzzParsePortSet(f *testing.F) {
-	for _, seed := range []string{"", "22", "1-65535", "80,443,8000-8100", "90-80", "0443", "1-", ",,", "22 - 24", "65536"} {
+	for _, seed := range []string{"", "22", "1-65535", "80,443,8000-8100", "90-80", "0443", "1-", "-9", "-", "all", "ssh", ",,", "22 - 24", "65536"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
