@@ -93,11 +93,12 @@ func newPortRow(v *store.TargetView, a *store.AddressView, class portClass, port
 	return r
 }
 
-// changeRow is a row of the table of port changes.
+// changeRow is a row of the table of changes.
 type changeRow struct {
 	When      timestamp
 	Module    string
 	Address   string
+	NewHost   bool // has no port
 	Port      uint16
 	Protocol  string
 	From, To  string
@@ -105,8 +106,7 @@ type changeRow struct {
 	Flapping  bool
 }
 
-// changeRows returns the changes of a target's ports, newest first, on one
-// address unless address is empty.
+// changeRows returns the changes of a target, newest first, on one address unless address is empty.
 func (s *Server) changeRows(target, address string, now time.Time) (rows []changeRow) {
 	for _, c := range s.options.Results.Changes(target) {
 		if address != "" && c.IP.String() != address {
@@ -115,7 +115,7 @@ func (s *Server) changeRows(target, address string, now time.Time) (rows []chang
 		rows = append(rows, changeRow{
 			When: newTimestamp(c.Time, now), Module: c.Module, Address: c.IP.String(), Port: c.Port, Protocol: c.Protocol.String(),
 			From: formatState(c.From), To: formatState(c.To), Flapping: c.Flapping,
-			Violating: c.Violating(),
+			Violating: c.Violating(), NewHost: c.Kind == store.NewHost,
 		})
 	}
 	return rows

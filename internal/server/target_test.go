@@ -66,6 +66,24 @@ func TestTargetPageResults(t *testing.T) {
 	}
 }
 
+// TestTargetPageNewHost has a host appear in a network.
+func TestTargetPageNewHost(t *testing.T) {
+	t.Parallel()
+	s := newScenario(t, strings.ReplaceAll(scenarioConfig, "[192.0.2.1]", "[192.0.2.0/30]"), nil, nil)
+	for port := 1; port <= 100; port++ {
+		s.setState(scan.Filtered, fmt.Sprintf("192.0.2.1:%d", port))
+	}
+	s.get(t, "/probe?target=web")
+	s.setState(scan.Closed, "192.0.2.1:3")
+	s.setState(scan.Open, "192.0.2.1:22")
+	s.get(t, "/probe?target=web")
+	changes := sectionText(t, s.getPage(t, "/target/web"), "changes")
+	wantTexts(t, "changes", changes, "Changes When Port Address Change Module", "– 192.0.2.1 new host few", "22/tcp 192.0.2.1 filtered → open few")
+	if strings.Contains(changes, "3/tcp") || strings.Contains(changes, "192.0.2.2") {
+		t.Errorf("got changes %s, want the new host and its open port", changes)
+	}
+}
+
 // TestTargetPageExpired checks that expired targets have no results and no logs.
 func TestTargetPageExpired(t *testing.T) {
 	t.Parallel()

@@ -13,7 +13,7 @@ import (
 
 // Limits of the log of changes.
 const (
-	maxLogged     = 1000      // changes per scan, one line each; the others are counted
+	maxLogged     = 1000      // changes of ports, and of addresses, per scan; the others are counted
 	maxLoggedSpan = 3000      // changes of a target and module in flapSpan
 	flapSpan      = time.Hour // in which changes are counted
 	maxFlaps      = 10        // logged changes of a port in flapSpan
@@ -21,20 +21,40 @@ const (
 	maxChangeSets = 256       // sets of ports of an address that changed at the same times
 )
 
-// Change is a change of a port's state between two complete scans of its address.
+// ChangeKind is the kind of a [Change].
+type ChangeKind uint8
+
+// The kinds of changes.
+const (
+	PortChanged ChangeKind = iota // the state of a port, between two complete scans of its address
+	NewHost                       // an address of a network that was silent responds for the first time
+)
+
+// String returns the name of the kind in the state file.
+func (k ChangeKind) String() string {
+	if k == NewHost {
+		return "new_host"
+	}
+	return "port_changed"
+}
+
+// Change is a change that a scan detected.
 type Change struct {
+	Kind     ChangeKind
 	Time     time.Time // end of the scan that detected it
 	Module   string
 	IP       netip.Addr
+	Protocol scan.Protocol // of the module
+
+	// Of a port.
 	Port     uint16
-	Protocol scan.Protocol
 	From, To scan.State
 	Expected scan.Expected
 	Flapping bool // the port changes often, and its next changes are not logged
 }
 
-// Violating reports whether the new state violates the target's expectations.
-func (c Change) Violating() bool { return c.Expected.ViolatedBy(c.To) }
+// Violating reports whether the new state of a port violates the target's expectations.
+func (c Change) Violating() bool { return c.Kind == PortChanged && c.Expected.ViolatedBy(c.To) }
 
 // changeCount counts the changes of a port or an address in flapSpan.
 type changeCount struct {
@@ -81,13 +101,16 @@ func (l *changeLog) budget(at time.Time) int {
 	return max(0, min(maxLogged, maxLoggedSpan-l.logged))
 }
 
-// add adds logged changes, of which the first weigh most.
-func (l *changeLog) add(changes []Change) {
-	if len(changes) == 0 {
+// add adds logged changes of ports, of which the first weigh most, and new hosts. If there are too
+// many, half of the log is for each.
+func (l *changeLog) add(newHosts, ports []Change) {
+	if len(newHosts)+len(ports) == 0 {
 		return
 	}
-	l.logged += len(changes)
-	newest := slices.Clone(changes[:min(len(changes), maxChanges)])
+	l.logged += len(ports)
+	room := max(maxChanges/2, maxChanges-len(ports))
+	newest := slices.Concat(newHosts[:min(len(newHosts), room)], ports)
+	newest = newest[:min(len(newest), maxChanges)]
 	slices.Reverse(newest) // those that weigh most are shown first
 	all := slices.Concat(l.changes, newest)
 	l.changes = slices.Clip(all[max(0, len(all)-maxChanges):])
@@ -97,11 +120,12 @@ func (l *changeLog) add(changes []Change) {
 func (l *changeLog) keep(task scan.Task) {
 	l.changes = slices.DeleteFunc(slices.Clone(l.changes), func(c Change) bool {
 		_, ok := task.Scope.Match(c.IP)
-		return !ok || !task.Plan.Ports().Contains(c.Port) || c.Protocol != task.Plan.Spec().Protocol
+		hasPort := c.Kind != PortChanged || task.Plan.Ports().Contains(c.Port)
+		return !ok || !hasPort || c.Protocol != task.Plan.Spec().Protocol
 	})
 }
 
-// Changes returns the last changes of a target's ports, newest first.
+// Changes returns the last changes of a target, newest first.
 func (s *Store) Changes(target string) (all []Change) {
 	for _, e := range s.all(target) {
 		e.mu.Lock()

@@ -15,7 +15,7 @@
 //	    baseline     states in the last complete scan, with which the next one is compared
 //	    history      ports once open, last changes, last response
 //	  unfinished     results of suspended scans, which resume
-//	  changeLog      last changes of port states
+//	  changeLog      last changes of port states, and new hosts
 //
 // An address is shown with its newest result. Ports that an incomplete scan did not reach have
 // their earlier states as long as these are not older than max_age plus twice the timeout; then they are

@@ -98,7 +98,7 @@ func (e *entry) record(task scan.Task, id string, r *scan.Result) (n news) {
 		}
 		rec := *cmp.Or(old[a.IP], &record{})
 		if a.SuspectedBy() == scan.NotSuspect {
-			n.add(rec.learn(a, task, by))
+			n.learn(&rec, a, task, by, current.Hosts)
 		}
 		switch {
 		case same:
@@ -123,7 +123,7 @@ func (e *entry) record(task scan.Task, id string, r *scan.Result) (n news) {
 	}
 	before := e.changes.size()
 	n.limit(e.changes.budget(r.Finished))
-	e.changes.add(n.changes)
+	e.changes.add(n.newHosts, n.changes)
 	if same {
 		maps.DeleteFunc(e.evicted, func(ip netip.Addr, _ bool) bool { return next[ip] != nil })
 	}

@@ -122,6 +122,11 @@ func addressHosts(addrs ...string) (hosts []scan.Host) {
 	return hosts
 }
 
+// networkHost returns an entry of hosts for a network.
+func networkHost(network string) scan.Host {
+	return scan.Host{Entry: network, Network: netip.MustParsePrefix(network)}
+}
+
 // newPlan returns a plan for TCP ports, of which port 1 must be open.
 func newPlan(tb testing.TB, ports string, change ...func(*scan.Spec)) scan.Plan {
 	tb.Helper()

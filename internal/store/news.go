@@ -29,6 +29,7 @@ type addressNews struct {
 	ip          netip.Addr
 	transitions []transition
 	turn        *turn
+	firstSeen   bool // it was silent in a complete scan, and responds for the first time
 	altered     bool // there is something to save
 }
 
@@ -36,15 +37,45 @@ type addressNews struct {
 type news struct {
 	transitions []transition
 	turns       []*turn
-	changes     []Change // to log
+	newHosts    []Change
+	changes     []Change // of ports, to log
 	omitted     int      // changes beyond those
 	altered     bool
 	evicted     int // addresses
 	grown       int // bytes
 }
 
-func (n *news) add(a addressNews) {
+// learn adds a scan of an address to its record, and adds what has changed. hosts are those of the
+// target.
+func (n *news) learn(rec *record, a *scan.AddressResult, task scan.Task, by *scanInfo, hosts []scan.Host) {
+	silence := rec.baseline
+	found := rec.learn(a, task, by)
+	isNewHost := found.firstSeen && inNetwork(hosts, a.IP)
+	if isNewHost && rec.baseline == silence {
+		rec.baseline = nil // otherwise, the next scan reports each closed port as a change
+	}
+	n.add(found, isNewHost, task, by.finished)
+}
+
+// inNetwork reports whether an address is in an entry of hosts that has several addresses, or the
+// target has no hosts. Other addresses were listed one by one, or a name resolved to them: their
+// hosts are not new when they start to respond.
+func inNetwork(hosts []scan.Host, ip netip.Addr) bool {
+	return len(hosts) == 0 || slices.ContainsFunc(hosts, func(h scan.Host) bool { return h.Count() > 1 && h.Contains(ip) })
+}
+
+// add adds the news of an address. If the address is a new host, the news are the host and its
+// open or violating ports: that its other ports are closed now is no news.
+func (n *news) add(a addressNews, isNewHost bool, task scan.Task, at time.Time) {
+	if isNewHost {
+		n.newHosts = append(n.newHosts, Change{
+			Kind: NewHost, Time: at, Module: task.Module, IP: a.ip, Protocol: task.Plan.Spec().Protocol,
+		})
+	}
 	for _, t := range a.transitions {
+		if isNewHost && t.weight == weightOther {
+			continue
+		}
 		t.ip = a.ip
 		n.transitions = append(n.transitions, t)
 	}
@@ -102,6 +133,7 @@ func (n *news) limit(budget int) {
 // log writes a line for each change.
 func (n *news) log(logger *slog.Logger, task scan.Task) {
 	n.logTurns(logger, task)
+	n.logNewHosts(logger, task)
 	for _, c := range n.changes {
 		args := []any{
 			"target", task.Target, "module", c.Module, "ip", c.IP, "port", c.Port, "protocol", c.Protocol.String(),
@@ -135,5 +167,15 @@ func (n *news) logTurns(logger *slog.Logger, task scan.Task) {
 	}
 	if more := len(n.turns) - maxLogged; more > 0 {
 		logger.Info("Omitted further address changes", "target", task.Target, "module", task.Module, "addresses", more)
+	}
+}
+
+// logNewHosts writes a line for each new host.
+func (n *news) logNewHosts(logger *slog.Logger, task scan.Task) {
+	for _, c := range n.newHosts[:min(len(n.newHosts), maxLogged)] {
+		logger.Info("New host", "target", task.Target, "module", c.Module, "ip", c.IP)
+	}
+	if more := len(n.newHosts) - maxLogged; more > 0 {
+		logger.Info("Omitted further new hosts", "target", task.Target, "module", task.Module, "addresses", more)
 	}
 }

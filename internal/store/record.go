@@ -110,6 +110,7 @@ func (h *history) learn(a *scan.AddressResult, task scan.Task, by *scanInfo) (n 
 	n.ip = a.IP
 	states, complete := a.ByState(), a.Count(scan.Unknown) == 0
 	responded, old := !h.lastResponse.IsZero(), *h
+	n.firstSeen = h.wasSilent(task.Plan.Ports()) && a.LastResponse().After(h.baseline.started)
 	h.addOpened(states[scan.Open])
 	h.dark = h.darkAfter(a, by.started, complete)
 	h.lastResponse = latestTime(h.lastResponse, a.LastResponse())
@@ -124,6 +125,16 @@ func (h *history) learn(a *scan.AddressResult, task scan.Task, by *scanInfo) (n 
 	}
 	n.altered = n.altered || !h.opened.Equal(old.opened) || h.dark.IsZero() != old.dark.IsZero() || responded == h.lastResponse.IsZero()
 	return n
+}
+
+// wasSilent reports whether a complete scan of all these ports got no answer, and no other scan
+// did. A port that the scan did not have may have answered before.
+func (h *history) wasSilent(ports scan.PortSet) bool {
+	if h.baseline == nil || !h.lastResponse.IsZero() || !h.opened.IsEmpty() {
+		return false
+	}
+	silent := h.baseline.states[scan.Filtered].Union(h.baseline.states[scan.OpenFiltered])
+	return ports.Minus(silent).IsEmpty()
 }
 
 // darkAfter returns the value of the field dark after a scan. A scan that overlaps with an answer

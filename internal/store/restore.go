@@ -182,14 +182,19 @@ func (r *restorer) restoreChanges(saved []savedChange) (all []Change, err error)
 }
 
 func (s *savedChange) restore() (Change, error) {
-	from, errFrom := parseName("state", s.From, scan.States()...)
-	to, errTo := parseName("state", s.To, scan.States()...)
-	protocol, errProtocol := parseName("protocol", s.Protocol, scan.TCP, scan.UDP)
-	expected, errExpected := parseName("expectation", s.Expected, scan.ExpectAny, scan.ExpectOpen, scan.ExpectClosed)
-	return Change{
-		Time: s.Time, Module: s.Module, IP: s.IP, Port: s.Port, Protocol: protocol,
-		From: from, To: to, Expected: expected, Flapping: s.Flapping,
-	}, errors.Join(errFrom, errTo, errProtocol, errExpected)
+	protocol, err := parseName("protocol", s.Protocol, scan.TCP, scan.UDP)
+	c := Change{Time: s.Time, Module: s.Module, IP: s.IP, Protocol: protocol}
+	if s.Kind != "" {
+		var errKind error
+		c.Kind, errKind = parseName("kind of change", s.Kind, NewHost)
+		return c, errors.Join(err, errKind)
+	}
+	var errFrom, errTo, errExpected error
+	c.Port, c.Flapping = s.Port, s.Flapping
+	c.From, errFrom = parseName("state", s.From, scan.States()...)
+	c.To, errTo = parseName("state", s.To, scan.States()...)
+	c.Expected, errExpected = parseName("expectation", s.Expected, scan.ExpectAny, scan.ExpectOpen, scan.ExpectClosed)
+	return c, errors.Join(err, errFrom, errTo, errExpected)
 }
 
 // restoreFull returns the scan of a complete target. Its addresses outside the scope are dropped.

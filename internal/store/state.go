@@ -93,15 +93,17 @@ type savedCount struct {
 	Times int       `json:"times"`
 }
 
+// savedChange is a change. Earlier versions have only changes of ports, without a kind.
 type savedChange struct {
+	Kind     string     `json:"kind,omitempty"` // empty: of a port
 	Time     time.Time  `json:"time"`
 	Module   string     `json:"module"`
 	IP       netip.Addr `json:"ip"`
-	Port     uint16     `json:"port"`
+	Port     uint16     `json:"port,omitempty"`
 	Protocol string     `json:"protocol"`
-	From     string     `json:"from"`
-	To       string     `json:"to"`
-	Expected string     `json:"expected"`
+	From     string     `json:"from,omitempty"`
+	To       string     `json:"to,omitempty"`
+	Expected string     `json:"expected,omitempty"`
 	Flapping bool       `json:"flapping,omitempty"`
 }
 
@@ -321,10 +323,13 @@ func (c changeCount) toSaved() savedCount {
 
 func toSavedChanges(changes []Change) (all []savedChange) {
 	for _, c := range changes {
-		all = append(all, savedChange{
-			Time: c.Time, Module: c.Module, IP: c.IP, Port: c.Port, Protocol: c.Protocol.String(),
-			From: c.From.String(), To: c.To.String(), Expected: c.Expected.String(), Flapping: c.Flapping,
-		})
+		s := savedChange{Time: c.Time, Module: c.Module, IP: c.IP, Protocol: c.Protocol.String()}
+		if c.Kind == PortChanged {
+			s.Port, s.From, s.To, s.Expected, s.Flapping = c.Port, c.From.String(), c.To.String(), c.Expected.String(), c.Flapping
+		} else {
+			s.Kind = c.Kind.String()
+		}
+		all = append(all, s)
 	}
 	return all
 }
