@@ -9,28 +9,34 @@ import (
 	"net/netip"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
+
+	"portscan_exporter/internal/scan"
 )
 
-// parseNumeric parses an address or a network. If the text is a host name, isName
-// is true. Other notations of addresses, such as 010.0.0.1 and 127.1, are errors
-// because programs and resolvers interpret them differently.
-func parseNumeric(text string) (p netip.Prefix, isName bool, err error) {
+// parseHost parses a name, an address, a network or a range of addresses. Other notations of
+// addresses, such as 010.0.0.1 and 127.1, are errors because programs and resolvers interpret
+// them differently.
+func parseHost(text string) (scan.Host, error) {
 	if strings.Contains(text, "://") {
-		return p, false, urlError(text)
-	}
-	if strings.Contains(text, "/") {
-		p, err = parseCIDR(text)
-		return p, false, err
+		return scan.Host{}, urlError(text)
 	}
 	if addr, err := netip.ParseAddr(text); err == nil {
 		if addr.Zone() != "" {
-			return p, false, zoneError(text)
+			return scan.Host{}, zoneError(text)
 		}
 		addr = addr.Unmap()
-		return netip.PrefixFrom(addr, addr.BitLen()), false, nil
+		return scan.Host{Entry: text, Network: netip.PrefixFrom(addr, addr.BitLen())}, nil
 	}
-	return p, true, checkHostName(text)
+	if isRange(text) {
+		return parseRange(text)
+	}
+	if strings.Contains(text, "/") {
+		p, err := parseCIDR(text)
+		return scan.Host{Entry: text, Network: p}, err
+	}
+	return scan.Host{Entry: text}, checkHostName(text)
 }
 
 func urlError(text string) error {
@@ -80,15 +86,45 @@ func cidrError(text string) error {
 	}
 }
 
+// checkScannable returns an error if a target must not have the addresses.
+func checkScannable(h scan.Host) error {
+	switch {
+	case h.IsRange():
+		return checkUnicastRange(h)
+	case h.Network.Bits() == 0:
+		return fmt.Errorf("%s has all addresses: write only the networks that you own, such as 192.0.2.0/24", h.Network)
+	default:
+		return checkUnicast(h.Network)
+	}
+}
+
+// checkUnicastRange returns an error if addresses of the range cannot be scanned.
+func checkUnicastRange(h scan.Host) error {
+	first, last := h.Bounds()
+	multicast := last.IsMulticast() || slices.ContainsFunc(h.Prefixes(), func(p netip.Prefix) bool { return p.Addr().IsMulticast() })
+	switch {
+	case first.IsUnspecified():
+		return fmt.Errorf("%s has the unspecified address: write a range that starts at %s or later", h, first.Next())
+	case multicast:
+		return fmt.Errorf("%s has multicast addresses: write a range of unicast addresses", h)
+	case last == broadcastAddr():
+		return fmt.Errorf("%s has the broadcast address: write a range that ends at %s or earlier", h, last.Prev())
+	default:
+		return nil
+	}
+}
+
+// broadcastAddr returns the limited broadcast address.
+func broadcastAddr() netip.Addr { return netip.AddrFrom4([4]byte{255, 255, 255, 255}) }
+
 // checkUnicast returns an error if the addresses cannot be scanned.
 func checkUnicast(p netip.Prefix) error {
-	broadcast := netip.AddrFrom4([4]byte{255, 255, 255, 255})
 	switch {
 	case p.Addr().IsMulticast():
 		return fmt.Errorf("%s is multicast: write unicast addresses", formatPrefix(p))
 	case p.IsSingleIP() && p.Addr().IsUnspecified():
 		return fmt.Errorf("%s is the unspecified address: write the address of a host", p.Addr())
-	case p.Addr() == broadcast:
+	case p.Addr() == broadcastAddr():
 		return fmt.Errorf("%s is the broadcast address: write the address of a host", p.Addr())
 	default:
 		return nil
@@ -115,7 +151,7 @@ func checkHostName(text string) error {
 	case strings.Contains(text, ":"):
 		return colonError(text)
 	case numberLabel.MatchString(labels[len(labels)-1]):
-		return fmt.Errorf("%s is not a valid IPv4 address: write four decimal numbers without leading zeros, such as 192.0.2.10", quoteValue(text))
+		return ipv4Error(text)
 	case len(name) > longest:
 		return fmt.Errorf("%s is too long for a host name: write at most %d characters", quoteValue(text), longest)
 	}
@@ -125,6 +161,10 @@ func checkHostName(text string) error {
 		}
 	}
 	return nil
+}
+
+func ipv4Error(text string) error {
+	return fmt.Errorf("%s is not a valid IPv4 address: write four decimal numbers without leading zeros, such as 192.0.2.10", quoteValue(text))
 }
 
 func bracketError(text string) error {

@@ -26,11 +26,8 @@ func hostAddrs(hosts []scan.Host, family scan.Family) addrSet {
 		if h.IsName() || !family.Includes(h.Network.Addr()) {
 			continue
 		}
-		s := prefixRange(h.Network)
-		if h.Network.Addr().Is4() && h.Network.Bits() < 31 {
-			s = addrRange{lo: s.lo.Next(), hi: s.hi.Prev()}
-		}
-		all = append(all, s)
+		first, last := h.Bounds()
+		all = append(all, addrRange{lo: first, hi: last})
 	}
 	return all.normalize()
 }

@@ -13,16 +13,33 @@ import (
 	"testing"
 )
 
+// modelNumbers is a network or a range in 192.0.2.0/24.
+type modelNumbers struct {
+	text        string
+	first, last int
+	trimmed     bool // the ends are the network and broadcast addresses
+}
+
+func (n modelNumbers) contains(addr netip.Addr) bool {
+	last := int(addr.As4()[3])
+	return n.first <= last && last <= n.last
+}
+
+func (n modelNumbers) hasEnd(addr netip.Addr) bool {
+	last := int(addr.As4()[3])
+	return n.trimmed && (last == n.first || last == n.last)
+}
+
 // modelTarget is a target of a naive model of [Config.Authorize].
 type modelTarget struct {
-	numeric, networks, exclude []netip.Prefix
+	numeric, networks, exclude []modelNumbers
 	names                      []string
 	family                     string
 }
 
 // modelEntry is an entry of a target that contains an address.
 type modelEntry struct {
-	target, bits int
+	target, size int
 	excluded     bool // overrides the entries after it
 	permitted    bool
 	failed       bool // permitted if the lookup that failed has the address
@@ -33,13 +50,12 @@ type modelEntry struct {
 func decide(all []modelTarget, names resolved, addr netip.Addr) (target int, unresolved bool) {
 	var entries []modelEntry
 	for i, t := range all {
-		excluded := slices.ContainsFunc(t.exclude, func(p netip.Prefix) bool { return p.Contains(addr) })
-		for j, p := range slices.Concat(t.numeric, t.networks) {
-			end := p.Bits() < 31 && (addr == p.Addr() || !p.Contains(addr.Next()))
-			if !p.Contains(addr) || end && !excluded {
+		excluded := slices.ContainsFunc(t.exclude, func(n modelNumbers) bool { return n.contains(addr) })
+		for j, n := range slices.Concat(t.numeric, t.networks) {
+			if !n.contains(addr) || n.hasEnd(addr) && !excluded {
 				continue
 			}
-			e := modelEntry{target: i, bits: p.Bits(), excluded: excluded}
+			e := modelEntry{target: i, size: n.last - n.first + 1, excluded: excluded}
 			if family := t.family == "any" || t.family == "ip4"; family && !excluded {
 				e.permitted = j < len(t.numeric) || len(t.numeric)+len(t.names) == 0
 				for _, name := range t.names {
@@ -50,7 +66,7 @@ func decide(all []modelTarget, names resolved, addr netip.Addr) (target int, unr
 			entries = append(entries, e)
 		}
 	}
-	slices.SortStableFunc(entries, func(a, b modelEntry) int { return b.bits - a.bits })
+	slices.SortStableFunc(entries, func(a, b modelEntry) int { return a.size - b.size })
 	for _, e := range entries {
 		switch {
 		case e.excluded:
@@ -93,10 +109,9 @@ func TestAuthorizeModel(t *testing.T) {
 }
 
 func randomTargets(r *rand.Rand) []modelTarget {
-	some := func(most int) (all []netip.Prefix) {
+	some := func(most int) (all []modelNumbers) {
 		for range r.IntN(most + 1) {
-			p, _ := netip.AddrFrom4([4]byte{192, 0, 2, byte(r.IntN(20))}).Prefix(27 + r.IntN(6))
-			all = append(all, p)
+			all = append(all, randomNumbers(r))
 		}
 		return all
 	}
@@ -110,6 +125,31 @@ func randomTargets(r *rand.Rand) []modelTarget {
 		}
 	}
 	return all
+}
+
+// randomNumbers returns a network, or a range in one of its two forms.
+func randomNumbers(r *rand.Rand) modelNumbers {
+	first := r.IntN(20)
+	last := first + r.IntN(16)
+	switch r.IntN(4) {
+	case 0:
+		return modelNumbers{text: fmt.Sprintf("192.0.2.%d-%d", first, last), first: first, last: last}
+	case 1:
+		return modelNumbers{text: fmt.Sprintf("192.0.2.%d-192.0.2.%d", first, last), first: first, last: last}
+	}
+	bits := 27 + r.IntN(6)
+	size := 1 << (32 - bits)
+	first -= first % size
+	return modelNumbers{text: fmt.Sprintf("192.0.2.%d/%d", first, bits), first: first, last: first + size - 1, trimmed: bits < 31}
+}
+
+// joinTexts returns the texts of networks and ranges, and names, as a YAML list.
+func joinTexts(all []modelNumbers, names ...string) string {
+	var texts []string
+	for _, n := range all {
+		texts = append(texts, n.text)
+	}
+	return "[" + strings.Join(append(texts, names...), ",") + "]"
 }
 
 func randomNames(r *rand.Rand) resolved {
@@ -130,12 +170,12 @@ func modelConfig(all []modelTarget) string {
 	var b strings.Builder
 	b.WriteString("modules: {m: {ports: 1}}\ntargets:\n")
 	for i, t := range all {
-		fmt.Fprintf(&b, "- {name: t%d, ip_protocol: %s, modules: [m], authorization: {owner: me}, exclude_hosts: [%s]", i, t.family, strings.Join(formatPrefixes(t.exclude), ","))
-		if hosts := append(formatPrefixes(t.numeric), t.names...); len(hosts) > 0 {
-			fmt.Fprintf(&b, ", hosts: [%s]", strings.Join(hosts, ","))
+		fmt.Fprintf(&b, "- {name: t%d, ip_protocol: %s, modules: [m], authorization: {owner: me}, exclude_hosts: %s", i, t.family, joinTexts(t.exclude))
+		if len(t.numeric)+len(t.names) > 0 {
+			fmt.Fprintf(&b, ", hosts: %s", joinTexts(t.numeric, t.names...))
 		}
 		if len(t.networks) > 0 {
-			fmt.Fprintf(&b, ", networks: [%s]", strings.Join(formatPrefixes(t.networks), ","))
+			fmt.Fprintf(&b, ", networks: %s", joinTexts(t.networks))
 		}
 		b.WriteString("}\n")
 	}

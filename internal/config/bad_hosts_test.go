@@ -90,6 +90,7 @@ func badHosts() []badCase {
 			`too_wide.yml:10: targets[1].hosts[0]: 192.0.2.0/29 has 6 addresses, but module "few" allows 4: write a smaller network, or increase max_addresses in the module`,
 			`too_wide.yml:14: targets[2].hosts[0]: ::/0 has all addresses: write only the networks that you own, such as 192.0.2.0/24`,
 			`too_wide.yml:14: targets[2].hosts[1]: 0.0.0.0/0 has all addresses: write only the networks that you own, such as 192.0.2.0/24`,
+			`too_wide.yml:18: targets[3].hosts[0]: 192.0.2.10-15 has 6 addresses, but module "few" allows 4: write a smaller range, or increase max_addresses in the module`,
 		}},
 		{"unquoted_ipv6", []string{
 			`unquoted_ipv6.yml:5: targets[0].hosts[1]: YAML parses the address as a key: write the address in quotes, "fe80::"`,

@@ -100,8 +100,8 @@ func TestLoadTargets(t *testing.T) {
 			{Entry: "192.0.2.0/28", Network: netip.MustParsePrefix("192.0.2.0/28")},
 			{Entry: "2001:db8::10", Network: netip.MustParsePrefix("2001:db8::10/128")},
 		},
-		ExcludeHosts: []netip.Prefix{netip.MustParsePrefix("192.0.2.9/32")},
-		Networks:     []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")},
+		ExcludeHosts: []scan.Host{{Entry: "192.0.2.9", Network: netip.MustParsePrefix("192.0.2.9/32")}},
+		Networks:     []scan.Host{{Entry: "192.0.2.0/24", Network: netip.MustParsePrefix("192.0.2.0/24")}},
 		Modules:      []*Module{def, full},
 		Authorization: Authorization{
 			Owner: "net team", Reference: "CHG-1234", Expires: time.Date(2027, 7, 1, 0, 0, 0, 0, time.UTC),

@@ -143,8 +143,9 @@ func encodeModule(m *Module) encodedModule {
 func encodeTarget(t *Target) encodedTarget {
 	w := encodedTarget{
 		Name:         t.Name,
-		ExcludeHosts: formatPrefixes(t.ExcludeHosts),
-		Networks:     formatPrefixes(t.Networks),
+		Hosts:        hostEntries(t.Hosts),
+		ExcludeHosts: hostEntries(t.ExcludeHosts),
+		Networks:     hostEntries(t.Networks),
 		IPProtocol:   t.Family.String(),
 		Authorization: encodedAuthorization{
 			Owner:     t.Authorization.Owner,
@@ -153,9 +154,6 @@ func encodeTarget(t *Target) encodedTarget {
 		},
 		Expect: make(map[string]encodedExpectation),
 		Labels: t.Labels,
-	}
-	for _, h := range t.Hosts {
-		w.Hosts = append(w.Hosts, h.Entry)
 	}
 	for _, m := range t.Modules {
 		w.Modules = append(w.Modules, m.Name)
@@ -170,12 +168,12 @@ func encodeExpectation(e scan.Expectation) encodedExpectation {
 	return encodedExpectation{Open: e.Open.String(), Allow: e.Allow.String()}
 }
 
-func formatPrefixes(prefixes []netip.Prefix) []string {
-	texts := make([]string, 0, len(prefixes))
-	for _, p := range prefixes {
-		texts = append(texts, formatPrefix(p))
+func hostEntries(hosts []scan.Host) []string {
+	entries := make([]string, 0, len(hosts))
+	for _, h := range hosts {
+		entries = append(entries, h.Entry)
 	}
-	return texts
+	return entries
 }
 
 // formatPrefix formats a single address without its prefix length.

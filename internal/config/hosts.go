@@ -4,92 +4,112 @@
 package config
 
 import (
-	"fmt"
 	"math/big"
 	"net/netip"
+	"slices"
 
 	"portscan_exporter/internal/scan"
 )
 
-// hosts returns a decoder for the names, addresses and networks to scan.
+// hosts returns a decoder for the names and addresses to scan.
 func (l *loader) hosts(t *targetDraft) func(value) {
 	return func(v value) {
 		t.hostsAt = v
 		items, texts := l.scalars(v)
 		l.checkNotEmpty(v)
 		for i, text := range texts {
-			p, isName, err := parseNumeric(text)
-			if err == nil && !isName {
-				err = checkScannable(p)
-			}
+			h, err := parseScannable(text)
 			if err != nil {
 				l.errorf(items[i], "%s", err)
 				continue
 			}
-			t.Hosts = append(t.Hosts, scan.Host{Entry: text, Network: p})
+			t.Hosts = append(t.Hosts, h)
 			t.hostAt = append(t.hostAt, items[i])
 		}
 	}
 }
 
-// networks returns a decoder for addresses and networks. Excluded ones, which are
+// parseScannable parses an entry of hosts.
+func parseScannable(text string) (scan.Host, error) {
+	h, err := parseHost(text)
+	if err == nil && !h.IsName() {
+		err = checkScannable(h)
+	}
+	return h, err
+}
+
+// networks returns a decoder for addresses, networks and ranges. Excluded ones, which are
 // not touched, may be addresses that cannot be scanned, such as multicast.
-func (l *loader) networks(dst *[]netip.Prefix, touched bool) func(value) {
+func (l *loader) networks(dst *[]scan.Host, touched bool) func(value) {
+	parse := parseHost
+	if touched {
+		parse = parseScannable
+	}
 	return func(v value) {
 		items, texts := l.scalars(v)
 		for i, text := range texts {
-			p, isName, err := parseNumeric(text)
-			if err == nil && touched && !isName {
-				err = checkScannable(p)
-			}
+			h, err := parse(text)
 			switch {
 			case err != nil:
 				l.errorf(items[i], "%s", err)
-			case isName:
+			case h.IsName():
 				l.errorf(items[i], "%s is a host name, and its addresses can change: write an address or a network, such as 192.0.2.0/24", quoteValue(text))
 			default:
-				*dst = append(*dst, p)
+				*dst = append(*dst, h)
 			}
 		}
 	}
-}
-
-// checkScannable returns an error if a target must not have the addresses.
-func checkScannable(p netip.Prefix) error {
-	if p.Bits() == 0 {
-		return fmt.Errorf("%s has all addresses: write only the networks that you own, such as 192.0.2.0/24", p)
-	}
-	return checkUnicast(p)
 }
 
 // checkHosts sets the scope of a target and checks that the target has addresses,
 // but not more than its modules allow.
 func (l *loader) checkHosts(t *targetDraft) {
-	var allow []netip.Prefix
 	for _, h := range t.Hosts {
 		if h.IsName() {
-			t.names = append(t.names, h.Entry)
-		} else {
-			allow = append(allow, h.Network)
+			t.names = append(t.names, h.Name())
 		}
 	}
 	if !l.checkNetworks(t, len(t.names) > 0) {
 		return
 	}
-	scope, err := scan.NewScope(append(allow, t.Networks...), t.ExcludeHosts)
+	scope, err := newScope(t.Target)
 	if err != nil {
 		l.errorf(t.at, "%s", err)
 		return
 	}
 	t.Scope = scope
 	if t.IsByAddress() {
-		l.checkAnyAddress(t, t.networksAt, "network", numericHosts(t.Networks))
+		l.checkAnyAddress(t, t.networksAt, "network", t.Networks)
 		return
 	}
 	if len(t.names) == 0 && !l.checkAnyAddress(t, t.hostsAt, "host", t.Hosts) {
 		return
 	}
 	l.checkSize(t, addrsToScan(t, t.Hosts))
+}
+
+// newScope returns the scope of the target without the exclusions of others.
+func newScope(t *Target) (scan.Scope, error) {
+	var allow []netip.Prefix
+	var ranges []scan.Host
+	for _, h := range slices.Concat(t.Hosts, t.Networks) {
+		switch {
+		case h.IsName():
+		case h.IsRange():
+			ranges = append(ranges, h)
+		default:
+			allow = append(allow, h.Network)
+		}
+	}
+	return scan.NewScope(allow, allPrefixes(t.ExcludeHosts), ranges...)
+}
+
+// allPrefixes returns the networks of numeric entries.
+func allPrefixes(hosts []scan.Host) (all []netip.Prefix) {
+	for _, h := range hosts {
+		all = append(all, h.Prefixes()...)
+	}
+	return all
 }
 
 // checkNetworks reports whether a target has networks if it needs them, and warns if they have no
@@ -119,14 +139,7 @@ func (l *loader) checkAnyAddress(t *targetDraft, at value, entry string, hosts [
 
 // addrsToScan returns the numeric addresses of the hosts that the target does not exclude.
 func addrsToScan(t *targetDraft, hosts []scan.Host) addrSet {
-	return hostAddrs(hosts, t.Family).subtract(prefixAddrs(t.ExcludeHosts))
-}
-
-func numericHosts(networks []netip.Prefix) (hosts []scan.Host) {
-	for _, p := range networks {
-		hosts = append(hosts, scan.Host{Entry: p.String(), Network: p})
-	}
-	return hosts
+	return hostAddrs(hosts, t.Family).subtract(prefixAddrs(allPrefixes(t.ExcludeHosts)))
 }
 
 // checkSize compares the number of numeric addresses with the smallest
@@ -144,8 +157,12 @@ func (l *loader) checkSize(t *targetDraft, left addrSet) {
 	before := len(l.errs)
 	for i, h := range t.Hosts {
 		if h.Count() > smallest.MaxAddresses {
-			l.errorf(t.hostAt[i], "%s has %s addresses, but module %q allows %d: write a smaller network, or increase max_addresses in the module",
-				h.Entry, hostAddrs([]scan.Host{h}, scan.AnyFamily).count(), smallest.Name, smallest.MaxAddresses)
+			kind := "network"
+			if h.IsRange() {
+				kind = "range"
+			}
+			l.errorf(t.hostAt[i], "%s has %s addresses, but module %q allows %d: write a smaller %s, or increase max_addresses in the module",
+				h, hostAddrs([]scan.Host{h}, scan.AnyFamily).count(), smallest.Name, smallest.MaxAddresses, kind)
 		}
 	}
 	if count := left.count(); len(l.errs) == before && count.Cmp(big.NewInt(int64(smallest.MaxAddresses))) > 0 {

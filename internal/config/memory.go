@@ -46,7 +46,7 @@ func (l *loader) checkPorts(at value, count string, addresses int, plan scan.Pla
 
 // countAddresses returns the number of numeric addresses to scan.
 func (t *Target) countAddresses() int {
-	count := hostAddrs(t.Hosts, t.Family).subtract(prefixAddrs(t.ExcludeHosts)).count()
+	count := hostAddrs(t.Hosts, t.Family).subtract(prefixAddrs(allPrefixes(t.ExcludeHosts))).count()
 	if !count.IsInt64() {
 		return math.MaxInt32
 	}

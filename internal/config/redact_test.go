@@ -44,8 +44,8 @@ func TestHostURLErrors(t *testing.T) {
 		"https://me:secret@example.org":   `"https://xxxxx@example.org" is a URL: write only the host, "example.org"`,
 		"https://me:1/secret@example.org": `"xxxxx" is a URL: write only the host`,
 	} {
-		if _, _, err := parseNumeric(text); err == nil || err.Error() != want {
-			t.Errorf("parseNumeric(%q) = %v, want %s", text, err, want)
+		if _, err := parseHost(text); err == nil || err.Error() != want {
+			t.Errorf("parseHost(%q) = %v, want %s", text, err, want)
 		}
 	}
 }

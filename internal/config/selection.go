@@ -4,6 +4,7 @@
 package config
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 
@@ -59,7 +60,7 @@ func parseAsked(text string) (netip.Addr, bool) {
 // through a name in hosts if that resolves to the address, or, without hosts, through networks.
 type claim struct {
 	target *Target  // nil: an exclusion, which overrides the claims that are not before it
-	bits   int      // specificity: the prefix length of the entry
+	bits   float64  // of the entry, see [scan.Host.Bits]
 	entry  string   // of hosts; the address itself if only networks contains it
 	names  []string // of hosts; if not empty, one of them must resolve to the address
 
@@ -77,7 +78,7 @@ func (c *Config) claims(addr netip.Addr) []claim {
 		}
 		all = append(all, t.claims(addr)...)
 	}
-	slices.SortStableFunc(all, func(a, b claim) int { return b.bits - a.bits })
+	slices.SortStableFunc(all, func(a, b claim) int { return cmp.Compare(b.bits, a.bits) })
 	if i := slices.IndexFunc(all, func(c claim) bool { return c.target == nil }); i >= 0 {
 		return all[:i]
 	}
@@ -85,7 +86,7 @@ func (c *Config) claims(addr netip.Addr) []claim {
 }
 
 // claims returns the claims of the target to an address. Its names are a claim only if they are
-// more specific than its numeric hosts: with the prefix length of the network that contains it.
+// more specific than its numeric hosts: as specific as the network that contains it.
 func (t candidate) claims(addr netip.Addr) (all []claim) {
 	bits, ok := t.Scope.Match(addr)
 	if !ok || !t.Family.Includes(addr) {
@@ -94,9 +95,9 @@ func (t candidate) claims(addr netip.Addr) (all []claim) {
 	if t.IsByAddress() {
 		return []claim{{target: t.Target, bits: bits, entry: addr.String()}}
 	}
-	most := -1
+	most := -1.
 	if t.host >= 0 {
-		most = t.Hosts[t.host].Network.Bits()
+		most = t.Hosts[t.host].Bits()
 	}
 	if most < bits && len(t.names) > 0 {
 		all = append(all, claim{target: t.Target, bits: bits, entry: addr.String(), names: t.names})

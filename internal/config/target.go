@@ -15,9 +15,9 @@ import (
 // Target is a set of hosts that may be scanned. It is immutable and safe for concurrent use.
 type Target struct {
 	Name          string
-	Hosts         []scan.Host    // none: addresses in Networks are scanned on request
-	ExcludeHosts  []netip.Prefix // never scanned
-	Networks      []netip.Prefix // networks that names in Hosts may resolve to
+	Hosts         []scan.Host // none: addresses in Networks are scanned on request
+	ExcludeHosts  []scan.Host // never scanned
+	Networks      []scan.Host // networks that names in Hosts may resolve to
 	Family        scan.Family
 	Modules       []*Module // at least one; the first is the default
 	Authorization Authorization

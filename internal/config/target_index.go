@@ -7,6 +7,8 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+
+	"portscan_exporter/internal/scan"
 )
 
 // targetIndex has the targets of a configuration by name and by the entries of hosts and networks.
@@ -18,8 +20,9 @@ type targetIndex struct {
 
 // targetEntry is an entry of hosts or networks.
 type targetEntry struct {
-	target int // position in the configuration
-	host   int // position in hosts, or -1
+	target int     // position in the configuration
+	host   int     // position in hosts, or -1
+	bits   float64 // see [scan.Host.Bits]
 }
 
 func newTargetIndex(targets []*Target) targetIndex {
@@ -32,23 +35,31 @@ func newTargetIndex(targets []*Target) targetIndex {
 		x.byName[t.Name] = t
 		for j, h := range t.Hosts {
 			if !h.IsName() {
-				x.entries[h.Network] = append(x.entries[h.Network], targetEntry{target: i, host: j})
+				x.add(h, targetEntry{target: i, host: j})
 			}
 		}
-		for _, p := range t.Networks {
-			x.entries[p] = append(x.entries[p], targetEntry{target: i, host: -1})
+		for _, h := range t.Networks {
+			x.add(h, targetEntry{target: i, host: -1})
 		}
 	}
 	return x
+}
+
+// add adds an entry by the networks that its addresses are.
+func (x targetIndex) add(h scan.Host, e targetEntry) {
+	e.bits = h.Bits()
+	for _, p := range h.Prefixes() {
+		x.entries[p] = append(x.entries[p], e)
+	}
 }
 
 // candidate is a target with an entry that contains an address.
 type candidate struct {
 	*Target
 
-	position int // in the configuration
-	bits     int // prefix length of the most specific entry, of which the address may be an end
-	host     int // position of the most specific numeric entry of hosts, or -1
+	position int     // in the configuration
+	bits     float64 // of the most specific entry, of which the address may be an end
+	host     int     // position of the most specific numeric entry of hosts, or -1
 }
 
 // candidates returns the targets with an entry that contains the address, in the order of the
@@ -63,13 +74,19 @@ func (x targetIndex) candidates(addr netip.Addr) []candidate {
 			if !ok {
 				i = len(found)
 				at[e.target] = i
-				found = append(found, candidate{Target: x.targets[e.target], position: e.target, bits: bits, host: -1})
+				found = append(found, candidate{Target: x.targets[e.target], position: e.target, host: -1})
 			}
-			if c := &found[i]; c.host < 0 && e.host >= 0 && c.Hosts[e.host].Contains(addr) {
-				c.host = e.host
-			}
+			found[i].add(e, addr)
 		}
 	}
 	slices.SortFunc(found, func(a, b candidate) int { return cmp.Compare(a.position, b.position) })
 	return found
+}
+
+// add adds an entry that contains the address or, if it is a network, has it as an end.
+func (c *candidate) add(e targetEntry, addr netip.Addr) {
+	c.bits = max(c.bits, e.bits)
+	if e.host >= 0 && c.Hosts[e.host].Contains(addr) && (c.host < 0 || e.bits > c.Hosts[c.host].Bits()) {
+		c.host = e.host
+	}
 }

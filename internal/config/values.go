@@ -187,17 +187,17 @@ func (l *loader) address(dst *netip.Addr) func(value) {
 		if !ok || text == "" {
 			return
 		}
-		p, isName, err := parseNumeric(text)
-		if err == nil && !isName {
-			err = checkUnicast(p)
+		h, err := parseHost(text)
+		if err == nil && !h.IsName() {
+			err = checkUnicast(h.Network)
 		}
 		switch {
 		case err != nil:
 			l.errorf(v, "%s", err)
-		case isName || !p.IsSingleIP() || strings.Contains(text, "/"):
+		case h.IsName() || !h.Network.IsSingleIP() || strings.ContainsAny(text, "/-"):
 			l.errorf(v, "%s is not an address: write one address of this machine, such as %s", quoteValue(text), v.example)
 		default:
-			*dst = p.Addr()
+			*dst = h.Network.Addr()
 		}
 	}
 }

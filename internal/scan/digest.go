@@ -60,7 +60,11 @@ func (t Task) Digest() string {
 // writeDigest writes the networks of the scope of a target, and the exclusions of others in it.
 func (s Scope) writeDigest(w io.Writer, target string) {
 	fmt.Fprintf(w, "%v %v", s.allow.list, s.exclude.list)
-	networks := s.allow.list
+	networks := s.allow.list[:s.plain:s.plain]
+	for _, h := range s.ranges {
+		fmt.Fprintf(w, " %v-%v", h.first, h.last)
+		networks = append(networks, h.Network) // has all parts that are more specific
+	}
 	if s.embeds {
 		networks = append(slices.Clone(networks), netip.PrefixFrom(netip.IPv4Unspecified(), 0))
 	}

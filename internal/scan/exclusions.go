@@ -22,7 +22,7 @@ type Exclusions struct {
 	parts prefixIndex // the parts of all
 
 	excluded prefixIndex // the networks that parts and their exclusions have in common
-	bits     []int       // of the most specific part, by the index in excluded
+	bits     []float64   // of the most specific part, by the index in excluded
 
 	hashes sync.Map // of the exclusions inside a network
 }
@@ -37,17 +37,17 @@ type partExclusion struct {
 func NewExclusions(scopes iter.Seq2[string, Scope]) *Exclusions {
 	x := &Exclusions{}
 	var parts []netip.Prefix
-	most := make(map[netip.Prefix]int)
+	most := make(map[netip.Prefix]float64)
 	for target, s := range scopes {
 		if len(s.exclude.list) == 0 {
 			continue
 		}
-		for _, part := range s.allow.list {
-			for _, i := range s.exclude.overlapping(part) {
-				e := partExclusion{target: target, part: part, excluded: s.exclude.list[i]}
+		for i, part := range s.allow.list {
+			for _, j := range s.exclude.overlapping(part) {
+				e := partExclusion{target: target, part: part, excluded: s.exclude.list[j]}
 				x.all = append(x.all, e)
 				parts = append(parts, part)
-				most[e.common()] = max(most[e.common()], part.Bits())
+				most[e.common()] = max(most[e.common()], s.partBits(i))
 			}
 		}
 	}
@@ -68,7 +68,7 @@ func (e partExclusion) common() netip.Prefix {
 }
 
 // exclude reports whether the address is excluded in a part that is more specific than bits.
-func (x *Exclusions) exclude(addr netip.Addr, bits int) bool {
+func (x *Exclusions) exclude(addr netip.Addr, bits float64) bool {
 	if x == nil {
 		return false
 	}

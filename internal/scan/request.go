@@ -10,21 +10,24 @@ import (
 	"slices"
 )
 
-// Scope is the set of addresses that a target may scan: networks without exclusions. Create
-// scopes with [NewScope]: the zero value has no addresses. They may be used concurrently.
+// Scope is the set of addresses that a target may scan: networks and ranges without exclusions.
+// Create scopes with [NewScope]: the zero value has no addresses. They may be used concurrently.
 type Scope struct {
-	allow   prefixIndex
+	allow   prefixIndex // networks, then those of which the ranges consist
+	plain   int         // number of entries of allow that are not of ranges
+	ranges  []Host
+	pieces  map[netip.Prefix]float64 // networks of ranges, with the bits of the most specific range
 	exclude prefixIndex
 	embeds  bool // addresses of allow can contain IPv4 addresses
 	others  *Exclusions
 }
 
-// NewScope returns the scope of the addresses that are in a network of allow and in no
-// network of exclude. The network and broadcast addresses of IPv4 networks are not
+// NewScope returns the scope of the addresses that are in a network of allow or in a range, and in
+// no network of exclude. The network and broadcast addresses of IPv4 networks are not
 // included, unless another entry includes them (RFC 1122 section 3.2.1.3; a /31 or /32 has
 // none, RFC 3021).
-func NewScope(allow, exclude []netip.Prefix) (Scope, error) {
-	if len(allow) == 0 {
+func NewScope(allow, exclude []netip.Prefix, ranges ...Host) (Scope, error) {
+	if len(allow)+len(ranges) == 0 {
 		return Scope{}, errors.New("scope allows no network")
 	}
 	for _, p := range slices.Concat(allow, exclude) {
@@ -32,10 +35,23 @@ func NewScope(allow, exclude []netip.Prefix) (Scope, error) {
 			return Scope{}, fmt.Errorf("scope has a network that is not in canonical form: %v", p)
 		}
 	}
+	list, pieces := slices.Clone(allow), make(map[netip.Prefix]float64)
+	for _, h := range ranges {
+		if !h.IsRange() {
+			return Scope{}, fmt.Errorf("scope has a range that is none: %s", h)
+		}
+		for _, p := range h.Prefixes() {
+			list = append(list, p)
+			pieces[p] = max(pieces[p], h.Bits())
+		}
+	}
 	return Scope{
-		allow:   newPrefixIndex(slices.Clone(allow)),
+		allow:   newPrefixIndex(list),
+		plain:   len(allow),
+		ranges:  slices.Clone(ranges),
+		pieces:  pieces,
 		exclude: newPrefixIndex(slices.Clone(exclude)),
-		embeds:  slices.ContainsFunc(allow, embedsIPv4),
+		embeds:  slices.ContainsFunc(list, embedsIPv4),
 	}, nil
 }
 
@@ -53,6 +69,7 @@ func (s Scope) Only(addr netip.Addr) Scope {
 		return Scope{}
 	}
 	s.allow = newPrefixIndex([]netip.Prefix{netip.PrefixFrom(addr, addr.BitLen())})
+	s.plain, s.ranges, s.pieces = 1, nil, nil
 	return s
 }
 
@@ -66,7 +83,7 @@ func (s Scope) Excluded(addr netip.Addr) bool {
 	}
 	bits := s.excludableBits(addr)
 	return s.others.exclude(addr, bits) || s.embeds && slices.ContainsFunc(embedded(addr), func(e embeddedIPv4) bool {
-		return s.others.exclude(e.addr, bits-e.at)
+		return s.others.exclude(e.addr, bits-float64(e.at))
 	})
 }
 
@@ -79,37 +96,48 @@ func (s Scope) ExcludedItself(addr netip.Addr) bool {
 	})
 }
 
-// excludableBits returns the prefix length of the most specific network that allows the address.
-// Exclusions of other targets apply to parts with a longer one. For the network and broadcast
-// addresses of all networks around them, that is the least specific network. For an address in no
-// network, there is no such part.
-func (s Scope) excludableBits(addr netip.Addr) int {
+// excludableBits returns how specific the entry is that allows the address, see [Host.Bits], or
+// the most specific one of several. Exclusions of other targets apply to more specific parts. For
+// the network and broadcast addresses of all networks around them, that is the least specific
+// network. For an address in no network, there is no such part.
+func (s Scope) excludableBits(addr netip.Addr) float64 {
+	if bits := s.matchBits(addr); bits >= 0 {
+		return bits
+	}
 	bits := addr.BitLen()
 	for i := range s.allow.around(addr) {
 		bits = s.allow.list[i].Bits()
-		if !isNetworkEnd(s.allow.list[i], addr) {
-			break
-		}
 	}
-	return bits
+	return float64(bits)
 }
 
-// matchBits returns the prefix length of the most specific network that allows the address,
-// or -1.
-func (s Scope) matchBits(addr netip.Addr) int {
+// matchBits returns how specific the most specific entry is that allows the address, or -1.
+func (s Scope) matchBits(addr netip.Addr) float64 {
+	most := -1.
 	for i := range s.allow.around(addr) {
-		if p := s.allow.list[i]; !isNetworkEnd(p, addr) {
-			return p.Bits()
+		if i < s.plain && !isNetworkEnd(s.allow.list[i], addr) {
+			return max(most, float64(s.allow.list[i].Bits())) // later networks are less specific
+		}
+		if bits, ok := s.pieces[s.allow.list[i]]; ok {
+			most = max(most, bits)
 		}
 	}
-	return -1
+	return most
 }
 
-// Match returns the prefix length of the most specific network that allows the address, and
-// reports whether the address may be scanned. An IPv4-mapped IPv6 address counts as IPv4.
+// partBits returns how specific the entry of a network of allow is.
+func (s Scope) partBits(i int) float64 {
+	if i < s.plain {
+		return float64(s.allow.list[i].Bits())
+	}
+	return s.pieces[s.allow.list[i]]
+}
+
+// Match returns how specific the most specific entry is that allows the address, see [Host.Bits],
+// and reports whether the address may be scanned. An IPv4-mapped IPv6 address counts as IPv4.
 // Addresses with a zone, the unspecified address, multicast addresses and the limited
 // broadcast address never match.
-func (s Scope) Match(addr netip.Addr) (bits int, ok bool) {
+func (s Scope) Match(addr netip.Addr) (bits float64, ok bool) {
 	addr = addr.Unmap()
 	if !isUnicast(addr) || s.Excluded(addr) {
 		return 0, false
@@ -129,15 +157,6 @@ func isNetworkEnd(p netip.Prefix, addr netip.Addr) bool {
 		return false
 	}
 	return addr == p.Addr() || addr == lastAddr(p)
-}
-
-// lastAddr returns the highest address of an IPv4 network.
-func lastAddr(p netip.Prefix) netip.Addr {
-	b := p.Addr().As4()
-	for i := p.Bits(); i < 32; i++ {
-		b[i/8] |= 0x80 >> (i % 8)
-	}
-	return netip.AddrFrom4(b)
 }
 
 // Address is an address of a scan.

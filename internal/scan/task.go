@@ -4,8 +4,6 @@
 package scan
 
 import (
-	"iter"
-	"math"
 	"net/netip"
 	"time"
 )
@@ -42,53 +40,6 @@ func (f Family) String() string {
 		return "ip6"
 	default:
 		return "any"
-	}
-}
-
-// Host is an entry of a target's hosts.
-type Host struct {
-	Entry   string       // as written
-	Network netip.Prefix // its addresses; invalid if Entry is a name
-}
-
-// IsName reports whether the entry is a name, which must be resolved.
-func (h Host) IsName() bool { return !h.Network.IsValid() }
-
-// Contains reports whether the address is one of a numeric entry. The network and broadcast
-// addresses of an IPv4 network are not.
-func (h Host) Contains(addr netip.Addr) bool {
-	return !h.IsName() && h.Network.Contains(addr) && !isNetworkEnd(h.Network, addr)
-}
-
-// Count returns the number of addresses of the entry, at most [math.MaxInt]. A name has
-// none before it is resolved.
-func (h Host) Count() int {
-	if h.IsName() {
-		return 0
-	}
-	bits := h.Network.Addr().BitLen() - h.Network.Bits()
-	if bits >= 62 {
-		return math.MaxInt
-	}
-	n := 1 << bits
-	if h.Network.Addr().Is4() && bits >= 2 {
-		n -= 2 // the network and the broadcast address
-	}
-	return n
-}
-
-// All yields the addresses of the entry in ascending order, without the network and
-// broadcast addresses of an IPv4 network.
-func (h Host) All() iter.Seq[netip.Addr] {
-	return func(yield func(netip.Addr) bool) {
-		if h.IsName() {
-			return
-		}
-		for a := h.Network.Addr(); h.Network.Contains(a); a = a.Next() {
-			if !isNetworkEnd(h.Network, a) && !yield(a) {
-				return
-			}
-		}
 	}
 }
 
