@@ -114,7 +114,7 @@ func (o ScanOptions) task(selection config.Selection, module *config.Module) (sc
 	spec := task.Plan.Spec()
 	spec.AllPorts = spec.AllPorts || o.AllPorts
 	if o.Ports != "" {
-		only, err := scan.ParsePortSet(o.Ports)
+		only, err := config.NewPortParser().Parse(spec.Protocol, o.Ports)
 		if err != nil {
 			return scan.Task{}, fmt.Errorf("--ports: %w", err)
 		}

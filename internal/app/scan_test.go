@@ -107,6 +107,25 @@ func TestScanOptionsTask(t *testing.T) {
 	}
 }
 
+// TestScanOptionsServices checks that --ports has the services of the module's protocol.
+func TestScanOptionsServices(t *testing.T) {
+	t.Parallel()
+	cfg := loadConfig(t, `
+modules: {tcp: {ports: 7}, udp: {ports: 9, protocol: udp}}
+targets: [{name: a, hosts: [127.0.0.1], modules: [tcp, udp], authorization: {owner: x}}]
+`)
+	for module, want := range map[string]string{"tcp": "22,514,591,8008,8080,65000-65535", "udp": ""} {
+		selection, m, err := cfg.Authorize(t.Context(), &names{}, "a", module, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		task, err := ScanOptions{Ports: "ssh,http-alt,shell,65000-"}.task(selection, m)
+		if got := task.Plan.Ports().String(); got != want || (err != nil) != (want == "") {
+			t.Errorf("ports with module %s = %q, %v, want %q", module, got, err, want)
+		}
+	}
+}
+
 func TestExplainInterrupt(t *testing.T) {
 	t.Parallel()
 	whole := &scan.Result{Failed: map[scan.Failure]error{scan.FailedDNS: errors.New("no such host")}}

@@ -19,7 +19,7 @@ func badTargets() []badCase {
 			`authorization.yml:43: targets[9].authorization.expires: "" is not a date: write a date such as 2027-06-30, or a time such as 2027-06-30T18:00:00Z`,
 		}},
 		{"deceptive", []string{
-			`deceptive.yml:2: modules.tcp.ports: "22\u202e" is not a port or a range: write a number from 1 to 65535, or a range such as 8000-8100`,
+			`deceptive.yml:2: modules.tcp.ports: "22\u202e" is not a port, a range or a service: write a number from 1 to 65535, a range such as 8000-8100, or a service such as ssh`,
 			`deceptive.yml:2: modules.tcp.timeout: "9s\u200e" is not a duration: write integers with units, such as 500ms, 1m30s or timeout: 9s`,
 			`deceptive.yml:3: modules."t\u2067cp": "t\u2067cp" is not a valid name: write only letters, digits and the characters _ . -`,
 			`deceptive.yml:5: targets[0].name: "we\u202eb" is not a valid name: write only letters, digits and the characters _ . -`,
@@ -59,8 +59,7 @@ func badTargets() []badCase {
 			`expect.yml:30: targets[4].expect.tcp: must be a mapping: write tcp: {open: "22,443"}`,
 			`expect.yml:35: targets[5].expect.tcp: must be a mapping: write tcp: {open: "22,443"}`,
 			`expect.yml:40: targets[6].expect: must be a mapping: write expect: {tcp: {open: "22,443"}}`,
-			`expect.yml:45: targets[7].expect.tcp.open: "ssh" is not a port or a range: write a number from 1 to 65535, or a range such as 8000-8100`,
-			`expect.yml:45: targets[7].expect.tcp.443: YAML parses the port as a key: write the list of ports in quotes, such as "22,443"`,
+			`expect.yml:45: targets[7].expect.tcp.open: YAML parses the text after the comma as a key: write open: "ssh,443", with quotes`,
 			`expect.yml:50: targets[8].expect.tcp.443: YAML parses the port as a key: write the list of ports in quotes, such as "22,443"`,
 		}},
 		{"labels", []string{

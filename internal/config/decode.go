@@ -64,8 +64,6 @@ func findEntry(found []mappingEntry, key string) (mappingEntry, bool) {
 	return mappingEntry{}, false
 }
 
-var looksLikePorts = regexp.MustCompile(`^\d+(-\d+)?$`)
-
 // unknownKeys reports the keys that are not in the table. YAML parses the 443 in
 // {open: 22,443} as a key; adjacent keys of this kind are reported as one error.
 func (l *loader) unknownKeys(v value, found []mappingEntry, known []string) {
@@ -75,14 +73,14 @@ func (l *loader) unknownKeys(v value, found []mappingEntry, known []string) {
 			continue
 		}
 		end := i
-		for end < len(found) && found[end].isStrayPort() {
+		for end < len(found) && isStrayPort(found, end) {
 			end++
 		}
 		if end == i {
 			l.errorf(v.child(e, ""), "unknown key: %s", suggest(e.name, known))
 			continue
 		}
-		if i == 0 || !isPlainPorts(found[i-1].node) {
+		if i == 0 || !isPlainPorts(found[i-1]) {
 			l.errorf(v.child(e, ""), `YAML parses the port as a key: write the list of ports in quotes, such as "22,443"`)
 			continue
 		}
@@ -96,11 +94,6 @@ func (l *loader) unknownKeys(v value, found []mappingEntry, known []string) {
 			before.name, strings.Join(ports, ","))
 		i = end - 1
 	}
-}
-
-// isPlainPorts reports whether the node can be the start of a list of ports.
-func isPlainPorts(n *yaml.Node) bool {
-	return n.Kind == yaml.ScalarNode && looksLikePorts.MatchString(n.Value)
 }
 
 // listItems returns the items of a list, and reports an error for other nodes.

@@ -21,7 +21,7 @@ func mustYAML(t *testing.T, cfg *Config) string {
 }
 
 func TestYAMLRoundTrip(t *testing.T) {
-	for _, name := range []string{"full", "minimal", "find", "methods", "multiline"} {
+	for _, name := range []string{"full", "minimal", "find", "methods", "multiline", "services"} {
 		t.Run(name, func(t *testing.T) {
 			first := mustLoad(t, name)
 			file := t.TempDir() + "/config.yml"

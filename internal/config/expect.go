@@ -31,8 +31,8 @@ func (l *loader) expectation(t *targetDraft, protocol scan.Protocol) func(value)
 		var e scan.Expectation
 		openAt := v
 		l.decodeMapping(v,
-			field{key: "open", example: `open: "22,443"`, decode: recordPosition(&openAt, l.ports(&e.Open))},
-			field{key: "allow", example: `allow: "8000-8010"`, decode: l.ports(&e.Allow)},
+			field{key: "open", example: `open: "22,443"`, decode: recordPosition(&openAt, l.ports(&protocol, &e.Open))},
+			field{key: "allow", example: `allow: "8000-8010"`, decode: l.ports(&protocol, &e.Allow)},
 		)
 		t.Expect[protocol] = e
 		t.expectAt[protocol], t.openAt[protocol] = v, openAt

@@ -15,6 +15,8 @@ import (
 // loader loads one configuration and collects its errors and warnings.
 type loader struct {
 	problems
+	portParser PortParser
+
 	files  *readSession
 	file   string // the configuration file
 	now    time.Time
@@ -35,6 +37,7 @@ func newLoader(r *reader, file string, now time.Time) *loader {
 	}
 	cfg.yaml = sync.OnceValues(cfg.encode)
 	return &loader{
+		portParser:  NewPortParser(),
 		files:       r.newSession(),
 		file:        file,
 		now:         now,

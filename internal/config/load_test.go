@@ -85,6 +85,7 @@ func TestLoadWarnings(t *testing.T) {
 		}},
 		{"slow_udp", []string{
 			`slow_udp.yml:2: modules.slow.ports: scanning 90 UDP ports can take 1m25s, longer than the timeout of 9s, because many hosts report six closed ports at once and then one per second: write fewer ports, or a longer timeout`,
+			`slow_udp.yml:3: modules.top.ports: scanning 100 UDP ports can take 1m35s, longer than the timeout of 9s, because many hosts report six closed ports at once and then one per second: write fewer ports, or a longer timeout`,
 		}},
 		{"target_file", []string{
 			`files/old.yml:5: targets[0].authorization.expires: authorization expired (2020-01-01) and probes of this target are refused: write a later date after renewal`,
@@ -107,6 +108,7 @@ func TestLoadWarnings(t *testing.T) {
 			`zeros.yml:2: modules.tcp.ports: 0080 is read as 80: write 80`,
 			`zeros.yml:2: modules.tcp.ports: 0090 is read as 90: write 90`,
 			`zeros.yml:2: modules.tcp.exclude_ports[0]: 0025 is read as 25: write 25`,
+			`zeros.yml:2: modules.tcp.exclude_ports[1]: 01 is read as 1: write 1`,
 			`zeros.yml:2: modules.tcp.retries: 03 is read as 3: write 3`,
 			`zeros.yml:2: modules.tcp.max_retries: 010 is read as 10: write 10`,
 			`zeros.yml:8: targets[0].expect.tcp.open: 0443 is read as 443: write 443`,

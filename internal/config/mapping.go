@@ -16,12 +16,6 @@ type mappingEntry struct {
 	node *yaml.Node // the value, never an alias
 }
 
-// isStrayPort reports whether the entry is a port after a comma, which YAML parses
-// as a key without a value.
-func (e mappingEntry) isStrayPort() bool {
-	return looksLikePorts.MatchString(e.name) && value{node: e.node}.isNull()
-}
-
 // Limits for nested merges (<<) and for all merges in a file.
 const (
 	maxMergeDepth = 10

@@ -104,8 +104,8 @@ func (l *loader) moduleFields(m *moduleDraft) []field {
 	return []field{
 		{key: "protocol", example: "protocol: tcp", decode: oneOf(l, &m.Protocol, protocols())},
 		{key: "method", example: "method: connect", decode: recordPosition(&m.methodAt, oneOf(l, &m.Method, methods()))},
-		{key: "ports", example: `ports: "1-1024,3306"`, decode: recordPosition(&m.portsAt, l.ports(&m.Ports))},
-		{key: "exclude_ports", example: `exclude_ports: "9100"`, decode: l.ports(&m.ExcludePorts)},
+		{key: "ports", example: `ports: "1-1024,3306"`, decode: recordPosition(&m.portsAt, l.ports(&m.Protocol, &m.Ports))},
+		{key: "exclude_ports", example: `exclude_ports: "9100"`, decode: l.ports(&m.Protocol, &m.ExcludePorts)},
 		{key: "timeout", example: "timeout: 9s", decode: l.duration(&m.Timeout, time.Millisecond)},
 		{key: "port_timeout", example: "port_timeout: 950ms", decode: l.duration(&m.PortTimeout, time.Millisecond)},
 		{key: "retries", example: "retries: 2", decode: l.integer(&m.Retries, 0)},

@@ -32,6 +32,9 @@ func Nearest(name string, known []string) (string, bool) {
 	}
 	best, least := "", min(max(1, len(name)/3)+1, len(name)) // at most a third of the name differs
 	for _, k := range known {
+		if len(k)-len(name) >= least || len(name)-len(k) >= least {
+			continue // the distance is at least that of the lengths
+		}
 		if n := distance(strings.ToLower(name), strings.ToLower(k)); n < least {
 			best, least = k, n
 		}

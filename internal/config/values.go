@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/prometheus/common/model"
 	"go.yaml.in/yaml/v4"
@@ -123,6 +124,16 @@ func (l *loader) warnLeadingZeros(v value, text string) {
 	}
 }
 
+// warnPortZeros warns about numbers with leading zeros in a list of ports.
+func (l *loader) warnPortZeros(v value, text string) {
+	for entry := range strings.SplitSeq(text, ",") {
+		isName := strings.ContainsFunc(entry, unicode.IsLetter) // such as bears-01
+		if !isName || topEntry.MatchString(strings.TrimSpace(entry)) {
+			l.warnLeadingZeros(v, entry)
+		}
+	}
+}
+
 // longNumber matches numbers that may exceed 64 bits.
 var longNumber = regexp.MustCompile(`^\d{20,}`)
 
@@ -155,8 +166,9 @@ func (l *loader) duration(dst *time.Duration, least time.Duration) func(value) {
 	}
 }
 
-// ports returns a decoder for a list of ports, as a scalar or as a YAML list.
-func (l *loader) ports(dst *scan.PortSet) func(value) {
+// ports returns a decoder for a list of ports of a protocol, as a scalar or as a YAML list.
+// The protocol must have been decoded before.
+func (l *loader) ports(protocol *scan.Protocol, dst *scan.PortSet) func(value) {
 	return func(v value) {
 		parts := []value{v}
 		if v.node.Kind == yaml.SequenceNode {
@@ -168,12 +180,12 @@ func (l *loader) ports(dst *scan.PortSet) func(value) {
 			if !ok {
 				continue
 			}
-			set, err := scan.ParsePortSet(text)
+			set, err := l.portParser.Parse(*protocol, text)
 			if err != nil {
 				l.errorf(part, "%s", oneLine(err.Error()))
 				continue
 			}
-			l.warnLeadingZeros(part, text)
+			l.warnPortZeros(part, text)
 			all = all.Union(set)
 		}
 		*dst = all
