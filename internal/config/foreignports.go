@@ -14,7 +14,7 @@ import (
 // Notations of other programs.
 var (
 	// readable matches the texts of which a fix can quote a part.
-	readable = regexp.MustCompile(`^[ -~\x{2010}-\x{2015}\x{2212}]{1,60}$`)
+	readable = regexp.MustCompile(`^[\x20-\x7e\x{2010}-\x{2015}\x{2212}]{1,60}$`)
 	// protocolPrefix matches T:80 (nmap, masscan), tcp/80 and tcp:80.
 	protocolPrefix = regexp.MustCompile(`(?i)^(t|u|s|p|tcp|udp|sctp)[:/](.+)$`)
 	// protocolSuffix matches 80/tcp, as in /etc/services.
@@ -51,7 +51,11 @@ func describeForeignPorts(protocol scan.Protocol, entry string) string {
 		return describeProtocol(protocol, m[2], m[1])
 	}
 	if m := urlPorts.FindStringSubmatch(entry); m != nil {
-		return fmt.Sprintf("is a URL: write only its port here, such as %s, and its host in hosts", orText(m[2], m[1]))
+		port := orText(m[2], m[1])
+		if strings.Contains(entry, "@") {
+			port = m[1] // the digits may be those of a password
+		}
+		return fmt.Sprintf("is a URL: write only its port here, such as %s, and its host in hosts", port)
 	}
 	if h, err := parseHost(entry); err == nil && !h.IsName() {
 		return "is an address: write it in hosts"
@@ -95,6 +99,14 @@ func describeProtocol(protocol scan.Protocol, written, ports string) string {
 		}
 	}
 	return "is for another protocol: write only ports of tcp or udp"
+}
+
+// quoteEntry quotes an entry of a list of ports without the password of a URL.
+func quoteEntry(entry string) string {
+	if strings.Contains(entry, "://") || strings.Contains(entry, "@") {
+		entry = RedactURL(entry)
+	}
+	return quoteValue(entry)
 }
 
 func orText(text, otherwise string) string {

@@ -46,7 +46,7 @@ func (p PortParser) parseEntry(protocol scan.Protocol, entry string) (scan.PortS
 		return set, nil
 	}
 	if problem := describeForeignPorts(protocol, entry); problem != "" {
-		return scan.PortSet{}, fmt.Errorf("%s %s", quoteValue(entry), problem)
+		return scan.PortSet{}, fmt.Errorf("%s %s", quoteEntry(entry), problem)
 	}
 	return scan.PortSet{}, p.unknownService(protocol, entry)
 }
@@ -67,7 +67,7 @@ var misspelled = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.+-]{3,}$`)
 
 // unknownService returns the error for an entry that no rule accepts.
 func (p PortParser) unknownService(protocol scan.Protocol, entry string) error {
-	quoted := quoteValue(entry)
+	quoted := quoteEntry(entry)
 	for _, other := range protocols() {
 		if set, ok := p.catalog().Ports(other.value, entry); ok {
 			return fmt.Errorf("service %s has only %s %s: write its %s port, or %s in a list of %s ports",
@@ -115,7 +115,7 @@ func (p PortParser) rangeEnd(protocol scan.Protocol, text string) (uint16, bool)
 		return set.At(0), true
 	}
 	port, err := strconv.ParseUint(text, 10, 16)
-	return uint16(port), text == "" || err == nil && port > 0 //nolint:gosec // parsed with 16 bits
+	return uint16(port), text == "" || err == nil && port > 0
 }
 
 var (

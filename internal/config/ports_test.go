@@ -119,6 +119,21 @@ func TestPortParserErrors(t *testing.T) {
 	}
 }
 
+// TestPortParserPasswords checks that no error has the password of a URL.
+func TestPortParserPasswords(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"https://me:77777@example.org:80":  `"https://xxxxx@example.org:80" is a URL: write only its port here, such as https, and its host in hosts`,
+		"https://me:77777/7@example.org":   `"xxxxx" is a URL: write only its port here, such as https, and its host in hosts`,
+		"me:77777@example.org":             `"xxxxx" is not a port, a range or a service: write a number from 1 to 65535, a range such as 8000-8100, or a service such as ssh`,
+		"https://me:77777@example.org:80 ": `"https://xxxxx@example.org:80" is a URL: write only its port here, such as https, and its host in hosts`,
+	} {
+		if _, err := NewPortParser().Parse(scan.TCP, text); err == nil || err.Error() != want {
+			t.Errorf("Parse(tcp, %q) error = %v, want %q", text, err, want)
+		}
+	}
+}
+
 // FuzzPortParser checks that errors have one short line, and that what is parsed can be
 // parsed again without names.
 func FuzzPortParser(f *testing.F) {
