@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"portscan_exporter/internal/scan"
 )
@@ -36,7 +37,7 @@ func parseHost(text string) (scan.Host, error) {
 		p, err := parseCIDR(text)
 		return scan.Host{Entry: text, Network: p}, err
 	}
-	return scan.Host{Entry: text}, checkHostName(text)
+	return parseName(text)
 }
 
 func urlError(text string) error {
@@ -136,24 +137,37 @@ var (
 	numberLabel = regexp.MustCompile(`^(\d+|0[xX][0-9A-Fa-f]*)$`)
 )
 
-// checkHostName checks a host name by RFC 1123. Underscores and a trailing dot are
-// permitted. A last label that is a number is not, because resolvers parse such a
-// name as an address.
-func checkHostName(text string) error {
-	const longest = 253 // characters
-	name := strings.TrimSuffix(text, ".")
-	labels := strings.Split(name, ".")
+// parseName parses a host name, which can be internationalized.
+func parseName(text string) (scan.Host, error) {
 	switch {
 	case text == "":
-		return errors.New("must not be empty: write a host name, an address or a network")
+		return scan.Host{}, errors.New("must not be empty: write a host name, an address or a network")
 	case strings.HasPrefix(text, "["):
-		return bracketError(text)
+		return scan.Host{}, bracketError(text)
 	case strings.Contains(text, ":"):
-		return colonError(text)
+		return scan.Host{}, colonError(text)
+	case len(text) > utf8.UTFMax*longestName:
+		return scan.Host{}, longNameError(text)
+	}
+	other, err := convertName(text)
+	if err != nil {
+		return scan.Host{}, err
+	}
+	h := scan.NewName(text, other)
+	return h, checkHostName(text, h.Name())
+}
+
+// checkHostName checks the ASCII form of a host name by RFC 1123. Underscores and a trailing dot are
+// permitted. A last label that is a number is not, because resolvers parse such a
+// name as an address.
+func checkHostName(text, ascii string) error {
+	name := strings.TrimSuffix(ascii, ".")
+	labels := strings.Split(name, ".")
+	switch {
 	case numberLabel.MatchString(labels[len(labels)-1]):
 		return ipv4Error(text)
-	case len(name) > longest:
-		return fmt.Errorf("%s is too long for a host name: write at most %d characters", quoteValue(text), longest)
+	case len(name) > longestName:
+		return longNameError(text)
 	}
 	for _, label := range labels {
 		if !hostLabel.MatchString(label) {
@@ -161,6 +175,12 @@ func checkHostName(text string) error {
 		}
 	}
 	return nil
+}
+
+const longestName = 253 // characters of the ASCII form
+
+func longNameError(text string) error {
+	return fmt.Errorf("%s is too long for a host name: write at most %d characters", quoteValue(text), longestName)
 }
 
 func ipv4Error(text string) error {

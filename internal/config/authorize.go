@@ -128,7 +128,7 @@ func (c *Config) authorizeAddress(addr netip.Addr, module string, now time.Time,
 		return Selection{}, nil, won.denied
 	}
 	if name != "" {
-		won.entry = name
+		won.entry = won.target.entryOf(name)
 	}
 	if err != nil {
 		err = &UnresolvedError{cause: err}

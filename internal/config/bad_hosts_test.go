@@ -50,7 +50,7 @@ func badHosts() []badCase {
 			`hosts.yml:49: targets[0].hosts[40]: "two words" is not a valid host name, address or network: write one such as www.example.org or 192.0.2.0/24`,
 			`hosts.yml:50: targets[0].hosts[41]: must not be empty: write a host name, an address or a network`,
 			`hosts.yml:51: targets[0].hosts[42]: "." is not a valid host name, address or network: write one such as www.example.org or 192.0.2.0/24`,
-			`hosts.yml:52: targets[0].hosts[43]: "bücher.example" is not a valid host name, address or network: write one such as www.example.org or 192.0.2.0/24`,
+			`hosts.yml:52: targets[0].hosts[43]: "bücher..example" is not a valid host name, address or network: write one such as www.example.org or 192.0.2.0/24`,
 			`hosts.yml:53: targets[0].hosts[44]: "2001:db8::zz" is not a valid IPv6 address: write one such as "2001:db8::10"`,
 			`hosts.yml:54: targets[0].hosts[45]: "1:2:3" is not a valid IPv6 address: write one such as "2001:db8::10"`,
 			`hosts.yml:55: targets[0].hosts[46]: "user@host" is not a valid host name, address or network: write one such as www.example.org or 192.0.2.0/24`,

@@ -23,7 +23,7 @@ func badTargets() []badCase {
 			`deceptive.yml:2: modules.tcp.timeout: "9s\u200e" is not a duration: write integers with units, such as 500ms, 1m30s or timeout: 9s`,
 			`deceptive.yml:3: modules."t\u2067cp": "t\u2067cp" is not a valid name: write only letters, digits and the characters _ . -`,
 			`deceptive.yml:5: targets[0].name: "we\u202eb" is not a valid name: write only letters, digits and the characters _ . -`,
-			`deceptive.yml:6: targets[0].hosts[0]: "192.0.2.1\u200e" is not a valid host name, address or network: write one such as www.example.org or 192.0.2.0/24`,
+			`deceptive.yml:6: targets[0].hosts[0]: "192.0.2.1\u200e" has an invisible character: write the name without it`,
 			`deceptive.yml:6: targets[0].hosts[1]: "a\x1b[2Jb" is not a valid host name, address or network: write one such as www.example.org or 192.0.2.0/24`,
 			`deceptive.yml:7: targets[0].modules[0]: module "tc\u0085p" is not configured: write one of tcp, t\u2067cp`,
 			`deceptive.yml:8: targets[0].authorization.owner: character U+202E is not permitted: write one line without control characters and bidirectional marks`,

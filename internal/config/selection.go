@@ -62,7 +62,7 @@ type claim struct {
 	target *Target  // nil: an exclusion, which overrides the claims that are not before it
 	bits   float64  // of the entry, see [scan.Host.Bits]
 	entry  string   // of hosts; the address itself if only networks contains it
-	names  []string // of hosts; if not empty, one of them must resolve to the address
+	names  []string // of hosts, in ASCII; if not empty, one of them must resolve to the address
 
 	module *Module // that the request names; nil: denied
 	denied error

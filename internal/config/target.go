@@ -6,6 +6,7 @@ package config
 import (
 	"net/netip"
 	"regexp"
+	"slices"
 
 	"go.yaml.in/yaml/v4"
 
@@ -25,7 +26,7 @@ type Target struct {
 	Labels        map[string]string                  // for /sd
 	Scope         scan.Scope                         // numeric hosts and networks without excluded addresses
 
-	names []string              // in Hosts
+	names []string              // in Hosts, in ASCII
 	plans map[*Module]scan.Plan // by module of the target
 	tasks map[*Module]scan.Task // of the complete target, by module
 }
@@ -33,6 +34,15 @@ type Target struct {
 // IsByAddress reports whether the target has no hosts: its addresses are scanned one by
 // one, on request.
 func (t *Target) IsByAddress() bool { return len(t.Hosts) == 0 }
+
+// entryOf returns the entry of hosts with a name.
+func (t *Target) entryOf(name string) string {
+	i := slices.IndexFunc(t.Hosts, func(h scan.Host) bool { return h.IsName() && h.Name() == name })
+	if i < 0 {
+		return name
+	}
+	return t.Hosts[i].Entry
+}
 
 // Module returns a module of the target by name, or the default module for "".
 func (t *Target) Module(name string) (*Module, bool) {

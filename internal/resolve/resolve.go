@@ -100,9 +100,9 @@ func (r *Resolver) lookupAll(ctx context.Context, task scan.Task, answers [][]ne
 		slots <- struct{}{}
 		all.Go(func() {
 			defer func() { <-slots }()
-			addrs, err := r.lookupName(ctx, task.Family, h.Entry)
+			addrs, err := r.lookupName(ctx, task.Family, h.Name())
 			if err != nil {
-				errs[i] = fmt.Errorf("resolving %s: %w", h.Entry, err)
+				errs[i] = fmt.Errorf("resolving %s: %w", h, err)
 			}
 			answers[i] = addrs
 		})

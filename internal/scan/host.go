@@ -10,6 +10,8 @@ import (
 	"math"
 	"math/bits"
 	"net/netip"
+	"strings"
+	"unicode"
 )
 
 // Host is an entry of a target's hosts or networks: a name, an address, a network or a range of
@@ -18,17 +20,13 @@ type Host struct {
 	Entry   string       // as written
 	Network netip.Prefix // its addresses, or the smallest network around a range; invalid if Entry is a name
 
-	name        string     // for the resolver; empty: Entry
+	other       string     // Unicode or ASCII form of a name that has both; otherwise empty
 	first, last netip.Addr // of a range; otherwise zero
 }
 
-// NewName returns a host name with the form that resolvers expect, which is ASCII.
-func NewName(entry, ascii string) Host {
-	if entry == ascii {
-		return Host{Entry: entry}
-	}
-	return Host{Entry: entry, name: ascii}
-}
+// NewName returns a host name. An internationalized name has another form: in ASCII if the entry
+// has other characters, otherwise in Unicode. If it has none, other is empty.
+func NewName(entry, other string) Host { return Host{Entry: entry, other: other} }
 
 // NewRange returns a range of addresses. Both ends belong to it. A range of one address is that
 // address.
@@ -46,8 +44,13 @@ func NewRange(entry string, first, last netip.Addr) (Host, error) {
 	return Host{Entry: entry, Network: around, first: first, last: last}, nil
 }
 
-// String returns the entry as written.
-func (h Host) String() string { return h.Entry }
+// String returns the entry as written and, of an internationalized name, its other form.
+func (h Host) String() string {
+	if h.other == "" {
+		return h.Entry
+	}
+	return h.Entry + " (" + h.other + ")"
+}
 
 // IsName reports whether the entry is a name, which must be resolved.
 func (h Host) IsName() bool { return !h.Network.IsValid() }
@@ -55,10 +58,10 @@ func (h Host) IsName() bool { return !h.Network.IsValid() }
 // IsRange reports whether the entry is a range of several addresses.
 func (h Host) IsRange() bool { return h.first.IsValid() }
 
-// Name returns a name in the form that resolvers expect.
+// Name returns a name in ASCII, as resolvers expect it.
 func (h Host) Name() string {
-	if h.name != "" {
-		return h.name
+	if strings.ContainsFunc(h.Entry, func(r rune) bool { return r > unicode.MaxASCII }) {
+		return h.other
 	}
 	return h.Entry
 }

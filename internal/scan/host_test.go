@@ -102,11 +102,14 @@ func TestRange(t *testing.T) {
 
 func TestName(t *testing.T) {
 	t.Parallel()
-	if h := scan.NewName("bücher.example", "xn--bcher-kva.example"); h.Name() != "xn--bcher-kva.example" || h.Entry != "bücher.example" || !h.IsName() {
-		t.Errorf("NewName() = %+v with name %s", h, h.Name())
-	}
-	if h := scan.NewName("www.example", "www.example"); h != (scan.Host{Entry: "www.example"}) || h.Name() != "www.example" {
-		t.Errorf("NewName() = %+v with name %s, want the entry", h, h.Name())
+	for _, tc := range [][4]string{
+		{"bücher.example", "xn--bcher-kva.example", "xn--bcher-kva.example", "bücher.example (xn--bcher-kva.example)"},
+		{"xn--bcher-kva.example", "bücher.example", "xn--bcher-kva.example", "xn--bcher-kva.example (bücher.example)"},
+		{"www.example", "", "www.example", "www.example"},
+	} {
+		if h := scan.NewName(tc[0], tc[1]); !h.IsName() || h.Entry != tc[0] || h.Name() != tc[2] || h.String() != tc[3] {
+			t.Errorf("NewName(%s, %s) = %s with name %s, want %s with name %s", tc[0], tc[1], h, h.Name(), tc[3], tc[2])
+		}
 	}
 }
 

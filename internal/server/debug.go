@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 
 	"portscan_exporter/collector"
+	"portscan_exporter/internal/config"
 	"portscan_exporter/internal/printable"
 	"portscan_exporter/internal/scan"
 )
@@ -62,16 +63,25 @@ func writeDebugPlan(b *strings.Builder, task scan.Task) {
 // formatHost returns an entry of hosts, and the address if only one is scanned.
 func formatHost(h scan.Host) string {
 	if !h.IsName() && h.Network.IsSingleIP() && h.Entry != h.Network.Addr().String() {
-		return h.Network.Addr().String() + " in " + h.Entry
+		return h.Network.Addr().String() + " in " + config.FormatHost(h.Entry)
 	}
-	return h.Entry
+	return h.String()
+}
+
+// joinHosts returns entries of hosts for people.
+func joinHosts(entries []string) string {
+	texts := make([]string, 0, len(entries))
+	for _, entry := range entries {
+		texts = append(texts, config.FormatHost(entry))
+	}
+	return strings.Join(texts, ", ")
 }
 
 func writeDebugAddresses(b *strings.Builder, r *scan.Result) {
 	b.WriteString("\nAddresses:\n")
 	for i := range r.Addresses {
 		a := &r.Addresses[i]
-		fmt.Fprintf(b, "  %v  from %s:", a.IP, strings.Join(a.Hosts, ", "))
+		fmt.Fprintf(b, "  %v  from %s:", a.IP, joinHosts(a.Hosts))
 		for _, s := range scan.States() {
 			fmt.Fprintf(b, " %d %v", a.Count(s), s)
 		}

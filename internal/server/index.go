@@ -164,7 +164,7 @@ func (ts *targetStatus) filterText(r *statusRow) string {
 	const maxHosts, maxPorts = 256, 64
 	words := []string{r.Status.String(), r.Note, r.Target, r.Module, r.Owner, r.Reference}
 	for _, h := range ts.target.Hosts[:min(len(ts.target.Hosts), maxHosts)] {
-		words = append(words, h.Entry)
+		words = append(words, h.String())
 	}
 	for _, l := range sortLabels(ts.target.Labels) {
 		words = append(words, l[0]+"="+l[1])
@@ -213,7 +213,7 @@ func formatHosts(t *config.Target) string {
 			texts = append(texts, "and "+formatNumber(len(t.Hosts)-limit)+" more")
 			break
 		}
-		texts = append(texts, h.Entry)
+		texts = append(texts, h.String())
 	}
 	return strings.Join(texts, ", ")
 }

@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/prometheus/common/model"
@@ -165,7 +164,7 @@ func (s *Server) newTargetPage(ts *targetStatus, now time.Time) *targetPage {
 		Method: m.Protocol.String(), Ports: foldPorts(plan.Ports()), PortCount: formatCount(plan.Ports().Len(), "port"), Expect: describeExpectations(plan),
 	}
 	for _, h := range t.Hosts {
-		p.Hosts = append(p.Hosts, h.Entry)
+		p.Hosts = append(p.Hosts, h.String())
 	}
 	if !t.Authorization.Expires.IsZero() {
 		p.Expires = formatTime(t.Authorization.Expires)
@@ -217,7 +216,7 @@ func newAddressRow(r *targetResults, a *store.AddressView, now time.Time) addres
 		lastResponse = new(newTimestamp(a.LastResponse, now))
 	}
 	return addressRow{
-		IP: ip, Hosts: strings.Join(a.Hosts, ", "), Selected: ip == r.Address,
+		IP: ip, Hosts: joinHosts(a.Hosts), Selected: ip == r.Address,
 		Link: r.AllLink + "&" + url.Values{"address": {ip}}.Encode(),
 		Open: formatNumber(a.Count(scan.Open)), Unknown: formatNumber(a.Count(scan.Unknown)),
 		Unexpected: formatFirstPorts(a.Unexpected), UnexpectedCount: a.Unexpected.Len(),

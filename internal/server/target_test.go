@@ -140,6 +140,18 @@ func TestTargetPageAddresses(t *testing.T) {
 	}
 }
 
+// TestPagesInternationalName checks that pages show both forms of a name.
+func TestPagesInternationalName(t *testing.T) {
+	t.Parallel()
+	const both = "bücher.example (xn--bcher-kva.example)"
+	s := newScenario(t, strings.ReplaceAll(scenarioConfig, "[192.0.2.1]", "[192.0.2.1, bücher.example]\n    networks: [192.0.2.0/24]"), stubLookup{netip.MustParseAddr("192.0.2.9")}, nil)
+	wantTexts(t, "debug", s.get(t, "/probe?target=web&debug=true").Body.String(), "hosts         192.0.2.1, "+both, "192.0.2.9  from "+both)
+	page := s.getPage(t, "/target/web")
+	wantTexts(t, "target's page", plainText(page), "192.0.2.1, "+both)
+	wantTexts(t, "addresses", sectionText(t, page, "addresses"), "192.0.2.9 "+both)
+	wantTexts(t, "start page", plainText(s.getPage(t, "/")), "192.0.2.1, "+both)
+}
+
 // TestTargetPageNoAddresses resolves a name outside the networks: all ports are
 // unknown.
 func TestTargetPageNoAddresses(t *testing.T) {
