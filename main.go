@@ -119,7 +119,7 @@ func scanFlags(c *kingpin.CmdClause, o *app.ScanOptions, configFile *string) {
 	hints := app.Hints{ConfigFile: configFile, Target: &o.Target}
 	c.Arg("target", "Name of a configured target, or an address inside one.").Required().HintAction(hints.Targets).StringVar(&o.Target)
 	c.Flag("module", "Module of the target to scan with. Default: its first.").HintAction(hints.Modules).StringVar(&o.Module)
-	c.Flag("ports", "Ports to scan in place of the module's and the expected ones.").StringVar(&o.Ports)
+	c.Flag("ports", "Ports to scan in place of the module's and the expected ones.").HintOptions("all", "top-100", "top-1000").StringVar(&o.Ports)
 	c.Flag("all", "List every port, not only notable ones.").BoolVar(&o.AllPorts)
 	c.Flag("output", "Output format: "+strings.Join(terminal.Formats(), ", ")+".").
 		Default(string(terminal.Table)).EnumVar(&o.Output, terminal.Formats()...)
