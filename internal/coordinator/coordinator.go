@@ -75,6 +75,8 @@ type Coordinator struct {
 	slots   *semaphore
 	refused refusals
 
+	unroutable unroutables
+
 	mu       sync.Mutex
 	active   map[*sharedScan]struct{} // queued or running, and not canceled
 	scans    map[scan.Key]*sharedScan // those that probes can join

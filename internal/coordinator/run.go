@@ -115,6 +115,7 @@ func (c *Coordinator) finish(s *sharedScan, run *scanRun, started time.Time) {
 		c.options.Store.Record(run.task, s.id, result)
 		logTranslated(c.options.Logger, run.task, result)
 	}
+	c.unroutable.log(c.options.Logger, run)
 	if sweep {
 		c.end(s, !suspended)
 	}

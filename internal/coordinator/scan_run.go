@@ -30,6 +30,7 @@ type scanRun struct {
 	mu       sync.Mutex
 	lookup   time.Duration
 	refused  []netip.Addr
+	noRoute  []netip.Addr // addresses to which this machine cannot send
 	failed   map[scan.Failure]error
 	recorder *scan.Recorder // nil until the addresses are known
 	final    *scan.Result   // nil until the engine has returned
@@ -90,7 +91,19 @@ func (r *scanRun) record(p scan.PortResult) {
 		ports = ports.Minus(done)
 		p.Ports = &ports
 	}
+	if p.Unroutable {
+		r.mu.Lock()
+		r.noRoute = append(r.noRoute, p.Address)
+		r.mu.Unlock()
+	}
 	r.recorder.Record(p)
+}
+
+// unroutableAddresses returns the addresses of a family to which this machine cannot send.
+func (r *scanRun) unroutableAddresses(ipv4 bool) []netip.Addr {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(r.noRoute), func(addr netip.Addr) bool { return addr.Is4() != ipv4 })
 }
 
 // fail sets a failure, unless the scan has ended.

@@ -18,8 +18,16 @@ type nextHop struct {
 	needsNeighbor bool       // packets need its link-layer address; not on loopback or in tunnels
 }
 
-// errNoSource is the error of a route without a local address to send from.
-var errNoSource = errors.New("no source address")
+// The errors of an address to which this machine cannot send.
+var (
+	errNoRoute  = errors.New("no route")
+	errNoSource = errors.New("no source address")
+)
+
+// isUnroutable reports whether the error is that of an address without a route or a source
+// address, for example on a machine without the address's family. Rejecting routes, such as
+// those of the type unreachable, are routes.
+func isUnroutable(err error) bool { return errors.Is(err, errNoRoute) || errors.Is(err, errNoSource) }
 
 // neighborState is the state of the kernel's entry for a next hop in its neighbor table
 // (ARP, RFC 826, and IPv6 neighbor discovery, RFC 4861).
@@ -50,7 +58,7 @@ const (
 // linkLayer is the system's knowledge of next hops.
 type linkLayer interface {
 	// nextHop returns the next hop of packets from the source to the address. An invalid
-	// source is the system's choice.
+	// source is the system's choice. For some errors, see isUnroutable.
 	nextHop(source, addr netip.Addr) (nextHop, error)
 
 	// neighborEntry returns the next hop's entry.

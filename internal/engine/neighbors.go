@@ -62,6 +62,12 @@ func (n *neighbors) find(addr netip.Addr, now time.Duration) *neighbor {
 	return found
 }
 
+// isUnroutable reports whether this machine cannot send to a host that the scan starts. A source
+// address of the module cannot be that of the other family.
+func (n *neighbors) isUnroutable(h *host) bool {
+	return n.source.IsValid() && n.source.Is4() != h.addr.Is4() || isUnroutable(h.neighbor.err)
+}
+
 // noteAnswer notes an answer to an attempt at the host, whose lock is held.
 func (r *scanRun) noteAnswer(h *host) {
 	if !h.answered {

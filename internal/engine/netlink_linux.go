@@ -16,8 +16,8 @@ import (
 const netlinkTimeout = time.Second
 
 // askNetlink sends a request for one entry (rtnetlink(7)), and returns the body of the
-// answer, which must be of the wanted type. The error is EOPNOTSUPP if the kernel does not
-// support the request, and ENOENT if it has no such entry.
+// answer, which must be of the wanted type. The error is that of the kernel, such as EOPNOTSUPP
+// if it does not support the request, and ENOENT if its answer has no such entry.
 func askNetlink(request, wanted uint16, body []byte) ([]byte, error) {
 	var answer []byte
 	missing := unix.ENOENT
@@ -25,8 +25,8 @@ func askNetlink(request, wanted uint16, body []byte) ([]byte, error) {
 		switch {
 		case kind == wanted:
 			answer = data
-		case kind == unix.NLMSG_ERROR && netlinkErrno(data) == unix.EOPNOTSUPP:
-			missing = unix.EOPNOTSUPP
+		case kind == unix.NLMSG_ERROR && netlinkErrno(data) != 0:
+			missing = netlinkErrno(data)
 		}
 		return false
 	})

@@ -33,7 +33,10 @@ func routeOf(source, to netip.Addr) (hop nextHop, from netip.Addr, err error) {
 		message = appendAttribute(message, unix.RTA_SRC, source.AsSlice())
 	}
 	answer, err := askNetlink(unix.RTM_GETROUTE, unix.RTM_NEWROUTE, message)
-	if err != nil {
+	switch {
+	case errors.Is(err, unix.ENETUNREACH), errors.Is(err, unix.EAFNOSUPPORT), errors.Is(err, unix.EOPNOTSUPP): // the latter two without IPv6
+		return nextHop{}, netip.Addr{}, errNoRoute
+	case err != nil:
 		return nextHop{}, netip.Addr{}, err
 	}
 	if len(answer) < header {
@@ -52,10 +55,17 @@ func routeOf(source, to netip.Addr) (hop nextHop, from netip.Addr, err error) {
 			hop.addr, _ = netip.AddrFromSlice(value[2:])
 		}
 	}
-	if !from.IsValid() {
+	if !from.IsValid() || isOfLinkOnly(from, to, hop) {
 		return nextHop{}, netip.Addr{}, errNoSource
 	}
 	return hop, from, nil
+}
+
+// isOfLinkOnly reports whether the source is a link-local address of IPv6 and the packets need a
+// router, which does not forward them (RFC 4291 section 2.5.6). The kernel selects such a source
+// without a global one.
+func isOfLinkOnly(from, to netip.Addr, hop nextHop) bool {
+	return from.Is6() && from.IsLinkLocalUnicast() && to.Is6() && hop.addr != to
 }
 
 // nextHop implements [linkLayer]. If the kernel chooses the source of an IPv4 connection, it

@@ -154,22 +154,32 @@ func (r *scanRun) activeHosts() ([]*host, error) {
 	if n <= 0 {
 		return active, nil
 	}
+	before := len(active)
 	active = slices.Clone(active)
 	for i, a := range r.waiting[:n] {
 		h, err := r.newHost(a.IP, r.addressCount-len(r.waiting)+i)
 		if err != nil {
 			return nil, err
 		}
-		active = append(active, h)
+		if h.pacer != nil {
+			active = append(active, h)
+		}
 	}
 	r.waiting = r.waiting[n:]
-	r.startedHosts += n
+	r.startedHosts += len(active) - before
 	r.active.Store(&active)
 	return active, nil
 }
 
+// newHost returns the host of an address. It has no pacer if this machine cannot send to the
+// address: no attempt can succeed, so its ports are reported at once.
 func (r *scanRun) newHost(addr netip.Addr, at int) (*host, error) {
 	h := &host{index: at, addr: addr, neighbor: r.neighbors.find(addr, r.elapsed())}
+	if r.neighbors.isUnroutable(h) {
+		ports := r.plan.Ports()
+		r.report(scan.PortResult{Address: addr, Ports: &ports, Cause: scan.CauseNoRoute, Unroutable: true})
+		return h, nil
+	}
 	var err error
 	h.pacer, err = pace.NewPacer(pace.Options{
 		Plan: r.plan, Order: r.order, Known: r.known(addr), Done: r.done(addr), Seed: rand.Uint32(), //nolint:gosec // the order needs no cryptographic randomness

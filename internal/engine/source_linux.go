@@ -4,10 +4,7 @@
 package engine
 
 import (
-	"errors"
 	"net/netip"
-
-	"golang.org/x/sys/unix"
 
 	"portscan_exporter/internal/scan"
 )
@@ -23,9 +20,9 @@ func sendCause(err error, source, to netip.Addr) scan.Cause {
 	return cause
 }
 
-// hasSource reports whether this machine has an address to send from to another one. If
-// the kernel does not answer, it returns true.
+// hasSource reports whether this machine has a route to an address, and an address to send from.
+// If the kernel does not answer, it returns true.
 func hasSource(source, to netip.Addr) bool {
 	_, _, err := routeOf(source, to)
-	return !errors.Is(err, errNoSource) && !errors.Is(err, unix.ENOENT)
+	return !isUnroutable(err)
 }

@@ -27,6 +27,10 @@ type PortResult struct {
 	// router, is not such an answer.
 	LastResponse time.Time
 
+	// Unroutable is set if this machine has no route to the address, or no address to send
+	// from. No attempt was made, and all ports are unknown.
+	Unroutable bool
+
 	// Control has answers to attempts that detect an interceptor. Then the result has no
 	// state, and Ports has the ports that are not part of the plan.
 	Control *Control
