@@ -72,7 +72,7 @@ func TestLoadModules(t *testing.T) {
 			Name: "tcp_full", Protocol: scan.TCP, Method: scan.Connect, Ports: mustPorts(t, "1-1024,2000-3000,65535"),
 			ExcludePorts: mustPorts(t, "1000"), Timeout: 90 * time.Second, PortTimeout: 950 * time.Millisecond,
 			MaxInFlight: 10000, MaxOpenAttempts: 3, ControlPorts: 2, AllPorts: true, MaxPorts: 1000, MaxAddresses: 256,
-			SourceAddress: netip.MustParseAddr("192.0.2.200"), ScrapeInterval: 24 * time.Hour,
+			SourceAddress: netip.MustParseAddr("192.0.2.200"), Resolver: netip.MustParseAddrPort("192.0.2.53:53"), ScrapeInterval: 24 * time.Hour,
 		},
 		{
 			Name: "tcp_patient", Protocol: scan.TCP, Method: scan.Connect, Ports: mustPorts(t, "22"),

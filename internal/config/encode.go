@@ -42,6 +42,7 @@ type (
 		MaxAge          string `yaml:"max_age"`
 		MaxAddresses    int    `yaml:"max_addresses"`
 		SourceAddress   string `yaml:"source_address"`
+		Resolver        string `yaml:"resolver"`
 		ScrapeInterval  string `yaml:"scrape_interval"`
 	}
 
@@ -136,6 +137,9 @@ func encodeModule(m *Module) encodedModule {
 	}
 	if m.SourceAddress.IsValid() {
 		w.SourceAddress = m.SourceAddress.String()
+	}
+	if m.Resolver.IsValid() {
+		w.Resolver = m.Resolver.String()
 	}
 	return w
 }

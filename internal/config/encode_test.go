@@ -66,6 +66,7 @@ func TestYAMLDefaults(t *testing.T) {
         max_age: 0s
         max_addresses: 256
         source_address: ""
+        resolver: ""
         scrape_interval: 0s
 targets:
     - name: one

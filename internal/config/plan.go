@@ -45,6 +45,7 @@ func (l *loader) makeTasks() {
 				Reference:    t.Authorization.Reference,
 				Hosts:        t.Hosts,
 				Family:       t.Family,
+				Resolver:     m.Resolver,
 				MaxAddresses: m.MaxAddresses,
 				MaxAge:       m.MaxAge,
 				Expires:      t.Authorization.Expires,

@@ -53,6 +53,9 @@ func (t Task) Digest() string {
 	h := sha256.New()
 	fmt.Fprintf(h, "%q %q %s %v %v %v\n", t.Target, t.Module, hosts, t.Family, t.MaxAddresses, int64(t.MaxAge))
 	t.Scope.writeDigest(h, t.Target)
+	if t.Resolver.IsValid() {
+		fmt.Fprintf(h, "\nresolver %v", t.Resolver)
+	}
 	fmt.Fprintf(h, "\n%s\n%v\n%v\n%v\n%v\n%v\n", spec.digestFields(), spec.Ports, spec.Exclude, expect, t.Plan.ports, t.Plan.watched)
 	return hex.EncodeToString(h.Sum(nil))
 }

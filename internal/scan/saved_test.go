@@ -409,6 +409,9 @@ func TestTaskDigest(t *testing.T) {
 		case "Hosts":
 			task.Hosts = []scan.Host{{Entry: "192.0.2.0/29", Network: netip.MustParsePrefix("192.0.2.0/29")}}
 			add(name, task, s)
+		case "Resolver":
+			task.Resolver = netip.MustParseAddrPort("192.0.2.53:53")
+			add(name, task, s)
 		default:
 			alter(t, reflect.ValueOf(&task).Elem().Field(i))
 			add(name, task, s)

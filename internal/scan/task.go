@@ -43,6 +43,13 @@ func (f Family) String() string {
 	}
 }
 
+// NameGroup is names that are looked up in the same way.
+type NameGroup struct {
+	Names    []string
+	Family   Family
+	Resolver netip.AddrPort // DNS server for the names; zero: those of the system
+}
+
 // Task is a requested scan before its names are resolved, from which a [Request] is made.
 type Task struct {
 	Asked        string     // target or address in the client's request
@@ -53,9 +60,10 @@ type Task struct {
 	Addr         netip.Addr // the only address to scan, see [Task.ForAddress]; zero: the complete target
 	Hosts        []Host
 	Family       Family
-	MaxAddresses int           // maximum number of resolved addresses
-	MaxAge       time.Duration // maximum age of a cached result; 0: results are not cached
-	Expires      time.Time     // end of the authorization; zero: never
+	Resolver     netip.AddrPort // DNS server for names in Hosts; zero: those of the system
+	MaxAddresses int            // maximum number of resolved addresses
+	MaxAge       time.Duration  // maximum age of a cached result; 0: results are not cached
+	Expires      time.Time      // end of the authorization; zero: never
 	Scope        Scope
 	Plan         Plan
 
