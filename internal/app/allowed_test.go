@@ -23,11 +23,11 @@ type names struct {
 	lookups int
 }
 
-func (n *names) FindName(_ context.Context, addr netip.Addr, groups [][]string) (int, string, error) {
+func (n *names) FindName(_ context.Context, addr netip.Addr, groups []scan.NameGroup) (int, string, error) {
 	n.lookups++
 	switch n.addr {
 	case addr.String():
-		return 0, groups[0][0], nil
+		return 0, groups[0].Names[0], nil
 	case "":
 		return 0, "", errors.New("timeout")
 	}

@@ -6,7 +6,6 @@ package app
 import (
 	"fmt"
 	"log/slog"
-	"net"
 
 	"portscan_exporter/internal/coordinator"
 	"portscan_exporter/internal/engine"
@@ -21,10 +20,9 @@ type scans struct {
 	engines map[coordinator.Kind]*engine.Engine
 }
 
-// newResolver returns a resolver with the configuration of the system. It is strict: if the query
-// for one family fails, the answer for the other one is incomplete.
+// newResolver returns a resolver with the settings of the system.
 func newResolver() (*resolve.Resolver, error) {
-	resolver, err := resolve.New(&net.Resolver{PreferGo: true, StrictErrors: true})
+	resolver, err := resolve.New(resolve.System())
 	if err != nil {
 		return nil, fmt.Errorf("making the resolver: %w", err)
 	}

@@ -55,7 +55,7 @@ type Names interface {
 	// FindName returns the first group with a name that resolves to the address at this moment,
 	// and that name. If there is none, it returns the first group with a failed lookup and its
 	// error, or -1.
-	FindName(ctx context.Context, addr netip.Addr, groups [][]string) (group int, name string, err error)
+	FindName(ctx context.Context, addr netip.Addr, groups []scan.NameGroup) (group int, name string, err error)
 }
 
 // Authorize returns the target that a request names, or the one that an address is inside, and
@@ -66,7 +66,7 @@ type Names interface {
 // contains it. The most specific entry wins, then the first target in order; a name counts as the
 // network that contains the address. An address that the winning target or a more specific one
 // excludes is not inside any target. Names are looked up only if the decision depends on them,
-// for at most half of the time that the scan may take.
+// for at most a third of the time that the scan may take, and at most three seconds.
 //
 // The error is a [*DeniedError] if the target's owner does not permit the scan at that time. It is
 // an [*UnresolvedError], with a selection and its module, if lookups failed.
@@ -146,11 +146,11 @@ func confirmClaim(ctx context.Context, names Names, addr netip.Addr, claims []cl
 	if len(byName) == 0 {
 		return numeric, "", nil
 	}
-	groups := make([][]string, 0, len(byName))
+	groups := make([]scan.NameGroup, 0, len(byName))
 	for i := range byName {
-		groups = append(groups, byName[i].names)
+		groups = append(groups, byName[i].nameGroup())
 	}
-	ctx, cancel := context.WithTimeout(ctx, shortestTimeout(claims)/2)
+	ctx, cancel := context.WithTimeout(ctx, min(shortestTimeout(claims)/3, maxLookup))
 	defer cancel()
 	group, name, err := names.FindName(ctx, addr, groups)
 	if name == "" && numeric >= 0 {
@@ -158,6 +158,19 @@ func confirmClaim(ctx context.Context, names Names, addr netip.Addr, claims []cl
 	}
 	return group, name, err
 }
+
+// nameGroup returns the names of the claim as its module looks them up. If the target does not permit
+// the module of the request, they are looked up as its first module does.
+func (c *claim) nameGroup() scan.NameGroup {
+	module := c.module
+	if module == nil {
+		module = c.target.Modules[0]
+	}
+	return scan.NameGroup{Names: c.names, Family: c.target.Family, Resolver: module.Resolver}
+}
+
+// maxLookup is the maximum time of the lookups for one request.
+const maxLookup = 3 * time.Second
 
 // shortestTimeout returns the shortest timeout of the claims' modules.
 func shortestTimeout(claims []claim) time.Duration {

@@ -22,10 +22,10 @@ import (
 // with the address "fails" cannot be looked up.
 type resolved map[string]string
 
-func (r resolved) FindName(_ context.Context, addr netip.Addr, groups [][]string) (int, string, error) {
+func (r resolved) FindName(_ context.Context, addr netip.Addr, groups []scan.NameGroup) (int, string, error) {
 	failed, err := -1, error(nil)
-	for i, names := range groups {
-		for _, name := range names {
+	for i, g := range groups {
+		for _, name := range g.Names {
 			if slices.Contains(strings.Fields(r[name]), addr.String()) {
 				return i, name, nil
 			}
@@ -40,7 +40,7 @@ func (r resolved) FindName(_ context.Context, addr netip.Addr, groups [][]string
 // noLookups fails the test if a name is looked up.
 type noLookups struct{ *testing.T }
 
-func (n noLookups) FindName(context.Context, netip.Addr, [][]string) (int, string, error) {
+func (n noLookups) FindName(context.Context, netip.Addr, []scan.NameGroup) (int, string, error) {
 	n.Error("got a lookup, want none")
 	return -1, "", nil
 }

@@ -93,7 +93,8 @@ func (c *Coordinator) setRunning(s *sharedScan, run *scanRun, configuration int6
 	s.setLatest(run.task.Expires)
 	c.list(s)
 	c.unsaved[s] = struct{}{}
-	s.timer.Reset(time.Until(s.end()))
+	run.until = s.end()
+	s.timer.Reset(time.Until(run.until))
 	return true, false
 }
 
@@ -152,8 +153,7 @@ func (c *Coordinator) execute(ctx context.Context, run *scanRun) {
 			run.fail(scan.FailedInternal, fmt.Errorf("panic: %v", v))
 		}
 	}()
-	found, failed := c.options.Resolver.Resolve(ctx, task)
-	run.resolved(time.Now(), failed)
+	found, failed := c.resolve(ctx, run)
 	req, err := c.request(run, found, len(failed) > 0)
 	if err != nil {
 		run.fail(scan.FailedInternal, err)
@@ -169,6 +169,15 @@ func (c *Coordinator) execute(ctx context.Context, run *scanRun) {
 		logger.Error("Scan failed", "target", task.Target, "module", task.Module, "err", err)
 		run.fail(scan.FailedInternal, err)
 	}
+}
+
+// resolve resolves the names of a scan, for which its end is known now.
+func (c *Coordinator) resolve(ctx context.Context, run *scanRun) ([]scan.Address, map[scan.Failure]error) {
+	ctx, cancel := context.WithDeadline(ctx, run.until)
+	defer cancel()
+	found, failed := c.options.Resolver.Resolve(ctx, run.task)
+	run.resolved(time.Now(), failed)
+	return found, failed
 }
 
 // request returns the request for the addresses and ports that a scan does not know yet.

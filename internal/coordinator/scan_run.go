@@ -21,6 +21,7 @@ type scanRun struct {
 	named   bool         // there are names to resolve
 	started time.Time    // of the scan that this one resumes, or of this one
 	began   time.Time    // of this one
+	until   time.Time    // end of this one, as its probes are at the start
 	before  *scan.Result // of the scan that this one resumes; nil: none
 
 	// done has the ports with results of the scan that this one resumes. It is set before the

@@ -9,45 +9,65 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"sync"
+	"time"
 
 	"portscan_exporter/internal/scan"
 )
 
-// Lookup resolves a name as [net.Resolver.LookupNetIP] does; network is "ip", "ip4" or
-// "ip6". With "ip" it must fail if the lookup of one family fails, as a [net.Resolver] with
-// StrictErrors does. It may be called concurrently.
-type Lookup interface {
-	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
+// Options are the sources of a [Resolver]. [System] returns those of the system. The functions may be
+// called concurrently.
+type Options struct {
+	Settings func() Settings                // nil: the zero value
+	Hosts    func(name string) []netip.Addr // addresses in the hosts file; nil: none
+
+	// Ask asks a question until the context ends. An error that wraps [ErrNoName] or [ErrNoAddress]
+	// is a definite answer.
+	Ask func(ctx context.Context, q Question) ([]netip.Addr, error)
 }
 
 // Resolver resolves the hosts of tasks. Create resolvers with [New]. They may be used
 // concurrently.
 type Resolver struct {
-	lookup   Lookup
+	options  Options
 	searches chan struct{} // has an element for each lookup of FindName
 }
 
-// New returns a resolver that uses lookup.
-func New(lookup Lookup) (*Resolver, error) {
-	if lookup == nil {
-		return nil, errors.New("resolve.New: lookup is required")
+// New returns a resolver with the options.
+func New(o Options) (*Resolver, error) {
+	if o.Ask == nil {
+		return nil, errors.New("resolve.New: Ask is required")
 	}
-	return &Resolver{lookup: lookup, searches: make(chan struct{}, maxSearches)}, nil
+	if o.Settings == nil {
+		o.Settings = func() Settings { return Settings{} }
+	}
+	if o.Hosts == nil {
+		o.Hosts = func(string) []netip.Addr { return nil }
+	}
+	return &Resolver{options: o, searches: make(chan struct{}, maxSearches)}, nil
 }
+
+// maxShare is the maximum time for the lookups of a scan.
+const maxShare = 3 * time.Second
+
+// Share returns the time for the lookups of a scan that takes the given time: a third of it, at most
+// three seconds.
+func Share(total time.Duration) time.Duration { return min(total/3, maxShare) }
 
 // Resolve returns the addresses of the task's hosts that are of the task's family and not
 // excluded. An address of several hosts is returned for each of them. If a name fails,
 // Resolve returns the addresses of the other hosts and [scan.FailedDNS]. If there are more
 // than the task's maximum, it returns no address and [scan.FailedTooManyAddresses].
+//
+// All names and both families are looked up side by side. They have the [Share] of the time until the
+// context's deadline or, without one, of the task's timeout. Lookups that take longer fail.
 func (r *Resolver) Resolve(ctx context.Context, task scan.Task) ([]scan.Address, map[scan.Failure]error) {
 	failed := make(map[scan.Failure]error)
 	answers := make([][]netip.Addr, len(task.Hosts))
 	errs := make([]error, len(task.Hosts))
 	r.lookupAll(ctx, task, answers, errs)
-	if err := errors.Join(errs...); err != nil {
+	if err := joinNames(errs); err != nil {
 		failed[scan.FailedDNS] = err
 	}
 
@@ -85,50 +105,72 @@ func addHost(h scan.Host, answer []netip.Addr, add func(netip.Addr, scan.Host) b
 	return true
 }
 
-// maxLookups is the maximum number of concurrent lookups for one task or search.
-const maxLookups = 16
+// maxLookups is the maximum number of concurrent lookups of one task or search. A silent name counts
+// only for a short time.
+const maxLookups = 32
 
-// lookupAll resolves the names among the hosts, several at a time. It sets answers and errs
-// by the index of the host.
+// lookupAll resolves the names among the hosts. It sets answers and errs by the index of the host.
 func (r *Resolver) lookupAll(ctx context.Context, task scan.Task, answers [][]netip.Addr, errs []error) {
-	slots := make(chan struct{}, maxLookups)
+	total := task.Plan.Spec().Timeout
+	if deadline, ok := ctx.Deadline(); ok {
+		total = time.Until(deadline)
+	}
+	ctx, cancel := context.WithTimeout(ctx, Share(total))
+	defer cancel()
+	l := lookup{options: r.options, settings: r.settings(task.Resolver), family: task.Family}
+	slots := newSlots(maxLookups, Share(total))
 	var all sync.WaitGroup
 	for i, h := range task.Hosts {
 		if !h.IsName() {
 			continue
 		}
-		slots <- struct{}{}
+		release, ok := slots.acquire(ctx)
+		if !ok {
+			errs[i] = newNameError(h.String(), h.Name(), fmt.Errorf("not asked: %w", endOf(ctx)))
+			continue
+		}
 		all.Go(func() {
-			defer func() { <-slots }()
-			addrs, err := r.lookupName(ctx, task.Family, h.Name())
-			if err != nil {
-				errs[i] = fmt.Errorf("resolving %s: %w", h, err)
-			}
-			answers[i] = addrs
+			defer release()
+			addrs, err := l.find(ctx, h.Name())
+			answers[i], errs[i] = addrs, newNameError(h.String(), h.Name(), err)
 		})
 	}
 	all.Wait()
 }
 
-// lookupName resolves a name. If the lookup of one family fails, it returns the addresses of
-// the other with the error.
-func (r *Resolver) lookupName(ctx context.Context, family scan.Family, name string) ([]netip.Addr, error) {
-	if family != scan.AnyFamily {
-		return r.lookup.LookupNetIP(ctx, family.String(), name)
+// settings returns the settings for questions to a server; the zero value: those of the system.
+func (r *Resolver) settings(server netip.AddrPort) Settings {
+	s := r.options.Settings()
+	if server.IsValid() {
+		s.Servers = []netip.AddrPort{server}
 	}
-	addrs, err := r.lookup.LookupNetIP(ctx, "ip", name)
-	if err == nil || isNotFound(err) {
-		return addrs, err
-	}
-	for _, f := range []scan.Family{scan.IPv4, scan.IPv6} {
-		partial, _ := r.lookup.LookupNetIP(ctx, f.String(), name) // err is returned
-		addrs = append(addrs, partial...)
-	}
-	return addrs, err
+	return s
 }
 
-// isNotFound reports whether a name does not exist, unlike a failed lookup.
-func isNotFound(err error) bool {
-	dns, ok := errors.AsType[*net.DNSError](err)
-	return ok && dns.IsNotFound
+// slots limits concurrent lookups, except those that have taken some time: silent names do not delay
+// others.
+type slots struct {
+	held     chan struct{}
+	patience time.Duration
+}
+
+// newSlots returns n slots for lookups that take at most the given time.
+func newSlots(n int, most time.Duration) slots {
+	const turns = 16 // of lookups that take that long
+	return slots{held: make(chan struct{}, n), patience: most / turns}
+}
+
+// acquire waits for a slot. The caller must release it once.
+func (s slots) acquire(ctx context.Context) (release func(), ok bool) {
+	select {
+	case s.held <- struct{}{}:
+	case <-ctx.Done():
+		return nil, false
+	}
+	free := sync.OnceFunc(func() { <-s.held })
+	late := time.AfterFunc(s.patience, free)
+	return func() {
+		late.Stop()
+		free()
+	}, true
 }

@@ -7,28 +7,29 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"portscan_exporter/internal/resolve"
 	"portscan_exporter/internal/scan"
 )
 
-// zone is a Lookup with answers by network and name, for example "ip4 name". The answer
-// "fails" is an error.
+// zone has the answers to questions, for example to "ip4 name.". The answer "fails" is an error.
 type zone map[string][]string
 
-func (z zone) LookupNetIP(_ context.Context, network, host string) ([]netip.Addr, error) {
-	texts := z[network+" "+host]
+func (z zone) ask(_ context.Context, q resolve.Question) ([]netip.Addr, error) {
+	texts := z[q.Family.String()+" "+q.Name]
 	if len(texts) == 0 {
-		return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
+		return nil, resolve.ErrNoName
 	}
 	addrs := make([]netip.Addr, 0, len(texts))
 	for _, s := range texts {
 		if s == "fails" {
-			return nil, fmt.Errorf("%s of %s: server misbehaving", network, host)
+			return nil, errors.New("server misbehaving")
 		}
 		addrs = append(addrs, netip.MustParseAddr(s))
 	}
@@ -41,22 +42,29 @@ func TestResolvePartialAnswer(t *testing.T) {
 	for _, tc := range []struct {
 		four, six []string
 		want      string
-		failed    bool
+		err       string // "": none
 	}{
-		{[]string{"192.0.2.7"}, nil, "[www=192.0.2.7]", false},
-		{nil, []string{"2001:db8::7"}, "[www=2001:db8::7]", false},
-		{[]string{"192.0.2.7"}, []string{"fails"}, "[www=192.0.2.7]", true},
-		{[]string{"fails"}, []string{"2001:db8::7"}, "[www=2001:db8::7]", true},
-		{nil, []string{"fails"}, "[]", true},
-		{[]string{"fails"}, []string{"fails"}, "[]", true},
-		{nil, nil, "[]", true},
+		{[]string{"192.0.2.7"}, nil, "[www.=192.0.2.7]", ""},
+		{nil, []string{"2001:db8::7"}, "[www.=2001:db8::7]", ""},
+		{[]string{"192.0.2.7"}, []string{"fails"}, "[www.=192.0.2.7]", "resolving www.: AAAA www.: server misbehaving"},
+		{[]string{"fails"}, []string{"2001:db8::7"}, "[www.=2001:db8::7]", "resolving www.: A www.: server misbehaving"},
+		{nil, []string{"fails"}, "[]", "resolving www.: AAAA www.: server misbehaving"},
+		{[]string{"fails"}, []string{"fails"}, "[]", "resolving www.: A and AAAA www.: server misbehaving"},
+		{nil, nil, "[]", "resolving www.: A and AAAA www.: no such name"},
 	} {
-		z := zone{"ip www": append(tc.four, tc.six...), "ip4 www": tc.four, "ip6 www": tc.six}
-		got, failed := resolveTask(t, z, task(t, scan.AnyFamily, 10, "", "www"))
-		if err := failed[scan.FailedDNS]; fmt.Sprint(got) != tc.want || (err != nil) != tc.failed {
-			t.Errorf("%v, %v: Resolve() = %v, %v, want %s", tc.four, tc.six, got, err, tc.want)
+		z := zone{"ip4 www.": tc.four, "ip6 www.": tc.six}
+		got, failed := resolveTask(t, z, task(t, scan.AnyFamily, 10, "", "www."))
+		if text := errorText(failed[scan.FailedDNS]); fmt.Sprint(got) != tc.want || text != tc.err {
+			t.Errorf("%v, %v: Resolve() = %v, %q, want %s, %q", tc.four, tc.six, got, text, tc.want, tc.err)
 		}
 	}
+}
+
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
 }
 
 func task(t *testing.T, family scan.Family, maximum int, exclude string, entries ...string) scan.Task {
@@ -69,7 +77,13 @@ func task(t *testing.T, family scan.Family, maximum int, exclude string, entries
 	if err != nil {
 		t.Fatal(err)
 	}
-	task := scan.Task{Module: "m", Family: family, MaxAddresses: maximum, Scope: scope}
+	plan, err := scan.NewPlan(scan.Spec{
+		Protocol: scan.TCP, Method: scan.Connect, Ports: scan.NewPortSet(1), Timeout: 9 * time.Second, PortTimeout: time.Second, MaxInFlight: 1, MaxOpenAttempts: 1,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	task := scan.Task{Module: "m", Family: family, MaxAddresses: maximum, Scope: scope, Plan: plan}
 	for _, e := range entries {
 		network, err := netip.ParsePrefix(e)
 		if err != nil {
@@ -82,10 +96,7 @@ func task(t *testing.T, family scan.Family, maximum int, exclude string, entries
 
 func resolveTask(t *testing.T, z zone, task scan.Task) ([]string, map[scan.Failure]error) {
 	t.Helper()
-	r, err := resolve.New(z)
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := newResolver(t, resolve.Options{Ask: z.ask})
 	found, failed := r.Resolve(t.Context(), task)
 	var got []string
 	for _, a := range found {
@@ -97,18 +108,17 @@ func resolveTask(t *testing.T, z zone, task scan.Task) ([]string, map[scan.Failu
 func TestResolve(t *testing.T) {
 	t.Parallel()
 	z := zone{
-		"ip www":  {"192.0.2.7", "2001:db8::7", "::ffff:192.0.2.8", "fe80::1%eth0"},
-		"ip4 www": {"192.0.2.7"},
-		"ip6 www": {"2001:db8::7", "192.0.2.9"}, // a resolver that ignores the network
-		"ip evil": {"169.254.169.254", "192.0.2.7"},
+		"ip4 www":  {"192.0.2.7", "::ffff:192.0.2.8"},
+		"ip6 www":  {"2001:db8::7", "fe80::1%eth0"},
+		"ip4 evil": {"169.254.169.254", "192.0.2.7"},
 	}
 	for name, tc := range map[string]struct {
 		task scan.Task
 		want []string
 	}{
-		"both families": {task(t, scan.AnyFamily, 9, "", "www"), []string{"www=192.0.2.7", "www=2001:db8::7", "www=192.0.2.8", "www=fe80::1%eth0"}},
-		"IPv4":          {task(t, scan.IPv4, 9, "", "www", "2001:db8::/127"), []string{"www=192.0.2.7"}},
-		"IPv6":          {task(t, scan.IPv6, 9, "", "www", "192.0.2.1/32"), []string{"www=2001:db8::7"}},
+		"both families": {task(t, scan.AnyFamily, 9, "", "www"), []string{"www=192.0.2.7", "www=192.0.2.8", "www=2001:db8::7", "www=fe80::1%eth0"}},
+		"IPv4":          {task(t, scan.IPv4, 9, "", "www", "2001:db8::/127"), []string{"www=192.0.2.7", "www=192.0.2.8"}},
+		"IPv6":          {task(t, scan.IPv6, 9, "", "www", "192.0.2.1/32"), []string{"www=2001:db8::7", "www=fe80::1%eth0"}},
 		"numbers": {
 			task(t, scan.AnyFamily, 9, "192.0.2.2/32", "192.0.2.0/29", "192.0.2.1/32"),
 			[]string{"192.0.2.0/29=192.0.2.1", "192.0.2.0/29=192.0.2.3", "192.0.2.0/29=192.0.2.4", "192.0.2.0/29=192.0.2.5", "192.0.2.0/29=192.0.2.6", "192.0.2.1/32=192.0.2.1"},
@@ -125,7 +135,7 @@ func TestResolve(t *testing.T) {
 
 func TestResolveFailedName(t *testing.T) {
 	t.Parallel()
-	got, failed := resolveTask(t, zone{"ip www": {"192.0.2.7"}}, task(t, scan.AnyFamily, 9, "", "nowhere", "www"))
+	got, failed := resolveTask(t, zone{"ip4 www": {"192.0.2.7"}}, task(t, scan.AnyFamily, 9, "", "nowhere", "www"))
 	if failed[scan.FailedDNS] == nil || !slices.Equal(got, []string{"www=192.0.2.7"}) {
 		t.Errorf("Resolve() = %v, %v, want the address of www and a DNS failure", got, failed)
 	}
@@ -137,27 +147,22 @@ func TestResolveTooManyAddresses(t *testing.T) {
 		"a name":    task(t, scan.AnyFamily, 1, "", "www"),
 		"a network": task(t, scan.AnyFamily, 13, "", "192.0.2.0/28"),
 	} {
-		got, failed := resolveTask(t, zone{"ip www": {"192.0.2.7", "192.0.2.8"}}, tk)
+		got, failed := resolveTask(t, zone{"ip4 www": {"192.0.2.7", "192.0.2.8"}}, tk)
 		if failed[scan.FailedTooManyAddresses] == nil || len(got) != 0 {
 			t.Errorf("%s: Resolve() = %v, %v, want no address and a failure", name, got, failed)
 		}
 	}
 }
 
-// hangingLookup returns when its context ends.
-type hangingLookup struct{}
-
-func (hangingLookup) LookupNetIP(ctx context.Context, _, _ string) ([]netip.Addr, error) {
+// hang returns when its context ends.
+func hang(ctx context.Context, _ resolve.Question) ([]netip.Addr, error) {
 	<-ctx.Done()
 	return nil, ctx.Err()
 }
 
 func TestResolveContextCanceled(t *testing.T) {
 	t.Parallel()
-	r, err := resolve.New(hangingLookup{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := newResolver(t, resolve.Options{Ask: hang})
 	entries := make([]string, 40) // more than are looked up at once
 	for i := range entries {
 		entries[i] = fmt.Sprintf("host%d", i)
@@ -167,5 +172,58 @@ func TestResolveContextCanceled(t *testing.T) {
 	_, failed := r.Resolve(ctx, task(t, scan.AnyFamily, 9, "", entries...))
 	if !errors.Is(failed[scan.FailedDNS], context.Canceled) {
 		t.Errorf("Resolve() failed with %v, want context.Canceled", failed)
+	}
+}
+
+func newResolver(t *testing.T, o resolve.Options) *resolve.Resolver {
+	t.Helper()
+	r, err := resolve.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// TestResolveShare has silent names among others. Lookups end after a third of the time, at most
+// three seconds, with the addresses of all names that answer, however many are silent.
+func TestResolveShare(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		names, silent int
+		total, want   time.Duration
+	}{
+		{1, 0, 9 * time.Second, 0},
+		{1, 1, 9 * time.Second, 3 * time.Second},
+		{2, 1, 3 * time.Second, time.Second},
+		{100, 30, 9 * time.Second, 3 * time.Second},
+		{300, 40, 9 * time.Second, 3 * time.Second},
+		{300, 200, 9 * time.Second, 3 * time.Second},
+		{300, 40, time.Second, time.Second / 3},
+		{2, 1, time.Hour, 3 * time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newResolver(t, resolve.Options{Ask: func(ctx context.Context, q resolve.Question) ([]netip.Addr, error) {
+				if strings.HasPrefix(q.Name, "silent") {
+					return hang(ctx, q)
+				}
+				time.Sleep(2 * time.Millisecond)
+				return zone{"ip4 " + q.Name: {"192.0.2.7"}}.ask(ctx, q)
+			}})
+			var entries []string
+			for i := range tc.names {
+				entries = append(entries, fmt.Sprintf("%s%d.example.org", map[bool]string{true: "silent", false: "www"}[i < tc.silent], i))
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), tc.total)
+			defer cancel()
+			started := time.Now()
+			found, failed := r.Resolve(ctx, task(t, scan.AnyFamily, 1000, "", append(entries, "192.0.2.1/32")...))
+			took := time.Since(started)
+			if len(found) != tc.names-tc.silent+1 || (failed[scan.FailedDNS] != nil) != (tc.silent > 0) {
+				t.Errorf("%d names, %d silent: got %d addresses, %v", tc.names, tc.silent, len(found), failed)
+			}
+			if took < tc.want || took > max(tc.want, time.Second/10) {
+				t.Errorf("%d names, %d silent: Resolve() took %v, want %v", tc.names, tc.silent, took, tc.want)
+			}
+		})
 	}
 }

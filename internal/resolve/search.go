@@ -27,18 +27,19 @@ type nameAnswer struct {
 
 // FindName returns the first group with a name that resolves to the address at this moment, and
 // that name. If there is none, it returns the first group with a failed lookup and its error, or
-// -1. Only the address's family is looked up. A name that does not exist is not a failure.
-func (r *Resolver) FindName(ctx context.Context, addr netip.Addr, groups [][]string) (group int, name string, err error) {
+// -1. A name that does not exist is not a failure. Names are looked up as [Resolver.Resolve] does,
+// but only the address's family if the other one cannot change the answer.
+func (r *Resolver) FindName(ctx context.Context, addr netip.Addr, groups []scan.NameGroup) (group int, name string, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	var lookups sync.WaitGroup
 	defer lookups.Wait()
 	defer cancel()
 	answers := r.startSearch(ctx, &lookups, addr, groups)
 	group = -1
-	for i, names := range groups {
-		first, failure := firstFound(answers[i], len(names))
+	for i, g := range groups {
+		first, failure := firstFound(answers[i], len(g.Names))
 		if first >= 0 {
-			return i, names[first], nil
+			return i, g.Names[first], nil
 		}
 		if failure != nil && group < 0 {
 			group, err = i, failure
@@ -48,19 +49,28 @@ func (r *Resolver) FindName(ctx context.Context, addr netip.Addr, groups [][]str
 }
 
 // startSearch starts the lookups of all names in order. It returns the answers by group.
-func (r *Resolver) startSearch(ctx context.Context, lookups *sync.WaitGroup, addr netip.Addr, groups [][]string) []chan nameAnswer {
+func (r *Resolver) startSearch(ctx context.Context, lookups *sync.WaitGroup, addr netip.Addr, groups []scan.NameGroup) []chan nameAnswer {
 	answers := make([]chan nameAnswer, len(groups))
-	for i, names := range groups {
-		answers[i] = make(chan nameAnswer, len(names))
+	for i, g := range groups {
+		answers[i] = make(chan nameAnswer, len(g.Names))
 	}
-	slots := make(chan struct{}, maxLookups)
+	share := maxShare
+	if deadline, ok := ctx.Deadline(); ok {
+		share = min(share, time.Until(deadline))
+	}
+	slots := newSlots(maxLookups, share)
 	lookups.Go(func() {
-		for i, names := range groups {
-			for j, name := range names {
-				slots <- struct{}{}
+		for i, g := range groups {
+			l := lookup{options: r.options, settings: r.settings(g.Resolver), family: g.Family, want: addr}
+			for j, name := range g.Names {
+				release, ok := slots.acquire(ctx)
+				if !ok {
+					answers[i] <- nameAnswer{index: j, err: newNameError(name, name, fmt.Errorf("not asked: %w", endOf(ctx)))}
+					continue
+				}
 				lookups.Go(func() {
-					defer func() { <-slots }()
-					found, err := r.hasAddress(ctx, name, addr)
+					defer release()
+					found, err := r.hasAddress(ctx, l, name)
 					answers[i] <- nameAnswer{index: j, found: found, err: err}
 				})
 			}
@@ -69,24 +79,30 @@ func (r *Resolver) startSearch(ctx context.Context, lookups *sync.WaitGroup, add
 	return answers
 }
 
-// hasAddress reports whether the name resolves to the address.
-func (r *Resolver) hasAddress(ctx context.Context, name string, addr netip.Addr) (bool, error) {
+// hasAddress reports whether the name resolves to the address of interest.
+func (r *Resolver) hasAddress(ctx context.Context, l lookup, name string) (bool, error) {
 	select {
 	case r.searches <- struct{}{}:
 		defer func() { <-r.searches }()
 	case <-ctx.Done():
-		return false, fmt.Errorf("resolving %s: %w", name, ctx.Err())
+		return false, newNameError(name, name, fmt.Errorf("not asked: %w", endOf(ctx)))
 	}
-	family := scan.IPv6
+	family := familyOf(l.want)
+	if len(l.settings.candidates(name)) == 1 {
+		l.family = family
+	}
+	addrs, err := l.find(ctx, name)
+	if hasNone(err) || slices.ContainsFunc(addrs, family.Includes) {
+		err = nil // of the other family, if it is one
+	}
+	return l.has(addrs), newNameError(name, name, err)
+}
+
+func familyOf(addr netip.Addr) scan.Family {
 	if addr.Is4() {
-		family = scan.IPv4
+		return scan.IPv4
 	}
-	addrs, err := r.lookup.LookupNetIP(ctx, family.String(), name)
-	found := slices.ContainsFunc(addrs, func(a netip.Addr) bool { return a.Unmap() == addr })
-	if err == nil || isNotFound(err) {
-		return found, nil
-	}
-	return found, fmt.Errorf("resolving %s: %w", name, err)
+	return scan.IPv6
 }
 
 // firstFound returns the first of n names that has the address, or -1 and an error of the lookups.

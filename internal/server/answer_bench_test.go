@@ -53,7 +53,7 @@ func (wideScanner) Scan(_ context.Context, req scan.Request, report func(scan.Po
 // newWideHarness returns a harness with results of all ports of 256 addresses.
 func newWideHarness(tb testing.TB, module string) *harness {
 	tb.Helper()
-	resolver, err := resolve.New(stubLookup{})
+	resolver, err := resolve.New(resolve.Options{Ask: stubLookup{}.ask})
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -19,6 +19,8 @@ import (
 
 	"golang.org/x/net/dns/dnsmessage"
 
+	"portscan_exporter/internal/resolve"
+	"portscan_exporter/internal/scan"
 	"portscan_exporter/internal/testnet"
 )
 
@@ -26,11 +28,13 @@ import (
 // queries and scans are distinguishable.
 const nameServer = "198.51.100.53"
 
-// newLabResolver returns a resolver like the exporter's that uses nameServer.
-func newLabResolver() *net.Resolver {
-	return &net.Resolver{PreferGo: true, StrictErrors: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, network, net.JoinHostPort(nameServer, "53"))
-	}}
+// newLabOptions returns the options of a resolver like the exporter's that uses nameServer.
+func newLabOptions() resolve.Options {
+	o := resolve.System()
+	o.Settings = func() resolve.Settings {
+		return resolve.Settings{Servers: []netip.AddrPort{netip.AddrPortFrom(netip.MustParseAddr(nameServer), 53)}}
+	}
+	return o
 }
 
 // dnsmasq is a name server that is authoritative for example.org and example.net and
@@ -93,8 +97,11 @@ func (d *dnsmasq) await(t *testing.T) {
 	t.Helper()
 	const timeout = 10 * time.Second
 	name := fmt.Sprintf("edition-%d.example.org.", d.edited)
+	options := newLabOptions()
 	for started := time.Now(); ; time.Sleep(5 * time.Millisecond) {
-		_, err := newLabResolver().LookupNetIP(t.Context(), "ip4", name)
+		ctx, cancel := context.WithTimeout(t.Context(), timeout)
+		_, err := options.Ask(ctx, resolve.Question{Name: name, Family: scan.IPv4, Servers: options.Settings().Servers})
+		cancel()
 		if err == nil {
 			return
 		}

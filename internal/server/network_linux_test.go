@@ -112,7 +112,7 @@ func newLoggedCoordinator(t *testing.T, o *server.Options, logger *slog.Logger) 
 		t.Cleanup(e.Close)
 		engines[kind] = e
 	}
-	resolver, err := resolve.New(newLabResolver())
+	resolver, err := resolve.New(newLabOptions())
 	if err != nil {
 		t.Fatal(err)
 	}

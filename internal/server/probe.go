@@ -83,13 +83,13 @@ func (s *Server) serveProbe(w http.ResponseWriter, r *http.Request, p *permitted
 	}
 }
 
-// authorize returns the target and the module of a probe. Names are looked up for at most half of
-// the time that Prometheus waits for the answer.
+// authorize returns the target and the module of a probe. Names are looked up for at most a third
+// of the time that Prometheus waits for the answer.
 func (s *Server) authorize(r *http.Request, params probeParams, arrived time.Time) (config.Selection, *config.Module, error) {
 	ctx, cancel := r.Context(), context.CancelFunc(func() {})
 	if params.scrapeTimeout > 0 {
 		budget := probeBudget(params.scrapeTimeout, params.scrapeTimeout, s.options.TimeoutOffset)
-		ctx, cancel = context.WithDeadline(ctx, arrived.Add(budget/2))
+		ctx, cancel = context.WithDeadline(ctx, arrived.Add(budget/3))
 	}
 	defer cancel()
 	return s.options.Config.Get().Authorize(ctx, s.options.Names, params.target, params.module, arrived)

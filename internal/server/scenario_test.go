@@ -63,7 +63,7 @@ func (s *scenario) Scan(_ context.Context, req scan.Request, report func(scan.Po
 func newScenario(tb testing.TB, text string, names stubLookup, change func(*server.Options)) *scenario {
 	tb.Helper()
 	s := &scenario{text: text, states: make(map[string]scan.State), errors: make(map[string]scan.ICMPError)}
-	resolver, err := resolve.New(names)
+	resolver, err := resolve.New(resolve.Options{Ask: names.ask})
 	if err != nil {
 		tb.Fatal(err)
 	}

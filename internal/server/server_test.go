@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -61,7 +62,9 @@ external_labels: {vantage: dmz, rack: r0}
 // stubLookup resolves every name to the same addresses.
 type stubLookup []netip.Addr
 
-func (s stubLookup) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) { return s, nil }
+func (s stubLookup) ask(_ context.Context, q resolve.Question) ([]netip.Addr, error) {
+	return slices.DeleteFunc(slices.Clone(s), func(a netip.Addr) bool { return !q.Family.Includes(a) }), nil
+}
 
 // harness is a server wired as the serve command does it.
 type harness struct {
@@ -93,7 +96,7 @@ func newHarness(tb testing.TB, text string, names stubLookup, change func(*serve
 	must()
 	connect, err := engine.NewConnect(h.budget)
 	must()
-	resolver, err := resolve.New(names)
+	resolver, err := resolve.New(resolve.Options{Ask: names.ask})
 	must()
 	logger := slog.New(slog.DiscardHandler)
 	safe := config.NewSafeConfig(h.file, nil)

@@ -93,8 +93,6 @@ func resolutions() map[string]resolution {
 		all["alone-"+name] = resolution{addrs: a, want: refused(0, 1)}
 		all["beside-"+name] = resolution{addrs: "192.0.2.1 " + a, want: refused(1, 1)}
 	}
-	// The resolver also returns 0.0.0.0 for ::.
-	all["alone-x--x"] = resolution{addrs: "::", want: refused(0, 2)}
 	// Two of them are IPv4-mapped forms of others.
 	all["all-at-once"] = resolution{addrs: strings.Join(append(special, "192.0.2.1"), " "), want: refused(1, len(special)-2)}
 	return all
