@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"time"
 
 	"portscan_exporter/internal/config"
@@ -27,8 +28,8 @@ func checkConfig(file string, stdout, stderr io.Writer) int {
 		}
 		return ExitFailure
 	}
-	for _, lack := range config.CheckHost(cfg, engine.CheckSYN) {
-		fmt.Fprintf(stderr, "warning: %v\n", lack)
+	for _, warning := range append(config.CheckHost(cfg, engine.CheckSYN), config.OwnHosts(cfg)...) {
+		fmt.Fprintf(stderr, "warning: %v\n", warning)
 	}
 	fmt.Fprintf(stdout, "%s is valid: %d targets, %d modules\n", printable.Escape(file), len(cfg.Targets()), len(cfg.Modules()))
 	return ExitOK
@@ -37,4 +38,11 @@ func checkConfig(file string, stdout, stderr io.Writer) int {
 // checkHost rejects a configuration that this host cannot carry out.
 func checkHost(c *config.Config) error {
 	return errors.Join(config.CheckHost(c, engine.CheckSYN)...)
+}
+
+// warnOwnHosts logs warnings about addresses of this machine in hosts.
+func warnOwnHosts(c *config.Config, logger *slog.Logger) {
+	for _, warning := range config.OwnHosts(c) {
+		logger.Warn("Configuration warning", "warning", warning)
+	}
 }

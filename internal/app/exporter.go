@@ -96,6 +96,7 @@ func (e *exporter) load() error {
 	e.reloader = &config.Reloader{
 		File: e.options.ConfigFile, Config: e.config, Logger: e.logger, Observe: e.metrics.ObserveReload,
 		Apply: func(c *config.Config) {
+			warnOwnHosts(c, e.logger)
 			applyLimits(c, e.budget, e.scans, e.maxConnections)
 			e.scans.Reconfigure(tasks(c))
 		},

@@ -5,6 +5,7 @@ package app
 
 import (
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -23,15 +24,7 @@ import (
 // newProber returns a function that probes a complete exporter without a listener.
 func newProber(t *testing.T, config string) func(query string) string {
 	t.Helper()
-	none, no := "", false
-	e, err := newExporter(ServeOptions{
-		ConfigFile: writeConfig(t, config), HistoryLimit: 10, TimeoutOffset: 0.5, MaxConnections: 100,
-		WebOptions: WebOptions{Web: &web.FlagConfig{WebListenAddresses: &[]string{}, WebSystemdSocket: &no, WebConfigFile: &none}},
-	}, promslog.NewNopLogger())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(e.scans.Close)
+	e := newTestExporter(t, writeConfig(t, config), promslog.NewNopLogger())
 	return func(query string) string {
 		t.Helper()
 		r := httptest.NewRequest(http.MethodGet, "/probe?"+query, nil)
@@ -44,6 +37,21 @@ func newProber(t *testing.T, config string) func(query string) string {
 		}
 		return w.Body.String()
 	}
+}
+
+// newTestExporter returns an exporter without listeners.
+func newTestExporter(t *testing.T, file string, logger *slog.Logger) *exporter {
+	t.Helper()
+	none, no := "", false
+	e, err := newExporter(ServeOptions{
+		ConfigFile: file, HistoryLimit: 10, TimeoutOffset: 0.5, MaxConnections: 100,
+		WebOptions: WebOptions{Web: &web.FlagConfig{WebListenAddresses: &[]string{}, WebSystemdSocket: &no, WebConfigFile: &none}},
+	}, logger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.scans.Close)
+	return e
 }
 
 // TestProbeSuspectAddress scans a SYN proxy, a tarpit, a transparent mail proxy and two

@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+
+	"portscan_exporter/internal/scan"
 )
 
 // sourceAddress is a module's source_address with its position.
@@ -34,18 +36,27 @@ func CheckHost(c *Config, syn func() error) []error {
 	}
 	addrs, err := net.InterfaceAddrs()
 	if err != nil {
-		return append(missing, fmt.Errorf("listing this machine's addresses: %w", err))
+		return append(missing, newAddrsError(err))
 	}
 	return append(missing, c.missingSources(addrs)...)
 }
 
-func (c *Config) missingSources(addrs []net.Addr) []error {
-	var own []netip.Addr
+func newAddrsError(err error) error {
+	return fmt.Errorf("listing this machine's addresses: %w", err)
+}
+
+// ownAddrs returns the addresses of interfaces.
+func ownAddrs(addrs []net.Addr) (own []netip.Addr) {
 	for _, a := range addrs {
 		if p, err := netip.ParsePrefix(a.String()); err == nil {
 			own = append(own, p.Addr().Unmap())
 		}
 	}
+	return own
+}
+
+func (c *Config) missingSources(addrs []net.Addr) []error {
+	own := ownAddrs(addrs)
 	var missing []error
 	for _, s := range c.sources {
 		if !slices.Contains(own, s.addr) {
@@ -54,4 +65,48 @@ func (c *Config) missingSources(addrs []net.Addr) []error {
 		}
 	}
 	return missing
+}
+
+// numericHost is a numeric entry of a target's hosts with its position.
+type numericHost struct {
+	scan.Host
+
+	target *Target
+	at     value // without its node
+}
+
+// OwnHosts returns warnings about addresses of this machine in hosts: an [*Error] for each target
+// that has some. Packets between them go over the loopback interface, so that a scan does not see
+// firewall rules of other interfaces. Addresses of the loopback interface are no reason to warn.
+func OwnHosts(c *Config) []error {
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return []error{newAddrsError(err)}
+	}
+	return c.ownHosts(addrs)
+}
+
+func (c *Config) ownHosts(addrs []net.Addr) (warnings []error) {
+	own := slices.DeleteFunc(ownAddrs(addrs), netip.Addr.IsLoopback)
+	var warned *Target
+	for _, h := range c.numericHosts {
+		if h.target == warned {
+			continue
+		}
+		for _, ip := range own {
+			if h.scans(ip) {
+				warned = h.target
+				warnings = append(warnings, h.at.newError(fmt.Sprintf(
+					"%s is an address of this machine, and scans of it go over loopback, not through the firewall rules of its interface: write the target for an exporter on another machine, or exclude_hosts: [%s]", ip, ip)))
+				break
+			}
+		}
+	}
+	return warnings
+}
+
+// scans reports whether the target scans an address because of this entry.
+func (h numericHost) scans(ip netip.Addr) bool {
+	_, inScope := h.target.Scope.Match(ip)
+	return inScope && h.Contains(ip) && h.target.Family.Includes(ip)
 }

@@ -48,3 +48,49 @@ func TestCheckHost(t *testing.T) {
 		t.Errorf("CheckHost without requirements = %v, want none", missing)
 	}
 }
+
+// TestOwnHosts requires one warning for each target that scans addresses of this machine.
+func TestOwnHosts(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "config.yml")
+	target := func(name, keys string) string {
+		return "  - {name: " + name + ", modules: [m], authorization: {owner: me}, " + keys + "}\n"
+	}
+	writeFile(t, file, "modules: {m: {ports: 22}}\ntargets:\n"+
+		target("loopback", "hosts: [127.0.0.1, '::1']")+
+		target("other", "hosts: [192.0.2.3, '2001:db8::2']")+
+		target("both", "hosts: [192.0.2.3, 192.0.2.1, '2001:db8::1']")+
+		target("network", "hosts: [192.0.2.0/24]")+
+		target("range", "hosts: ['2001:db8::-2001:db8::9']")+
+		target("excluded", "hosts: [198.51.100.0/25], exclude_hosts: [198.51.100.9]")+
+		target("family", "hosts: [192.0.2.3, '2001:db8::1'], ip_protocol: ip4")+
+		target("named", "hosts: [www.example.org], networks: [192.0.2.0/24]")+
+		target("by_address", "networks: [192.0.2.0/24]"))
+	cfg, _, err := Load(file, testTime())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var addrs []net.Addr
+	for _, text := range []string{"127.0.0.1/8", "::1/128", "192.0.2.1/24", "198.51.100.9/24", "2001:db8::1/64"} {
+		ip, network, err := net.ParseCIDR(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		addrs = append(addrs, &net.IPNet{IP: ip, Mask: network.Mask})
+	}
+	var got []string
+	for _, w := range cfg.ownHosts(addrs) {
+		text, rest, _ := strings.Cut(strings.TrimPrefix(w.Error(), file+":"), " is an address of this machine, ")
+		got = append(got, text)
+		if ip := text[strings.LastIndex(text, " ")+1:]; !strings.HasSuffix(rest, ": write the target for an exporter on another machine, or exclude_hosts: ["+ip+"]") {
+			t.Errorf("warning = %s, want what to write", w)
+		}
+	}
+	want := []string{"5: targets[2].hosts[1]: 192.0.2.1", "6: targets[3].hosts[0]: 192.0.2.1", "7: targets[4].hosts[0]: 2001:db8::1"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("warnings (-want +got):\n%s", diff)
+	}
+	if own := OwnHosts(mustLoad(t, "minimal")); len(own) != 0 {
+		t.Errorf("OwnHosts(minimal) = %v, want none", own)
+	}
+}

@@ -88,6 +88,17 @@ func (l *loader) checkHosts(t *targetDraft) {
 	l.checkSize(t, addrsToScan(t, t.Hosts))
 }
 
+// addNumericHosts notes where the numeric hosts of a target are written, for [OwnHosts].
+func (l *loader) addNumericHosts(t *targetDraft) {
+	for i, h := range t.Hosts {
+		if !h.IsName() {
+			at := t.hostAt[i]
+			at.node = nil // nothing else needs the YAML tree
+			l.cfg.numericHosts = append(l.cfg.numericHosts, numericHost{Host: h, target: t.Target, at: at})
+		}
+	}
+}
+
 // newScope returns the scope of the target without the exclusions of others.
 func newScope(t *Target) (scan.Scope, error) {
 	var allow []netip.Prefix

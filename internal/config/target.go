@@ -101,6 +101,7 @@ func (l *loader) decodeTarget(v value) {
 	l.makePlans(t)
 	l.checkMemory(t)
 	l.cfg.targets = append(l.cfg.targets, t.Target)
+	l.addNumericHosts(t)
 }
 
 func (l *loader) targetFields(t *targetDraft) []field {
