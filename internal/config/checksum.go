@@ -14,11 +14,10 @@ import (
 )
 
 // Checksum returns the SHA-256, in hexadecimal, of the names and contents of the
-// configuration file and all its target files. It detects changes without loading
-// the configuration. If the file is not valid YAML, the checksum covers only this
-// file. It returns an error if the configuration file cannot be read, or if a file
-// system does not respond; another target file that cannot be read is covered by
-// its error.
+// configuration file, all its target files and their files of hosts. It detects changes without
+// loading the configuration. Of a file that is not valid YAML, it does not cover the files that
+// this names. It returns an error if the configuration file cannot be read, or if a file
+// system does not respond; another file that cannot be read is covered by its error.
 func (s *SafeConfig) Checksum() (string, error) {
 	l := newLoader(s.files, s.file, time.Time{})
 	data, ok := l.readFile(value{file: l.file}, l.file)
@@ -27,21 +26,38 @@ func (s *SafeConfig) Checksum() (string, error) {
 	}
 	sum := sha256.New()
 	addFile(sum, l.file, data)
+	hosts := l.listHostsFiles(l.file, data)
 	for _, f := range l.listTargetFiles(data) {
-		if l.files.ended {
-			break
+		data, ok := l.addFile(sum, f)
+		if ok {
+			hosts = append(hosts, l.listHostsFiles(f.path, data)...)
 		}
-		l.errs = nil // of the configuration, which is in the checksum
-		data, ok := l.readFile(f.at, f.path)
-		if !ok {
-			data = []byte(l.err().Error())
+	}
+	seen := make(map[string]bool)
+	for _, f := range hosts {
+		if !seen[f.path] {
+			seen[f.path] = true
+			l.addFile(sum, f)
 		}
-		addFile(sum, f.path, data)
 	}
 	if l.files.ended {
 		return "", l.err()
 	}
 	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+// addFile adds a file to the checksum, or the error of reading it.
+func (l *loader) addFile(sum hash.Hash, f targetFile) ([]byte, bool) {
+	if l.files.ended {
+		return nil, false
+	}
+	l.errs = nil // of the configuration, which is in the checksum
+	data, ok := l.readFile(f.at, f.path)
+	if !ok {
+		data = []byte(l.err().Error())
+	}
+	addFile(sum, f.path, data)
+	return data, ok
 }
 
 // addFile adds a file. The lengths make the encoding unambiguous.
@@ -56,10 +72,9 @@ func (l *loader) listTargetFiles(data []byte) []targetFile {
 	if !ok || root.node.Kind != yaml.MappingNode {
 		return nil
 	}
-	found, _ := l.mappingEntries(root)
-	e, ok := findEntry(found, "target_files")
+	patterns, ok := l.findChild(root, "target_files")
 	if !ok {
 		return nil
 	}
-	return l.findTargetFiles(root.child(e, ""))
+	return l.findTargetFiles(patterns)
 }

@@ -16,7 +16,7 @@ type field struct {
 	key      string
 	example  string      // of the key with a value, for messages: `hosts: [192.0.2.10]`
 	required bool        // the key must be present
-	unless   string      // the key that can replace a required one; "": none
+	unless   []string    // the keys that can replace a required one
 	decode   func(value) // called if the key has a value
 }
 
@@ -30,7 +30,7 @@ func (l *loader) decodeMapping(v value, table ...field) {
 	known := make([]string, 0, len(table))
 	for _, f := range table {
 		known = append(known, f.key)
-		if _, replaced := findEntry(found, f.unless); replaced {
+		if slices.ContainsFunc(found, func(e mappingEntry) bool { return slices.Contains(f.unless, e.name) }) {
 			f.required = false
 		}
 		at, ok := findEntry(found, f.key)

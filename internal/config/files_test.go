@@ -43,10 +43,31 @@ func TestChecksum(t *testing.T) {
 	step("empty target file")
 	writeFile(t, filepath.Join(dir, "literal.yml"), "")
 	step("target file without a pattern")
+	stepHostsFiles(t, dir, step)
 	writeFile(t, file, "modules: [\n")
 	step("invalid YAML")
 	writeFile(t, file, "target_files: [[], '[']\nunknown: 1\n")
 	step("invalid keys")
 	writeFile(t, file, "- x\n")
 	step("list")
+}
+
+// stepHostsFiles changes files of hosts that the configuration and a target file in dir name.
+func stepHostsFiles(t *testing.T, dir string, step func(string)) {
+	t.Helper()
+	own, other := filepath.Join(dir, "hosts.txt"), filepath.Join(dir, "targets.d", "hosts.txt")
+	writeFile(t, filepath.Join(dir, "config.yml"), goodText+"targets: [&a {hosts_file: hosts.txt}, {hosts_file: ''}, {hosts_file: []}, x, {<<: *a, name: b}]\ntarget_files: [targets.d/*.yml]\n")
+	step("missing file of hosts")
+	writeFile(t, own, "192.0.2.1\n")
+	step("file of hosts")
+	writeFile(t, own, "192.0.2.2\n")
+	step("changed file of hosts")
+	writeFile(t, filepath.Join(dir, "targets.d", "a.yml"), "- {name: x, hosts_file: hosts.txt}\n")
+	step("missing file of hosts of a target file")
+	writeFile(t, other, "192.0.2.1\n")
+	step("file of hosts of a target file")
+	writeFile(t, other, "192.0.2.2\n")
+	step("changed file of hosts of a target file")
+	writeFile(t, filepath.Join(dir, "targets.d", "a.yml"), "targets: [{name: x, hosts_file: "+own+"}]\n")
+	step("absolute path")
 }

@@ -167,7 +167,7 @@ func (l *loader) checkSize(t *targetDraft, left addrSet) {
 	}
 	before := len(l.errs)
 	for i, h := range t.Hosts {
-		if h.Count() > smallest.MaxAddresses {
+		if h.Count() > smallest.MaxAddresses && len(l.errs)-before < maxFileErrors {
 			kind := "network"
 			if h.IsRange() {
 				kind = "range"

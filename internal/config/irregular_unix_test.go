@@ -62,6 +62,14 @@ func TestLoadIrregularFile(t *testing.T) {
 			t.Errorf("Load(%s) = %v, want %q", name, err, asConfig)
 		}
 	}
+	writeFile(t, config, strings.Replace(hostsFileConfig, "hosts.txt", "targets.d/fifo.yml", 1))
+	want := config + ":4: targets[0].hosts_file: " + in("fifo") + " is a FIFO: write the path of a regular file"
+	if _, _, err := Load(config, testTime()); err == nil || err.Error() != want {
+		t.Errorf("Load() with a FIFO of hosts = %v, want %s", err, want)
+	}
+	if _, err := NewSafeConfig(config, nil).Checksum(); err != nil {
+		t.Errorf("Checksum() with a FIFO of hosts = %v, want no error", err)
+	}
 	if want := "target_files[1]: " + filepath.Dir(in("")) + " is a directory: write the path of a regular file"; !strings.Contains(loadErr.Error(), want) {
 		t.Errorf("Load = %v, want %q", loadErr, want)
 	}

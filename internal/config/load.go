@@ -28,6 +28,7 @@ type loader struct {
 	invalid     map[*Module]bool // modules with an error
 	used        map[*Module]bool // modules of some target
 	targetPos   map[string]value // by name
+	hostsFiles  map[string]*hostsFile
 }
 
 func newLoader(r *reader, file string, now time.Time) *loader {
@@ -47,10 +48,11 @@ func newLoader(r *reader, file string, now time.Time) *loader {
 		invalid:     make(map[*Module]bool),
 		used:        make(map[*Module]bool),
 		targetPos:   make(map[string]value),
+		hostsFiles:  make(map[string]*hostsFile),
 	}
 }
 
-// Load loads and checks a configuration file and its target files. They must be
+// Load loads and checks a configuration file, its target files and their files of hosts. They must be
 // regular files of at most 64 MiB that can be read within 10 seconds.
 //
 // The error joins all errors, each an [*Error], sorted by file and line. Warnings

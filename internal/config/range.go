@@ -122,7 +122,7 @@ func nmapError(text string) error {
 		return fmt.Errorf("%s has a wildcard: write %s/%d", quoteValue(text), network, 8*fixed)
 	case fixed == 3 && strings.Contains(octets[3], ","):
 		base := strings.Join(octets[:fixed], ".") + "."
-		parts := strings.Split(scan.Truncate(octets[3], maxQuoted), ",")
+		parts := strings.FieldsFunc(scan.Truncate(octets[3], maxQuoted), func(r rune) bool { return r == ',' })
 		return fmt.Errorf("%s is a list: write an entry for each: %s%s", quoteValue(text), base, strings.Join(parts, ", "+base))
 	default:
 		return fmt.Errorf("%s is a notation of nmap: write networks and ranges, such as 192.0.2.0/24 and 192.0.3.10-50, as entries of their own", quoteValue(text))

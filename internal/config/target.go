@@ -58,8 +58,9 @@ func (t *Target) Module(name string) (*Module, bool) {
 type targetDraft struct {
 	*Target
 	at      value
-	hostsAt value
+	hostsAt value   // of hosts or, without that key, hosts_file
 	hostAt  []value // one for each entry of Hosts
+	invalid bool    // its file of hosts has errors, which are reported once
 
 	networksAt value
 
@@ -94,7 +95,7 @@ func (l *loader) decodeTarget(v value) {
 		l.used[m] = true
 	}
 	l.checkExpect(t)
-	if len(l.errs) > before {
+	if len(l.errs) > before || t.invalid {
 		return // further errors would be consequences of these
 	}
 	l.checkHosts(t)
@@ -107,7 +108,8 @@ func (l *loader) decodeTarget(v value) {
 func (l *loader) targetFields(t *targetDraft) []field {
 	return []field{
 		{key: "name", example: "name: web", required: true, decode: l.targetName(t)},
-		{key: "hosts", example: "hosts: [192.0.2.10]", required: true, unless: "networks", decode: l.hosts(t)},
+		{key: "hosts", example: "hosts: [192.0.2.10]", required: true, unless: []string{"hosts_file", "networks"}, decode: l.hosts(t)},
+		{key: "hosts_file", example: "hosts_file: hosts.txt", decode: l.hostsFile(t)}, // after hosts
 		{key: "exclude_hosts", example: "exclude_hosts: [192.0.2.9]", decode: l.networks(&t.ExcludeHosts, false)},
 		{key: "networks", example: "networks: [192.0.2.0/24]", decode: func(v value) {
 			t.networksAt = v

@@ -40,9 +40,10 @@ func encodeDebug(p *permittedProbe, result collector.ProbeResult) (encodedAnswer
 
 func writeDebugPlan(b *strings.Builder, task scan.Task) {
 	spec := task.Plan.Spec()
-	hosts := make([]string, 0, len(task.Hosts))
-	for _, h := range task.Hosts {
-		hosts = append(hosts, formatHost(h))
+	const maxHosts = 256
+	hosts := formatFirst(task.Hosts, maxHosts)
+	if len(task.Hosts) == 1 {
+		hosts = []string{formatHost(task.Hosts[0])}
 	}
 	method := spec.Protocol.String()
 	if spec.Protocol == scan.TCP {

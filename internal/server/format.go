@@ -141,6 +141,16 @@ func formatAll[T fmt.Stringer](values []T) (texts []string) {
 	return texts
 }
 
+// formatFirst returns the texts of the first values, and the number of the others if there are at
+// least two.
+func formatFirst[T fmt.Stringer](values []T, limit int) []string {
+	more := len(values) - limit
+	if more < 2 {
+		return formatAll(values)
+	}
+	return append(formatAll(values[:limit]), "and "+formatNumber(more)+" more")
+}
+
 const internalError = "internal error, see the log"
 
 // describeEvidence returns the evidence for the state of a port.

@@ -207,15 +207,7 @@ func formatHosts(t *config.Target) string {
 	if t.IsByAddress() {
 		return "by address: " + strings.Join(formatAll(t.Networks), ", ")
 	}
-	var texts []string
-	for i, h := range t.Hosts {
-		if i == limit && len(t.Hosts) > limit+1 {
-			texts = append(texts, "and "+formatNumber(len(t.Hosts)-limit)+" more")
-			break
-		}
-		texts = append(texts, h.String())
-	}
-	return strings.Join(texts, ", ")
+	return strings.Join(formatFirst(t.Hosts, limit), ", ")
 }
 
 // probeRows returns the recent failed and complete probes.

@@ -157,14 +157,12 @@ func (ts *targetStatus) selectAddresses(ip string) ([]*store.AddressView, bool) 
 func (s *Server) newTargetPage(ts *targetStatus, now time.Time) *targetPage {
 	t, m := ts.target, ts.module
 	plan := config.Selection{Target: t}.Task(m).Plan
+	const maxHosts = 256
 	p := &targetPage{
 		pageFrame: s.newPageFrame(""), Name: t.Name,
 		Owner: t.Authorization.Owner, Reference: t.Authorization.Reference, Expired: t.Authorization.Expired(now),
-		Networks: formatAll(t.Networks), Excluded: formatAll(t.ExcludeHosts), Family: formatFamily(t.Family), Labels: sortLabels(t.Labels),
+		Hosts: formatFirst(t.Hosts, maxHosts), Networks: formatAll(t.Networks), Excluded: formatAll(t.ExcludeHosts), Family: formatFamily(t.Family), Labels: sortLabels(t.Labels),
 		Method: m.Protocol.String(), Ports: foldPorts(plan.Ports()), PortCount: formatCount(plan.Ports().Len(), "port"), Expect: describeExpectations(plan),
-	}
-	for _, h := range t.Hosts {
-		p.Hosts = append(p.Hosts, h.String())
 	}
 	if !t.Authorization.Expires.IsZero() {
 		p.Expires = formatTime(t.Authorization.Expires)

@@ -140,6 +140,17 @@ func TestTargetPageAddresses(t *testing.T) {
 	}
 }
 
+// TestTargetPageManyHosts checks that the page and the debug log do not list thousands of hosts.
+func TestTargetPageManyHosts(t *testing.T) {
+	t.Parallel()
+	s := newScenario(t, strings.ReplaceAll(scenarioConfig, "[192.0.2.1]", "["+strings.Repeat("192.0.2.1,", 3000)+"]"), nil, nil)
+	for _, text := range []string{s.get(t, "/probe?target=web&debug=true").Body.String(), plainText(s.getPage(t, "/target/web"))} {
+		if !strings.Contains(text, "192.0.2.1, and 2,744 more") || strings.Count(text, "192.0.2.1,") > 300 {
+			t.Errorf("%d hosts, want 256: %.2000s", strings.Count(text, "192.0.2.1,"), text)
+		}
+	}
+}
+
 // TestPagesInternationalName checks that pages show both forms of a name.
 func TestPagesInternationalName(t *testing.T) {
 	t.Parallel()
