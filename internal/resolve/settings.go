@@ -25,11 +25,14 @@ type Settings struct {
 // resolvConf is the file with the settings of the system, see resolv.conf(5).
 const resolvConf = "/etc/resolv.conf"
 
-// systemSettings returns the settings in resolvConf, or the zero value if it cannot be read or, as
-// on Windows, does not exist.
-func systemSettings() Settings {
-	const limit = 64 << 10 // bytes; the lists of glibc and Go are shorter
-	text, err := regularfile.Read(resolvConf, limit)
+// systemSettings returns the settings of the system. On Windows, which has no resolvConf, they are
+// the zero value.
+func systemSettings() Settings { return readSettings(resolvConf) }
+
+// readSettings returns the settings in a file, or the zero value if it cannot be read.
+func readSettings(path string) Settings {
+	const limit = 64 << 10 // bytes; such files are much shorter
+	text, err := regularfile.Read(path, limit)
 	if err != nil {
 		return Settings{}
 	}
