@@ -30,9 +30,15 @@ type resolver struct {
 	addrs  []string
 	failed map[scan.Failure]error
 	wait   time.Duration
+
+	fullName string              // of all addresses
+	ask      func(time.Duration) // gets the time for the lookups; nil: none
 }
 
 func (r resolver) Resolve(ctx context.Context, task scan.Task) ([]scan.Address, map[scan.Failure]error) {
+	if deadline, ok := ctx.Deadline(); ok && r.ask != nil {
+		r.ask(time.Until(deadline))
+	}
 	select {
 	case <-time.After(r.wait):
 	case <-ctx.Done():
@@ -43,7 +49,7 @@ func (r resolver) Resolve(ctx context.Context, task scan.Task) ([]scan.Address, 
 	}
 	var found []scan.Address
 	for _, a := range r.addrs {
-		found = append(found, scan.Address{IP: netip.MustParseAddr(a), Hosts: []string{a}})
+		found = append(found, scan.Address{IP: netip.MustParseAddr(a), Hosts: []string{a}, FullName: r.fullName})
 	}
 	return found, r.failed
 }

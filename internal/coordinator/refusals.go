@@ -7,7 +7,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
+	"strings"
 	"sync"
+
+	"portscan_exporter/internal/scan"
 )
 
 // refusals has the addresses of each target that were refused last, so that they are logged when
@@ -45,4 +49,16 @@ func (r *refusals) log(logger *slog.Logger, target string, refused []netip.Addr,
 		logger.Warn("Resolved addresses are outside the target networks",
 			"target", target, "addresses", refused[:min(shown, len(refused))], "count", len(refused))
 	}
+}
+
+// newRefusedError returns the error for refused addresses. It names a host that a search domain has
+// led to another one, as a wildcard record of the domain does for mistyped names.
+func newRefusedError(refused []netip.Addr, found []scan.Address) error {
+	for _, a := range found {
+		if a.FullName != "" && slices.Contains(refused, a.IP.Unmap()) {
+			return fmt.Errorf("%w: a search domain led from %s to %s: write the full name with a final dot",
+				errAddressRefused, strings.Join(a.Hosts, ", "), a.FullName)
+		}
+	}
+	return errAddressRefused
 }

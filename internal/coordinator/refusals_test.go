@@ -29,6 +29,39 @@ func TestRefusedAddressesInResult(t *testing.T) {
 	})
 }
 
+// TestRefusedAddressSearchDomain requires the full name of a refused address that a search domain has
+// led to.
+func TestRefusedAddressSearchDomain(t *testing.T) {
+	t.Parallel()
+	for fullName, want := range map[string]string{
+		"":         "resolved address is outside the target networks",
+		"wbe.lab.": "resolved address is outside the target networks: a search domain led from 198.51.100.1 to wbe.lab.: write the full name with a final dot",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c := setup{resolver: resolver{addrs: []string{"192.0.2.1", "198.51.100.1"}, fullName: fullName}}.start(t)
+			defer c.Close()
+			r := c.mustScan(t, time.Second, newTask(t)).Result
+			if err := r.Failed[scan.FailedAddressRefused]; err == nil || err.Error() != want {
+				t.Errorf("full name %q: got failure %v, want %q", fullName, err, want)
+			}
+		})
+	}
+}
+
+// TestResolverDeadline requires that names are resolved with the deadline of the scan's probe.
+func TestResolverDeadline(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var got time.Duration
+		c := setup{resolver: resolver{addrs: []string{"192.0.2.1"}, ask: func(d time.Duration) { got = d }}}.start(t)
+		defer c.Close()
+		c.mustScan(t, 400*time.Millisecond, newTask(t)) // less than its module's timeout
+		if got <= 0 || got > 400*time.Millisecond {
+			t.Errorf("got %v to resolve names, want at most 400ms", got)
+		}
+	})
+}
+
 // TestRefusedAddressesLoggedOnce requires a line only when a target's refused addresses change.
 func TestRefusedAddressesLoggedOnce(t *testing.T) {
 	t.Parallel()

@@ -189,7 +189,7 @@ func (c *Coordinator) request(run *scanRun, found []scan.Address, partial bool) 
 		return scan.Request{}, fmt.Errorf("making the request: %w", err)
 	}
 	c.refused.log(c.options.Logger, task.Target, refused, partial)
-	if err := run.begin(req, refused); err != nil {
+	if err := run.begin(req, refused, found); err != nil {
 		return scan.Request{}, err
 	}
 	if req, err = run.resume(req); err != nil {

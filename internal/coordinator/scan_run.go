@@ -64,8 +64,8 @@ var (
 	errNotResolved    = errors.New("resolving names: timeout")
 )
 
-// begin sets the request of the complete scan.
-func (r *scanRun) begin(req scan.Request, refused []netip.Addr) error {
+// begin sets the request of the complete scan, and the refused ones of the found addresses.
+func (r *scanRun) begin(req scan.Request, refused []netip.Addr, found []scan.Address) error {
 	recorder, err := scan.NewRecorder(req)
 	if err != nil {
 		return fmt.Errorf("recording results: %w", err)
@@ -74,7 +74,7 @@ func (r *scanRun) begin(req scan.Request, refused []netip.Addr) error {
 	defer r.mu.Unlock()
 	r.recorder, r.refused = recorder, refused
 	if len(refused) > 0 {
-		r.failed[scan.FailedAddressRefused] = errAddressRefused
+		r.failed[scan.FailedAddressRefused] = newRefusedError(refused, found)
 	}
 	if len(req.Addresses()) == 0 && len(r.failed) == 0 {
 		r.failed[scan.FailedDNS] = errNoAddress

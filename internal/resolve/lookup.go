@@ -23,11 +23,11 @@ type lookup struct {
 
 // find returns the addresses of a name: those in the hosts file or, if it has none, those of the first
 // candidate with an address. If only one family of that candidate fails, find returns the addresses
-// of the other with an error.
-func (l lookup) find(ctx context.Context, name string) ([]netip.Addr, error) {
+// of the other with an error. If a search domain led to the addresses, it returns the full name.
+func (l lookup) find(ctx context.Context, name string) (addrs []netip.Addr, fullName string, err error) {
 	inFile := slices.DeleteFunc(l.options.Hosts(name), func(a netip.Addr) bool { return !l.family.Includes(a) })
 	if len(inFile) > 0 {
-		return inFile, nil
+		return inFile, "", nil
 	}
 	candidates := l.settings.candidates(name)
 	all := callStaggered(ctx, len(candidates), func(ctx context.Context, i int) []answer {
@@ -39,7 +39,10 @@ func (l lookup) find(ctx context.Context, name string) ([]netip.Addr, error) {
 			break // of a candidate that does not matter
 		}
 		if addrs := addressesOf(*answers); len(addrs) > 0 {
-			return addrs, joinAnswers(failures(*answers))
+			if isAbsolute(candidates[i]) && candidates[i] != absoluteName(name) {
+				fullName = candidates[i]
+			}
+			return addrs, fullName, joinAnswers(failures(*answers))
 		}
 		tried = append(tried, *answers...)
 		if i == 0 && !isSingleLabel(name) && len(failures(*answers)) > 0 {
@@ -47,9 +50,9 @@ func (l lookup) find(ctx context.Context, name string) ([]netip.Addr, error) {
 		}
 	}
 	if failed := failures(tried); len(failed) > 0 {
-		return nil, joinAnswers(failed)
+		return nil, "", joinAnswers(failed)
 	}
-	return nil, joinAnswers(tried)
+	return nil, "", joinAnswers(tried)
 }
 
 // isSingleLabel reports whether the name has no dot. Search domains are for such names.

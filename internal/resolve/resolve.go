@@ -64,21 +64,19 @@ func Share(total time.Duration) time.Duration { return min(total/3, maxShare) }
 // context's deadline or, without one, of the task's timeout. Lookups that take longer fail.
 func (r *Resolver) Resolve(ctx context.Context, task scan.Task) ([]scan.Address, map[scan.Failure]error) {
 	failed := make(map[scan.Failure]error)
-	answers := make([][]netip.Addr, len(task.Hosts))
-	errs := make([]error, len(task.Hosts))
-	r.lookupAll(ctx, task, answers, errs)
+	answers, errs := r.lookupAll(ctx, task)
 	if err := joinNames(errs); err != nil {
 		failed[scan.FailedDNS] = err
 	}
 
 	var found []scan.Address
 	distinct := make(map[netip.Addr]struct{})
-	add := func(addr netip.Addr, h scan.Host) bool {
+	add := func(addr netip.Addr, h scan.Host, fullName string) bool {
 		if addr = addr.Unmap(); !task.Family.Includes(addr) || task.Scope.Excluded(addr.WithZone("")) {
 			return true
 		}
 		distinct[addr] = struct{}{}
-		found = append(found, scan.Address{IP: addr, Hosts: []string{h.Entry}})
+		found = append(found, scan.Address{IP: addr, Hosts: []string{h.Entry}, FullName: fullName})
 		return len(distinct) <= task.MaxAddresses
 	}
 	for i, h := range task.Hosts {
@@ -90,15 +88,21 @@ func (r *Resolver) Resolve(ctx context.Context, task scan.Task) ([]scan.Address,
 	return found, failed
 }
 
+// nameAddrs is the addresses of a name.
+type nameAddrs struct {
+	addrs    []netip.Addr
+	fullName string // if a search domain led to them
+}
+
 // addHost adds a host's addresses until add returns false.
-func addHost(h scan.Host, answer []netip.Addr, add func(netip.Addr, scan.Host) bool) bool {
-	for _, addr := range answer {
-		if !add(addr, h) {
+func addHost(h scan.Host, answer nameAddrs, add func(addr netip.Addr, h scan.Host, fullName string) bool) bool {
+	for _, addr := range answer.addrs {
+		if !add(addr, h, answer.fullName) {
 			return false
 		}
 	}
 	for addr := range h.All() {
-		if !add(addr, h) {
+		if !add(addr, h, "") {
 			return false
 		}
 	}
@@ -109,8 +113,9 @@ func addHost(h scan.Host, answer []netip.Addr, add func(netip.Addr, scan.Host) b
 // only for a short time.
 const maxLookups = 32
 
-// lookupAll resolves the names among the hosts. It sets answers and errs by the index of the host.
-func (r *Resolver) lookupAll(ctx context.Context, task scan.Task, answers [][]netip.Addr, errs []error) {
+// lookupAll resolves the names among the hosts. It returns answers and errors by the index of the host.
+func (r *Resolver) lookupAll(ctx context.Context, task scan.Task) (answers []nameAddrs, errs []error) {
+	answers, errs = make([]nameAddrs, len(task.Hosts)), make([]error, len(task.Hosts))
 	total := task.Plan.Spec().Timeout
 	if deadline, ok := ctx.Deadline(); ok {
 		total = time.Until(deadline)
@@ -131,11 +136,12 @@ func (r *Resolver) lookupAll(ctx context.Context, task scan.Task, answers [][]ne
 		}
 		all.Go(func() {
 			defer release()
-			addrs, err := l.find(ctx, h.Name())
-			answers[i], errs[i] = addrs, newNameError(h.String(), h.Name(), err)
+			addrs, fullName, err := l.find(ctx, h.Name())
+			answers[i], errs[i] = nameAddrs{addrs: addrs, fullName: fullName}, newNameError(h.String(), h.Name(), err)
 		})
 	}
 	all.Wait()
+	return answers, errs
 }
 
 // settings returns the settings for questions to a server; the zero value: those of the system.

@@ -100,7 +100,7 @@ func resolveTask(t *testing.T, z zone, task scan.Task) ([]string, map[scan.Failu
 	found, failed := r.Resolve(t.Context(), task)
 	var got []string
 	for _, a := range found {
-		got = append(got, a.Hosts[0]+"="+a.IP.String())
+		got = append(got, a.Hosts[0]+a.FullName+"="+a.IP.String())
 	}
 	return got, failed
 }

@@ -91,7 +91,7 @@ func (r *Resolver) hasAddress(ctx context.Context, l lookup, name string) (bool,
 	if len(l.settings.candidates(name)) == 1 {
 		l.family = family
 	}
-	addrs, err := l.find(ctx, name)
+	addrs, _, err := l.find(ctx, name)
 	if hasNone(err) || slices.ContainsFunc(addrs, family.Includes) {
 		err = nil // of the other family, if it is one
 	}

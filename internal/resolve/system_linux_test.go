@@ -34,6 +34,7 @@ type (
 
 	childResult struct {
 		Found []string // name=address, in order
+		Full  string   // full name of the last address
 		Error string
 		Took  time.Duration
 	}
@@ -57,7 +58,7 @@ func TestSystemChild(t *testing.T) {
 	found, failed := newResolver(t, resolve.System()).Resolve(t.Context(), tk)
 	result := childResult{Error: errorText(failed[scan.FailedDNS]), Took: time.Since(started)}
 	for _, a := range found {
-		result.Found = append(result.Found, a.Hosts[0]+"="+a.IP.String())
+		result.Found, result.Full = append(result.Found, a.Hosts[0]+"="+a.IP.String()), a.FullName
 	}
 	slices.Sort(result.Found)
 	line, err := json.Marshal(result)
@@ -236,6 +237,7 @@ func TestSystemLookups(t *testing.T) {
 	for _, tc := range []struct {
 		name, conf, hosts string
 		want              string // addresses in order
+		full              string // full name, if a search domain led to the addresses
 		err               string // "": none
 		getent            string // "": the same addresses; "-": none
 	}{
@@ -261,7 +263,7 @@ func TestSystemLookups(t *testing.T) {
 
 		// /etc/hosts has precedence.
 		{name: "www.example.org", hosts: "192.0.2.9 www.example.org", want: "192.0.2.9"},
-		{name: "alone", conf: plain + "search lab\n", hosts: "192.0.2.9 alone.lab", want: "192.0.2.9", getent: none},
+		{name: "alone", conf: plain + "search lab\n", hosts: "192.0.2.9 alone.lab", full: "alone.lab.", want: "192.0.2.9", getent: none},
 		{name: "alone", hosts: "192.0.2.9 alone\n2001:db8::9 alone", want: "192.0.2.9 2001:db8::9"},
 
 		// Several servers.
@@ -275,28 +277,28 @@ func TestSystemLookups(t *testing.T) {
 		},
 
 		// Search domains.
-		{name: "single", conf: plain + "search lab\n", want: www7},
-		{name: "single", conf: plain + "domain lab\n", want: www7},
-		{name: "single", conf: plain + "search other.lab lab\n", want: www7},
-		{name: "single", conf: plain + "search broken.lab lab\n", want: www7},
-		{name: "single", conf: plain + "search broken.lab lab\noptions ndots:5\n", want: www7},
-		{name: "single", conf: brief + "search silent.lab lab\n", want: www7, getent: none},
-		{name: "single", conf: plain + "search lab broken.lab\n", want: www7},
-		{name: "single", conf: plain + "search wildcard.lab lab\n", want: "203.0.113.99"},
-		{name: "only-a", conf: plain + "search first.lab second.lab\n", want: "192.0.2.7"},
+		{name: "single", conf: plain + "search lab\n", full: "single.lab.", want: www7},
+		{name: "single", conf: plain + "domain lab\n", full: "single.lab.", want: www7},
+		{name: "single", conf: plain + "search other.lab lab\n", full: "single.lab.", want: www7},
+		{name: "single", conf: plain + "search broken.lab lab\n", full: "single.lab.", want: www7},
+		{name: "single", conf: plain + "search broken.lab lab\noptions ndots:5\n", full: "single.lab.", want: www7},
+		{name: "single", conf: brief + "search silent.lab lab\n", full: "single.lab.", want: www7, getent: none},
+		{name: "single", conf: plain + "search lab broken.lab\n", full: "single.lab.", want: www7},
+		{name: "single", conf: plain + "search wildcard.lab lab\n", full: "single.wildcard.lab.", want: "203.0.113.99"},
+		{name: "only-a", conf: plain + "search first.lab second.lab\n", full: "only-a.first.lab.", want: "192.0.2.7"},
 		{name: "top", conf: plain + "search lab\n", want: www7},
 		{name: "nothing", conf: plain + "search lab other.lab\n", err: "A and AAAA nothing.lab., nothing.other.lab., nothing." + at + "no such name"},
 		{name: "nothing", conf: plain + "search broken.lab lab\n", err: "A and AAAA nothing.broken.lab." + at + "server failure (SERVFAIL)"},
-		{name: "web.prod", conf: plain + "search prod.lab svc.lab\noptions ndots:5\n", want: www7},
-		{name: "web.prod", conf: plain + "search svc.lab broken.lab\noptions ndots:5\n", want: www7},
-		{name: "web.prod", conf: plain + "search broken.lab svc.lab\noptions ndots:5\n", want: www7},
+		{name: "web.prod", conf: plain + "search prod.lab svc.lab\noptions ndots:5\n", full: "web.prod.svc.lab.", want: www7},
+		{name: "web.prod", conf: plain + "search svc.lab broken.lab\noptions ndots:5\n", full: "web.prod.svc.lab.", want: www7},
+		{name: "web.prod", conf: plain + "search broken.lab svc.lab\noptions ndots:5\n", full: "web.prod.svc.lab.", want: www7},
 		{name: "web.prod.", conf: plain + "search svc.lab\noptions ndots:5\n", err: "A and AAAA web.prod." + at + "no such name"},
 		{name: "printer.local", err: "A and AAAA printer.local." + at + "no such name; multicast DNS is not used: write an address, or a name in DNS"},
 
 		// Other than getent: a name with a dot is looked up as it is first, and in search domains only if it has fewer dots than ndots.
 		{name: "www.example.org", conf: plain + "search svc.lab\noptions ndots:5\n", want: www7, getent: "203.0.113.1"},
 		{name: "servfail.example.org", conf: plain + "search wildcard.lab\noptions ndots:5\n", err: "A and AAAA servfail.example.org." + at + "server failure (SERVFAIL)", getent: "203.0.113.99"},
-		{name: "empty.example.org", conf: plain + "search svc.lab\noptions ndots:5\n", want: "203.0.113.1"},
+		{name: "empty.example.org", conf: plain + "search svc.lab\noptions ndots:5\n", full: "empty.example.org.svc.lab.", want: "203.0.113.1"},
 		{name: "web.prod", conf: plain + "search svc.lab\n", err: "A and AAAA web.prod." + at + "no such name", getent: www7},
 	} {
 		if tc.conf == "" {
@@ -310,8 +312,8 @@ func TestSystemLookups(t *testing.T) {
 			if tc.err != "" {
 				tc.err = "resolving " + tc.name + ": " + tc.err
 			}
-			if !slices.Equal(got.Found, want) || got.Error != tc.err {
-				t.Errorf("%q: Resolve() = %v, %q, want %v, %q", tc.conf, got.Found, got.Error, want, tc.err)
+			if !slices.Equal(got.Found, want) || got.Full != tc.full || got.Error != tc.err {
+				t.Errorf("%q: Resolve() = %v, full name %q, %q, want %v, %q, %q", tc.conf, got.Found, got.Full, got.Error, want, tc.full, tc.err)
 			}
 			if tc.getent != "" {
 				want = expectAddrs(tc.name, strings.TrimPrefix(tc.getent, none))

@@ -163,6 +163,10 @@ func isNetworkEnd(p netip.Prefix, addr netip.Addr) bool {
 type Address struct {
 	IP    netip.Addr
 	Hosts []string // entries of the key "hosts" that led to it, as written
+
+	// FullName is the absolute name of a resolved address that a search domain led to. It is empty for
+	// others, and in requests.
+	FullName string
 }
 
 // Request is a permitted scan: a plan and addresses that were checked against a scope.
