@@ -201,7 +201,7 @@ func targetTable() *panel {
 	}
 	return table{
 		title:       "All targets",
-		description: "One row per target: results of its scrapes and scans, number of violations, age of the oldest scan, share of the timeout that the scans use, and expiry of the authorization.",
+		description: "One row per target: results of its scrapes and scans, number of addresses that respond, number of violations, age of the oldest scan, share of the timeout that the scans use, and expiry of the authorization.",
 		noValue:     "No targets are scraped",
 		queries: []string{
 			maxBy("instance, owner", fleetScope.selector("portscan_target_info")),
@@ -212,6 +212,8 @@ func targetTable() *panel {
 			"time() - " + minBy("instance", fleetScope.selector("portscan_scan_timestamp_seconds")+" > 0"),
 			maxBy("instance", fleetScope.selector("portscan_scan_duration_seconds")+" / "+fleetScope.selector("portscan_scan_timeout_seconds")),
 			fmt.Sprintf(`1000 * max by (instance) (label_replace(%s, "instance", "$1", "target", "(.+)"))`, minBy("target", authorizationEnd())),
+			sumBy("instance", maxBy("instance, ip", fleetScope.selector("portscan_address_responding"))),
+			maxBy("instance", fleetScope.selector("portscan_addresses")),
 		},
 		columns: []column{
 			{field: "instance", name: "Target", links: targetLinks()},
@@ -219,6 +221,8 @@ func targetTable() *panel {
 			{field: "Value #A"},
 			{field: "Value #B", name: "Scrapes", mappings: valueMappings(valueText{Text: "fail", Color: "red"}, valueText{Text: "succeed", Color: "green"})},
 			{field: "Value #C", name: "Scans", mappings: valueMappings(valueText{Text: "incomplete", Color: "orange"}, valueText{Text: "complete", Color: "green"})},
+			{field: "Value #I", name: "Alive"},
+			{field: "Value #J", name: "Addresses"},
 			{field: "Value #D", name: "Unexpected open", steps: colorAboveZero("red")},
 			{field: "Value #E", name: "Expected, not open", steps: colorAboveZero("orange")},
 			{field: "Value #F", name: "Age", unit: "s"},

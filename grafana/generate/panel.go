@@ -28,6 +28,7 @@ type stat struct {
 	title, description string
 	unit               string
 	expr               string
+	legend             string // text below the value; empty: none
 	noValue            string // text without data
 	steps              []step
 	mappings           []mapping
@@ -52,9 +53,13 @@ type reduceOptions struct {
 }
 
 func (s stat) panel() *panel {
+	textMode := "auto"
+	if s.legend != "" {
+		textMode = "value_and_name"
+	}
 	return &panel{
 		Type: "stat", Title: s.title, Description: s.description, Datasource: selectedDatasource(),
-		Targets: queries("time_series", true, query{expr: s.expr}),
+		Targets: queries("time_series", true, query{expr: s.expr, legend: s.legend}),
 		FieldConfig: &fieldConfig{
 			Defaults: field{
 				Unit: s.unit, NoValue: cmp.Or(s.noValue, "no data"), Color: &color{Mode: "thresholds"}, Mappings: s.mappings,
@@ -63,7 +68,7 @@ func (s stat) panel() *panel {
 			Overrides: []override{},
 		},
 		Options: statOptions{
-			GraphMode: "none", ColorMode: "value", JustifyMode: "auto", TextMode: "auto", Orientation: "auto",
+			GraphMode: "none", ColorMode: "value", JustifyMode: "auto", TextMode: textMode, Orientation: "auto",
 			WideLayout: true, PercentChangeColorMode: "standard",
 			ReduceOptions: reduceOptions{Calcs: []string{"lastNotNull"}},
 		},

@@ -31,7 +31,7 @@ func newTargetDashboard() (*dashboard, error) {
 	}
 	var err error
 	d.Panels, err = layOutSections([]section{
-		{title: "Current state", lines: []panelLine{newPanelLine(4, targetStats()...)}},
+		{title: "Current state", lines: []panelLine{newPanelLine(4, targetStats()...), newPanelLine(4, scanStats()...)}},
 		{title: "Ports", lines: []panelLine{
 			newPanelLine(11, portTimeline()),
 			newPanelLine(9, openPortsTable(), lastChangesTable()),
@@ -47,6 +47,7 @@ func newTargetDashboard() (*dashboard, error) {
 	return d, err
 }
 
+// targetStats returns the results of scans.
 func targetStats() []*panel {
 	violating := func(expected string) string {
 		return sumOf(maxBy("ip, protocol", targetPortScope.selector("portscan_ports_violating", `expected="`+expected+`"`)))
@@ -79,6 +80,18 @@ func targetStats() []*panel {
 			description: "Number of open ports, expected or not.",
 			expr:        sumOf(maxBy("ip, protocol", targetPortScope.selector("portscan_ports", `state="open"`))),
 		}.panel(),
+		stat{
+			title: "Alive", unit: "none", steps: fixedColor("text"), legend: "of {{total}} addresses",
+			description: "Number of addresses that responded to the last scan of any module, and number of addresses that the target resolved to.",
+			expr: fmt.Sprintf("count_values(\"total\", max(%s))\n* on () group_left ()\nsum(%s)",
+				targetScope.selector("portscan_addresses"), maxBy("ip", targetScope.selector("portscan_address_responding"))),
+		}.panel(),
+	}
+}
+
+// scanStats returns the times of scans and of the authorization.
+func scanStats() []*panel {
+	return []*panel{
 		stat{
 			title: "Age", unit: "s", steps: fixedColor("text"), noValue: "no scan yet",
 			description: "Time since the end of the oldest scan shown. With max_age, this may be an earlier scan.",

@@ -45,7 +45,7 @@ targets:
     modules: [quick, again]%[4]s
   - {name: fine, hosts: [127.0.0.1], modules: [fine], authorization: {owner: "net team"}, expect: {tcp: {open: %[2]d}}}
   - {name: incomplete, hosts: [127.0.0.1], modules: [slow], authorization: {owner: "net team"}}
-  - {name: swept, hosts: [127.0.0.1], modules: [sweep], authorization: {owner: "net team"}}
+  - {name: swept, hosts: [127.0.0.1, 127.0.0.2], modules: [sweep], authorization: {owner: "net team"}}
   - {name: ended, hosts: [127.0.0.1], modules: [quick], authorization: {owner: "net team", expires: 2020-01-01}}
 external_labels: {vantage: inner}
 `, ports, s.listening, s.unexpected, violating))
@@ -182,6 +182,8 @@ func (f *dashboardFixture) checkFleetTables(a queryResults) error {
 	want("All targets/B", []string{"instance"}, "violating 1", "fine 1", "incomplete 1", "swept 1", "ended 0")
 	want("All targets/C", []string{"instance"}, "violating 1", "fine 1", "incomplete 0", "swept 1")
 	want("All targets/D", []string{"instance"}, "violating 1", "fine 0", "incomplete 0", "swept 0")
+	want("All targets/I", []string{"instance"}, "violating 1", "fine 1", "incomplete 1", "swept 2")
+	want("All targets/J", []string{"instance"}, "violating 1", "fine 1", "incomplete 1", "swept 2")
 	want("All targets/E", []string{"instance"}, "violating 1", "fine 0", "incomplete 0", "swept 0")
 	unexpected := a["Unexpected open ports/A"]
 	since := func(v float64) bool { return v > float64(time.Now().Add(-time.Hour).UnixMilli()) }
@@ -211,9 +213,12 @@ func (f *dashboardFixture) checkTargetDashboard(a queryResults) error {
 		errs = append(errs, fmt.Errorf("states of the ports = %v, want %v", got, want))
 	}
 	for title, want := range map[string]float64{
-		"Scrapes": 1, "Scans": 1, "Unexpected open": 1, "Expected, not open": 1, "Progress": 1,
+		"Scrapes": 1, "Scans": 1, "Unexpected open": 1, "Expected, not open": 1, "Alive": 1, "Progress": 1,
 	} {
 		errs = append(errs, a.checkStat(title, want))
+	}
+	if alive := a["Alive/A"]; len(alive) != 1 || alive[0].Metric["total"] != "1" {
+		errs = append(errs, fmt.Errorf("alive addresses = %v, want of a total of 1", alive))
 	}
 	return errors.Join(errs...)
 }
