@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -41,10 +40,7 @@ func TestScrapeExamples(t *testing.T) {
 	e := startExporter(t, exampleConfig(t))
 	ported := writeFile(t, "nodes.json", `[{"targets": ["127.0.0.1:9100", "[::1]:9100"]}, {"targets": ["127.0.0.2:9100"]}]`)
 	bare := writeFile(t, "nodes.json", `[{"targets": ["127.0.0.1", "::1", "127.0.0.2"]}]`)
-	alerts, err := filepath.Abs(rulesDir + "/alerts.yml")
-	if err != nil {
-		t.Fatal(err)
-	}
+	alerts := absolutePath(t, rulesDir+"/alerts.yml")
 	names := []string{"mail/tcp_default", "web/tcp_default", "web/udp_default"}
 	addresses := []string{"127.0.0.1/tcp_default", "127.0.0.2/tcp_default", "::1/tcp_default"}
 	for _, test := range []struct {
