@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -137,4 +138,54 @@ func TestFindNameBounds(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestFindNameSearchDomains requires the same addresses of a name as [resolve.Resolver.Resolve] has.
+func TestFindNameSearchDomains(t *testing.T) {
+	t.Parallel()
+	answers := zone{
+		"ip4 six.b.lab.": {"192.0.2.1"}, "ip6 six.a.lab.": {"2001:db8::1"}, // IPv6 in a domain before
+		"ip4 web.b.lab.": {"192.0.2.1"}, "ip6 web.b.lab.": {"hangs"},
+		"ip4 four.a.lab.": {"192.0.2.2"}, "ip6 four.a.lab.": {"fails"},
+		"ip4 broken.a.lab.": {"fails"}, "ip6 broken.a.lab.": {"2001:db8::1"},
+	}
+	server := netip.MustParseAddrPort("192.0.2.53:53")
+	ask := func(ctx context.Context, q resolve.Question) ([]netip.Addr, error) {
+		if !slices.Equal(q.Servers, []netip.AddrPort{server}) {
+			return nil, fmt.Errorf("asked %v", q.Servers)
+		}
+		if answer := answers[q.Family.String()+" "+q.Name]; slices.Contains(answer, "hangs") {
+			return hang(ctx, q)
+		}
+		return answers.ask(ctx, q)
+	}
+	settings := func() resolve.Settings { return resolve.Settings{Search: []string{"a.lab.", "b.lab."}, Ndots: 1} }
+	for _, tc := range []struct {
+		name   string
+		family scan.Family
+		found  bool
+		failed bool
+	}{
+		{"six", scan.AnyFamily, false, false},
+		{"six", scan.IPv4, true, false},
+		{"web", scan.AnyFamily, true, false}, // without waiting for IPv6
+		{"four", scan.AnyFamily, false, false},
+		{"broken", scan.AnyFamily, false, true},
+		{"missing", scan.AnyFamily, false, false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newResolver(t, resolve.Options{Ask: ask, Settings: settings})
+			started := time.Now()
+			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+			defer cancel()
+			group := scan.NameGroup{Names: []string{tc.name}, Family: tc.family, Resolver: server}
+			_, name, err := r.FindName(ctx, netip.MustParseAddr("192.0.2.1"), []scan.NameGroup{group})
+			if (name == tc.name) != tc.found || (err != nil) != tc.failed {
+				t.Errorf("FindName(%s, %v) = %q, %v, want found %v, failed %v", tc.name, tc.family, name, err, tc.found, tc.failed)
+			}
+			if took := time.Since(started); took > time.Second/2 {
+				t.Errorf("FindName(%s, %v) took %v", tc.name, tc.family, took)
+			}
+		})
+	}
 }

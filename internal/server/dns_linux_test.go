@@ -189,6 +189,7 @@ targets:
 		{"refused", answers(answerWithCode(refused)), "name", probeOutcome{failed: "dns"}},
 		{"garbage", answers(func([]byte) []byte { return []byte("no answer at all") }), "name", probeOutcome{failed: "dns"}},
 		{"silence", answers(func([]byte) []byte { return nil }), "name", probeOutcome{failed: "dns"}},
+		{"silence beside an address", answers(func([]byte) []byte { return nil }), "both", probeOutcome{addresses: 1, failed: "dns"}},
 		{"no name server", func(*testing.T) {}, "name", probeOutcome{failed: "dns"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -212,7 +213,7 @@ func answerOnlyA(question []byte) []byte {
 	if err != nil {
 		return nil
 	}
-	h.Response = true
+	h.Response, h.RecursionAvailable = true, true
 	if q.Type == dnsmessage.TypeAAAA {
 		h.RCode = dnsmessage.RCodeServerFailure
 	}
@@ -227,13 +228,25 @@ func answerOnlyA(question []byte) []byte {
 	return m
 }
 
-// TestProbePartialDNSResponse checks that a failed AAAA query makes the scan
-// incomplete.
+// TestProbePartialDNSResponse checks that the address is scanned if the AAAA query fails or is
+// dropped, and that the scan is incomplete.
 func TestProbePartialDNSResponse(t *testing.T) {
 	if !testnet.Isolated(t) {
 		return
 	}
 	h := newNetworkHarness(t, exclusionConfig)
-	serveDNS(t, answerOnlyA)
-	h.probe(t, "target=wide&module=tcp", probeOutcome{addresses: 1, failed: "dns"})
+	t.Run("fails", func(t *testing.T) {
+		serveDNS(t, answerOnlyA)
+		h.probe(t, "target=wide&module=tcp", probeOutcome{addresses: 1, failed: "dns"})
+	})
+	t.Run("is dropped", func(t *testing.T) {
+		serveDNS(t, func(question []byte) []byte {
+			const rcode = 3 // its byte
+			if reply := answerOnlyA(question); len(reply) > rcode && reply[rcode]&0xf == 0 {
+				return reply
+			}
+			return nil
+		})
+		h.probe(t, "target=wide&module=tcp", probeOutcome{addresses: 1, failed: "dns"})
+	})
 }
