@@ -22,6 +22,7 @@ const (
 	UnknownTarget        Denial = "target %[1]s is not configured: add it under targets with its owner's authorization"
 	UnknownModule        Denial = "module %[2]s is not configured: use a module of target %[1]s"
 	UnlistedAddress      Denial = "hosts of target %[1]s does not lead to address %[2]s: add it to hosts, or write a target with networks and without hosts"
+	UncoveredAddress     Denial = "ip_protocol excludes address %[2]s of target %[1]s: use a module of the target that includes it, or change ip_protocol"
 	NoHosts              Denial = "target %[1]s has no hosts: ask for an address in its networks"
 	UnlistedModule       Denial = "target %[1]s does not list module %[2]s: add it to the target's modules"
 	ExpiredAuthorization Denial = "authorization for target %[1]s expired at %[2]s: ask its owner %[3]s to renew it, then update authorization.expires"
@@ -110,7 +111,8 @@ func (c *Config) authorize(asked, module string, now time.Time, choose claimChoo
 // authorizeAddress authorizes the scan of an address. Claims after the last permitted one are not
 // chosen, because that would not change the refusal.
 func (c *Config) authorizeAddress(addr netip.Addr, module string, now time.Time, choose claimChooser) (Selection, *Module, error) {
-	claims, relevant := c.claims(addr), 0
+	covers := func(t *Target) bool { return t.coversBy(module, addr) }
+	claims, relevant := c.claims(addr, covers), 0
 	for i := range claims {
 		if claims[i].module, claims[i].denied = c.permit(claims[i].target, module, now); claims[i].denied == nil {
 			relevant = i + 1
@@ -121,7 +123,7 @@ func (c *Config) authorizeAddress(addr netip.Addr, module string, now time.Time,
 		chosen = relevant
 	}
 	if chosen == len(claims) {
-		return Selection{}, nil, c.newOutsideError(addr)
+		return Selection{}, nil, c.newOutsideError(addr, covers)
 	}
 	won := claims[chosen]
 	if won.denied != nil {
@@ -166,7 +168,7 @@ func (c *claim) nameGroup() scan.NameGroup {
 	if module == nil {
 		module = c.target.Modules[0]
 	}
-	return scan.NameGroup{Names: c.names, Family: c.target.Family, Resolver: module.Resolver}
+	return scan.NameGroup{Names: c.names, Family: c.target.FamilyFor(module), Resolver: module.Resolver}
 }
 
 // maxLookup is the maximum time of the lookups for one request.
@@ -201,13 +203,18 @@ func (c *Config) permit(t *Target, module string, now time.Time) (*Module, error
 }
 
 // newOutsideError returns the error for an address that is not inside any target.
-func (c *Config) newOutsideError(addr netip.Addr) error {
+func (c *Config) newOutsideError(addr netip.Addr, covers func(*Target) bool) error {
+	err := newDeniedError(UnknownTarget, QuoteASCII(addr.String()))
 	for _, t := range c.index.candidates(addr) {
-		if _, ok := t.Scope.Match(addr); ok && t.Family.Includes(addr) {
+		if _, ok := t.Scope.Match(addr); !ok {
+			continue
+		}
+		if covers(t.Target) {
 			return newDeniedError(UnlistedAddress, QuoteASCII(t.Name), addr)
 		}
+		err = newDeniedError(UncoveredAddress, QuoteASCII(t.Name), addr)
 	}
-	return newDeniedError(UnknownTarget, QuoteASCII(addr.String()))
+	return err
 }
 
 func (c *Config) hasModule(name string) bool {

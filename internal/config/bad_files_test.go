@@ -108,7 +108,7 @@ func badFiles() []badCase {
 			`unknown_keys.yml:1: module: unknown key: did you mean "modules"?`,
 			`unknown_keys.yml:3: modules.tcp.port: unknown key: did you mean "ports"?`,
 			`unknown_keys.yml:3: modules.tcp.Timeout: unknown key: did you mean "timeout"?`,
-			`unknown_keys.yml:3: modules.tcp.colour: unknown key: write one of protocol, method, ports, exclude_ports, timeout, port_timeout, retries, max_retries, max_in_flight, rate, max_open_attempts, control_ports, report, max_ports, max_age, max_addresses, source_address, resolver, scrape_interval`,
+			`unknown_keys.yml:3: modules.tcp.colour: unknown key: write one of protocol, method, ports, exclude_ports, timeout, port_timeout, retries, max_retries, max_in_flight, rate, max_open_attempts, control_ports, report, max_ports, max_age, max_addresses, source_address, ip_protocol, resolver, scrape_interval`,
 			`unknown_keys.yml:6: targets[0].host: unknown key: did you mean "hosts"?`,
 			`unknown_keys.yml:9: targets[0].authorization.expire: unknown key: did you mean "expires"?`,
 			`unknown_keys.yml:10: targets[0].expect.tcp.opens: unknown key: did you mean "open"?`,

@@ -97,7 +97,7 @@ func badModules() []badCase {
 			`ports.yml:24: modules.tcp_only.ports: service "mongodb" has only tcp ports 27017-27018: write its udp port, or mongodb in a list of tcp ports`,
 			`ports.yml:25: modules.stray_names.ports: YAML parses the text after the comma as a key: write ports: "ssh,https,imap,60000-", with quotes`,
 			`ports.yml:25: modules.stray_names.exclude_ports: YAML parses the text after the comma as a key: write exclude_ports: "60000-,22", with quotes`,
-			`ports.yml:26: modules.not_ports.httpss: unknown key: write one of protocol, method, ports, exclude_ports, timeout, port_timeout, retries, max_retries, max_in_flight, rate, max_open_attempts, control_ports, report, max_ports, max_age, max_addresses, source_address, resolver, scrape_interval`,
+			`ports.yml:26: modules.not_ports.httpss: unknown key: write one of protocol, method, ports, exclude_ports, timeout, port_timeout, retries, max_retries, max_in_flight, rate, max_open_attempts, control_ports, report, max_ports, max_age, max_addresses, source_address, ip_protocol, resolver, scrape_interval`,
 			`ports.yml:29: modules.next_line.prots: unknown key: did you mean "ports"?`,
 		}},
 		{"too_many_ports", []string{

@@ -108,5 +108,5 @@ func (c *Config) ownHosts(addrs []net.Addr) (warnings []error) {
 // scans reports whether the target scans an address because of this entry.
 func (h numericHost) scans(ip netip.Addr) bool {
 	_, inScope := h.target.Scope.Match(ip)
-	return inScope && h.Contains(ip) && h.target.Family.Includes(ip)
+	return inScope && h.Contains(ip) && h.target.covers(ip)
 }

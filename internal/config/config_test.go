@@ -111,6 +111,8 @@ func TestLoadTargets(t *testing.T) {
 		},
 		Labels: map[string]string{"env": "prod"},
 		Scope:  web.Scope, // tested separately
+
+		familySet: true,
 	}
 	if diff := cmp.Diff(want, web, cmpOptions()); diff != "" {
 		t.Errorf("target (-want +got):\n%s", diff)

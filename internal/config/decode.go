@@ -4,11 +4,14 @@
 package config
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
+
+	"portscan_exporter/internal/scan"
 )
 
 // field is a known key of a mapping.
@@ -77,7 +80,7 @@ func (l *loader) unknownKeys(v value, found []mappingEntry, known []string) {
 			end++
 		}
 		if end == i {
-			l.errorf(v.child(e, ""), "unknown key: %s", suggest(e.name, known))
+			l.errorf(v.child(e, ""), "%s", describeUnknownKey(e, known))
 			continue
 		}
 		if i == 0 || !isPlainPorts(found[i-1]) {
@@ -93,6 +96,26 @@ func (l *loader) unknownKeys(v value, found []mappingEntry, known []string) {
 		l.errorf(v.child(before, ""), "YAML parses the text after the comma as a key: write %s: %q, with quotes",
 			before.name, strings.Join(ports, ","))
 		i = end - 1
+	}
+}
+
+// describeUnknownKey returns the error for an unknown key. blackbox_exporter has keys for the IP
+// version, too.
+func describeUnknownKey(e mappingEntry, known []string) string {
+	if !slices.Contains(known, "ip_protocol") {
+		return "unknown key: " + suggest(e.name, known)
+	}
+	switch e.name {
+	case "preferred_ip_protocol":
+		version := scan.IPv4
+		if e.node.Value == scan.IPv6.String() {
+			version = scan.IPv6
+		}
+		return fmt.Sprintf("unknown key, of blackbox_exporter: write ip_protocol: %s to scan only those addresses, or remove the key to scan those of both IP versions", version)
+	case "ip_protocol_fallback":
+		return "unknown key, of blackbox_exporter: remove the key, and write ip_protocol: ip4 to scan only IPv4 addresses, or ip_protocol: any for both IP versions"
+	default:
+		return "unknown key: " + suggest(e.name, known)
 	}
 }
 

@@ -42,6 +42,7 @@ type (
 		MaxAge          string `yaml:"max_age"`
 		MaxAddresses    int    `yaml:"max_addresses"`
 		SourceAddress   string `yaml:"source_address"`
+		IPProtocol      string `yaml:"ip_protocol"`
 		Resolver        string `yaml:"resolver"`
 		ScrapeInterval  string `yaml:"scrape_interval"`
 	}
@@ -51,7 +52,7 @@ type (
 		Hosts         []string                      `yaml:"hosts,omitempty"`
 		ExcludeHosts  []string                      `yaml:"exclude_hosts,omitempty"`
 		Networks      []string                      `yaml:"networks,omitempty"`
-		IPProtocol    string                        `yaml:"ip_protocol"`
+		IPProtocol    string                        `yaml:"ip_protocol,omitempty"`
 		Modules       []string                      `yaml:"modules"`
 		Authorization encodedAuthorization          `yaml:"authorization"`
 		Expect        map[string]encodedExpectation `yaml:"expect,omitempty"`
@@ -128,6 +129,7 @@ func encodeModule(m *Module) encodedModule {
 		MaxPorts:        m.MaxPorts,
 		MaxAge:          model.Duration(m.MaxAge).String(),
 		MaxAddresses:    m.MaxAddresses,
+		IPProtocol:      m.Family.String(),
 		ScrapeInterval:  model.Duration(m.ScrapeInterval).String(),
 	}
 	for _, r := range reports() {
@@ -150,7 +152,6 @@ func encodeTarget(t *Target) encodedTarget {
 		Hosts:        hostEntries(t.Hosts),
 		ExcludeHosts: hostEntries(t.ExcludeHosts),
 		Networks:     hostEntries(t.Networks),
-		IPProtocol:   t.Family.String(),
 		Authorization: encodedAuthorization{
 			Owner:     t.Authorization.Owner,
 			Reference: t.Authorization.Reference,
@@ -158,6 +159,9 @@ func encodeTarget(t *Target) encodedTarget {
 		},
 		Expect: make(map[string]encodedExpectation),
 		Labels: t.Labels,
+	}
+	if t.familySet {
+		w.IPProtocol = t.Family.String()
 	}
 	for _, m := range t.Modules {
 		w.Modules = append(w.Modules, m.Name)

@@ -66,13 +66,13 @@ func TestYAMLDefaults(t *testing.T) {
         max_age: 0s
         max_addresses: 256
         source_address: ""
+        ip_protocol: any
         resolver: ""
         scrape_interval: 0s
 targets:
     - name: one
       hosts:
         - 127.0.0.1
-      ip_protocol: any
       modules:
         - tcp
       authorization:

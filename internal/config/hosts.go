@@ -4,6 +4,7 @@
 package config
 
 import (
+	"cmp"
 	"math/big"
 	"net/netip"
 	"slices"
@@ -85,7 +86,7 @@ func (l *loader) checkHosts(t *targetDraft) {
 	if len(t.names) == 0 && !l.checkAnyAddress(t, t.hostsAt, "host", t.Hosts) {
 		return
 	}
-	l.checkSize(t, addrsToScan(t, t.Hosts))
+	l.checkSize(t)
 }
 
 // addNumericHosts notes where the numeric hosts of a target are written, for [OwnHosts].
@@ -139,45 +140,64 @@ func (l *loader) checkNetworks(t *targetDraft, hasName bool) bool {
 	return true
 }
 
-// checkAnyAddress reports whether exclusions leave an address of the hosts.
+// checkAnyAddress reports whether exclusions leave an address of the hosts for each module.
 func (l *loader) checkAnyAddress(t *targetDraft, at value, entry string, hosts []scan.Host) bool {
-	if len(addrsToScan(t, hosts)) == 0 {
-		l.errorf(at, "no address remains after exclude_hosts and ip_protocol: write at least one other %s", entry)
-		return false
+	checked := make(map[scan.Family]bool)
+	for i, m := range t.Modules {
+		family := t.FamilyFor(m)
+		switch {
+		case checked[family]:
+		case len(addrsToScan(t.Target, hosts, family)) > 0:
+			checked[family] = true
+		case family == t.Family:
+			l.errorf(at, "no address remains after exclude_hosts and ip_protocol: write at least one other %s", entry)
+			return false
+		default:
+			l.errorf(t.moduleAt[i], "no address remains after exclude_hosts and ip_protocol: %s of module %q: write another module, or at least one other %s", family, m.Name, entry)
+			return false
+		}
 	}
 	return true
 }
 
-// addrsToScan returns the numeric addresses of the hosts that the target does not exclude.
-func addrsToScan(t *targetDraft, hosts []scan.Host) addrSet {
-	return hostAddrs(hosts, t.Family).subtract(prefixAddrs(allPrefixes(t.ExcludeHosts)))
+// addrsToScan returns the numeric addresses of the hosts that are of a family and that the target
+// does not exclude.
+func addrsToScan(t *Target, hosts []scan.Host, family scan.Family) addrSet {
+	return hostAddrs(hosts, family).subtract(prefixAddrs(allPrefixes(t.ExcludeHosts)))
 }
 
-// checkSize compares the number of numeric addresses with the smallest
-// max_addresses of the target's modules.
-func (l *loader) checkSize(t *targetDraft, left addrSet) {
-	var smallest *Module
-	for _, m := range t.Modules {
-		if !l.invalid[m] && (smallest == nil || m.MaxAddresses < smallest.MaxAddresses) {
-			smallest = m
+// checkSize compares the number of numeric addresses with max_addresses of the target's modules. It
+// reports the errors of one module.
+func (l *loader) checkSize(t *targetDraft) {
+	modules := slices.DeleteFunc(slices.Clone(t.Modules), func(m *Module) bool { return l.invalid[m] })
+	slices.SortStableFunc(modules, func(a, b *Module) int { return cmp.Compare(a.MaxAddresses, b.MaxAddresses) })
+	checked := make(map[scan.Family]bool)
+	for _, m := range modules {
+		family := t.FamilyFor(m)
+		if !checked[family] && !l.checkModuleSize(t, m, family) {
+			return
 		}
+		checked[family] = true // later modules allow more
 	}
-	if smallest == nil {
-		return
-	}
+}
+
+// checkModuleSize reports whether the numeric addresses of a family are not too many for a module.
+func (l *loader) checkModuleSize(t *targetDraft, m *Module, family scan.Family) bool {
 	before := len(l.errs)
 	for i, h := range t.Hosts {
-		if h.Count() > smallest.MaxAddresses && len(l.errs)-before < maxFileErrors {
-			kind := "network"
-			if h.IsRange() {
-				kind = "range"
-			}
-			l.errorf(t.hostAt[i], "%s has %s addresses, but module %q allows %d: write a smaller %s, or increase max_addresses in the module",
-				h, hostAddrs([]scan.Host{h}, scan.AnyFamily).count(), smallest.Name, smallest.MaxAddresses, kind)
+		if h.Count() <= m.MaxAddresses || !family.Includes(h.Network.Addr()) || len(l.errs)-before == maxFileErrors {
+			continue
 		}
+		kind := "network"
+		if h.IsRange() {
+			kind = "range"
+		}
+		l.errorf(t.hostAt[i], "%s has %s addresses, but module %q allows %d: write a smaller %s, or increase max_addresses in the module",
+			h, hostAddrs([]scan.Host{h}, scan.AnyFamily).count(), m.Name, m.MaxAddresses, kind)
 	}
-	if count := left.count(); len(l.errs) == before && count.Cmp(big.NewInt(int64(smallest.MaxAddresses))) > 0 {
+	if count := addrsToScan(t.Target, t.Hosts, family).count(); len(l.errs) == before && count.Cmp(big.NewInt(int64(m.MaxAddresses))) > 0 {
 		l.errorf(t.hostsAt, "hosts has %s addresses, but module %q allows %d: write fewer hosts, or increase max_addresses in the module",
-			count, smallest.Name, smallest.MaxAddresses)
+			count, m.Name, m.MaxAddresses)
 	}
+	return len(l.errs) == before
 }

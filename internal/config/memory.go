@@ -25,7 +25,7 @@ func (l *loader) checkMemory(t *targetDraft) {
 				l.invalid[m] = true // other targets would have the same error
 			}
 		default:
-			n := min(m.MaxAddresses, t.countAddresses())
+			n := min(m.MaxAddresses, t.countAddresses(t.FamilyFor(m)))
 			l.checkPorts(t.moduleAt[i], fmt.Sprintf("%d addresses", n), n, plan)
 		}
 	}
@@ -44,9 +44,9 @@ func (l *loader) checkPorts(at value, count string, addresses int, plan scan.Pla
 	return false
 }
 
-// countAddresses returns the number of numeric addresses to scan.
-func (t *Target) countAddresses() int {
-	count := hostAddrs(t.Hosts, t.Family).subtract(prefixAddrs(allPrefixes(t.ExcludeHosts))).count()
+// countAddresses returns the number of numeric addresses of a family to scan.
+func (t *Target) countAddresses(family scan.Family) int {
+	count := addrsToScan(t, t.Hosts, family).count()
 	if !count.IsInt64() {
 		return math.MaxInt32
 	}

@@ -32,6 +32,7 @@ type Module struct {
 	MaxAge          time.Duration // of a cached result; 0: results are not cached
 	MaxAddresses    int           // that a target may resolve to; at least 1
 
+	Family         scan.Family    // of targets without ip_protocol
 	SourceAddress  netip.Addr     // zero: selected by the system
 	Resolver       netip.AddrPort // DNS server for names in hosts; zero: those of the system
 	ScrapeInterval time.Duration  // for /sd; 0: not set
@@ -120,6 +121,7 @@ func (l *loader) moduleFields(m *moduleDraft) []field {
 		{key: "max_age", example: "max_age: 0s", decode: l.duration(&m.MaxAge, 0)},
 		{key: "max_addresses", example: "max_addresses: 256", decode: l.integer(&m.MaxAddresses, 1)},
 		{key: "source_address", example: `source_address: "192.0.2.1"`, decode: recordPosition(&m.sourceAt, l.address(&m.SourceAddress))},
+		{key: "ip_protocol", example: "ip_protocol: any", decode: oneOf(l, &m.Family, families())},
 		{key: "resolver", example: `resolver: "192.0.2.53:53"`, decode: l.resolver(&m.Resolver)},
 		{key: "scrape_interval", example: "scrape_interval: 1m", decode: l.scrapeInterval(&m.ScrapeInterval)},
 	}

@@ -44,7 +44,7 @@ func (l *loader) makeTasks() {
 				Owner:        t.Authorization.Owner,
 				Reference:    t.Authorization.Reference,
 				Hosts:        t.Hosts,
-				Family:       t.Family,
+				Family:       t.FamilyFor(m),
 				Resolver:     m.Resolver,
 				MaxAddresses: m.MaxAddresses,
 				MaxAge:       m.MaxAge,

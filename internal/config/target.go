@@ -19,12 +19,14 @@ type Target struct {
 	Hosts         []scan.Host // none: addresses in Networks are scanned on request
 	ExcludeHosts  []scan.Host // never scanned
 	Networks      []scan.Host // networks that names in Hosts may resolve to
-	Family        scan.Family
-	Modules       []*Module // at least one; the first is the default
+	Family        scan.Family // its own ip_protocol, see [Target.FamilyFor]
+	Modules       []*Module   // at least one; the first is the default
 	Authorization Authorization
 	Expect        map[scan.Protocol]scan.Expectation // no expectation for a missing protocol
 	Labels        map[string]string                  // for /sd
 	Scope         scan.Scope                         // numeric hosts and networks without excluded addresses
+
+	familySet bool // ip_protocol is set, also to any
 
 	names []string              // in Hosts, in ASCII
 	plans map[*Module]scan.Plan // by module of the target
@@ -34,6 +36,30 @@ type Target struct {
 // IsByAddress reports whether the target has no hosts: its addresses are scanned one by
 // one, on request.
 func (t *Target) IsByAddress() bool { return len(t.Hosts) == 0 }
+
+// FamilyFor returns the IP versions of a scan by a module: those of the target or, if it has no
+// ip_protocol, of the module.
+func (t *Target) FamilyFor(m *Module) scan.Family {
+	if t.familySet {
+		return t.Family
+	}
+	return m.Family
+}
+
+// covers reports whether a module of the target scans the IP version of an address.
+func (t *Target) covers(addr netip.Addr) bool {
+	return slices.ContainsFunc(t.Modules, func(m *Module) bool { return t.FamilyFor(m).Includes(addr) })
+}
+
+// coversBy reports whether the module of a request, the first one if the name is empty, scans the
+// IP version of an address. For a module that the target does not list, it is like covers.
+func (t *Target) coversBy(module string, addr netip.Addr) bool {
+	m, ok := t.Module(module)
+	if !ok {
+		return t.covers(addr)
+	}
+	return t.FamilyFor(m).Includes(addr)
+}
 
 // entryOf returns the entry of hosts with a name.
 func (t *Target) entryOf(name string) string {
@@ -115,7 +141,10 @@ func (l *loader) targetFields(t *targetDraft) []field {
 			t.networksAt = v
 			l.networks(&t.Networks, true)(v)
 		}},
-		{key: "ip_protocol", example: "ip_protocol: any", decode: oneOf(l, &t.Family, families())},
+		{key: "ip_protocol", example: "ip_protocol: any", decode: func(v value) {
+			t.familySet = true
+			oneOf(l, &t.Family, families())(v)
+		}},
 		{key: "modules", example: "modules: [tcp_default]", required: true, decode: l.targetModules(t)},
 		{key: "authorization", example: `authorization: {owner: "net team"}`, required: true, decode: l.authorization(&t.Authorization)},
 		{key: "expect", example: `expect: {tcp: {open: "22,443"}}`, decode: l.expect(t)},

@@ -68,6 +68,7 @@ func Messages() []Message {
 		{http.StatusBadRequest, collector.RefusalBadRequest, string(config.NoHosts)},
 		{http.StatusForbidden, collector.RefusalUnknownTarget, string(config.UnknownTarget)},
 		{http.StatusForbidden, collector.RefusalUnknownTarget, string(config.UnlistedAddress)},
+		{http.StatusForbidden, collector.RefusalUnknownTarget, string(config.UncoveredAddress)},
 		{http.StatusForbidden, collector.RefusalUnknownModule, string(config.UnlistedModule)},
 		{http.StatusForbidden, collector.RefusalExpired, string(config.ExpiredAuthorization)},
 		{http.StatusForbidden, "", expiredLog},

@@ -63,7 +63,11 @@ external_labels: {vantage: dmz, rack: r0}
 type stubLookup []netip.Addr
 
 func (s stubLookup) ask(_ context.Context, q resolve.Question) ([]netip.Addr, error) {
-	return slices.DeleteFunc(slices.Clone(s), func(a netip.Addr) bool { return !q.Family.Includes(a) }), nil
+	addrs := slices.DeleteFunc(slices.Clone(s), func(a netip.Addr) bool { return !q.Family.Includes(a) })
+	if len(addrs) == 0 {
+		return nil, resolve.ErrNoAddress
+	}
+	return addrs, nil
 }
 
 // harness is a server wired as the serve command does it.
