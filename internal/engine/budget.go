@@ -157,9 +157,10 @@ func (s *share) leave() {
 }
 
 // maxUnresolved is the number of next hops of all scans that the kernel resolves at the same
-// time: half of its neighbor table by default (net.ipv4.neigh.default.gc_thresh3), so that
-// scans do not fill the table. minUnresolved is the number for each scan in any case.
-const maxUnresolved, minUnresolved = 512, 16
+// time. Its neighbor table has 1024 entries by default (net.ipv4.neigh.default.gc_thresh3) and
+// also keeps those that have failed, as many again, until it needs their space. With 512, scans
+// filled the table now and then. minUnresolved is the number for each scan in any case.
+const maxUnresolved, minUnresolved = 384, 16
 
 // acquireUnresolved reports whether the scan can send to one more next hop that is not
 // resolved. Scans with such next hops share them equally.

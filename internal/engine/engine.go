@@ -30,9 +30,11 @@ const (
 	// maxWorkers is the maximum number of workers of a scan.
 	maxWorkers = 4
 
-	// maxActiveHosts is the maximum number of addresses that are scanned at once. It
-	// limits the memory of a scan.
-	maxActiveHosts = 256
+	// maxActiveHosts is the maximum number of addresses that are scanned at once, and
+	// maxActiveLarge that of a scan with more than manyPorts ports. They limit the memory of
+	// a scan. An unused address takes three seconds, so that a /20 takes half a minute.
+	maxActiveHosts, maxActiveLarge = 512, 256
+	manyPorts                      = 8192
 
 	// maxStarts is the maximum number of addresses whose scan starts within
 	// startInterval, because unresolved neighbors fill the kernel's table.
@@ -82,6 +84,15 @@ func (e *Engine) Scan(ctx context.Context, req scan.Request, report func(scan.Po
 // attempts fit, each last one listens for the complete port_timeout, which takes no longer.
 func needsLateDetector(spec scan.Spec, ports, addresses, places int) bool {
 	const many = 4096 // sockets, of several kilobytes each
-	most := min(places, spec.MaxInFlight*min(addresses, maxActiveHosts), many)
+	most := min(places, spec.MaxInFlight*min(addresses, activeLimit(ports)), many)
 	return ports*addresses > most
+}
+
+// activeLimit returns the maximum number of addresses with that many ports that are scanned at
+// once.
+func activeLimit(ports int) int {
+	if ports > manyPorts {
+		return maxActiveLarge
+	}
+	return maxActiveHosts
 }

@@ -77,7 +77,7 @@ const (
 	// unresolvedAttempts is the number of attempts through a next hop that does not
 	// resolve, until the kernel has given up. The first makes the kernel send its
 	// requests; more would only wait for the same answer.
-	unresolvedAttempts = 4
+	unresolvedAttempts = 1
 
 	// gatewayFailures is how often a gateway has to fail before its addresses are given
 	// up. A gateway's failure is no state of a port, so it is worth a second try.
@@ -204,6 +204,26 @@ func (n *neighbor) limit(now time.Duration) int {
 	default:
 		n.inRound = true
 		return max(0, unresolvedAttempts-n.roundAttempts)
+	}
+}
+
+// isOpen reports whether attempts are not limited.
+func (n *neighbor) isOpen() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.open
+}
+
+// noteUnsent takes back an attempt of noteAttempts that has not reached the neighbor table.
+func (n *neighbor) noteUnsent() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.open || n.roundAttempts == 0 {
+		return
+	}
+	n.roundAttempts--
+	if n.roundAttempts == 0 {
+		n.endRound()
 	}
 }
 

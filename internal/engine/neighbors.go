@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"portscan_exporter/internal/engine/pace"
 	"portscan_exporter/internal/scan"
 )
 
@@ -262,7 +263,16 @@ func (h *host) fail(now time.Duration, s *slot, cause scan.Cause) {
 		h.pacer.Interrupted(now, s.sent, s.attempt)
 		return
 	}
-	h.pacer.Failed(now, s.sent, s.attempt, h.explainFailure(cause, now))
+	h.failUnsent(now, s.sent, s.attempt, cause)
+}
+
+// failUnsent ends an attempt that this machine could not make. The host's lock is held.
+func (h *host) failUnsent(now, sent time.Duration, attempt pace.Attempt, cause scan.Cause) {
+	cause = h.explainFailure(cause, now)
+	if cause == scan.CauseDeadline { // the send queue is full
+		h.neighbor.noteUnsent()
+	}
+	h.pacer.Failed(now, sent, attempt, cause)
 }
 
 // explainFailure returns why an attempt could not be made. The system's errors do not

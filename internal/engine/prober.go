@@ -47,6 +47,10 @@ type attemptOptions struct {
 	// quiet is set if the port is probably open and no evidence other than that is needed.
 	// The service does not have to see the connection.
 	quiet bool
+
+	// unresolved is set if the next hop is not resolved: the packet waits in the kernel and
+	// must not delay those for others.
+	unresolved bool
 }
 
 // natWatcher is a prober that can report which attempts this machine translates (NAT).

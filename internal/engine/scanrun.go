@@ -134,10 +134,13 @@ func (r *scanRun) reportAll(lack scan.Cause) {
 	}
 }
 
+// activeLimit returns the maximum number of addresses that are scanned at once.
+func (r *scanRun) activeLimit() int { return min(r.addressCount, activeLimit(r.plan.Ports().Len())) }
+
 // activeHosts returns the addresses that are being scanned. It adds waiting ones first.
 func (r *scanRun) activeHosts() ([]*host, error) {
 	active := *r.active.Load()
-	if len(active) >= min(maxActiveHosts, r.addressCount) {
+	if len(active) >= r.activeLimit() {
 		return active, nil
 	}
 	r.mu.Lock()
@@ -150,7 +153,7 @@ func (r *scanRun) activeHosts() ([]*host, error) {
 	if now.Sub(r.startedSince) >= startInterval {
 		r.startedSince, r.startedHosts = now, 0
 	}
-	n := min(len(r.waiting), maxActiveHosts-len(active), maxStarts-r.startedHosts)
+	n := min(len(r.waiting), r.activeLimit()-len(active), maxStarts-r.startedHosts)
 	if n <= 0 {
 		return active, nil
 	}
@@ -184,7 +187,7 @@ func (r *scanRun) newHost(addr netip.Addr, at int) (*host, error) {
 	h.pacer, err = pace.NewPacer(pace.Options{
 		Plan: r.plan, Order: r.order, Known: r.known(addr), Done: r.done(addr), Seed: rand.Uint32(), //nolint:gosec // the order needs no cryptographic randomness
 		DetectsLate: r.late != nil && r.late.detects(addr), ReceivesLate: r.traits.receivesLate, Lag: r.traits.lag,
-		Addresses: min(r.addressCount, maxActiveHosts),
+		Addresses: r.activeLimit(),
 		Report: func(p scan.PortResult) {
 			p.Address = addr
 			if h.lastResponse > 0 {

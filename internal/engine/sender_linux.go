@@ -55,6 +55,7 @@ func newSender(family uint8, source netip.Addr) (*sender, error) {
 	// Without this option the kernel does not report packets that it drops from a full
 	// queue (raw_send_hdrinc in net/ipv4/raw.c).
 	err = unix.SetsockoptInt(fd, level, option, 1)
+	enlargeSendBuffer(fd)
 	if err == nil && source.IsValid() && slotFamily(source) == family {
 		err = bindTo(fd, source)
 	}
@@ -63,6 +64,13 @@ func newSender(family uint8, source netip.Addr) (*sender, error) {
 		return nil, err
 	}
 	return &sender{fd: fd, family: family, buffer: make([]byte, 0, maxBatch*maxSYNSize), nameSize: size}, nil
+}
+
+// enlargeSendBuffer lets packets for as many unresolved next hops as possible wait in the kernel.
+// The kernel limits the size (socket(7), wmem_max): by default, about 470 packets.
+func enlargeSendBuffer(fd int) {
+	const size = 1 << 20
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, size)
 }
 
 func (s *sender) close() { _ = unix.Close(s.fd) }

@@ -45,9 +45,19 @@ type synSlot struct {
 }
 
 // channel sends and receives packets of one family.
+//
+// Packets for next hops that are not resolved wait in the kernel, for three seconds by default,
+// and occupy the send buffer of their socket. They have a socket of their own, so that no other
+// packet waits for them.
 type channel struct {
-	out *sender
-	in  *receiver
+	out        *sender
+	unresolved *sender
+	in         *receiver
+}
+
+func (c *channel) close() {
+	c.out.close()
+	c.unresolved.close()
 }
 
 // newSYNProber returns a prober. Attempts at one port that can be in flight at once have
@@ -77,7 +87,7 @@ func (sp *synProber) close() {
 	sp.system.nat.leave(sp)
 	for _, w := range sp.channels {
 		if w != nil {
-			w.out.close()
+			w.close()
 			sp.system.pool.put(w.in)
 		}
 	}
@@ -106,18 +116,31 @@ func (sp *synProber) openChannel(family uint8) error {
 	if err != nil {
 		return err
 	}
-	out, err := newSender(family, sp.source)
+	c, err := sp.newChannel(family, in)
 	if err != nil {
 		sp.system.pool.put(in)
 		return err
 	}
-	if err := sp.poller.add(in.fd, int32(family), 0); err != nil {
-		out.close()
-		sp.system.pool.put(in)
-		return err
-	}
-	sp.channels[family] = &channel{out: out, in: in}
+	sp.channels[family] = c
 	return nil
+}
+
+func (sp *synProber) newChannel(family uint8, in *receiver) (*channel, error) {
+	out, err := newSender(family, sp.source)
+	if err != nil {
+		return nil, err
+	}
+	unresolved, err := newSender(family, sp.source)
+	if err != nil {
+		out.close()
+		return nil, err
+	}
+	c := &channel{out: out, unresolved: unresolved, in: in}
+	if err := sp.poller.add(in.fd, int32(family), 0); err != nil {
+		c.close()
+		return nil, err
+	}
+	return c, nil
 }
 
 func (sp *synProber) send(id attemptID, to netip.AddrPort, o attemptOptions) scan.Cause {
@@ -129,9 +152,12 @@ func (sp *synProber) send(id attemptID, to netip.AddrPort, o attemptOptions) sca
 	s := &sp.slots[id.slot]
 	*s = synSlot{local: local, remote: to, sequence: sp.key.Sequence(local, to), id: id, busy: true}
 	sp.inFlight[s.sequence] = id
-	w := sp.channels[slotFamily(to.Addr())]
-	if w.out.add(id, local, to, s.sequence) {
-		sp.flushChannel(w)
+	out := sp.channels[slotFamily(to.Addr())].out
+	if o.unresolved {
+		out = sp.channels[slotFamily(to.Addr())].unresolved
+	}
+	if out.add(id, local, to, s.sequence) {
+		sp.flushSender(out)
 	}
 	return scan.CauseNone
 }
@@ -139,15 +165,16 @@ func (sp *synProber) send(id attemptID, to netip.AddrPort, o attemptOptions) sca
 func (sp *synProber) flush() (sent int) {
 	for _, w := range sp.channels {
 		if w != nil {
-			sp.flushChannel(w)
-			sent += w.out.sentCount
+			sp.flushSender(w.out)
+			sp.flushSender(w.unresolved)
+			sent += w.out.sentCount + w.unresolved.sentCount
 		}
 	}
 	return sent
 }
 
-func (sp *synProber) flushChannel(w *channel) {
-	w.out.flush(func(id attemptID, err error) {
+func (sp *synProber) flushSender(out *sender) {
+	out.flush(func(id attemptID, err error) {
 		if s := &sp.slots[id.slot]; s.busy && s.id == id {
 			sp.drop(id.slot)
 			sp.failed = append(sp.failed, completion{id: id, verdict: verdict{cause: sendFailure(err)}})

@@ -18,12 +18,12 @@ import (
 )
 
 // udpProber is the prober of UDP scans. It has an unconnected socket per variant and family
-// for all ports. A connected socket also reports errors of the port before: the next send
+// for all ports, and one for next hops that are not resolved. A connected socket also reports errors of the port before: the next send
 // returns that error and sends no packet.
 type udpProber struct {
 	system      *udpSystem
 	source      netip.Addr
-	sockets     [2][]udpSocket // by family and variant; none until the first attempt
+	sockets     [2][]udpSocket // by family and variant, and unresolvedSocket; none until the first attempt
 	poller      *poller
 	slots       []udpSlot
 	freeSlots   []int32 // slots that were shut
@@ -58,6 +58,10 @@ type udpKey struct {
 	variant uint8
 }
 
+// unresolvedSocket is the index of the socket for next hops that are not resolved. Their datagrams
+// wait in the kernel, for three seconds by default, and occupy the socket's send buffer.
+const unresolvedSocket = pace.Variants
+
 // tftpPort is the port of the one service whose answers come from another port (RFC 1350
 // section 4).
 const tftpPort = 69
@@ -85,7 +89,7 @@ func (u *udpProber) close() {
 }
 
 func (u *udpProber) open(family uint8) (int32, scan.Cause) {
-	for len(u.sockets[family]) < pace.Variants {
+	for len(u.sockets[family]) <= unresolvedSocket {
 		s, err := u.socket(family)
 		if err != nil {
 			return 0, localCause(err)
@@ -111,6 +115,7 @@ func (u *udpProber) socket(family uint8) (udpSocket, error) {
 		return udpSocket{}, err
 	}
 	u.system.holdPort(port, 1)
+	enlargeSendBuffer(fd)
 	return udpSocket{fd, port}, nil
 }
 
@@ -167,8 +172,12 @@ func (u *udpProber) send(id attemptID, to netip.AddrPort, o attemptOptions) scan
 	if u.system.isOwnSocket(to) && !u.vacatePort(to) {
 		return scan.CauseSourcePorts
 	}
-	fd := u.sockets[slotFamily(to.Addr())][o.variant].fd
-	key := udpKey{to, uint8(o.variant)} //nolint:gosec // one of a few
+	variant := o.variant
+	if o.unresolved {
+		variant = unresolvedSocket
+	}
+	fd := u.sockets[slotFamily(to.Addr())][variant].fd
+	key := udpKey{to, uint8(variant)}
 	s := &u.slots[id.slot]
 	*s = udpSlot{key, id, true}
 	u.inFlight[key] = id

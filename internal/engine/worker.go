@@ -40,6 +40,7 @@ type worker struct {
 	inFlight     int    // number of those in flight
 	published    int    // value of inFlight in the budget
 	sentCount    int    // number of packets in the budget
+	unsent       []unsentAttempt
 
 	refusals [2]scan.Cause // why no slot could be opened, by family
 	reopenAt [2]time.Duration
@@ -173,16 +174,42 @@ func (w *worker) serveHost(h *host) (sent int) {
 	}
 	hop := h.neighbor
 	h.mu.Unlock()
+	unresolved := !hop.isOpen()
+	w.unsent = w.unsent[:0]
 	for _, attempt := range attempts {
-		w.send(h, attempt)
+		if cause := w.send(h, attempt, unresolved); cause != scan.CauseNone {
+			w.unsent = append(w.unsent, unsentAttempt{attempt, cause})
+		}
 	}
 	w.flush()
 	hop.noteAttempts(now, len(attempts))
+	w.failUnsent(h)
 	return len(attempts)
 }
 
-// send makes an attempt.
-func (w *worker) send(h *host, attempt pace.Attempt) {
+// unsentAttempt is an attempt that could not be made.
+type unsentAttempt struct {
+	attempt pace.Attempt
+	cause   scan.Cause
+}
+
+// failUnsent ends the attempts at a host that could not be made.
+func (w *worker) failUnsent(h *host) {
+	if len(w.unsent) == 0 {
+		return
+	}
+	now := w.run.elapsed()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, u := range w.unsent {
+		if h.pacer != nil {
+			h.failUnsent(now, now, u.attempt, u.cause)
+		}
+	}
+}
+
+// send makes an attempt, or returns the cause if it cannot.
+func (w *worker) send(h *host, attempt pace.Attempt, unresolved bool) scan.Cause {
 	now := w.run.elapsed()
 	family := slotFamily(h.addr)
 	cause := w.refusals[family]
@@ -190,19 +217,15 @@ func (w *worker) send(h *host, attempt pace.Attempt) {
 		w.attemptCount++
 		id := attemptID{w.free[family].pop(w.slotVariant(attempt)), w.attemptCount}
 		if cause = w.watchNAT(&attempt); cause == scan.CauseNone {
-			cause = w.prober.send(id, netip.AddrPortFrom(h.addr, w.run.plan.Ports().At(int(attempt.Index))), attemptOptions{attempt.Variant(), attempt.IsQuiet()})
+			cause = w.prober.send(id, netip.AddrPortFrom(h.addr, w.run.plan.Ports().At(int(attempt.Index))), attemptOptions{attempt.Variant(), attempt.IsQuiet(), unresolved})
 		}
 		if cause == scan.CauseNone {
 			w.track(id, h, attempt, now)
-			return
+			return cause
 		}
 		w.free[family].push(id.slot, w.slots[id.slot].variant)
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.pacer != nil {
-		h.pacer.Failed(now, now, attempt, h.explainFailure(cause, now))
-	}
+	return cause
 }
 
 // watchNAT makes the prober watch for translation before the first attempt whose silence
