@@ -33,11 +33,16 @@ func convertName(name string) (string, error) {
 	if !strings.Contains(strings.ToLower(name), "xn--") {
 		return "", nil
 	}
-	decoded, err := lookupProfile().ToUnicode(name)
-	if encoded, again := nameToASCII(decoded); err != nil || again != nil || !strings.EqualFold(encoded, name) || printable.Escape(decoded) != decoded {
-		return "", nil // the ASCII form is as valid as any other name
+	if decoded, err := lookupProfile().ToUnicode(name); err == nil && isFormOf(name, decoded) {
+		return decoded, nil
 	}
-	return decoded, nil
+	return "", nil // the ASCII form is as valid as any other name
+}
+
+// isFormOf reports whether a Unicode form has only visible characters and leads to the ASCII form.
+func isFormOf(ascii, decoded string) bool {
+	encoded, err := nameToASCII(decoded)
+	return err == nil && strings.EqualFold(encoded, ascii) && printable.Escape(decoded) == decoded
 }
 
 // lookupProfile returns the rules for lookups (RFC 5891 section 5, UTS 46), but with underscores.

@@ -73,32 +73,24 @@ func parseEnds(text string) (first, last netip.Addr, err error) {
 	if last, err = netip.ParseAddr(right); err == nil {
 		return first.Unmap(), last.Unmap(), nil
 	}
-	last, err = replaceEnd(left, first.Unmap(), right, text)
+	last, err = replaceEnd(left, right, text)
 	return first.Unmap(), last, err
 }
 
-// replaceEnd returns the address with another last octet, in decimal, or last group, in
-// hexadecimal.
-func replaceEnd(left string, first netip.Addr, end, text string) (netip.Addr, error) {
+// replaceEnd returns an address with another last octet, in decimal, or last group, in hexadecimal.
+func replaceEnd(addr, end, text string) (netip.Addr, error) {
+	separator := "."
+	if strings.Contains(addr, ":") {
+		separator = ":"
+	}
+	last, err := netip.ParseAddr(addr[:strings.LastIndex(addr, separator)+1] + end)
 	switch {
-	case first.Is4() && !strings.Contains(left, ":"):
-		octet, err := strconv.ParseUint(end, 10, 8)
-		if err != nil && strings.Trim(end, "0123456789") == "" && end != "" {
-			return netip.Addr{}, fmt.Errorf("%s ends above 255: write a number up to 255, or the complete last address, such as 192.0.2.10-192.0.3.50", quoteValue(text))
-		}
-		if err != nil || strconv.FormatUint(octet, 10) != end {
-			return netip.Addr{}, rangeError(text)
-		}
-		b := first.As4()
-		b[3] = byte(octet)
-		return netip.AddrFrom4(b), nil
-	case !strings.Contains(left, ".") && hexGroup.MatchString(end):
-		group, _ := strconv.ParseUint(end, 16, 16) // matches
-		b := first.As16()
-		b[14], b[15] = byte(group>>8), byte(group)
-		return netip.AddrFrom16(b), nil
-	default:
+	case separator == "." && strings.Trim(end, "0123456789") == "" && !strings.HasPrefix(end, "0") && end != "" && err != nil:
+		return netip.Addr{}, fmt.Errorf("%s ends above 255: write a number up to 255, or the complete last address, such as 192.0.2.10-192.0.3.50", quoteValue(text))
+	case err != nil, separator == ":" && (strings.Contains(addr, ".") || !hexGroup.MatchString(end)):
 		return netip.Addr{}, rangeError(text)
+	default:
+		return last, nil
 	}
 }
 

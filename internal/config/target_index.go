@@ -76,17 +76,19 @@ func (x targetIndex) candidates(addr netip.Addr) []candidate {
 				at[e.target] = i
 				found = append(found, candidate{Target: x.targets[e.target], position: e.target, host: -1})
 			}
-			found[i].add(e, addr)
+			found[i] = found[i].with(e, addr)
 		}
 	}
 	slices.SortFunc(found, func(a, b candidate) int { return cmp.Compare(a.position, b.position) })
 	return found
 }
 
-// add adds an entry that contains the address or, if it is a network, has it as an end.
-func (c *candidate) add(e targetEntry, addr netip.Addr) {
-	c.bits = max(c.bits, e.bits)
-	if e.host >= 0 && c.Hosts[e.host].Contains(addr) && (c.host < 0 || e.bits > c.Hosts[c.host].Bits()) {
-		c.host = e.host
+// with returns the candidate with an entry that contains the address or, if it is a network, has it
+// as an end.
+func (t candidate) with(e targetEntry, addr netip.Addr) candidate {
+	t.bits = max(t.bits, e.bits)
+	if e.host >= 0 && t.Hosts[e.host].Contains(addr) && (t.host < 0 || e.bits > t.Hosts[t.host].Bits()) {
+		t.host = e.host
 	}
+	return t
 }

@@ -109,7 +109,10 @@ func (h Host) All() iter.Seq[netip.Addr] {
 			return
 		}
 		first, last := h.Bounds()
-		for a := first; yield(a) && a != last; a = a.Next() {
+		for a := first; ; a = a.Next() {
+			if !yield(a) || a == last {
+				return
+			}
 		}
 	}
 }
