@@ -81,7 +81,8 @@ func (s *dnsServer) serveTCP(l net.Listener) {
 			return
 		}
 		c.SetDeadline(time.Now().Add(10 * time.Second))
-		for s.serveQuery(c) == nil {
+		for err == nil {
+			err = s.serveQuery(c)
 		}
 		c.Close()
 	}

@@ -38,6 +38,8 @@ var errEnough = errors.New("asked before")
 const maxDials = 2
 
 // dial is the Dial function of a [net.Resolver].
+//
+//nolint:contextcheck // the context of package net does not end with that of the lookup
 func (x *exchange) dial(_ context.Context, network, address string) (net.Conn, error) {
 	if x.server.IsValid() {
 		address = x.server.String()
@@ -74,7 +76,8 @@ func (x *exchange) begin(network, address string) error {
 	if x.dials == nil {
 		x.dials = make(map[string]int)
 	}
-	if x.dials[network]++; x.server.IsValid() && x.dials[network] > maxDials {
+	x.dials[network]++
+	if x.server.IsValid() && x.dials[network] > maxDials {
 		return errEnough
 	}
 	x.asked, x.code, x.response, x.fault = address, noResponse, nil, nil

@@ -88,7 +88,7 @@ func (l lookup) askFamilies(ctx context.Context, name string) []answer {
 			answered <- answer{question: q, addrs: addrs, err: err}
 		}()
 	}
-	var answers []answer
+	answers := make([]answer, 0, len(families))
 	for range families {
 		a := <-answered
 		if l.want.IsValid() && l.has(a.addrs) {
@@ -127,7 +127,7 @@ func failures(answers []answer) (failed []answer) {
 func joinAnswers(answers []answer) error {
 	var problems []string
 	types, names := make(map[string][]string), make(map[string][]string)
-	var causes []error
+	causes := make([]error, 0, len(answers))
 	for _, a := range answers {
 		problem := a.err.Error()
 		problems = appendNew(problems, problem)

@@ -61,7 +61,7 @@ func parseSettings(text, host string) Settings {
 		case "search":
 			s.Search = searchDomains(fields[1:])
 		case "options":
-			s.setOptions(fields[1:])
+			s.Ndots = parseNdots(fields[1:], s.Ndots)
 		}
 	}
 	if len(s.Servers) == 0 {
@@ -87,16 +87,18 @@ func searchDomains(fields []string) []string {
 	return domains
 }
 
-// setOptions sets the options that select names. The client of package net handles the others.
-func (s *Settings) setOptions(options []string) {
+// parseNdots returns the value of ndots in options, or the given one. The client of package net parses
+// the other options.
+func parseNdots(options []string, ndots int) int {
 	const maxNdots = 15 // RES_MAXNDOTS of glibc
 	for _, option := range options {
 		if digits, ok := strings.CutPrefix(option, "ndots:"); ok {
 			if n, err := strconv.Atoi(digits); err == nil {
-				s.Ndots = min(max(n, 0), maxNdots)
+				ndots = min(max(n, 0), maxNdots)
 			}
 		}
 	}
+	return ndots
 }
 
 // absoluteName returns the name with a final dot.
