@@ -4,6 +4,7 @@
 package server
 
 import (
+	"fmt"
 	"html/template"
 	"maps"
 	"net/http"
@@ -55,6 +56,7 @@ type targetResults struct {
 	Address        string // the selected address; "": all
 	Gaps           []string
 	Addresses      []addressRow
+	Responding     string // how many addresses respond
 	Ports          []portRow
 	NoPorts        string // why Ports is empty
 	Omitted        string // number of ports that are not listed; "": none
@@ -198,9 +200,14 @@ func (s *Server) newTargetResults(ts *targetStatus, addresses []*store.AddressVi
 		Target: target, Module: module, AllLink: s.targetLink(target, module), Address: address,
 		Gaps: ts.coverageGaps(), Changes: s.changeRows(target, address, now),
 	}
+	responding := 0
 	for _, a := range view.Addresses {
 		r.Addresses = append(r.Addresses, newAddressRow(r, a, now))
+		if a.Responding {
+			responding++
+		}
 	}
+	r.Responding = fmt.Sprintf("%s of %s respond.", formatNumber(responding), formatNumber(len(r.Addresses)))
 	ports := classifyPorts(view, addresses, address == "" && (view.Evicted > 0 || view.Partial))
 	r.Map, r.NoPorts = newPortMap(view.Plan.Spec().Protocol, ports), ports.noPortsText()
 	r.Ports, r.Omitted = portRows(view, addresses, now)

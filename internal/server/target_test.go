@@ -74,10 +74,13 @@ func TestTargetPageNewHost(t *testing.T) {
 		s.setState(scan.Filtered, fmt.Sprintf("192.0.2.1:%d", port))
 	}
 	s.get(t, "/probe?target=web")
+	wantTexts(t, "addresses", sectionText(t, s.getPage(t, "/target/web"), "addresses"), "Addresses 1 of 2 respond. Address Host")
 	s.setState(scan.Closed, "192.0.2.1:3")
 	s.setState(scan.Open, "192.0.2.1:22")
 	s.get(t, "/probe?target=web")
-	changes := sectionText(t, s.getPage(t, "/target/web"), "changes")
+	page := s.getPage(t, "/target/web")
+	wantTexts(t, "addresses", sectionText(t, page, "addresses"), "Addresses 2 of 2 respond. Address Host")
+	changes := sectionText(t, page, "changes")
 	wantTexts(t, "changes", changes, "Changes When Port Address Change Module", "– 192.0.2.1 new host few", "22/tcp 192.0.2.1 filtered → open few")
 	if strings.Contains(changes, "3/tcp") || strings.Contains(changes, "192.0.2.2") {
 		t.Errorf("got changes %s, want the new host and its open port", changes)
