@@ -105,6 +105,21 @@ func resolveTask(t *testing.T, z zone, task scan.Task) ([]string, map[scan.Failu
 	return got, failed
 }
 
+// TestResolveInternationalName checks that names are looked up in ASCII, and that errors have both
+// forms.
+func TestResolveInternationalName(t *testing.T) {
+	t.Parallel()
+	internationalized := task(t, scan.IPv4, 9, "", "www")
+	internationalized.Hosts = []scan.Host{scan.NewName("bücher.example", "xn--bcher-kva.example"), scan.NewName("weiß.example", "xn--wei-7ka.example")}
+	got, failed := resolveTask(t, zone{"ip4 xn--bcher-kva.example.": {"192.0.2.7"}}, internationalized)
+	if want := "[bücher.example=192.0.2.7]"; fmt.Sprint(got) != want {
+		t.Errorf("Resolve() = %v, want %s", got, want)
+	}
+	if err := failed[scan.FailedDNS]; err == nil || !strings.Contains(err.Error(), "resolving weiß.example (xn--wei-7ka.example): ") {
+		t.Errorf("Resolve() fails with %v, want both forms of the name", err)
+	}
+}
+
 func TestResolve(t *testing.T) {
 	t.Parallel()
 	z := zone{

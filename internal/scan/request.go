@@ -35,7 +35,11 @@ func NewScope(allow, exclude []netip.Prefix, ranges ...Host) (Scope, error) {
 			return Scope{}, fmt.Errorf("scope has a network that is not in canonical form: %v", p)
 		}
 	}
-	list, pieces := slices.Clone(allow), make(map[netip.Prefix]float64)
+	list := slices.Clone(allow)
+	var pieces map[netip.Prefix]float64
+	if len(ranges) > 0 {
+		pieces = make(map[netip.Prefix]float64)
+	}
 	for _, h := range ranges {
 		if !h.IsRange() {
 			return Scope{}, fmt.Errorf("scope has a range that is none: %s", h)
