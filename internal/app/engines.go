@@ -22,7 +22,7 @@ type scans struct {
 
 // newResolver returns a resolver with the settings of the system.
 func newResolver() (*resolve.Resolver, error) {
-	resolver, err := resolve.New(resolve.System())
+	resolver, err := resolve.New(resolve.System(engine.MaxLookupSockets()))
 	if err != nil {
 		return nil, fmt.Errorf("making the resolver: %w", err)
 	}

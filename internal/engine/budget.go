@@ -82,6 +82,16 @@ func descriptorReserve(descriptors, connections int) int {
 	return max(otherDescriptors(descriptors)+maxConnections(descriptors, connections), descriptors/share)
 }
 
+// MaxLookupSockets returns the maximum number of sockets for name resolution: an eighth of the
+// descriptors that the process may open, from 32 to 1024. Few are open at a time, unless many names
+// get no answer.
+func MaxLookupSockets() int { return maxLookupSockets(maxDescriptors()) }
+
+func maxLookupSockets(descriptors int) int {
+	const least, most, share = 32, 1024, 8
+	return min(max(descriptors/share, least), most)
+}
+
 // SetLimits changes the limits. Attempts in flight are not ended.
 func (b *Budget) SetLimits(l Limits) {
 	b.mu.Lock()

@@ -118,6 +118,15 @@ func TestSetLimits(t *testing.T) {
 	}
 }
 
+func TestMaxLookupSockets(t *testing.T) {
+	t.Parallel()
+	for descriptors, want := range map[int]int{64: 32, 1024: 128, 4096: 512, 1 << 20: 1024} {
+		if got := maxLookupSockets(descriptors); got != want {
+			t.Errorf("maxLookupSockets(%d) = %d, want %d", descriptors, got, want)
+		}
+	}
+}
+
 func TestDescriptorReserve(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ descriptors, wanted, connections, reserve int }{

@@ -18,15 +18,12 @@ import (
 	"portscan_exporter/internal/scan"
 )
 
-// System returns the options of a resolver that uses the system's settings and its hosts file.
-func System() Options {
-	c := client{sockets: make(chan struct{}, maxSockets)}
+// System returns the options of a resolver that uses the system's settings and its hosts file, and has
+// at most the given number of sockets open.
+func System(sockets int) Options {
+	c := client{sockets: make(chan struct{}, sockets)}
 	return Options{Settings: systemSettings, Hosts: lookupHosts, Ask: c.ask}
 }
-
-// maxSockets is the maximum number of open sockets for questions. It keeps file descriptors for scans
-// and requests if DNS servers are silent.
-const maxSockets = 512
 
 // client asks DNS servers. It may be used concurrently.
 type client struct {

@@ -55,7 +55,7 @@ func TestSystemChild(t *testing.T) {
 		tk.Resolver = netip.MustParseAddrPort(request.Resolver)
 	}
 	started := time.Now()
-	found, failed := newResolver(t, resolve.System()).Resolve(t.Context(), tk)
+	found, failed := newResolver(t, resolve.System(512)).Resolve(t.Context(), tk)
 	result := childResult{Error: errorText(failed[scan.FailedDNS]), Took: time.Since(started)}
 	for _, a := range found {
 		result.Found, result.Full = append(result.Found, a.Hosts[0]+"="+a.IP.String()), a.FullName

@@ -30,7 +30,7 @@ const nameServer = "198.51.100.53"
 
 // newLabOptions returns the options of a resolver like the exporter's that uses nameServer.
 func newLabOptions() resolve.Options {
-	o := resolve.System()
+	o := resolve.System(64)
 	o.Settings = func() resolve.Settings {
 		return resolve.Settings{Servers: []netip.AddrPort{netip.AddrPortFrom(netip.MustParseAddr(nameServer), 53)}}
 	}
