@@ -27,7 +27,7 @@ func (n *names) FindName(_ context.Context, addr netip.Addr, groups []scan.NameG
 	n.lookups++
 	switch n.addr {
 	case addr.String():
-		return 0, groups[0].Names[0], nil
+		return 0, groups[0].Names[0].Entry, nil
 	case "":
 		return 0, "", errors.New("timeout")
 	}

@@ -54,7 +54,7 @@ func (e *UnresolvedError) Unwrap() error { return e.cause }
 // Names looks up names.
 type Names interface {
 	// FindName returns the first group with a name that resolves to the address at this moment,
-	// and that name. If there is none, it returns the first group with a failed lookup and its
+	// and that name as written. If there is none, it returns the first group with a failed lookup and its
 	// error, or -1.
 	FindName(ctx context.Context, addr netip.Addr, groups []scan.NameGroup) (group int, name string, err error)
 }
@@ -130,7 +130,7 @@ func (c *Config) authorizeAddress(addr netip.Addr, module string, now time.Time,
 		return Selection{}, nil, won.denied
 	}
 	if name != "" {
-		won.entry = won.target.entryOf(name)
+		won.entry = name
 	}
 	if err != nil {
 		err = &UnresolvedError{cause: err}

@@ -67,7 +67,7 @@ func (l *loader) networks(dst *[]scan.Host, touched bool) func(value) {
 func (l *loader) checkHosts(t *targetDraft) {
 	for _, h := range t.Hosts {
 		if h.IsName() {
-			t.names = append(t.names, h.Name())
+			t.names = append(t.names, h)
 		}
 	}
 	if !l.checkNetworks(t, len(t.names) > 0) {

@@ -59,10 +59,10 @@ func parseAsked(text string) (netip.Addr, bool) {
 // claim is a way in which an address is inside a target: through a numeric entry of hosts,
 // through a name in hosts if that resolves to the address, or, without hosts, through networks.
 type claim struct {
-	target *Target  // nil: an exclusion, which overrides the claims that are not before it
-	bits   float64  // of the entry, see [scan.Host.Bits]
-	entry  string   // of hosts; the address itself if only networks contains it
-	names  []string // of hosts, in ASCII; if not empty, one of them must resolve to the address
+	target *Target     // nil: an exclusion, which overrides the claims that are not before it
+	bits   float64     // of the entry, see [scan.Host.Bits]
+	entry  string      // of hosts; the address itself if only networks contains it
+	names  []scan.Host // of hosts; if not empty, one of them must resolve to the address
 
 	module *Module // that the request names; nil: denied
 	denied error

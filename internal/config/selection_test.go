@@ -25,9 +25,10 @@ type resolved map[string]string
 func (r resolved) FindName(_ context.Context, addr netip.Addr, groups []scan.NameGroup) (int, string, error) {
 	failed, err := -1, error(nil)
 	for i, g := range groups {
-		for _, name := range g.Names {
+		for _, h := range g.Names {
+			name := h.Name()
 			if slices.Contains(strings.Fields(r[name]), addr.String()) {
-				return i, name, nil
+				return i, h.Entry, nil
 			}
 			if r[name] == "fails" && err == nil {
 				failed, err = i, fmt.Errorf("resolving %s: timeout", name)

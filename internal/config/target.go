@@ -28,7 +28,7 @@ type Target struct {
 
 	familySet bool // ip_protocol is set, also to any
 
-	names []string              // in Hosts, in ASCII
+	names []scan.Host           // in Hosts
 	plans map[*Module]scan.Plan // by module of the target
 	tasks map[*Module]scan.Task // of the complete target, by module
 }
@@ -59,15 +59,6 @@ func (t *Target) coversBy(module string, addr netip.Addr) bool {
 		return t.covers(addr)
 	}
 	return t.FamilyFor(m).Includes(addr)
-}
-
-// entryOf returns the entry of hosts with a name.
-func (t *Target) entryOf(name string) string {
-	i := slices.IndexFunc(t.Hosts, func(h scan.Host) bool { return h.IsName() && h.Name() == name })
-	if i < 0 {
-		return name
-	}
-	return t.Hosts[i].Entry
 }
 
 // Module returns a module of the target by name, or the default module for "".

@@ -26,7 +26,7 @@ type nameAnswer struct {
 }
 
 // FindName returns the first group with a name that resolves to the address at this moment, and
-// that name. If there is none, it returns the first group with a failed lookup and its error, or
+// that name as written. If there is none, it returns the first group with a failed lookup and its error, or
 // -1. A name that does not exist is not a failure. Names are looked up as [Resolver.Resolve] does,
 // but only the address's family if the other one cannot change the answer.
 func (r *Resolver) FindName(ctx context.Context, addr netip.Addr, groups []scan.NameGroup) (group int, name string, err error) {
@@ -39,7 +39,7 @@ func (r *Resolver) FindName(ctx context.Context, addr netip.Addr, groups []scan.
 	for i, g := range groups {
 		first, failure := firstFound(answers[i], len(g.Names))
 		if first >= 0 {
-			return i, g.Names[first], nil
+			return i, g.Names[first].Entry, nil
 		}
 		if failure != nil && group < 0 {
 			group, err = i, failure
@@ -62,15 +62,15 @@ func (r *Resolver) startSearch(ctx context.Context, lookups *sync.WaitGroup, add
 	lookups.Go(func() {
 		for i, g := range groups {
 			l := lookup{options: r.options, settings: r.settings(g.Resolver), family: g.Family, want: addr}
-			for j, name := range g.Names {
+			for j, h := range g.Names {
 				release, ok := slots.acquire(ctx)
 				if !ok {
-					answers[i] <- nameAnswer{index: j, err: newNameError(name, name, fmt.Errorf("not asked: %w", endOf(ctx)))}
+					answers[i] <- nameAnswer{index: j, err: newNameError(h.String(), h.Name(), fmt.Errorf("not asked: %w", endOf(ctx)))}
 					continue
 				}
 				lookups.Go(func() {
 					defer release()
-					found, err := r.hasAddress(ctx, l, name)
+					found, err := r.hasAddress(ctx, l, h)
 					answers[i] <- nameAnswer{index: j, found: found, err: err}
 				})
 			}
@@ -80,22 +80,22 @@ func (r *Resolver) startSearch(ctx context.Context, lookups *sync.WaitGroup, add
 }
 
 // hasAddress reports whether the name resolves to the address of interest.
-func (r *Resolver) hasAddress(ctx context.Context, l lookup, name string) (bool, error) {
+func (r *Resolver) hasAddress(ctx context.Context, l lookup, h scan.Host) (bool, error) {
 	select {
 	case r.searches <- struct{}{}:
 		defer func() { <-r.searches }()
 	case <-ctx.Done():
-		return false, newNameError(name, name, fmt.Errorf("not asked: %w", endOf(ctx)))
+		return false, newNameError(h.String(), h.Name(), fmt.Errorf("not asked: %w", endOf(ctx)))
 	}
 	family := familyOf(l.want)
-	if len(l.settings.candidates(name)) == 1 {
+	if len(l.settings.candidates(h.Name())) == 1 {
 		l.family = family
 	}
-	addrs, _, err := l.find(ctx, name)
+	addrs, _, err := l.find(ctx, h.Name())
 	if hasNone(err) || slices.ContainsFunc(addrs, family.Includes) {
 		err = nil // of the other family, if it is one
 	}
-	return l.has(addrs), newNameError(name, name, err)
+	return l.has(addrs), newNameError(h.String(), h.Name(), err)
 }
 
 func familyOf(addr netip.Addr) scan.Family {

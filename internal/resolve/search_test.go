@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -61,9 +62,31 @@ func (z *slowZone) ask(ctx context.Context, q resolve.Question) ([]netip.Addr, e
 
 func nameGroups(groups ...[]string) (all []scan.NameGroup) {
 	for _, names := range groups {
-		all = append(all, scan.NameGroup{Names: names})
+		all = append(all, scan.NameGroup{Names: hostNames(names...)})
 	}
 	return all
+}
+
+func hostNames(names ...string) (hosts []scan.Host) {
+	for _, name := range names {
+		hosts = append(hosts, scan.NewName(name, ""))
+	}
+	return hosts
+}
+
+// TestFindNameInternational checks that names are looked up in ASCII, and that errors have both forms.
+func TestFindNameInternational(t *testing.T) {
+	t.Parallel()
+	r := newResolver(t, resolve.Options{Ask: zone{"ip4 xn--bcher-kva.example.": {"192.0.2.1"}, "ip4 xn--wei-7ka.example.": {"fails"}}.ask})
+	found, failing := scan.NewName("bücher.example", "xn--bcher-kva.example"), scan.NewName("weiß.example", "xn--wei-7ka.example")
+	addr := netip.MustParseAddr("192.0.2.1")
+	if _, name, err := r.FindName(t.Context(), addr, []scan.NameGroup{{Names: []scan.Host{found}}}); err != nil || name != "bücher.example" {
+		t.Errorf("FindName() = %q, %v, want the name as written", name, err)
+	}
+	_, name, err := r.FindName(t.Context(), addr, []scan.NameGroup{{Names: []scan.Host{failing}}})
+	if name != "" || err == nil || !strings.HasPrefix(err.Error(), "resolving weiß.example (xn--wei-7ka.example): ") {
+		t.Errorf("FindName() = %q, %v, want an error with both forms", name, err)
+	}
 }
 
 func TestFindName(t *testing.T) {
@@ -178,7 +201,7 @@ func TestFindNameSearchDomains(t *testing.T) {
 			started := time.Now()
 			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 			defer cancel()
-			group := scan.NameGroup{Names: []string{tc.name}, Family: tc.family, Resolver: server}
+			group := scan.NameGroup{Names: hostNames(tc.name), Family: tc.family, Resolver: server}
 			_, name, err := r.FindName(ctx, netip.MustParseAddr("192.0.2.1"), []scan.NameGroup{group})
 			if (name == tc.name) != tc.found || (err != nil) != tc.failed {
 				t.Errorf("FindName(%s, %v) = %q, %v, want found %v, failed %v", tc.name, tc.family, name, err, tc.found, tc.failed)

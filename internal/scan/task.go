@@ -45,7 +45,7 @@ func (f Family) String() string {
 
 // NameGroup is names that are looked up in the same way.
 type NameGroup struct {
-	Names    []string
+	Names    []Host
 	Family   Family
 	Resolver netip.AddrPort // DNS server for the names; zero: those of the system
 }
