@@ -4,6 +4,7 @@
 package resolve_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
 	"golang.org/x/net/dns/dnsmessage"
 
 	"portscan_exporter/internal/resolve"
@@ -30,13 +32,14 @@ type (
 	childRequest struct {
 		Names    []string
 		Resolver string
+		Sockets  int
+		Unknown  bool // the system has no resolv.conf that the resolver can read
 	}
 
 	childResult struct {
 		Found []string // name=address, in order
 		Full  string   // full name of the last address
 		Error string
-		Took  time.Duration
 	}
 )
 
@@ -54,9 +57,14 @@ func TestSystemChild(t *testing.T) {
 	if request.Resolver != "" {
 		tk.Resolver = netip.MustParseAddrPort(request.Resolver)
 	}
-	started := time.Now()
-	found, failed := newResolver(t, resolve.System(512)).Resolve(t.Context(), tk)
-	result := childResult{Error: errorText(failed[scan.FailedDNS]), Took: time.Since(started)}
+	options := resolve.System(request.Sockets)
+	if request.Unknown {
+		options.Settings = nil
+	}
+	others := goleak.IgnoreCurrent()
+	found, failed := newResolver(t, options).Resolve(t.Context(), tk)
+	goleak.VerifyNone(t, others)
+	result := childResult{Error: errorText(failed[scan.FailedDNS])}
 	for _, a := range found {
 		result.Found, result.Full = append(result.Found, a.Hosts[0]+"="+a.IP.String()), a.FullName
 	}
@@ -88,13 +96,14 @@ mount --bind "$0/nsswitch.conf" /etc/nsswitch.conf && exec "$@"`
 }
 
 // resolve resolves names in a process.
-func (s system) resolve(t *testing.T, resolver string, names ...string) childResult {
+func (s system) resolve(t *testing.T, r childRequest) childResult {
 	t.Helper()
+	r.Sockets = cmp.Or(r.Sockets, 512)
 	binary, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	request, err := json.Marshal(childRequest{Names: names, Resolver: resolver})
+	request, err := json.Marshal(r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +112,7 @@ func (s system) resolve(t *testing.T, resolver string, names ...string) childRes
 	out, err := cmd.CombinedOutput()
 	_, line, ok := strings.Cut(string(out), "\n"+childTask)
 	if err != nil || !ok {
-		t.Fatalf("resolving %v: %v\n%s", names, err, out)
+		t.Fatalf("resolving %v: %v\n%s", r.Names, err, out)
 	}
 	line, _, _ = strings.Cut(line, "\n")
 	var result childResult
@@ -309,7 +318,7 @@ func TestSystemLookups(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			s := system{resolvConf: tc.conf, hosts: tc.hosts + "\n"}
-			got := s.resolve(t, "", tc.name)
+			got := s.resolve(t, childRequest{Names: []string{tc.name}})
 			want := expectAddrs(tc.name, tc.want)
 			if tc.err != "" {
 				tc.err = "resolving " + tc.name + ": " + tc.err
@@ -331,19 +340,39 @@ func TestSystemLookups(t *testing.T) {
 		for i := range 100 {
 			names = append(names, fmt.Sprintf("%s%d.example.org", map[bool]string{true: "silent", false: "host"}[i < 30], i))
 		}
-		got := system{resolvConf: plain}.resolve(t, "", append(names, "192.0.2.1/32")...)
+		got := system{resolvConf: plain}.resolve(t, childRequest{Names: append(names, "192.0.2.1/32")})
 		if len(got.Found) != 71 || !strings.Contains(got.Error, "and 20 other names") {
 			t.Errorf("Resolve() = %d addresses, %q, want 71 and 30 failed names", len(got.Found), got.Error)
+		}
+	})
+	t.Run("few sockets", func(t *testing.T) {
+		t.Parallel()
+		names := []string{"many.example.org"}
+		for i := range 100 {
+			names = append(names, fmt.Sprintf("host%d.example.org", i))
+		}
+		got := system{resolvConf: plain}.resolve(t, childRequest{Names: names, Sockets: 2})
+		if len(got.Found) != 220 || got.Error != "" {
+			t.Errorf("Resolve() = %d addresses, %q, want 220", len(got.Found), got.Error)
+		}
+	})
+	t.Run("unknown settings", func(t *testing.T) {
+		t.Parallel()
+		s := system{resolvConf: "nameserver " + silentServer + "\n" + plain + "search other.lab lab\n", hosts: "192.0.2.9 local-name\n"}
+		got := s.resolve(t, childRequest{Unknown: true, Names: []string{"www.example.org", "local-name", "single", "web.prod"}})
+		want := slices.Concat([]string{"local-name=192.0.2.9"}, expectAddrs("single", www7), expectAddrs("www.example.org", www7))
+		if err := "resolving web.prod: A and AAAA web.prod." + at + "no such name"; !slices.Equal(got.Found, want) || got.Error != err {
+			t.Errorf("Resolve() = %v, %q, want %v, %q", got.Found, got.Error, want, err)
 		}
 	})
 	t.Run("resolver", func(t *testing.T) {
 		t.Parallel()
 		s := system{resolvConf: plain + "search lab\n", hosts: "192.0.2.9 local-name\n"}
-		got := s.resolve(t, goodServer+":5353", "www.example.org", "local-name", "short")
+		got := s.resolve(t, childRequest{Resolver: goodServer + ":5353", Names: []string{"www.example.org", "local-name", "short"}})
 		if want := []string{"local-name=192.0.2.9", "short=192.0.2.100", "www.example.org=192.0.2.100"}; !slices.Equal(got.Found, want) || got.Error != "" {
 			t.Errorf("Resolve() = %v, %q, want %v", got.Found, got.Error, want)
 		}
-		got = s.resolve(t, noServer+":5353", "www.example.org")
+		got = s.resolve(t, childRequest{Resolver: noServer + ":5353", Names: []string{"www.example.org"}})
 		if want := "resolving www.example.org: A and AAAA www.example.org. at " + noServer + ":5353: connection refused"; got.Error != want {
 			t.Errorf("Resolve() failed with %q, want %q", got.Error, want)
 		}
