@@ -33,6 +33,9 @@ type exchange struct {
 // errEnough prevents more exchanges than maxDials.
 var errEnough = errors.New("asked before")
 
+// errNoSocket is the error of a question that has waited for a socket until its end.
+var errNoSocket = errors.New("not asked: too many other questions have no answer")
+
 // maxDials is the maximum number of UDP and of TCP sockets for a server. Package net uses more if the
 // system has several servers, but all of them lead to one here.
 const maxDials = 2
@@ -50,7 +53,8 @@ func (x *exchange) dial(_ context.Context, network, address string) (net.Conn, e
 	select {
 	case x.sockets <- struct{}{}:
 	case <-x.ctx.Done():
-		return nil, endOf(x.ctx)
+		x.setFault(errNoSocket)
+		return nil, errNoSocket
 	}
 	inner, err := (&net.Dialer{}).DialContext(x.ctx, network, address)
 	if err != nil {

@@ -356,6 +356,14 @@ func TestSystemLookups(t *testing.T) {
 			t.Errorf("Resolve() = %d addresses, %q, want 220", len(got.Found), got.Error)
 		}
 	})
+	t.Run("no sockets", func(t *testing.T) {
+		t.Parallel()
+		names := []string{"silent0.example.org", "silent1.example.org", "silent2.example.org"}
+		got := system{resolvConf: plain}.resolve(t, childRequest{Names: names, Sockets: 2})
+		if !strings.Contains(got.Error, at+"not asked: too many other questions have no answer") {
+			t.Errorf("Resolve() failed with %q, want questions that were not asked", got.Error)
+		}
+	})
 	t.Run("unknown settings", func(t *testing.T) {
 		t.Parallel()
 		s := system{resolvConf: "nameserver " + silentServer + "\n" + plain + "search other.lab lab\n", hosts: "192.0.2.9 local-name\n"}
