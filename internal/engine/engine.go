@@ -48,7 +48,7 @@ func (e *Engine) Scan(ctx context.Context, req scan.Request, report func(scan.Po
 	if err := req.Check(); err != nil {
 		return err
 	}
-	addresses := req.Addresses()
+	addresses := startOrder(req)
 	if len(addresses) == 0 {
 		return nil
 	}
@@ -78,6 +78,25 @@ func (e *Engine) Scan(ctx context.Context, req scan.Request, report func(scan.Po
 	}
 	r.reportUnresolved(ctx)
 	return nil
+}
+
+// startOrder returns the addresses in the order in which their scans start. Those that responded to
+// an earlier scan are first, so that a scan of a large network that reaches its deadline has tested
+// them.
+func startOrder(req scan.Request) []scan.Address {
+	responded := func(a scan.Address) bool {
+		k := req.Known(a.IP)
+		return !k.Open.IsEmpty() || !k.Closed.IsEmpty() || !k.Filtered.IsEmpty()
+	}
+	var first, others []scan.Address
+	for _, a := range req.Addresses() {
+		if responded(a) {
+			first = append(first, a)
+		} else {
+			others = append(others, a)
+		}
+	}
+	return append(first, others...)
 }
 
 // needsLateDetector reports whether a scan has more ports than attempts in flight. If all its

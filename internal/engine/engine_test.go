@@ -7,6 +7,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -82,6 +83,25 @@ func testDial(tb testing.TB, l Limits) *Engine {
 type outcome struct {
 	mu    sync.Mutex
 	ports map[netip.AddrPort]scan.PortResult
+}
+
+// TestStartOrder requires the addresses that responded to an earlier scan to start first.
+func TestStartOrder(t *testing.T) {
+	t.Parallel()
+	var addrs []netip.Addr
+	for i := range byte(6) {
+		addrs = append(addrs, netip.AddrFrom4([4]byte{192, 0, 2, i}))
+	}
+	req := testRequest(t, testSpec("1-3"), addrs...).WithKnown(map[netip.Addr]scan.Known{
+		addrs[2]: {Open: scan.NewPortSet(1)}, addrs[4]: {Closed: scan.NewPortSet(1, 2)}, addrs[1]: {},
+	})
+	var got []byte
+	for _, a := range startOrder(req) {
+		got = append(got, a.IP.As4()[3])
+	}
+	if want := []byte{2, 4, 0, 1, 3, 5}; !slices.Equal(got, want) {
+		t.Errorf("startOrder = %v, want %v", got, want)
+	}
 }
 
 // scanAll scans and returns the results by port. Each port must be reported once, unless the
