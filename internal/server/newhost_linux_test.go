@@ -56,7 +56,7 @@ targets:
 			up.Store(isUp)
 			body := h.get(t, "/probe?target=lan&module="+module).Body.String()
 			wantTexts(t, "/probe", body, "\nprobe_success 1\n", "\nportscan_addresses 5\n")
-			if responding, at := lastResponse(t, body); (responding == "1") != isUp || at.IsZero() != !(isUp || wasUp) {
+			if responding, at := lastResponse(t, body); (responding == "1") != isUp || at.IsZero() == (isUp || wasUp) {
 				t.Errorf("%s: responding = %s, last response %v, want %v, %v", module, responding, at, isUp, isUp || wasUp)
 			}
 			first, lines := isUp && !wasUp, log.String()

@@ -237,8 +237,9 @@ func normalizeOutput(text string) string {
 		{`\b\d{4}-\d\d-\d\dT[\d:.]+Z`, "TIME"},
 		{`\b[\d.]+(?:ns|µs|ms|s)\b`, "DURATION"},
 		{`(?m)^(\S*(?:_seconds|_timestamp)\S*) [\d.e+-]+$`, "$1 SECONDS"},
-		{`\b(attempts|retries)=\d+`, "$1=N"}, // depends on the load of the machine
-		{`[ \t]+`, " "},                      // the width of columns depends on their content
+		{`\b(attempts|retries)=\d+`, "$1=N"},                         // depends on the load of the machine
+		{`(?m)^warning: .* is an address of this machine, .*\n`, ""}, // the namespace has the hosts of the documents
+		{`[ \t]+`, " "}, // the width of columns depends on their content
 		{`(?m) $`, ""},
 	} {
 		text = regexp.MustCompile(r[0]).ReplaceAllString(text, r[1])

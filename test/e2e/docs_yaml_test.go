@@ -62,7 +62,7 @@ func (d *document) checkFile(t *testing.T, b codeBlock, text string, checker ...
 	d.run(t, "sh", "-c", `cd /yaml; touch password; cp /src/prometheus/*.yml .`)
 	args := append([]string{"sh", "-c", `cd /yaml && exec "$0" "$@" snippet.yml`}, checker...)
 	out, err := d.command(t, args...).CombinedOutput()
-	if err != nil || strings.Contains(string(out), "warning: ") {
+	if err != nil || strings.Contains(normalizeOutput(string(out)), "warning: ") {
 		t.Errorf("%v: %s: %v\n%s", b, strings.Join(checker, " "), err, out)
 	}
 }
