@@ -8,8 +8,6 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-
-	"portscan_exporter/internal/scan"
 )
 
 // sourceAddress is a module's source_address with its position.
@@ -67,12 +65,16 @@ func (c *Config) missingSources(addrs []net.Addr) []error {
 	return missing
 }
 
-// numericHost is a numeric entry of a target's hosts with its position.
-type numericHost struct {
-	scan.Host
-
+// hostPlaces has the positions of a target's hosts.
+type hostPlaces struct {
 	target *Target
-	at     value // without its node
+	places []place // one for each entry of Hosts
+}
+
+// place is the position of a value, without its YAML node.
+type place struct {
+	file, path string
+	line       int
 }
 
 // OwnHosts returns warnings about addresses of this machine in hosts: an [*Error] for each target
@@ -88,25 +90,29 @@ func OwnHosts(c *Config) []error {
 
 func (c *Config) ownHosts(addrs []net.Addr) (warnings []error) {
 	own := slices.DeleteFunc(ownAddrs(addrs), netip.Addr.IsLoopback)
-	var warned *Target
-	for _, h := range c.numericHosts {
-		if h.target == warned {
-			continue
-		}
-		for _, ip := range own {
-			if h.scans(ip) {
-				warned = h.target
-				warnings = append(warnings, h.at.newError(fmt.Sprintf(
-					"%s is an address of this machine, and scans of it go over loopback, not through the firewall rules of its interface: write the target for an exporter on another machine, or exclude_hosts: [%s]", ip, ip)))
-				break
-			}
+	for _, p := range c.hostPlaces {
+		if i, ip := p.target.findHost(own); i >= 0 {
+			at := value{file: p.places[i].file, path: p.places[i].path, line: p.places[i].line}
+			warnings = append(warnings, at.newError(fmt.Sprintf(
+				"%s is an address of this machine, and scans of it go over loopback, not through the firewall rules of its interface: write the target for an exporter on another machine, or exclude_hosts: [%s]", ip, ip)))
 		}
 	}
 	return warnings
 }
 
-// scans reports whether the target scans an address because of this entry.
-func (h numericHost) scans(ip netip.Addr) bool {
-	_, inScope := h.target.Scope.Match(ip)
-	return inScope && h.Contains(ip) && h.target.covers(ip)
+// findHost returns the first numeric entry of hosts because of which the target scans one of the
+// addresses, or -1.
+func (t *Target) findHost(addrs []netip.Addr) (int, netip.Addr) {
+	scanned := slices.DeleteFunc(slices.Clone(addrs), func(ip netip.Addr) bool {
+		_, inScope := t.Scope.Match(ip)
+		return !inScope || !t.Family.Includes(ip)
+	})
+	for i, h := range t.Hosts {
+		for _, ip := range scanned {
+			if h.Contains(ip) {
+				return i, ip
+			}
+		}
+	}
+	return -1, netip.Addr{}
 }

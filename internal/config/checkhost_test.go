@@ -65,7 +65,9 @@ func TestOwnHosts(t *testing.T) {
 		target("excluded", "hosts: [198.51.100.0/25], exclude_hosts: [198.51.100.9]")+
 		target("family", "hosts: [192.0.2.3, '2001:db8::1'], ip_protocol: ip4")+
 		target("named", "hosts: [www.example.org], networks: [192.0.2.0/24]")+
-		target("by_address", "networks: [192.0.2.0/24]"))
+		target("by_address", "networks: [192.0.2.0/24]")+
+		target("in_file", "hosts: [192.0.2.3], hosts_file: hosts.txt"))
+	writeFile(t, filepath.Join(filepath.Dir(file), "hosts.txt"), "192.0.2.4\n\n192.0.2.1 # this machine\n")
 	cfg, _, err := Load(file, testTime())
 	if err != nil {
 		t.Fatal(err)
@@ -80,13 +82,16 @@ func TestOwnHosts(t *testing.T) {
 	}
 	var got []string
 	for _, w := range cfg.ownHosts(addrs) {
-		text, rest, _ := strings.Cut(strings.TrimPrefix(w.Error(), file+":"), " is an address of this machine, ")
+		text, rest, _ := strings.Cut(strings.TrimPrefix(w.Error(), filepath.Dir(file)+"/"), " is an address of this machine, ")
 		got = append(got, text)
 		if ip := text[strings.LastIndex(text, " ")+1:]; !strings.HasSuffix(rest, ": write the target for an exporter on another machine, or exclude_hosts: ["+ip+"]") {
 			t.Errorf("warning = %s, want what to write", w)
 		}
 	}
-	want := []string{"5: targets[2].hosts[1]: 192.0.2.1", "6: targets[3].hosts[0]: 192.0.2.1", "7: targets[4].hosts[0]: 2001:db8::1"}
+	want := []string{
+		"config.yml:5: targets[2].hosts[1]: 192.0.2.1", "config.yml:6: targets[3].hosts[0]: 192.0.2.1",
+		"config.yml:7: targets[4].hosts[0]: 2001:db8::1", "hosts.txt:3: 192.0.2.1",
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("warnings (-want +got):\n%s", diff)
 	}

@@ -24,7 +24,7 @@ type Config struct {
 	externalLabels map[string]string
 	sources        []sourceAddress
 	synModules     []value // the modules with method: syn
-	numericHosts   []numericHost
+	hostPlaces     []hostPlaces
 	yaml           func() (string, error)
 }
 

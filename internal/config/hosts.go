@@ -89,15 +89,13 @@ func (l *loader) checkHosts(t *targetDraft) {
 	l.checkSize(t)
 }
 
-// addNumericHosts notes where the numeric hosts of a target are written, for [OwnHosts].
-func (l *loader) addNumericHosts(t *targetDraft) {
-	for i, h := range t.Hosts {
-		if !h.IsName() {
-			at := t.hostAt[i]
-			at.node = nil // nothing else needs the YAML tree
-			l.cfg.numericHosts = append(l.cfg.numericHosts, numericHost{Host: h, target: t.Target, at: at})
-		}
+// addHostPlaces keeps the positions of a target's hosts for [OwnHosts], but not the YAML nodes.
+func (l *loader) addHostPlaces(t *targetDraft) {
+	places := make([]place, 0, len(t.hostAt))
+	for _, at := range t.hostAt {
+		places = append(places, place{file: at.file, path: at.path, line: at.line})
 	}
+	l.cfg.hostPlaces = append(l.cfg.hostPlaces, hostPlaces{target: t.Target, places: places})
 }
 
 // newScope returns the scope of the target without the exclusions of others.

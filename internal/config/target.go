@@ -119,7 +119,7 @@ func (l *loader) decodeTarget(v value) {
 	l.makePlans(t)
 	l.checkMemory(t)
 	l.cfg.targets = append(l.cfg.targets, t.Target)
-	l.addNumericHosts(t)
+	l.addHostPlaces(t)
 }
 
 func (l *loader) targetFields(t *targetDraft) []field {
