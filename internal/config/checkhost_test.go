@@ -56,7 +56,7 @@ func TestOwnHosts(t *testing.T) {
 	target := func(name, keys string) string {
 		return "  - {name: " + name + ", modules: [m], authorization: {owner: me}, " + keys + "}\n"
 	}
-	writeFile(t, file, "modules: {m: {ports: 22}}\ntargets:\n"+
+	writeFile(t, file, "modules: {m: {ports: 22}, m4: {ports: 22, ip_protocol: ip4}}\ntargets:\n"+
 		target("loopback", "hosts: [127.0.0.1, '::1']")+
 		target("other", "hosts: [192.0.2.3, '2001:db8::2']")+
 		target("both", "hosts: [192.0.2.3, 192.0.2.1, '2001:db8::1']")+
@@ -64,6 +64,7 @@ func TestOwnHosts(t *testing.T) {
 		target("range", "hosts: ['2001:db8::-2001:db8::9']")+
 		target("excluded", "hosts: [198.51.100.0/25], exclude_hosts: [198.51.100.9]")+
 		target("family", "hosts: [192.0.2.3, '2001:db8::1'], ip_protocol: ip4")+
+		strings.Replace(target("module", "hosts: [192.0.2.3, '2001:db8::1']"), "[m]", "[m4]", 1)+
 		target("named", "hosts: [www.example.org], networks: [192.0.2.0/24]")+
 		target("by_address", "networks: [192.0.2.0/24]")+
 		target("in_file", "hosts: [192.0.2.3], hosts_file: hosts.txt"))
