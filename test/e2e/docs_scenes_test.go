@@ -72,6 +72,18 @@ targets:
     authorization: {owner: "net team"}
     modules: [tcp_def`+"ualt]\n")
 		},
+		func(t *testing.T) { // with a reversed range in a hosts file
+			t.Helper()
+			d.writeConfig(t, `modules:
+  tcp_default: {ports: "1-1024"}
+targets:
+  - name: web
+    hosts_file: hosts.txt
+    authorization: {owner: "net team"}
+    modules: [tcp_default]
+`)
+			d.writeFile(t, d.dir+"/hosts.txt", strings.NewReader("# rack 7\n192.0.2.50-10\n"))
+		},
 	}
 }
 
