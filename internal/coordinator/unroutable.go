@@ -5,6 +5,7 @@ package coordinator
 
 import (
 	"log/slog"
+	"net/netip"
 	"sync"
 
 	"portscan_exporter/internal/scan"
@@ -15,7 +16,7 @@ import (
 // for use. It may be used concurrently.
 type unroutables struct {
 	mu   sync.Mutex
-	last map[familyKey]struct{}
+	last map[familyKey]netip.Addr // one of the addresses
 }
 
 // familyKey identifies the addresses of a family of a target. Modules may have source addresses.
@@ -40,11 +41,11 @@ func (u *unroutables) log(logger *slog.Logger, run *scanRun) {
 			family, advice = "IPv6", "set ip_protocol: ip4 if this machine has no IPv6"
 		}
 		switch {
-		case len(addrs) > 0 && u.add(key):
+		case len(addrs) > 0 && u.add(key, addrs[0]):
 			const shown = 10
 			logger.Warn("No route to addresses", "target", task.Target, "module", task.Module, "family", family,
 				"addresses", addrs[:min(shown, len(addrs))], "count", len(addrs), "advice", advice)
-		case len(addrs) == 0 && isFamilyKnown(result, ipv4) && u.remove(key):
+		case len(addrs) == 0 && isFamilyKnown(result, ipv4) && u.remove(key, task.Addr):
 			logger.Info("Route to addresses is available again", "target", task.Target, "module", task.Module, "family", family)
 		}
 	}
@@ -62,25 +63,29 @@ func isFamilyKnown(r *scan.Result, ipv4 bool) bool {
 	return false
 }
 
-// add adds a key and reports whether it is new.
-func (u *unroutables) add(key familyKey) bool {
+// add adds a key with one of its addresses, and reports whether the key is new.
+func (u *unroutables) add(key familyKey, addr netip.Addr) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if _, ok := u.last[key]; ok {
 		return false
 	}
 	if u.last == nil || len(u.last) >= maxUnroutables {
-		u.last = make(map[familyKey]struct{})
+		u.last = make(map[familyKey]netip.Addr)
 	}
-	u.last[key] = struct{}{}
+	u.last[key] = addr
 	return true
 }
 
-// remove removes a key and reports whether there was one.
-func (u *unroutables) remove(key familyKey) bool {
+// remove removes a key after a scan of one address, or of the complete target if that is zero, and
+// reports whether there was one. Other addresses than that of the key may always have had a route.
+func (u *unroutables) remove(key familyKey, scanned netip.Addr) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	_, ok := u.last[key]
+	addr, ok := u.last[key]
+	if !ok || scanned.IsValid() && scanned != addr {
+		return false
+	}
 	delete(u.last, key)
-	return ok
+	return true
 }

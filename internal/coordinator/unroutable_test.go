@@ -67,3 +67,50 @@ func TestUnroutableFamilyLogged(t *testing.T) {
 		}
 	}
 }
+
+// TestUnroutableAddressLogged scans single addresses of a target in turn, one of which has no route
+// at first. The scans of the others must not log that it has one again.
+func TestUnroutableAddressLogged(t *testing.T) {
+	t.Parallel()
+	const lacking, other = "192.0.2.1", "192.0.2.2"
+	r := &resolver{}
+	routable := false
+	c := setup{resolver: r, engine: func(_ context.Context, req scan.Request, report func(scan.PortResult)) error {
+		ports := req.Plan().Ports()
+		for _, a := range req.Addresses() {
+			if a.IP.String() == lacking && !routable {
+				report(scan.PortResult{Address: a.IP, Ports: &ports, Cause: scan.CauseNoRoute, Unroutable: true})
+			} else {
+				report(scan.PortResult{Address: a.IP, Ports: &ports, State: scan.Closed, Cause: scan.CauseRST})
+			}
+		}
+		return nil
+	}}.start(t)
+	defer c.Close()
+	task := newTask(t)
+	for i, step := range []struct {
+		addr     string
+		routable bool
+		want     string
+	}{
+		{other, false, ""},
+		{lacking, false, "No route to addresses"},
+		{other, false, ""},
+		{lacking, false, ""},
+		{other, true, ""},
+		{lacking, true, "Route to addresses is available again"},
+		{lacking, false, "No route to addresses"},
+		{"", true, "Route to addresses is available again"},
+	} {
+		r.addrs, routable = []string{lacking, other}, step.routable
+		asked := task
+		if step.addr != "" {
+			r.addrs, asked = []string{step.addr}, task.ForAddress(netip.MustParseAddr(step.addr), step.addr)
+		}
+		c.mustScan(t, time.Second, asked)
+		got := c.log.take()
+		if strings.Count(got, "msg=") != min(1, len(step.want)) || !strings.Contains(got, step.want) {
+			t.Errorf("step %d: log = %q, want %q", i, got, step.want)
+		}
+	}
+}
