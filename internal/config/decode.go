@@ -75,10 +75,7 @@ func (l *loader) unknownKeys(v value, found []mappingEntry, known []string) {
 		if slices.Contains(known, e.name) {
 			continue
 		}
-		end := i
-		for end < len(found) && isStrayPort(found, end) {
-			end++
-		}
+		end := i + countStrayPorts(found, i)
 		if end == i {
 			l.errorf(v.child(e, ""), "%s", describeUnknownKey(e, known))
 			continue

@@ -125,20 +125,19 @@ var (
 	looksLikeService = regexp.MustCompile(`^[A-Za-z0-9-]+$`)
 )
 
-// isStrayPort reports whether an entry is a port after a comma, which YAML parses as a key
-// without a value. Names are ports only if they follow ports on the same line.
-func isStrayPort(found []mappingEntry, i int) bool {
-	e := found[i]
-	switch {
-	case !value{node: e.node}.isNull():
-		return false
-	case looksLikePorts.MatchString(e.name):
-		return true
-	case i == 0 || found[i-1].line != e.line || !looksLikeService.MatchString(e.name):
-		return false
-	default:
-		return isPlainPorts(found[i-1]) || isStrayPort(found, i-1)
+// countStrayPorts returns how many entries from i on are ports after a comma, which YAML parses as
+// keys without values. Names are ports only if they follow ports on the same line.
+func countStrayPorts(found []mappingEntry, i int) (count int) {
+	follows := i > 0 && isPlainPorts(found[i-1])
+	for _, e := range found[i:] {
+		isName := follows && found[i+count-1].line == e.line && looksLikeService.MatchString(e.name)
+		if !(value{node: e.node}.isNull()) || !isName && !looksLikePorts.MatchString(e.name) {
+			break
+		}
+		follows = true
+		count++
 	}
+	return count
 }
 
 // isPlainPorts reports whether the value of an entry can be the start of a list of ports.

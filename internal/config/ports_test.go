@@ -4,6 +4,8 @@
 package config
 
 import (
+	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -161,4 +163,20 @@ func FuzzPortParser(f *testing.F) {
 			t.Fatalf("Parse(%v, %q) = %q, want %q, as without names", protocol, text, set, numeric)
 		}
 	})
+}
+
+// TestManyStrayPorts loads a long list of names without quotes. With quadratic time, that takes a
+// minute.
+func TestManyStrayPorts(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "config.yml")
+	var names strings.Builder
+	for i := range 20_000 {
+		fmt.Fprintf(&names, ",a%d", i)
+	}
+	writeFile(t, file, "modules: {tcp: {ports: ssh"+names.String()+"}}\n")
+	_, _, err := Load(file, testTime())
+	if want := `modules.tcp.ports: YAML parses the text after the comma as a key: write ports: "ssh,a0,a1,`; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("Load() = %.200v, want %s", err, want)
+	}
 }
