@@ -23,6 +23,9 @@ func parseHost(text string) (scan.Host, error) {
 	if strings.Contains(text, "://") {
 		return scan.Host{}, urlError(text)
 	}
+	if len(text) > utf8.UTFMax*longestName {
+		return scan.Host{}, longNameError(text)
+	}
 	if addr, err := netip.ParseAddr(text); err == nil {
 		if addr.Zone() != "" {
 			return scan.Host{}, zoneError(text)
@@ -90,6 +93,8 @@ func cidrError(text string) error {
 // checkScannable returns an error if a target must not have the addresses.
 func checkScannable(h scan.Host) error {
 	switch {
+	case h.IsRange() && h.Bits() < 1:
+		return fmt.Errorf("%s has more than half of all addresses: write only the networks that you own, such as 192.0.2.0/24", h)
 	case h.IsRange():
 		return checkUnicastRange(h)
 	case h.Network.Bits() == 0:
@@ -146,8 +151,6 @@ func parseName(text string) (scan.Host, error) {
 		return scan.Host{}, bracketError(text)
 	case strings.Contains(text, ":"):
 		return scan.Host{}, colonError(text)
-	case len(text) > utf8.UTFMax*longestName:
-		return scan.Host{}, longNameError(text)
 	}
 	other, err := convertName(text)
 	if err != nil {

@@ -74,7 +74,7 @@ func parseEnds(text string) (first, last netip.Addr, err error) {
 		return first.Unmap(), last.Unmap(), nil
 	}
 	last, err = replaceEnd(left, right, text)
-	return first.Unmap(), last, err
+	return first.Unmap(), last.Unmap(), err
 }
 
 // replaceEnd returns an address with another last octet, in decimal, or last group, in hexadecimal.

@@ -25,6 +25,7 @@ func TestParseHostRange(t *testing.T) {
 		"2001:DB8::10-2001:db8:0:0::50":        "2001:db8::10 2001:db8::50",
 		"2001:db8::10-50":                      "2001:db8::10 2001:db8::50",
 		"2001:db8::8-10":                       "2001:db8::8 2001:db8::10", // hexadecimal
+		"::ffff:c000:20a-20b":                  "192.0.2.10 192.0.2.11",
 		"2001:db8::-ffFF":                      "2001:db8:: 2001:db8::ffff",
 		"64:ff9b::192.0.2.1-64:ff9b::c000:205": "64:ff9b::c000:201 64:ff9b::c000:205",
 	} {
@@ -58,6 +59,7 @@ func TestParseHostRangeErrors(t *testing.T) {
 		zone     = ` has an IPv6 zone, which is not supported: write the address without the zone`
 		bits     = ` has a prefix length in a range: write the first and the last address, such as 192.0.2.0-192.0.2.255`
 		above    = ` ends above 255: write a number up to 255, or the complete last address, such as 192.0.2.10-192.0.3.50`
+		wide     = ` has more than half of all addresses: write only the networks that you own, such as 192.0.2.0/24`
 		mixed    = ` mixes IPv4 and IPv6: write two addresses of the same IP version`
 	)
 	for text, want := range map[string]string{
@@ -102,7 +104,8 @@ func TestParseHostRangeErrors(t *testing.T) {
 		"0.0.0.0-5":                       "0.0.0.0-5 has the unspecified address: write a range that starts at 0.0.0.1 or later",
 		"255.255.255.250-255":             "255.255.255.250-255 has the broadcast address: write a range that ends at 255.255.255.254 or earlier",
 		"223.255.255.250-240.0.0.1":       "223.255.255.250-240.0.0.1 has multicast addresses: write a range of unicast addresses",
-		"0.0.0.1-255.255.255.254":         "0.0.0.1-255.255.255.254 has multicast addresses: write a range of unicast addresses",
+		"0.0.0.1-223.255.255.255":         "0.0.0.1-223.255.255.255" + wide,
+		"::1-feff::":                      "::1-feff::" + wide,
 		"fe00::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff": "fe00::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff has multicast addresses: write a range of unicast addresses",
 	} {
 		if h, err := parseScannable(text); err == nil || err.Error() != want {
