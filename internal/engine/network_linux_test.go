@@ -34,12 +34,12 @@ type sparseNetwork struct {
 }
 
 // newSparseNetwork returns a network, whose addresses are on the host's link, with as many addresses as
-// a /23 of IPv4. With PORTSCAN_TEST_LONG=1 it has those of a /20, in IPv6, for which addresses are
+// a /23 of IPv4. With PORTSCAN_TEST_LARGE=1 it has those of a /20, in IPv6, for which addresses are
 // reserved for documentation. Every 33rd address exists.
 func newSparseNetwork(t *testing.T, unused testnet.Answer) *sparseNetwork {
 	t.Helper()
 	n := &sparseNetwork{free: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("203.0.113.0/24")}}
-	if os.Getenv("PORTSCAN_TEST_LONG") == "1" {
+	if os.Getenv("PORTSCAN_TEST_LARGE") == "1" {
 		n.free = []netip.Prefix{netip.MustParsePrefix("2001:db8:7::/116")}
 	}
 	const step = 33
