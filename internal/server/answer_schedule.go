@@ -38,6 +38,7 @@ type pendingAnswer struct {
 	stop     func()    // stops the scan
 
 	cost    time.Duration
+	least   time.Duration // time to reserve for the answer in any case
 	stopAt  time.Time
 	timer   *time.Timer // calls stop
 	due     bool
@@ -61,6 +62,7 @@ func (s *answerSchedule) add(deadline time.Time, cost time.Duration, stop func()
 	p := &pendingAnswer{
 		schedule: s, deadline: deadline, earliest: now.Add(budget / scanShare), stop: stop, cost: min(cost, budget/costShare),
 	}
+	p.least = leastReserve(p.cost, budget)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p.scanEnd = p.stopTime(deadline.Add(-s.duration(p.cost)))
@@ -76,6 +78,18 @@ func (s *answerSchedule) add(deadline time.Time, cost time.Duration, stop func()
 func (s *answerSchedule) duration(cost time.Duration) time.Duration {
 	const reserve = 1.5
 	return time.Duration(float64(cost) * (1 + reserve*(s.slowdown-1)))
+}
+
+// leastReserve returns the time to reserve for an answer on a machine that seemed idle. It can become
+// busy during a scan, and no answer has shown that before. Answers of a few addresses are written
+// within the time that the scrape timeout leaves, those of thousands are not.
+func leastReserve(cost, budget time.Duration) time.Duration {
+	const (
+		slowdown = 5
+		spare    = 200 * time.Millisecond
+		share    = 10 // at most a tenth of the time
+	)
+	return cost + min(max(0, (slowdown-1)*cost-spare), budget/share)
 }
 
 // plan sets when scans stop. Answers are written in the order of their deadlines. Those between
@@ -105,6 +119,9 @@ func setStops(block []*pendingAnswer, begin time.Time) {
 
 // stopTime returns when the scan stops if its answer starts at a time.
 func (p *pendingAnswer) stopTime(begin time.Time) time.Time {
+	if alone := p.deadline.Add(-p.least); alone.Before(begin) {
+		begin = alone
+	}
 	if at := begin.Add(-scheduleMargin); at.After(p.earliest) {
 		return at
 	}

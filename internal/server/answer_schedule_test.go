@@ -57,7 +57,8 @@ func TestScheduleOneAnswer(t *testing.T) {
 	}{
 		{"idle machine", 1, 9500 * milli, 32 * milli, 9458 * milli},
 		{"starved machine", 10, 9500 * milli, 32 * milli, 9026 * milli},
-		{"large answer", 1, 9000 * milli, 4000 * milli, 6740 * milli}, // a quarter for the answer
+		{"large network", 1, 20000 * milli, 250 * milli, 18940 * milli}, // five times the cost, less 200 ms
+		{"large answer", 1, 9000 * milli, 4000 * milli, 5840 * milli},   // a quarter for the answer and a tenth for a slowdown
 		{"large answer on a starved machine", 10, 9000 * milli, 4000 * milli, 900 * milli},
 		{"no time", 1, 0, 32 * milli, 0},
 	} {
@@ -86,7 +87,7 @@ func TestScheduleBlock(t *testing.T) {
 		}
 		r.addAnswer(10, 5*time.Second, 100*milli)
 		last := 8*time.Second - 1*milli // ten answers until 9.009 s, and the margin
-		r.want(t, last, last, last, last, last, last, last, last, last, last, 4890*milli)
+		r.want(t, last, last, last, last, last, last, last, last, last, last, 4690*milli)
 	})
 }
 
@@ -100,7 +101,7 @@ func TestScheduleFinished(t *testing.T) {
 		p.scanEnded()
 		p.finish()
 		p.finish()
-		r.want(t, 8890*milli, 0)
+		r.want(t, 8690*milli, 0)
 		if len(r.pending) != 1 || r.due != 1 {
 			t.Errorf("got %d pending answers and %d due, want those of the first", len(r.pending), r.due)
 		}
