@@ -105,7 +105,7 @@ func (c *Config) ownHosts(addrs []net.Addr) (warnings []error) {
 func (t *Target) findHost(addrs []netip.Addr) (int, netip.Addr) {
 	scanned := slices.DeleteFunc(slices.Clone(addrs), func(ip netip.Addr) bool {
 		_, inScope := t.Scope.Match(ip)
-		return !inScope || !slices.ContainsFunc(t.Modules, func(m *Module) bool { return t.FamilyFor(m).Includes(ip) })
+		return !inScope || !t.covers(ip)
 	})
 	for i, h := range t.Hosts {
 		for _, ip := range scanned {
