@@ -183,7 +183,7 @@ func (l *loader) checkSize(t *targetDraft) {
 func (l *loader) checkModuleSize(t *targetDraft, m *Module, family scan.Family) bool {
 	before := len(l.errs)
 	for i, h := range t.Hosts {
-		if h.Count() <= m.MaxAddresses || !family.Includes(h.Network.Addr()) || len(l.errs)-before == maxFileErrors {
+		if h.Count() <= m.MaxAddresses || !family.IncludesHost(h) || len(l.errs)-before == maxFileErrors {
 			continue
 		}
 		kind := "network"

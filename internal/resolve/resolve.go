@@ -80,7 +80,7 @@ func (r *Resolver) Resolve(ctx context.Context, task scan.Task) ([]scan.Address,
 		return len(distinct) <= task.MaxAddresses
 	}
 	for i, h := range task.Hosts {
-		if !addHost(h, answers[i], add) {
+		if task.Family.IncludesHost(h) && !addHost(h, answers[i], add) { // others may have 2^64 addresses
 			failed[scan.FailedTooManyAddresses] = fmt.Errorf("more than %d addresses, see max_addresses of module %q", task.MaxAddresses, task.Module)
 			return nil, failed
 		}

@@ -132,7 +132,7 @@ func TestResolve(t *testing.T) {
 		want []string
 	}{
 		"both families": {task(t, scan.AnyFamily, 9, "", "www"), []string{"www=192.0.2.7", "www=192.0.2.8", "www=2001:db8::7", "www=fe80::1%eth0"}},
-		"IPv4":          {task(t, scan.IPv4, 9, "", "www", "2001:db8::/127"), []string{"www=192.0.2.7", "www=192.0.2.8"}},
+		"IPv4":          {task(t, scan.IPv4, 9, "", "www", "2001:db8::/64"), []string{"www=192.0.2.7", "www=192.0.2.8"}},
 		"IPv6":          {task(t, scan.IPv6, 9, "", "www", "192.0.2.1/32"), []string{"www=2001:db8::7", "www=fe80::1%eth0"}},
 		"numbers": {
 			task(t, scan.AnyFamily, 9, "192.0.2.2/32", "192.0.2.0/29", "192.0.2.1/32"),

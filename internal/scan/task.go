@@ -31,6 +31,9 @@ func (f Family) Includes(addr netip.Addr) bool {
 	}
 }
 
+// IncludesHost reports whether the family includes addresses of the host, as it may those of a name.
+func (f Family) IncludesHost(h Host) bool { return h.IsName() || f.Includes(h.Network.Addr()) }
+
 // String returns the family's name in config.yml.
 func (f Family) String() string {
 	switch f {

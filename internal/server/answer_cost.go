@@ -45,7 +45,9 @@ func planSize(task scan.Task, m *config.Module) answerSize {
 	if !slices.ContainsFunc(task.Hosts, scan.Host.IsName) {
 		s.addresses = 0
 		for _, h := range task.Hosts {
-			s.addresses += min(h.Count(), task.MaxAddresses)
+			if task.Family.IncludesHost(h) {
+				s.addresses += min(h.Count(), task.MaxAddresses)
+			}
 		}
 		s.addresses = min(s.addresses, task.MaxAddresses)
 	}

@@ -249,10 +249,13 @@ func (s *snapshot) partial(views []*AddressView) bool {
 		if h.IsName() {
 			return true
 		}
+		if !s.task.Family.IncludesHost(h) {
+			continue
+		}
 		for ip := range h.All() {
 			count++
 			_, inScope := s.task.Scope.Match(ip)
-			if count > maxHosts || inScope && s.task.Family.Includes(ip) && !scanned[ip.Unmap()] {
+			if count > maxHosts || inScope && !scanned[ip.Unmap()] {
 				return true
 			}
 		}

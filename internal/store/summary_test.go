@@ -5,6 +5,7 @@ package store
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -152,14 +153,19 @@ func TestTargetViewsByAddress(t *testing.T) {
 	if sum := st.Summaries()[0]; sum.WithUnexpected != 0 || !sum.Unexpected.IsEmpty() || sum.Open != 2 || !sum.Success() {
 		t.Errorf("Summaries() with the port closed = %+v, want none unexpected, 2 open", sum)
 	}
-	st.task = changed(st.task, func(task *scan.Task) { task.Hosts = append(task.Hosts, scan.Host{Entry: "www.example.org"}) })
-	st.Reconfigure([]scan.Task{st.task})
-	st.wantViewLines(t, "another configuration")
-	for _, addr := range []string{host1, host2} {
-		st.scanHosts(t, st.forAddress(addr), map[string]hostStates{addr: {}})
-	}
-	if sum := st.Summaries()[0]; sum.Scanned != 2 || !sum.Partial {
-		t.Errorf("Summaries() of a target with a name = %d scanned, partial %v, want 2, true", sum.Scanned, sum.Partial)
+	for entry, partial := range map[string]bool{"2001:db8::/64": false, "www.example.org": true} { // of the other family, and a name
+		network, _ := netip.ParsePrefix(entry)
+		st.task = changed(st.task, func(task *scan.Task) {
+			task.Family, task.Hosts = scan.IPv4, append(slices.Clone(task.Hosts[:2]), scan.Host{Entry: entry, Network: network})
+		})
+		st.Reconfigure([]scan.Task{st.task})
+		st.wantViewLines(t, "another configuration")
+		for _, addr := range []string{host1, host2} {
+			st.scanHosts(t, st.forAddress(addr), map[string]hostStates{addr: {}})
+		}
+		if sum := st.Summaries()[0]; sum.Scanned != 2 || sum.Partial != partial {
+			t.Errorf("Summaries() of a target with %s = %d scanned, partial %v, want 2, %v", entry, sum.Scanned, sum.Partial, partial)
+		}
 	}
 }
 
