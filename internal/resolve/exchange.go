@@ -160,36 +160,39 @@ type packetSocket struct {
 	socket
 
 	deadline time.Time
+	interval time.Duration // between queries
+	queries  int           // sent before the deadline
 }
+
+// maxQueries is the maximum number of queries before a deadline.
+const maxQueries = 3
 
 // SetDeadline implements [net.Conn].
 func (p *packetSocket) SetDeadline(t time.Time) error {
-	p.deadline = p.limit(t)
+	p.deadline, p.queries = p.limit(t), 0
+	p.interval = time.Until(p.deadline) / maxQueries
 	return p.UDPConn.SetDeadline(p.deadline)
 }
 
 // Write implements [net.Conn].
 func (p *packetSocket) Write(b []byte) (int, error) {
 	p.query = b
+	p.queries++
 	n, err := p.UDPConn.Write(b)
 	p.exchange.setFault(err)
 	return n, err
 }
 
-// Read implements [net.Conn]. It repeats the query at a third and at two thirds of the time.
+// Read implements [net.Conn]. It repeats the query at a third and at two thirds of the time, however
+// many packets are not a response.
 func (p *packetSocket) Read(b []byte) (int, error) {
-	const attempts = 3
-	interval := time.Until(p.deadline) / attempts
-	for attempt := 1; ; attempt++ {
-		until := p.deadline
-		if attempt < attempts {
-			until = time.Now().Add(interval)
-		}
+	for {
+		until := p.deadline.Add(-time.Duration(maxQueries-p.queries) * p.interval)
 		if err := p.UDPConn.SetReadDeadline(until); err != nil {
 			return 0, err
 		}
 		n, err := p.UDPConn.Read(b)
-		if errors.Is(err, os.ErrDeadlineExceeded) && attempt < attempts {
+		if errors.Is(err, os.ErrDeadlineExceeded) && p.queries < maxQueries {
 			if _, err := p.Write(p.query); err != nil {
 				return 0, err
 			}
