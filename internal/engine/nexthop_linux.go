@@ -34,7 +34,7 @@ func routeOf(source, to netip.Addr) (hop nextHop, from netip.Addr, err error) {
 	}
 	answer, err := askNetlink(unix.RTM_GETROUTE, unix.RTM_NEWROUTE, message)
 	switch {
-	case errors.Is(err, unix.ENETUNREACH), errors.Is(err, unix.EAFNOSUPPORT), errors.Is(err, unix.EOPNOTSUPP): // the latter two without IPv6
+	case errors.Is(err, unix.ENETUNREACH), to.Is6() && errors.Is(err, unix.EOPNOTSUPP): // the latter without IPv6
 		return nextHop{}, netip.Addr{}, errNoRoute
 	case err != nil:
 		return nextHop{}, netip.Addr{}, err

@@ -6,6 +6,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"strings"
@@ -480,6 +481,52 @@ func TestUDPReplyFromAnotherAddress(t *testing.T) {
 	}
 	if score := scanUDP(t, e, udpSpec("50-59"), 20*time.Second, truth, remote4, second); score.Wrong() > 0 || score.Unknown() > 0 {
 		t.Errorf("\n%v", score)
+	}
+}
+
+// TestUDPLateAnswerUnresolved requires that a late answer to an attempt through a next hop that was
+// not resolved counts as one to a first attempt, from which its round trip is measured.
+func TestUDPLateAnswerUnresolved(t *testing.T) {
+	t.Parallel()
+	service, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = service.Close() }()
+	e, err := NewUDP(testBudget(t, Limits{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := e.system.newProber(t.Context(), netip.Addr{}, 1, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
+	at := netip.MustParseAddrPort(service.LocalAddr().String())
+	for options, first := range map[attemptOptions]bool{{}: true, {variant: 1}: false, {unresolved: true}: true} {
+		slot, cause := p.open(slotFamily(at.Addr()))
+		if cause == scan.CauseNone {
+			cause = p.send(attemptID{slot: slot, number: 1}, at, options)
+		}
+		if cause != scan.CauseNone {
+			t.Fatalf("attempt failed: %v", cause)
+		}
+		p.drop(slot)
+		_, from, err := service.ReadFrom(make([]byte, 1500))
+		if err == nil {
+			_, err = service.WriteTo([]byte("answer"), from)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		var late []completion
+		for len(late) == 0 && t.Context().Err() == nil {
+			late, _ = p.wait(time.Second, nil)
+		}
+		if len(late) != 1 || late[0].id.slot != lateAnswer || late[0].first != first {
+			t.Errorf("late answers with %+v = %+v, want one, first: %v", options, late, first)
+		}
+		p.shut(slot)
 	}
 }
 

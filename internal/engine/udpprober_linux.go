@@ -18,8 +18,8 @@ import (
 )
 
 // udpProber is the prober of UDP scans. It has an unconnected socket per variant and family
-// for all ports, and one for next hops that are not resolved. A connected socket also reports errors of the port before: the next send
-// returns that error and sends no packet.
+// for all ports, and one per family for next hops that are not resolved. A connected socket also
+// reports errors of the port before: the next send returns that error and sends no packet.
 type udpProber struct {
 	system      *udpSystem
 	source      netip.Addr
@@ -59,7 +59,8 @@ type udpKey struct {
 }
 
 // unresolvedSocket is the index of the socket for next hops that are not resolved. Their datagrams
-// wait in the kernel, for three seconds by default, and occupy the socket's send buffer.
+// wait in the kernel, for three seconds by default, and occupy the socket's send buffer. Most are of
+// first attempts.
 const unresolvedSocket = pace.Variants
 
 // tftpPort is the port of the one service whose answers come from another port (RFC 1350
@@ -316,7 +317,7 @@ func (u *udpProber) readErrors(fd int, ended []completion) []completion {
 // matchAnswer appends an answer to the attempt of the socket at an address and port.
 func (u *udpProber) matchAnswer(fd int, from netip.AddrPort, v verdict, ended []completion) []completion {
 	variant := u.variant(fd, from)
-	e := completion{id: attemptID{slot: lateAnswer}, verdict: v, from: from, first: variant == 0}
+	e := completion{id: attemptID{slot: lateAnswer}, verdict: v, from: from, first: variant == 0 || variant == unresolvedSocket}
 	if id, ok := u.inFlight[udpKey{from, variant}]; ok {
 		u.drop(id.slot)
 		e.id = id
