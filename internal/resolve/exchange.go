@@ -50,9 +50,7 @@ func (x *exchange) dial(_ context.Context, network, address string) (net.Conn, e
 	if err := x.begin(network, address); err != nil {
 		return nil, err
 	}
-	select {
-	case x.sockets <- struct{}{}:
-	case <-x.ctx.Done():
+	if !x.acquireSocket() {
 		x.setFault(errNoSocket)
 		return nil, errNoSocket
 	}
@@ -68,6 +66,21 @@ func (x *exchange) dial(_ context.Context, network, address string) (net.Conn, e
 		return &packetSocket{UDPConn: udp, socket: base}, nil
 	}
 	return &streamSocket{Conn: inner, socket: base}, nil
+}
+
+// acquireSocket waits for the permission to open a socket, and reports whether it has come before the
+// context's deadline, at which the sockets of other questions end, too.
+func (x *exchange) acquireSocket() bool {
+	select {
+	case x.sockets <- struct{}{}:
+	case <-x.ctx.Done():
+		return false
+	}
+	if deadline, ok := x.ctx.Deadline(); ok && !time.Now().Before(deadline) {
+		<-x.sockets
+		return false
+	}
+	return true
 }
 
 // begin starts the exchange with a server, unless enough have been made.
