@@ -87,12 +87,8 @@ func (r *Resolver) hasAddress(ctx context.Context, l lookup, h scan.Host) (bool,
 	case <-ctx.Done():
 		return false, newNameError(h.String(), h.Name(), fmt.Errorf("not asked: %w", endOf(ctx)))
 	}
-	family := familyOf(l.want)
-	if len(l.settings.candidates(h.Name())) == 1 {
-		l.family = family
-	}
 	addrs, _, err := l.find(ctx, h.Name())
-	if hasNone(err) || slices.ContainsFunc(addrs, family.Includes) {
+	if hasNone(err) || slices.ContainsFunc(addrs, familyOf(l.want).Includes) {
 		err = nil // of the other family, if it is one
 	}
 	return l.has(addrs), newNameError(h.String(), h.Name(), err)

@@ -89,6 +89,18 @@ func TestFindNameInternational(t *testing.T) {
 	}
 }
 
+// TestFindNameHostsFile requires that the hosts file overrides DNS for both families.
+func TestFindNameHostsFile(t *testing.T) {
+	t.Parallel()
+	hosts := func(string) []netip.Addr { return []netip.Addr{netip.MustParseAddr("2001:db8::1")} }
+	r := newResolver(t, resolve.Options{Ask: zone{"ip4 www.example.org.": {"192.0.2.1"}}.ask, Hosts: hosts})
+	for addr, want := range map[string]string{"2001:db8::1": "www.example.org", "192.0.2.1": ""} {
+		if _, name, err := r.FindName(t.Context(), netip.MustParseAddr(addr), nameGroups([]string{"www.example.org"})); err != nil || name != want {
+			t.Errorf("FindName(%s) = %q, %v, want %q", addr, name, err, want)
+		}
+	}
+}
+
 func TestFindName(t *testing.T) {
 	t.Parallel()
 	const timeout = 4 * time.Second
