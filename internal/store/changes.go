@@ -108,8 +108,8 @@ func (l *changeLog) add(newHosts, ports []Change) {
 		return
 	}
 	l.logged += len(ports)
-	room := max(maxChanges/2, maxChanges-len(ports))
-	newest := slices.Concat(newHosts[:min(len(newHosts), room)], ports)
+	hosts := min(len(newHosts), max(maxChanges/2, maxChanges-len(ports)))
+	newest := slices.Concat(newHosts[:hosts], ports)
 	newest = newest[:min(len(newest), maxChanges)]
 	slices.Reverse(newest) // those that weigh most are shown first
 	all := slices.Concat(l.changes, newest)
