@@ -33,11 +33,8 @@ func routeOf(source, to netip.Addr) (hop nextHop, from netip.Addr, err error) {
 		message = appendAttribute(message, unix.RTA_SRC, source.AsSlice())
 	}
 	answer, err := askNetlink(unix.RTM_GETROUTE, unix.RTM_NEWROUTE, message)
-	switch {
-	case errors.Is(err, unix.ENETUNREACH), to.Is6() && errors.Is(err, unix.EOPNOTSUPP): // the latter without IPv6
-		return nextHop{}, netip.Addr{}, errNoRoute
-	case err != nil:
-		return nextHop{}, netip.Addr{}, err
+	if err != nil {
+		return nextHop{}, netip.Addr{}, newRouteError(err, to)
 	}
 	if len(answer) < header {
 		return nextHop{}, netip.Addr{}, unix.EBADMSG
@@ -59,6 +56,15 @@ func routeOf(source, to netip.Addr) (hop nextHop, from netip.Addr, err error) {
 		return nextHop{}, netip.Addr{}, errNoSource
 	}
 	return hop, from, nil
+}
+
+// newRouteError returns the error for an error of the kernel. Without IPv6, the kernel does not
+// support requests for its routes.
+func newRouteError(err error, to netip.Addr) error {
+	if errors.Is(err, unix.ENETUNREACH) || to.Is6() && errors.Is(err, unix.EOPNOTSUPP) {
+		return errNoRoute
+	}
+	return err
 }
 
 // isOfLinkOnly reports whether the source is a link-local address of IPv6 and the packets need a

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -224,6 +225,28 @@ func TestFindNeighbor(t *testing.T) {
 		}
 		if got, want := parseNeighbor(entry), parseNeighbor(want); got.link != want.link || got.state != want.state {
 			t.Errorf("findNeighbor(%v) = %+v, want %+v", addr, got, want)
+		}
+	}
+}
+
+// TestRouteError requires that only errors that mean that there is no route make an address
+// unroutable. A kernel that does not support requests for IPv4 routes can have some.
+func TestRouteError(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		to   netip.Addr
+		err  error
+		want bool
+	}{
+		{target4, unix.ENETUNREACH, true},
+		{target6, unix.ENETUNREACH, true},
+		{target6, unix.EOPNOTSUPP, true}, // without IPv6
+		{target4, unix.EOPNOTSUPP, false},
+		{target4, unix.EHOSTUNREACH, false}, // a route of the type unreachable
+		{target6, unix.EACCES, false},
+	} {
+		if got := isUnroutable(newRouteError(os.NewSyscallError("netlink", tc.err), tc.to)); got != tc.want {
+			t.Errorf("error %v to %v is unroutable = %v, want %v", tc.err, tc.to, got, tc.want)
 		}
 	}
 }
