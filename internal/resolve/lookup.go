@@ -30,11 +30,12 @@ func (l lookup) find(ctx context.Context, name string) (addrs []netip.Addr, full
 		return inFile, "", nil
 	}
 	candidates := l.settings.candidates(name)
+	asking := l
 	if l.want.IsValid() && len(candidates) == 1 {
-		l.family = familyOf(l.want) // the other one cannot change the answer
+		asking.family = familyOf(l.want) // the other one cannot change the answer
 	}
 	all := callStaggered(ctx, len(candidates), func(ctx context.Context, i int) []answer {
-		return l.askFamilies(ctx, candidates[i])
+		return asking.askFamilies(ctx, candidates[i])
 	}, func(results []*[]answer) bool { return l.isDecided(name, results) })
 	var tried []answer
 	for i, answers := range all {
