@@ -111,10 +111,9 @@ func (c *Config) authorize(asked, module string, now time.Time, choose claimChoo
 // authorizeAddress authorizes the scan of an address. Claims after the last permitted one are not
 // chosen, because that would not change the refusal.
 func (c *Config) authorizeAddress(addr netip.Addr, module string, now time.Time, choose claimChooser) (Selection, *Module, error) {
-	covers := func(t *Target) bool { return t.coversBy(module, addr) }
-	claims, relevant := c.claims(addr, covers), 0
+	claims, relevant := c.claims(addr), 0
 	for i := range claims {
-		if claims[i].module, claims[i].denied = c.permit(claims[i].target, module, now); claims[i].denied == nil {
+		if claims[i].module, claims[i].denied = c.permitAddress(claims[i].target, addr, module, now); claims[i].denied == nil {
 			relevant = i + 1
 		}
 	}
@@ -123,7 +122,7 @@ func (c *Config) authorizeAddress(addr netip.Addr, module string, now time.Time,
 		chosen = relevant
 	}
 	if chosen == len(claims) {
-		return Selection{}, nil, c.newOutsideError(addr, covers)
+		return Selection{}, nil, c.newOutsideError(addr)
 	}
 	won := claims[chosen]
 	if won.denied != nil {
@@ -150,7 +149,7 @@ func confirmClaim(ctx context.Context, names Names, addr netip.Addr, claims []cl
 	}
 	groups := make([]scan.NameGroup, 0, len(byName))
 	for i := range byName {
-		groups = append(groups, byName[i].nameGroup())
+		groups = append(groups, byName[i].nameGroup(addr))
 	}
 	ctx, cancel := context.WithTimeout(ctx, min(shortestTimeout(claims)/3, maxLookup))
 	defer cancel()
@@ -162,11 +161,11 @@ func confirmClaim(ctx context.Context, names Names, addr netip.Addr, claims []cl
 }
 
 // nameGroup returns the names of the claim as its module looks them up. If the target does not permit
-// the module of the request, they are looked up as its first module does.
-func (c *claim) nameGroup() scan.NameGroup {
+// the module of the request, they are looked up as its first module for the address does.
+func (c *claim) nameGroup(addr netip.Addr) scan.NameGroup {
 	module := c.module
 	if module == nil {
-		module = c.target.Modules[0]
+		module, _ = c.target.moduleFor(addr) // a claim has one
 	}
 	return scan.NameGroup{Names: c.names, Family: c.target.FamilyFor(module), Resolver: module.Resolver}
 }
@@ -202,14 +201,23 @@ func (c *Config) permit(t *Target, module string, now time.Time) (*Module, error
 	return m, nil
 }
 
+// permitAddress is like permit for a module that scans the IP version of the address.
+func (c *Config) permitAddress(t *Target, addr netip.Addr, module string, now time.Time) (*Module, error) {
+	m, err := c.permit(t, module, now)
+	if err == nil && !t.FamilyFor(m).Includes(addr) {
+		return nil, newDeniedError(UncoveredAddress, QuoteASCII(t.Name), addr)
+	}
+	return m, err
+}
+
 // newOutsideError returns the error for an address that is not inside any target.
-func (c *Config) newOutsideError(addr netip.Addr, covers func(*Target) bool) error {
+func (c *Config) newOutsideError(addr netip.Addr) error {
 	err := newDeniedError(UnknownTarget, QuoteASCII(addr.String()))
 	for _, t := range c.index.candidates(addr) {
 		if _, ok := t.Scope.Match(addr); !ok {
 			continue
 		}
-		if covers(t.Target) {
+		if _, covered := t.moduleFor(addr); covered {
 			return newDeniedError(UnlistedAddress, QuoteASCII(t.Name), addr)
 		}
 		err = newDeniedError(UncoveredAddress, QuoteASCII(t.Name), addr)

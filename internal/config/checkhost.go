@@ -105,7 +105,8 @@ func (c *Config) ownHosts(addrs []net.Addr) (warnings []error) {
 func (t *Target) findHost(addrs []netip.Addr) (int, netip.Addr) {
 	scanned := slices.DeleteFunc(slices.Clone(addrs), func(ip netip.Addr) bool {
 		_, inScope := t.Scope.Match(ip)
-		return !inScope || !t.covers(ip)
+		_, covered := t.moduleFor(ip)
+		return !inScope || !covered
 	})
 	for i, h := range t.Hosts {
 		for _, ip := range scanned {

@@ -50,16 +50,16 @@ func TestModuleFamily(t *testing.T) {
 	}
 }
 
-// TestModuleFamilyAddress checks that an address is inside a target only if the module of the request
-// covers its IP version.
+// TestModuleFamilyAddress checks that the target that an address is inside does not depend on the
+// module of the request, which must cover its IP version.
 func TestModuleFamilyAddress(t *testing.T) {
 	t.Parallel()
 	cfg := loadText(t, familyConfig)
 	for _, tc := range []struct{ addr, module, want string }{
-		{"192.0.2.1", "", "wide"}, // the first module of unset scans only IPv6
+		{"192.0.2.1", "", `ip_protocol excludes address 192.0.2.1 of target "unset": use a module of the target that includes it, or change ip_protocol`}, // its first module
 		{"192.0.2.1", "four", "unset"},
 		{"192.0.2.1", "both", "unset"},
-		{"192.0.2.1", "six", `target "wide" does not list module "six": add it to the target's modules`},
+		{"192.0.2.1", "six", `ip_protocol excludes address 192.0.2.1 of target "unset": use a module of the target that includes it, or change ip_protocol`},
 		{"2001:db8::1", "", "unset"},
 		{"2001:db8::1", "four", `ip_protocol excludes address 2001:db8::1 of target "unset": use a module of the target that includes it, or change ip_protocol`},
 		{"192.0.2.2", "", "any"},
@@ -119,11 +119,13 @@ func errorText(err error) string {
 func TestModuleFamilyNames(t *testing.T) {
 	t.Parallel()
 	cfg := loadText(t, `
-modules: {six: {ports: 1, ip_protocol: ip6}}
-targets: [{name: a, hosts: [www.example.org], networks: ["2001:db8::/64", 192.0.2.0/24], modules: [six], authorization: {owner: me}}]
+modules: {six: {ports: 1, ip_protocol: ip6}, four: {ports: 1, ip_protocol: ip4}}
+targets: [{name: a, hosts: [www.example.org], networks: ["2001:db8::/64", 192.0.2.0/24], modules: [six, four], authorization: {owner: me}}]
 `)
-	claims := cfg.claims(netip.MustParseAddr("2001:db8::1"), func(*Target) bool { return true })
-	if got := claims[0].nameGroup().Family; got != scan.IPv6 {
-		t.Errorf("family of the lookup = %v, want ip6", got)
+	for text, want := range map[string]scan.Family{"2001:db8::1": scan.IPv6, "192.0.2.1": scan.IPv4} {
+		addr := netip.MustParseAddr(text)
+		if got := cfg.claims(addr)[0].nameGroup(addr).Family; got != want {
+			t.Errorf("family of the lookup for %s = %v, want %v", text, got, want)
+		}
 	}
 }

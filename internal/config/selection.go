@@ -42,7 +42,7 @@ func (c *Config) Find(asked string) (*Target, bool) {
 		return t, true
 	}
 	if addr, ok := parseAsked(asked); ok {
-		if claims := c.claims(addr, func(t *Target) bool { return t.covers(addr) }); len(claims) > 0 {
+		if claims := c.claims(addr); len(claims) > 0 {
 			return claims[0].target, true
 		}
 	}
@@ -70,15 +70,13 @@ type claim struct {
 
 // claims returns the claims to an address that no exclusion overrides, of the targets that cover its
 // IP version. The most specific one is first, then the first in order of the configuration.
-func (c *Config) claims(addr netip.Addr, covers func(*Target) bool) []claim {
+func (c *Config) claims(addr netip.Addr) []claim {
 	var all []claim
 	for _, t := range c.index.candidates(addr) {
 		if t.Scope.ExcludedItself(addr) {
 			all = append(all, claim{bits: t.bits})
 		}
-		if covers(t.Target) {
-			all = append(all, t.claims(addr)...)
-		}
+		all = append(all, t.claims(addr)...)
 	}
 	slices.SortStableFunc(all, func(a, b claim) int { return cmp.Compare(b.bits, a.bits) })
 	if i := slices.IndexFunc(all, func(c claim) bool { return c.target == nil }); i >= 0 {
@@ -91,7 +89,7 @@ func (c *Config) claims(addr netip.Addr, covers func(*Target) bool) []claim {
 // more specific than its numeric hosts: as specific as the network that contains it.
 func (t candidate) claims(addr netip.Addr) (all []claim) {
 	bits, ok := t.Scope.Match(addr)
-	if !ok {
+	if _, covered := t.moduleFor(addr); !ok || !covered {
 		return nil
 	}
 	if t.IsByAddress() {

@@ -6,7 +6,6 @@ package config
 import (
 	"net/netip"
 	"regexp"
-	"slices"
 
 	"go.yaml.in/yaml/v4"
 
@@ -46,19 +45,14 @@ func (t *Target) FamilyFor(m *Module) scan.Family {
 	return m.Family
 }
 
-// covers reports whether a module of the target scans the IP version of an address.
-func (t *Target) covers(addr netip.Addr) bool {
-	return slices.ContainsFunc(t.Modules, func(m *Module) bool { return t.FamilyFor(m).Includes(addr) })
-}
-
-// coversBy reports whether the module of a request, the first one if the name is empty, scans the
-// IP version of an address. For a module that the target does not list, it is like covers.
-func (t *Target) coversBy(module string, addr netip.Addr) bool {
-	m, ok := t.Module(module)
-	if !ok {
-		return t.covers(addr)
+// moduleFor returns the first module that scans the IP version of the address.
+func (t *Target) moduleFor(addr netip.Addr) (*Module, bool) {
+	for _, m := range t.Modules {
+		if t.FamilyFor(m).Includes(addr) {
+			return m, true
+		}
 	}
-	return t.FamilyFor(m).Includes(addr)
+	return nil, false
 }
 
 // Module returns a module of the target by name, or the default module for "".
