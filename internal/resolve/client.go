@@ -152,8 +152,8 @@ func (x *exchange) newError(err error) error {
 		problem = x.ctx.Err()
 	case x.fault != nil:
 		problem = x.fault
-	case x.ctx.Err() != nil:
-		problem = endOf(x.ctx)
+	case x.end() != nil:
+		problem = x.end()
 	case dns != nil:
 		problem = errors.New(dns.Err)
 	}

@@ -76,17 +76,26 @@ func (x *exchange) acquireSocket() bool {
 	case <-x.ctx.Done():
 		return false
 	}
-	if deadline, ok := x.ctx.Deadline(); ok && !time.Now().Before(deadline) {
+	if x.end() != nil {
 		<-x.sockets
 		return false
 	}
 	return true
 }
 
+// end returns the reason why the exchange has ended, or nil. The deadlines of sockets are over a little
+// before the context ends.
+func (x *exchange) end() error {
+	if deadline, ok := x.ctx.Deadline(); ok && !time.Now().Before(deadline) {
+		return errTimeout
+	}
+	return endOf(x.ctx)
+}
+
 // begin starts the exchange with a server, unless enough have been made.
 func (x *exchange) begin(network, address string) error {
-	if x.ctx.Err() != nil {
-		return endOf(x.ctx)
+	if err := x.end(); err != nil {
+		return err
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
