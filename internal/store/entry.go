@@ -80,8 +80,9 @@ func (e *entry) touch() {
 
 // record adds the result of a scan. The new records are computed outside of the lock. If the
 // configuration changed during the scan, the result is only part of the history, and if it changed
-// the protocol, the result is dropped.
-func (e *entry) record(task scan.Task, id string, r *scan.Result) (n news) {
+// the protocol, the result is dropped. modules has the entries of the target, in which its new hosts
+// have not responded either.
+func (e *entry) record(task scan.Task, id string, r *scan.Result, modules []*entry) (n news) {
 	e.writing.Lock()
 	defer e.writing.Unlock()
 	current, old := e.begin(task, r)
@@ -109,6 +110,7 @@ func (e *entry) record(task scan.Task, id string, r *scan.Result) (n news) {
 		next[a.IP] = &rec
 		n.grown += rec.size() - old[a.IP].size()
 	}
+	n.dropKnownHosts(modules)
 	n.build(task, r.Finished)
 	var full *fullScan
 	if same && task.Addr == (netip.Addr{}) {
@@ -130,6 +132,14 @@ func (e *entry) record(task scan.Task, id string, r *scan.Result) (n news) {
 	n.grown += e.changes.size() - before
 	e.touch()
 	return n
+}
+
+// hasResponded reports whether an address has responded to a scan.
+func (e *entry) hasResponded(ip netip.Addr) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	r := e.records[ip]
+	return r != nil && r.hasResponded()
 }
 
 // begin returns the entry's task and the records of the result's addresses.

@@ -191,6 +191,24 @@ func TestNewHostSuspect(t *testing.T) {
 	wantLog(t, "the suspect address", st.scan(t, hostStates{open: "1-1000"}))
 }
 
+// TestNewHostModules requires one line for a host that responds to two modules, and none for one that
+// has responded to another module before. In each module, the changes are those of its open ports.
+func TestNewHostModules(t *testing.T) {
+	t.Parallel()
+	st := newNetworkTest(t, "1-3")
+	other := changed(st.task, func(task *scan.Task) { task.Module = "other" })
+	st.Reconfigure([]scan.Task{st.task, other})
+	inOther := func(line string) string { return strings.Replace(line, "module=m", "module=other", 1) }
+	silent, open := hostStates{silent: true}, hostStates{open: "1"}
+	opened := changeLine(1, "filtered", "open", "open")
+
+	wantLog(t, "the baseline", st.scanHosts(t, st.task, map[string]hostStates{host1: silent, host2: open}))
+	wantLog(t, "the other baseline", st.scanHosts(t, other, map[string]hostStates{host1: silent, host2: silent}))
+	wantLog(t, "the first response", st.scanHosts(t, st.task, map[string]hostStates{host1: open, host2: open}), newHost1, opened)
+	wantLog(t, "the first response to the other module", st.scanHosts(t, other, map[string]hostStates{host1: open, host2: open}),
+		inOther(opened), strings.Replace(inOther(opened), host1, host2, 1))
+}
+
 // TestNewHostMany has 1,200 hosts appear at once, some with violating ports.
 func TestNewHostMany(t *testing.T) {
 	t.Parallel()

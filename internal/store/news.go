@@ -57,6 +57,13 @@ func (n *news) learn(rec *record, a *scan.AddressResult, task scan.Task, by *sca
 	n.add(found, isNewHost, task, by.finished)
 }
 
+// dropKnownHosts drops new hosts that have responded to another module of the target.
+func (n *news) dropKnownHosts(modules []*entry) {
+	n.newHosts = slices.DeleteFunc(n.newHosts, func(c Change) bool {
+		return slices.ContainsFunc(modules, func(e *entry) bool { return e.hasResponded(c.IP) })
+	})
+}
+
 // inNetwork reports whether an address is in an entry of hosts that has several addresses, or the
 // target has no hosts. Other addresses were listed one by one, or a name resolved to them: their
 // hosts are not new when they start to respond.

@@ -189,7 +189,7 @@ func (r *restorer) restoreOldResults(saved []oldResult) {
 	for _, u := range results {
 		e := r.byID[entryID{u.Task.Target, u.Task.Module}]
 		changes := e.changes
-		e.record(u.Task, "", u.Result)
+		e.record(u.Task, "", u.Result, nil)
 		e.changes = changes // those of these scans are in the file
 	}
 	slices.SortStableFunc(r.entries, func(a, b *entry) int { return cmp.Compare(lastUsed[b], lastUsed[a]) })

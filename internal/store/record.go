@@ -130,12 +130,16 @@ func (h *history) learn(a *scan.AddressResult, task scan.Task, by *scanInfo) (n 
 // wasSilent reports whether a complete scan of all these ports got no answer, and no other scan
 // did. A port that the scan did not have may have answered before.
 func (h *history) wasSilent(ports scan.PortSet) bool {
-	if h.baseline == nil || !h.lastResponse.IsZero() || !h.opened.IsEmpty() {
+	if h.baseline == nil || h.hasResponded() {
 		return false
 	}
 	silent := h.baseline.states[scan.Filtered].Union(h.baseline.states[scan.OpenFiltered])
 	return ports.Minus(silent).IsEmpty()
 }
+
+// hasResponded reports whether the address has responded to a scan. State files of early versions
+// lack the time.
+func (h *history) hasResponded() bool { return !h.lastResponse.IsZero() || !h.opened.IsEmpty() }
 
 // darkAfter returns the value of the field dark after a scan. A scan that overlaps with an answer
 // to another one does not make the address dark, and neither does an old answer make it respond

@@ -88,7 +88,7 @@ func (s *Store) Record(task scan.Task, id string, r *scan.Result) {
 	if e == nil {
 		return // removed from the configuration during the scan
 	}
-	n := e.record(task, id, r)
+	n := e.record(task, id, r, s.all(task.Target))
 	n.evicted = s.grow(e, n.grown)
 	s.recorded.Add(1)
 	if n.altered || task.MaxAge > 0 {
