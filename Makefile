@@ -19,9 +19,9 @@ LDFLAGS := -s -w \
 GOLANGCI_LINT := .build/bin/golangci-lint
 GOTESTSUM := .build/bin/gotestsum
 # Runs tests with real networks and programs. On a busy machine these can be late, so failed tests run again by
-# themselves, once: not after a data race, a panic or more than five failures. The report lists them.
+# themselves, once: not after a data race, a panic or more than five failures. The summary has each failure.
 RETRY_TESTS := $(CURDIR)/$(GOTESTSUM) --format=standard-quiet --hide-summary=skipped --rerun-fails=1 \
-	--rerun-fails-max-failures=5 --rerun-fails-run-root-test --rerun-fails-abort-on-data-race --rerun-fails-report=/dev/stderr
+	--rerun-fails-max-failures=5 --rerun-fails-run-root-test --rerun-fails-abort-on-data-race
 # Nested modules, which keep their dependencies out of the exporter's go.mod.
 MODULES := $(patsubst %/go.mod,%,$(wildcard test/e2e/go.mod release/go.mod deploy/kubernetes/check/go.mod))
 # Output file of `make build`.
