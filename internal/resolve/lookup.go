@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"portscan_exporter/internal/scan"
 )
@@ -34,8 +35,12 @@ func (l lookup) find(ctx context.Context, name string) (addrs []netip.Addr, full
 	if l.want.IsValid() && len(candidates) == 1 {
 		asking.family = familyOf(l.want) // the other one cannot change the answer
 	}
+	var found atomic.Bool // then later candidates do not matter
 	all := callStaggered(ctx, len(candidates), func(ctx context.Context, i int) []answer {
-		return asking.askFamilies(ctx, candidates[i])
+		if found.Load() {
+			return nil
+		}
+		return asking.askFamilies(ctx, candidates[i], &found)
 	}, func(results []*[]answer) bool { return l.isDecided(name, results) })
 	var tried []answer
 	for i, answers := range all {
@@ -76,8 +81,9 @@ func (l lookup) isDecided(name string, results []*[]answer) bool {
 	return true
 }
 
-// askFamilies asks for the addresses of a candidate, both families side by side.
-func (l lookup) askFamilies(ctx context.Context, name string) []answer {
+// askFamilies asks for the addresses of a candidate, both families side by side. It sets found when
+// there is one.
+func (l lookup) askFamilies(ctx context.Context, name string, found *atomic.Bool) []answer {
 	families := []scan.Family{scan.IPv4, scan.IPv6}
 	if l.family != scan.AnyFamily {
 		families = []scan.Family{l.family}
@@ -95,6 +101,9 @@ func (l lookup) askFamilies(ctx context.Context, name string) []answer {
 	answers := make([]answer, 0, len(families))
 	for range families {
 		a := <-answered
+		if len(a.addrs) > 0 {
+			found.Store(true)
+		}
 		if l.want.IsValid() && l.has(a.addrs) {
 			cancel()
 		}

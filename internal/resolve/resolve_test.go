@@ -242,3 +242,26 @@ func TestResolveShare(t *testing.T) {
 		})
 	}
 }
+
+// TestResolveNoSearch requires that a name with an address is not looked up in search domains while
+// the question for the other family has no answer.
+func TestResolveNoSearch(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var asked []string // for IPv4
+		r := newResolver(t, resolve.Options{
+			Settings: func() resolve.Settings { return resolve.Settings{Search: []string{"a.lab.", "b.lab."}, Ndots: 5} },
+			Ask: func(ctx context.Context, q resolve.Question) ([]netip.Addr, error) {
+				if q.Family == scan.IPv6 {
+					return hang(ctx, q)
+				}
+				asked = append(asked, q.Name)
+				return zone{"ip4 www.example.org.": {"192.0.2.7"}}.ask(ctx, q)
+			},
+		})
+		found, failed := r.Resolve(t.Context(), task(t, scan.AnyFamily, 10, "", "www.example.org"))
+		if len(found) != 1 || failed[scan.FailedDNS] == nil || !slices.Equal(asked, []string{"www.example.org."}) {
+			t.Errorf("Resolve() = %v, %v with questions for %v, want an address, a failure, and no search domain", found, failed, asked)
+		}
+	})
+}
