@@ -191,6 +191,9 @@ func ipv4Error(text string) error {
 }
 
 func bracketError(text string) error {
+	if plain := strings.NewReplacer("[", "", "]", "").Replace(text); isRange(plain) {
+		return fmt.Errorf("%s has brackets: write only the addresses, %s", quoteValue(text), quoteValue(plain))
+	}
 	inner, _, _ := strings.Cut(strings.TrimPrefix(text, "["), "]")
 	if addr, err := netip.ParseAddr(inner); err == nil && addr.Zone() == "" {
 		return fmt.Errorf("%s has brackets: write only the address, %q", quoteValue(text), addr)

@@ -101,6 +101,7 @@ func TestParseHostRangeErrors(t *testing.T) {
 		"192.0.2.1,192.0.2.2":             `"192.0.2.1,192.0.2.2"` + separate,
 		"192.0.2-3.1-5":                   `"192.0.2-3.1-5"` + nmap,
 		"192.0.2,3.1":                     `"192.0.2,3.1"` + nmap,
+		"[2001:db8::1]-[2001:db8::9]":     `"[2001:db8::1]-[2001:db8::9]" has brackets: write only the addresses, "2001:db8::1-2001:db8::9"`,
 		"0.0.0.0-5":                       "0.0.0.0-5 has the unspecified address: write a range that starts at 0.0.0.1 or later",
 		"255.255.255.250-255":             "255.255.255.250-255 has the broadcast address: write a range that ends at 255.255.255.254 or earlier",
 		"223.255.255.250-240.0.0.1":       "223.255.255.250-240.0.0.1 has multicast addresses: write a range of unicast addresses",
