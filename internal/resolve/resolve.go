@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -116,6 +117,9 @@ const maxLookups = 32
 // lookupAll resolves the names among the hosts. It returns answers and errors by the index of the host.
 func (r *Resolver) lookupAll(ctx context.Context, task scan.Task) (answers []nameAddrs, errs []error) {
 	answers, errs = make([]nameAddrs, len(task.Hosts)), make([]error, len(task.Hosts))
+	if !slices.ContainsFunc(task.Hosts, scan.Host.IsName) {
+		return answers, errs // without reading the settings
+	}
 	total := task.Plan.Spec().Timeout
 	if deadline, ok := ctx.Deadline(); ok {
 		total = time.Until(deadline)

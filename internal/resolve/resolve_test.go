@@ -265,3 +265,19 @@ func TestResolveNoSearch(t *testing.T) {
 		}
 	})
 }
+
+// TestResolveWithoutNames resolves numeric hosts, for which the system's settings must not be read.
+func TestResolveWithoutNames(t *testing.T) {
+	t.Parallel()
+	r, err := resolve.New(resolve.Options{
+		Settings: func() resolve.Settings { t.Error("settings read"); return resolve.Settings{} },
+		Ask:      func(context.Context, resolve.Question) ([]netip.Addr, error) { return nil, resolve.ErrNoName },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, failed := r.Resolve(t.Context(), task(t, scan.AnyFamily, 10, "", "192.0.2.1/32", "2001:db8::1/128"))
+	if len(found) != 2 || len(failed) != 0 {
+		t.Errorf("Resolve = %v, %v, want two addresses", found, failed)
+	}
+}
