@@ -19,6 +19,7 @@ type connectSystem struct {
 	machine
 
 	queuesErrors bool // the kernel queues ICMP errors of TCP
+	maxInFlight  int  // see memoryLimit
 	heldPorts    portRegistry
 	dropsCounted atomic.Bool // see countsDrops
 }
@@ -38,12 +39,12 @@ func NewConnect(budget *Budget) (*Engine, error) {
 }
 
 func newConnectSystem(release string) *connectSystem {
-	return &connectSystem{machine: machine{connects: true}, queuesErrors: queuesErrors(release)}
+	return &connectSystem{machine: machine{connects: true}, queuesErrors: queuesErrors(release), maxInFlight: memoryLimit()}
 }
 
 // traits implements [system]. There is no lag: attempts expire by the time up to which events
 // have been read.
-func (*connectSystem) traits() traits { return traits{maxInFlight: memoryLimit()} }
+func (s *connectSystem) traits() traits { return traits{maxInFlight: s.maxInFlight} }
 
 func (s *connectSystem) newProber(_ context.Context, source netip.Addr, _ int, late lateDetector) (prober, error) {
 	detector, _ := late.(*heldLateDetector)

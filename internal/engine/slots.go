@@ -25,12 +25,12 @@ type slot struct {
 // attemptList is a linked list of slots by time of sending; -1: none.
 type attemptList struct{ first, last int32 }
 
-// openSlots opens free slots of the family and returns the number of attempts that can be
-// made.
-func (w *worker) openSlots(family uint8, now time.Duration) int {
+// openSlots opens free slots of the family, for at most the remaining ports of a host, and returns
+// the number of attempts that can be made.
+func (w *worker) openSlots(family uint8, now time.Duration, remaining int) int {
 	const atOnce = 16 // sockets opened per call: the start of a scan and hosts that answer need few
 	for range atOnce {
-		if w.free[family].count >= maxBatch || now < w.reopenAt[family] {
+		if w.free[family].count >= min(maxBatch, max(1, remaining)) || now < w.reopenAt[family] {
 			break
 		}
 		if !w.run.share.acquire() {

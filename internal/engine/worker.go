@@ -76,7 +76,7 @@ func (w *worker) work(ctx context.Context) error {
 				return nil
 			}
 		}
-		if len(hosts) == 0 && w.run.isDone() {
+		if sent == 0 && w.run.isDone() {
 			return nil
 		}
 		if w.run.late != nil {
@@ -159,7 +159,7 @@ func (w *worker) serveHost(h *host) (sent int) {
 		return 0
 	}
 	attempts := w.attempts[:0]
-	for range min(w.openSlots(slotFamily(h.addr), now), h.attemptLimit(now)) {
+	for range min(w.openSlots(slotFamily(h.addr), now, h.pacer.Remaining()), h.attemptLimit(now)) {
 		if !w.run.share.allowsPacket(w.run.started.Add(now)) {
 			break
 		}

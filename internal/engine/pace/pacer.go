@@ -146,6 +146,9 @@ func (p *Pacer) skip(ports scan.PortSet) {
 // IsDone reports whether all ports have been reported, and their results are verified.
 func (p *Pacer) IsDone() bool { return p.remaining == 0 && p.last == nil }
 
+// Remaining returns the number of ports that have not been reported.
+func (p *Pacer) Remaining() int { return p.remaining }
+
 // Timeout returns the current timeout of attempts of a kind.
 func (p *Pacer) Timeout(k Kind) time.Duration {
 	switch {
