@@ -168,7 +168,7 @@ func TestPagesScanInProgress(t *testing.T) {
 type scansInProgress struct{ server.Scans }
 
 func (scansInProgress) UnderWay() []coordinator.UnderWay {
-	return []coordinator.UnderWay{{Target: "web", Module: "few", Started: time.Now().Add(-time.Minute - time.Millisecond), Progress: 0.415}}
+	return []coordinator.UnderWay{{Target: "web", Module: "few", Started: time.Now().Add(-time.Minute - 30*time.Second), Progress: 0.415}}
 }
 
 // TestPagesLinksBelowPrefix follows every link of the pages.
