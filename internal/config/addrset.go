@@ -35,18 +35,9 @@ func hostAddrs(hosts []scan.Host, family scan.Family) addrSet {
 func prefixAddrs(prefixes []netip.Prefix) addrSet {
 	all := make(addrSet, 0, len(prefixes))
 	for _, p := range prefixes {
-		all = append(all, prefixRange(p))
+		all = append(all, addrRange{lo: p.Addr(), hi: scan.LastAddr(p)})
 	}
 	return all.normalize()
-}
-
-func prefixRange(p netip.Prefix) addrRange {
-	last := p.Addr().AsSlice()
-	for i := p.Bits(); i < p.Addr().BitLen(); i++ {
-		last[i/8] |= 0x80 >> (i % 8)
-	}
-	hi, _ := netip.AddrFromSlice(last)
-	return addrRange{lo: p.Addr(), hi: hi}
 }
 
 // normalize sorts the ranges and joins those that overlap. It modifies its receiver.

@@ -73,9 +73,9 @@ func (h Host) Bounds() (first, last netip.Addr) {
 	case h.IsRange():
 		return h.first, h.last
 	case h.Network.Addr().Is4() && h.Network.Bits() < 31:
-		return h.Network.Addr().Next(), lastAddr(h.Network).Prev()
+		return h.Network.Addr().Next(), LastAddr(h.Network).Prev()
 	default:
-		return h.Network.Addr(), lastAddr(h.Network)
+		return h.Network.Addr(), LastAddr(h.Network)
 	}
 }
 
@@ -137,13 +137,13 @@ func (h Host) Prefixes() (networks []netip.Prefix) {
 		p := netip.PrefixFrom(a, a.BitLen())
 		for p.Bits() > 0 {
 			wider := netip.PrefixFrom(a, p.Bits()-1)
-			if wider.Masked() != wider || h.last.Less(lastAddr(wider)) {
+			if wider.Masked() != wider || h.last.Less(LastAddr(wider)) {
 				break
 			}
 			p = wider
 		}
 		networks = append(networks, p)
-		end := lastAddr(p)
+		end := LastAddr(p)
 		if end == h.last {
 			return networks
 		}
@@ -159,8 +159,8 @@ func subtract(first, last netip.Addr) (high, low uint64) {
 	return high, low
 }
 
-// lastAddr returns the highest address of a network.
-func lastAddr(p netip.Prefix) netip.Addr {
+// LastAddr returns the highest address of a network.
+func LastAddr(p netip.Prefix) netip.Addr {
 	b := p.Addr().AsSlice()
 	for i := p.Bits(); i < p.Addr().BitLen(); i++ {
 		b[i/8] |= 0x80 >> (i % 8)

@@ -160,7 +160,7 @@ func isNetworkEnd(p netip.Prefix, addr netip.Addr) bool {
 	if !p.Addr().Is4() || p.Bits() >= 31 {
 		return false
 	}
-	return addr == p.Addr() || addr == lastAddr(p)
+	return addr == p.Addr() || addr == LastAddr(p)
 }
 
 // Address is an address of a scan.
