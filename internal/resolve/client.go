@@ -169,7 +169,11 @@ const (
 // responseCodeNames returns the texts of codes of failures.
 func responseCodeNames() map[int]string {
 	return map[int]string{
-		1: "format error (FORMERR)", 2: "server failure (SERVFAIL)", 4: "not implemented (NOTIMP)", 5: "refused (REFUSED)", 9: "not authoritative (NOTAUTH)",
+		1: "format error (FORMERR)",
+		2: "server failure (SERVFAIL)",
+		4: "not implemented (NOTIMP)",
+		5: "refused (REFUSED)",
+		9: "not authoritative (NOTAUTH)",
 	}
 }
 

@@ -169,15 +169,20 @@ func appendNew(list []string, text string) []string {
 	return append(list, text)
 }
 
-// newNameError returns the error of a name, which hosts may show in another form; nil: there is none.
-func newNameError(shown, name string, err error) error {
+// newNameError returns the error of a name; nil: there is none.
+func newNameError(h scan.Host, err error) error {
 	if err == nil {
 		return nil
 	}
-	if strings.HasSuffix(strings.ToLower(strings.TrimSuffix(name, ".")), ".local") {
-		return fmt.Errorf("resolving %s: %w; multicast DNS is not used: write an address, or a name in DNS", shown, err)
+	if strings.HasSuffix(strings.ToLower(strings.TrimSuffix(h.Name(), ".")), ".local") {
+		return fmt.Errorf("resolving %s: %w; multicast DNS is not used: write an address, or a name in DNS", h, err)
 	}
-	return fmt.Errorf("resolving %s: %w", shown, err)
+	return fmt.Errorf("resolving %s: %w", h, err)
+}
+
+// newUnaskedError returns the error of a name that was not looked up before the context has ended.
+func newUnaskedError(ctx context.Context, h scan.Host) error {
+	return newNameError(h, fmt.Errorf("not asked: %w", endOf(ctx)))
 }
 
 // joinNames returns the errors of names as one line; nil: there are none.

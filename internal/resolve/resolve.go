@@ -135,13 +135,13 @@ func (r *Resolver) lookupAll(ctx context.Context, task scan.Task) (answers []nam
 		}
 		release, ok := slots.acquire(ctx)
 		if !ok {
-			errs[i] = newNameError(h.String(), h.Name(), fmt.Errorf("not asked: %w", endOf(ctx)))
+			errs[i] = newUnaskedError(ctx, h)
 			continue
 		}
 		all.Go(func() {
 			defer release()
 			addrs, fullName, err := l.find(ctx, h.Name())
-			answers[i], errs[i] = nameAddrs{addrs: addrs, fullName: fullName}, newNameError(h.String(), h.Name(), err)
+			answers[i], errs[i] = nameAddrs{addrs: addrs, fullName: fullName}, newNameError(h, err)
 		})
 	}
 	all.Wait()

@@ -5,7 +5,6 @@ package resolve
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
 	"slices"
 	"sync"
@@ -65,7 +64,7 @@ func (r *Resolver) startSearch(ctx context.Context, lookups *sync.WaitGroup, add
 			for j, h := range g.Names {
 				release, ok := slots.acquire(ctx)
 				if !ok {
-					answers[i] <- nameAnswer{index: j, err: newNameError(h.String(), h.Name(), fmt.Errorf("not asked: %w", endOf(ctx)))}
+					answers[i] <- nameAnswer{index: j, err: newUnaskedError(ctx, h)}
 					continue
 				}
 				lookups.Go(func() {
@@ -85,13 +84,13 @@ func (r *Resolver) hasAddress(ctx context.Context, l lookup, h scan.Host) (bool,
 	case r.searches <- struct{}{}:
 		defer func() { <-r.searches }()
 	case <-ctx.Done():
-		return false, newNameError(h.String(), h.Name(), fmt.Errorf("not asked: %w", endOf(ctx)))
+		return false, newUnaskedError(ctx, h)
 	}
 	addrs, _, err := l.find(ctx, h.Name())
 	if hasNone(err) || slices.ContainsFunc(addrs, familyOf(l.want).Includes) {
 		err = nil // of the other family, if it is one
 	}
-	return l.has(addrs), newNameError(h.String(), h.Name(), err)
+	return l.has(addrs), newNameError(h, err)
 }
 
 func familyOf(addr netip.Addr) scan.Family {
