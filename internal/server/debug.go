@@ -40,8 +40,7 @@ func encodeDebug(p *permittedProbe, result collector.ProbeResult) (encodedAnswer
 
 func writeDebugPlan(b *strings.Builder, task scan.Task) {
 	spec := task.Plan.Spec()
-	const maxHosts = 256
-	hosts := formatFirst(task.Hosts, maxHosts)
+	hosts := listHosts(task.Hosts)
 	if len(task.Hosts) == 1 {
 		hosts = []string{formatHost(task.Hosts[0])}
 	}

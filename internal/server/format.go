@@ -133,22 +133,28 @@ func formatFamily(f scan.Family) string {
 	}
 }
 
-// formatAll returns the texts of all values.
-func formatAll[T fmt.Stringer](values []T) (texts []string) {
-	for _, v := range values {
-		texts = append(texts, v.String())
+// formatAll returns the texts of all hosts.
+func formatAll(hosts []scan.Host) (texts []string) {
+	for _, h := range hosts {
+		texts = append(texts, h.String())
 	}
 	return texts
 }
 
-// formatFirst returns the texts of the first values, and the number of the others if there are at
+// listHosts returns the texts of the hosts that a target's page or a log lists.
+func listHosts(hosts []scan.Host) []string {
+	const limit = 256
+	return formatFirst(hosts, limit)
+}
+
+// formatFirst returns the texts of the first hosts, and the number of the others if there are at
 // least two.
-func formatFirst[T fmt.Stringer](values []T, limit int) []string {
-	more := len(values) - limit
+func formatFirst(hosts []scan.Host, limit int) []string {
+	more := len(hosts) - limit
 	if more < 2 {
-		return formatAll(values)
+		return formatAll(hosts)
 	}
-	return append(formatAll(values[:limit]), "and "+formatNumber(more)+" more")
+	return append(formatAll(hosts[:limit]), "and "+formatNumber(more)+" more")
 }
 
 const internalError = "internal error, see the log"

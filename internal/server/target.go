@@ -160,11 +160,10 @@ func (s *Server) newTargetPage(ts *targetStatus, now time.Time) *targetPage {
 	t, m := ts.target, ts.module
 	task := config.Selection{Target: t}.Task(m)
 	plan := task.Plan
-	const maxHosts = 256
 	p := &targetPage{
 		pageFrame: s.newPageFrame(""), Name: t.Name,
 		Owner: t.Authorization.Owner, Reference: t.Authorization.Reference, Expired: t.Authorization.Expired(now),
-		Hosts: formatFirst(t.Hosts, maxHosts), Networks: formatAll(t.Networks), Excluded: formatAll(t.ExcludeHosts), Family: formatFamily(task.Family), Labels: sortLabels(t.Labels),
+		Hosts: listHosts(t.Hosts), Networks: formatAll(t.Networks), Excluded: formatAll(t.ExcludeHosts), Family: formatFamily(task.Family), Labels: sortLabels(t.Labels),
 		Method: m.Protocol.String(), Ports: foldPorts(plan.Ports()), PortCount: formatCount(plan.Ports().Len(), "port"), Expect: describeExpectations(plan),
 	}
 	if !t.Authorization.Expires.IsZero() {
