@@ -108,6 +108,12 @@ func testCompose(t *testing.T, engine containerEngine, image string) {
 	e := &exporter{url: fmt.Sprintf("http://127.0.0.1:%d", port)}
 	eventually(t, time.Minute, "the exporter is ready", func() error { return checkStatus(e.url+"/-/ready", 200) })
 	for target, want := range map[string]struct{ open, unexpected float64 }{"demo-web": {2, 0}, "demo-db": {2, 1}} {
+		id, err := composeCommand(t, project, env, "ps", "--quiet", target).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := container{engine, strings.TrimSpace(string(id))}
+		eventually(t, time.Minute, target+" is healthy", func() error { return c.checkHealth(t, "healthy", "Healthy") })
 		m := e.probe(t, "target="+target)
 		m.wantValue(t, "probe_success", 1)
 		if open := m.sumByPrefix(`portscan_port_open{`); open != want.open {
@@ -116,11 +122,5 @@ func testCompose(t *testing.T, engine containerEngine, image string) {
 		if unexpected := m.sumByPrefix(`portscan_ports_violating{expected="closed"`); unexpected != want.unexpected {
 			t.Errorf("%s: got %v unexpected open ports, want %v", target, unexpected, want.unexpected)
 		}
-		id, err := composeCommand(t, project, env, "ps", "--quiet", target).Output()
-		if err != nil {
-			t.Fatal(err)
-		}
-		c := container{engine, strings.TrimSpace(string(id))}
-		eventually(t, time.Minute, target+" is healthy", func() error { return c.checkHealth(t, "healthy", "Healthy") })
 	}
 }
